@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from batchwright.api.problems import body_of, problem_of
 from batchwright.errors import BatchwrightError, Unauthorized
 from batchwright.model.events import AnyEvent, RunCreated
-from batchwright.model.plan import Step
 from batchwright.service.run_feed import RunFeed, Subscription
 from batchwright.views.events import event_line, event_record
 from batchwright.views.run import RunView
@@ -31,12 +30,8 @@ _encode = msgspec.json.Encoder().encode
 def record(run: str, seq: int, event: AnyEvent) -> dict[str, Any]:
     """An event as the journal holds it, plus its number and its line of text; of requests only the public fields."""
     if isinstance(event, RunCreated):
-        event = replace(event, plan=replace(event.plan, steps=tuple(map(_public, event.plan.steps))))
+        event = replace(event, plan=replace(event.plan, steps=tuple(step.public() for step in event.plan.steps)))
     return {**event_record(run, seq, event), "line": event_line(event)}
-
-
-def _public(step: Step) -> Step:
-    return replace(step, request=step.request.public())
 
 
 def frame(name: str, data: bytes, number: int | None = None) -> bytes:

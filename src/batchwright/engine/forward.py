@@ -82,15 +82,17 @@ class Forward:
         return [effects.DoStep(i, record.attempt, look_first=record.doubt and doubt is Doubt.LOOK)]
 
     def _await(self, i: int, record: StepFoldState) -> effects.Await:
-        ref = record.ref or self.run.plan.steps[i].ref
+        step = self.run.plan.steps[i]
+        ref = record.ref or step.ref
+        begun = record.attempt_at if step.traits.sweeps else max(record.attempt_at, record.known_at)
         # times before this driver began come from another clock, which may be wrong
-        since = max(record.attempt_at, self.run.driven_at)
+        since = max(begun, self.run.driven_at)
         return effects.Await(i, record.attempt, ref, since + self._operation(i).timeout, self._clear_look(i))
 
     def _clear_look(self, i: int) -> effects.ClearLook | None:
         """What must be seen before the server that this step created is used, if anything."""
-        step = self.run.plan.steps[i]  # of one that is kept the token is not known: it waits for its twins to go
-        return twins.clear_look(self.run.plan, step, "" if step.existed else self.run.token(i))
+        step = self.run.plan.steps[i]  # of one that another run created the token is not known: its twins go first
+        return twins.clear_look(self.run.plan, step, self.run.token(i) if step.traits.sweeps else "")
 
     def _release(self) -> None:
         free = self.order.free
@@ -267,9 +269,10 @@ class Forward:
             return []
         if not twins.gives_way(look, report.twins, report.contested):
             return []
-        fault, twin = twins.contested(look.name, report.twins, report.contested, kept=step.existed), report.twins[0]
+        own, twin = step.traits.sweeps, report.twins[0]
+        fault = twins.contested(look.name, report.twins, report.contested, kept=not own)
         failed = self._fault(report.step, record, fault, now, twin=ev.Twin(twin.ref, twin.run))
-        if step.existed:  # whoever created it removes it
+        if not own:  # whoever created it removes it
             return failed
         return [*failed, ev.OrphanFound(now, self.run.lane(report.step), record.ref, step.request.name)]
 
@@ -297,7 +300,7 @@ class Forward:
             )
             until = now + max(delay, asked_pause(fault.retry_after))
             return [ev.StepRetrying(now, step, record.attempt, until, fault, counted, replace, doubt)]
-        stale = twin is not None and not run.plan.steps[i].existed
+        stale = twin is not None and traits.sweeps
         events: list[ev.AnyEvent] = [ev.StepFailed(now, step, record.attempt, fault, doubt, twin, stale)]
         if traits.stops_lane and POLICIES[fault.kind].stops_lane and operation.lane not in run.stopped_lanes:
             events.append(ev.ProviderStopped(now, operation.lane, fault))

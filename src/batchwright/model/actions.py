@@ -12,6 +12,7 @@ class Action(StrEnum):
 
     CREATE = "create"
     KEEP = "keep"  # the server is there already, managed and matching: left as it is, never rolled back
+    UPDATE = "update"  # the server is there already and is changed in place
     INSTALL = "install"
     RUN = "run"  # a program, on this machine or on a server
     RETIRE = "retire"  # what is no longer asked for: the server is destroyed, the task service removed, the undo run
@@ -23,6 +24,7 @@ class Undo(StrEnum):
     DESTROY = "destroy"
     RELEASE = "release"  # the server was there before the run and stays: only the run's hold on it ends
     REMOVE = "remove"
+    RESTORE = "restore"  # what stood there before is applied again
     RUN = "run"  # the program that the command names for it
     WITH_SERVER = "with_server"  # goes when its server is destroyed by the same rollback
     NOTHING = "nothing"
@@ -59,6 +61,7 @@ class Traits(Struct, frozen=True):
 TRAITS: dict[Action, Traits] = {
     Action.CREATE: Traits(Doubt.LOOK, sweeps=True, stops_lane=True, replaces=True),
     Action.KEEP: Traits(Doubt.NONE, retries=False),
+    Action.UPDATE: Traits(Doubt.REPEAT, stops_lane=True),
     Action.INSTALL: Traits(Doubt.REPEAT),
     Action.RUN: Traits(Doubt.ASK, lasts=False),
     Action.RETIRE: Traits(Doubt.REPEAT, lasts=False, removes=True),

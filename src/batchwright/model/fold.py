@@ -123,7 +123,7 @@ def _run_reopened(run: RunFoldState, event: ev.RunReopened) -> None:
             record.failures = record.throttles = 0
             record.until = record.ended_at = 0.0
             record.reason = record.because = ""
-            if record.ref and not record.made:
+            if record.ref and not record.made and run.plan.steps[i].traits.replaces:
                 _replace(record)
                 record.turn = run.turn
 

@@ -98,13 +98,25 @@ class Retired(Struct, frozen=True):
 class FieldChange(Struct, frozen=True, omit_defaults=True, rename={"old": "from", "new": "to"}):
     """One field of what a step changes, as text. None: not set, or not known; a secret is only named.
 
-    `known`: false if the new value is known only once the run has got there.
+    `known`: false if the new value is known only once the run has got there. `stops`: the server is stopped for it.
     """
 
     field: str
     old: str | None = None
     new: str | None = None
     known: bool = True
+    stops: bool = False
+
+
+class Before(Struct, frozen=True, omit_defaults=True):
+    """What stood there when a step that changes it was planned: the request last applied, which undoing applies again.
+
+    A server is changed only while it carries these labels of the run and the step that created it.
+    """
+
+    request: Request
+    run: str = ""
+    token: str = ""
 
 
 class Step(Struct, frozen=True, omit_defaults=True):
@@ -112,8 +124,9 @@ class Step(Struct, frozen=True, omit_defaults=True):
 
     `provider` is the provider whose server this is or whose variant is installed, "" for a command. `server` is the
     step that makes the server a task service goes on or a command runs on, "" for this machine. `ref` is the server
-    that a KEEP step keeps, and `unclear` says that the run which created it did not get as far as to see that it has no
-    twin. `seconds` is an estimate. `changes` say in what that which stands there differs from what is asked for.
+    that a KEEP or UPDATE step finds, and `unclear` says that the run which created it did not get as far as to see that
+    it has no twin. `seconds` is an estimate. `changes` say in what that which stands there differs from what is asked
+    for, and `before` what stands there.
     """
 
     id: str
@@ -129,6 +142,7 @@ class Step(Struct, frozen=True, omit_defaults=True):
     retired: Retired | None = None
     unclear: bool = False
     changes: tuple[FieldChange, ...] = ()
+    before: Before | None = None
 
     @property
     def traits(self) -> Traits:
@@ -140,6 +154,11 @@ class Step(Struct, frozen=True, omit_defaults=True):
         """How a call of this step with an unknown outcome is settled."""
         doubt = self.traits.doubt
         return Doubt.REPEAT if doubt is Doubt.ASK and self.request.idempotent else doubt
+
+    def public(self) -> Step:
+        """The step as shown to callers who may only read."""
+        before = self.before and msgspec.structs.replace(self.before, request=self.before.request.public())
+        return msgspec.structs.replace(self, request=self.request.public(), before=before)
 
     @property
     def existed(self) -> bool:

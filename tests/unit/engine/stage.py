@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from batchwright.engine.limits import Lane, Limits
 from batchwright.engine.loop import Driver
 from batchwright.engine.machine import Machine
@@ -15,7 +17,7 @@ from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.actions import Action, Undo
-from batchwright.model.plan import Guard, Need, Plan, PlannedOperation, Retired, Step
+from batchwright.model.plan import Before, Guard, Need, Plan, PlannedOperation, Retired, Step
 from batchwright.model.run import Run
 from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.model.scalar import Scalar
@@ -79,6 +81,18 @@ def retires(op: str, refs: Mapping[str, str], after: Sequence[str] = ()) -> Part
         )
         for name, ref in refs.items()
     ]
+
+
+def updates(op: str, refs: Mapping[str, str], after: Sequence[str] = (), **fields: Any) -> Part:
+    """A server batch that changes what an earlier run made; `fields` are those of the request that differ."""
+    steps = []
+    for name, ref in refs.items():
+        old = ServerRequest(name, *SIZES["upcloud"])
+        before, new = Before(old, "earlier", "token"), replace(old, **fields)
+        steps.append(
+            Step(f"{op}/{name}", op, "upcloud", Action.UPDATE, Undo.RESTORE, new, ref=ref, before=before, seconds=2.0)
+        )
+    return operation(op, "upcloud", after), steps
 
 
 def installs(op: str, on: Part, *names: str, after: Sequence[str], undo: Undo = Undo.WITH_SERVER, **rest: Any) -> Part:

@@ -20,7 +20,7 @@ from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.run import Run, made_something
 from batchwright.model.run_snapshot import encode_snapshot, restore_run
 from batchwright.testing.virtual_clock import run_virtual
-from tests.unit.engine.stage import QUICK, installs, keeps, plan_of, retires, runs, servers
+from tests.unit.engine.stage import QUICK, installs, keeps, plan_of, retires, runs, servers, updates
 
 SLOW = Fault(FaultClass.THROTTLE, "too fast")
 AGAIN = Fault(FaultClass.TRANSIENT, "not now")
@@ -33,6 +33,7 @@ PLAN = plan_of(
     installs("svc", UP, "redis", after=["up"]),
     runs("do"),
     retires("(retire server_batch)", {"gone": "r9"}),
+    updates("big", {"u": "r8"}, plan="2xCPU-4GB"),
 )
 CREATED = ev.RunCreated(100.0, "run", PLAN, "somebody")
 
@@ -197,6 +198,13 @@ def test_a_server_that_was_no_good_gets_another_token_when_its_run_is_reopened()
     run = reopened(started(), ev.StepCreated(111.0, "up/a", "r1"), ev.StepFailed(112.0, "up/a", 1, AGAIN))
     assert (run.record("up/a").stale, run.record("up/a").ref, run.token(0) == first) == ("r1", "", False)
     assert made_something(run, 0), "it is still to be destroyed"
+
+
+def test_a_server_that_could_not_be_changed_stays_the_same_one_when_its_run_is_reopened() -> None:
+    run = reopened(started("big/u"), ev.StepCreated(111.0, "big/u", "r8"), ev.StepFailed(112.0, "big/u", 1, AGAIN))
+    record = run.record("big/u")
+    assert (record.stale, record.ref, record.generation) == ("", "r8", 0)
+    assert made_something(run, run.step("big/u")), "it may be changed, and is to be restored"
 
 
 MADE: list[tuple[str, Sequence[ev.AnyEvent], bool]] = [
