@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -12,14 +12,15 @@ from batchwright.model.call_outcome import Created, Going, Gone, Observed, Rejec
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
 from batchwright.model.plan import Guard
+from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider, ProviderHealthReport
 from batchwright.providers.simulated import Simulated, Simulation, World
-from batchwright.testing.provider_suite import ProviderSuite
-from batchwright.testing.virtual_clock import VirtualClock, run_virtual
+from tests.conformance.test_providers import SimulatedRig
 
 CREATED = Created | Rejected | Unknown
+CHANGED = Created | Going | Rejected | Unknown
 DESTROYED = Gone | Going | Rejected | Unknown
 
 
@@ -110,6 +111,47 @@ class PromisesTooShortASettleTime(Simulated):
         self.capabilities = replace(self.capabilities, settle_seconds=0.1)
 
 
+class ForgetsWhoseTheLabelsAre(Simulated):
+    def _change(self, ref: str, request: ServerRequest, before: ServerRequest) -> Any:
+        server = self._own(ref)
+        found = server.request.labels if server is not None else {}
+        return super()._change(ref, request, replace(before, labels={**found, **before.labels}))
+
+
+class LeavesTheFormerPlan(Simulated):
+    async def change(self, ref: str, request: ServerRequest, before: ServerRequest) -> CHANGED:
+        return await super().change(ref, replace(request, plan=before.plan), before)
+
+
+class CallsALostChangeARefusal(Simulated):
+    async def change(self, ref: str, request: ServerRequest, before: ServerRequest) -> CHANGED:
+        answer = await super().change(ref, request, before)
+        return self._rejected("transient") if isinstance(answer, Unknown) else answer  # type: ignore[arg-type]
+
+
+class LeavesARefusedServerStopped(Simulated):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._changes._started = self._started  # type: ignore[method-assign, assignment]
+
+    def _started(self, *_: Any) -> Any:
+        return Going("it does not start"), 0.0
+
+
+class TakesAStrangerForItsOwn(Simulated):
+    def _own(self, ref: str) -> Any:
+        server = super()._own(ref)
+        if server is not None and not server.run:
+            server.run, server.token = "own", "own"
+        return server
+
+
+class ChangesWhatIsGone(Simulated):
+    async def change(self, ref: str, request: ServerRequest, before: ServerRequest) -> CHANGED:
+        answer = await super().change(ref, request, before)
+        return Created(ref) if isinstance(answer, Rejected) else answer
+
+
 class IsNeverWell(Simulated):
     async def health(self) -> ProviderHealthReport:
         return ProviderHealthReport(False, "no")
@@ -120,31 +162,18 @@ class HasAnAccountPerClient(Simulated):
         return f"account-{id(self)}"
 
 
-class Rig(ProviderSuite):
+class Rig(SimulatedRig):
     patience = 60.0
-    settings: ClassVar[dict[str, float | str]] = {"list_lag": 3, "fail": "nobody=late"}
+    settings: ClassVar[dict[str, Scalar]] = {"list_lag": 3, "fail": "nobody=late"}
 
     def __init__(self, adapter: type[Simulated]) -> None:
         self.adapter, self.world = adapter, World()
 
-    def client(self) -> Provider:
-        return self.adapter("upcloud", self.world, self.clock(), Simulation.from_settings(self.settings))
-
-    def losing_client(self) -> Provider:
-        settings = {**self.settings, "late_commits": 1}
+    def _client(self, settings: dict[str, Scalar]) -> Provider:
         return self.adapter("upcloud", self.world, self.clock(), Simulation.from_settings(settings))
 
-    def clock(self) -> VirtualClock:
-        return VirtualClock()
-
-    def config(self, name: str) -> ServerConfig:
-        return ServerConfig(name, "1xCPU-2GB", "de-fra1")
-
-    def bad_config(self) -> ServerConfig:
-        return ServerConfig("suite-bad", "1xCPU-2TB", "de-fra1")
-
-    def drive(self, main: Coroutine[Any, Any, None]) -> None:
-        run_virtual(main)
+    def losing_client(self) -> Provider:
+        return self._client({**self.settings, "late_commits": 1})
 
 
 @pytest.mark.parametrize(
@@ -163,6 +192,12 @@ class Rig(ProviderSuite):
         (CallsALostAnswerARefusal, "a_lost_answer_is_unknown_and_comes_to_light_within_the_settle_time"),
         (PromisesTooShortASettleTime, "a_lost_answer_is_unknown_and_comes_to_light_within_the_settle_time"),
         (MakesWhatItRejects, "rejected_means_that_nothing_is_made"),
+        (ForgetsWhoseTheLabelsAre, "labels_become_those_asked_for_and_the_others_stay"),
+        (LeavesTheFormerPlan, "another_plan_is_the_only_thing_that_changes"),
+        (CallsALostChangeARefusal, "each_call_of_a_change_is_repeated_after_a_lost_answer"),
+        (LeavesARefusedServerStopped, "a_refused_plan_leaves_the_server_running_with_the_former_one"),
+        (TakesAStrangerForItsOwn, "a_server_that_is_not_ours_is_not_changed"),
+        (ChangesWhatIsGone, "a_server_that_is_gone_is_not_changed"),
         (IsNeverWell, "it_opens_and_closes_more_than_once"),
         (HasAnAccountPerClient, "two_clients_are_the_same_account"),
     ],

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from msgspec.structs import replace
 
 from batchwright.model.call_outcome import Created
 from batchwright.model.ids import Token
@@ -14,7 +15,7 @@ from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider
-from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
+from batchwright.providers.simulated import Simulated, SimulatedRunner, SimulatedServer, Simulation, World
 from batchwright.taskservs.base import Runner, Target
 from batchwright.testing.provider_suite import ProviderSuite
 from batchwright.testing.runner_suite import RunnerSuite
@@ -48,6 +49,37 @@ class SimulatedRig(ProviderSuite):
 
     def losing_client(self) -> Provider:
         return self._client({**self.settings, "lost_answers": 1})
+
+    def other_plan(self) -> str:
+        return "4xCPU-8GB"
+
+    def refusing_client(self) -> Provider:
+        return self._client({**self.settings, "fail_change": "*=quota"})
+
+    def change_losing_client(self) -> Provider:
+        return self._client({**self.settings, "lost_answers": 1})
+
+    def labels(self, ref: str) -> dict[str, str]:
+        server = self._server(ref)
+        return {**server.request.labels, "run": server.run, "token": server.token}
+
+    def label(self, ref: str, key: str, value: str) -> None:
+        request = self._server(ref).request
+        with self.world.turn:
+            self.world.change(ref, replace(request, labels={**request.labels, key: value}))
+
+    def stranger(self) -> str:
+        request = ServerRequest("stranger", "1xCPU-2GB", "de-fra1")
+        now = self.clock().now()
+        account = f"simulated-{self.name}"
+        self.world.plant(SimulatedServer("s-1", self.name, account, "", "", request, "198.18.0.9", now, now, now))
+        return "s-1"
+
+    def _server(self, ref: str) -> SimulatedServer:
+        self.world.refresh()
+        server = self.world.server(ref)
+        assert server is not None
+        return server
 
     def drive(self, main: Coroutine[Any, Any, None]) -> None:
         run_virtual(main)
@@ -98,13 +130,38 @@ class TestDurable(SimulatedRig):
     @pytest.fixture(autouse=True)
     def _world(self, tmp_path: Path):  # type: ignore[no-untyped-def]
         self.path, self.worlds = tmp_path / "world.db", list[World]()
+        self.world = World(self.path)
         yield
-        for world in self.worlds:
+        for world in (*self.worlds, self.world):
             world.close()
 
     def _client(self, settings: dict[str, Scalar]) -> Provider:
         self.worlds.append(World(self.path))
         return Simulated(self.name, self.worlds[-1], self.clock(), Simulation.from_settings(settings, self.name))
+
+
+class TestResizedLive(SimulatedRig):
+    """Nothing is stopped for another plan."""
+
+    settings: ClassVar = {"resizes": "live"}
+
+
+class TestReplacedOnly(SimulatedRig):
+    """Only labels are changed in place."""
+
+    settings: ClassVar = {"resizes": "replace"}
+
+    def other_plan(self) -> str:
+        return ""
+
+
+class TestServersOfOthers(SimulatedRig):
+    """Servers that were there before are not changed at all."""
+
+    name = "static"
+
+    def bad_config(self) -> None:
+        return None
 
 
 class TestSimulatedRunner(RunnerSuite):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from batchwright.engine.read_retry import SOON_SECONDS, ReadRetry
@@ -10,10 +10,11 @@ from batchwright.errors import ProviderThrottled, ProviderUnavailable
 from batchwright.model.call_outcome import Created, Going, Gone, Observed, Rejected, Throttled, Unknown
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
+from batchwright.model.server_change import FieldWay
 from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
-from batchwright.providers.base import Provider, ProviderHealthReport, Quota, Quote
+from batchwright.providers.base import ChangesServers, Provider, ProviderHealthReport, Quota, Quote, ways_of
 
 T = TypeVar("T")
 
@@ -86,6 +87,15 @@ class PatientProvider:
 
     async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:
         return await self._inner.destroy(ref)
+
+    def ways(self, observed: Observed, request: ServerRequest) -> Mapping[str, FieldWay]:
+        return ways_of(self._inner, observed, request)
+
+    async def change(
+        self, ref: str, request: ServerRequest, before: ServerRequest
+    ) -> Created | Going | Rejected | Unknown:
+        assert isinstance(self._inner, ChangesServers), f"{self.name} changes no servers: its ways say so"
+        return await self._inner.change(ref, request, before)
 
     async def _look(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """The answer, or the last error: ProviderUnavailable, or whatever the adapter raised."""

@@ -10,8 +10,11 @@ from batchwright.cli.options import Json, NoColor, settings_of
 from batchwright.cli.output import print_json
 from batchwright.cli.provider_verify import verify_provider
 from batchwright.cli.view_printer import show_table
+from batchwright.model.server_change import ChangeWay
 from batchwright.providers.base import Capabilities
 from batchwright.views.twin_words import twin_words
+
+_IN_PLACE = (ChangeWay.LIVE, ChangeWay.STOPPED)
 
 app = typer.Typer()
 app.command("verify")(verify_provider)
@@ -26,7 +29,7 @@ def providers(context: typer.Context, json: Json = False, _no_color: NoColor = F
     if json:
         print_json({"providers": offers})
         return Exit.OK
-    headers = ("provider", "duplicate protection", "calls", "rate", "servers can", "note")
+    headers = ("provider", "duplicate protection", "calls", "rate", "servers can", "changes in place", "note")
     show_table(headers, map(_row, offers), right=(2, 3))
     return Exit.OK
 
@@ -34,7 +37,7 @@ def providers(context: typer.Context, json: Json = False, _no_color: NoColor = F
 def _row(offer: ProviderOffer) -> tuple[str, ...]:
     can = offer.capabilities
     if can is None:
-        return (offer.name, "", "", "", "", ". ".join(filter(None, (offer.trouble, offer.hint))))
+        return (offer.name, "", "", "", "", "", ". ".join(filter(None, (offer.trouble, offer.hint))))
     abilities = (("init", can.init), ("privileged", can.privileged), ("own network", can.own_network))
     words = ", ".join(word for word, able in abilities if able)
     return (
@@ -43,8 +46,16 @@ def _row(offer: ProviderOffer) -> tuple[str, ...]:
         str(can.concurrency),
         _rates(can.rate, can.destroy_rate),
         words,
+        _changes(can),
         ". ".join(filter(None, (can.note.rstrip("."), _twins(can)))),
     )
+
+
+def _changes(can: Capabilities) -> str:
+    """What a server gets without a new one, and whether it is interrupted."""
+    ways = (("labels", can.relabels), ("plan", can.resizes))
+    words = [f"{field} (stops it)" if way is ChangeWay.STOPPED else field for field, way in ways if way in _IN_PLACE]
+    return ", ".join(words) or "nothing"
 
 
 def _twins(can: Capabilities) -> str:

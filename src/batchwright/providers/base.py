@@ -7,7 +7,7 @@ deletion is sent so that it stays. If neither is possible, the destroy is refuse
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
@@ -17,6 +17,7 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ids import Token
 from batchwright.model.plan import Guard, ProviderFacts
+from batchwright.model.server_change import ChangeWay, FieldWay
 from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
@@ -48,6 +49,8 @@ class Capabilities(Struct, frozen=True):
     init: bool = True  # servers have a service manager
     privileged: bool = True  # containers can run on them
     own_network: bool = True
+    resizes: ChangeWay = ChangeWay.REPLACE  # how a server gets another plan, if nothing about the two plans forbids it
+    relabels: ChangeWay = ChangeWay.REPLACE  # how a server gets other labels
     note: str = ""  # shown to people
 
     def facts(self, name: str, account: str) -> ProviderFacts:
@@ -144,6 +147,47 @@ class ShowsAttached(Protocol):
     async def attached(self, refs: Sequence[str]) -> list[Attached]:
         """All foreign things on these servers, for a preview; a destroy looks again. Raises ProviderUnavailable."""
         ...
+
+
+@runtime_checkable
+class ChangesServers(Protocol):
+    """Implemented by providers that can change servers in place. Elsewhere every change needs a new server."""
+
+    def ways(self, observed: Observed, request: ServerRequest) -> Mapping[str, FieldWay]:
+        """How the fields "plan" and "labels" of this server become those of the request. Pure, no I/O.
+
+        The answer is about these two values: a plan that this server cannot take in place is REPLACE, with the reason
+        in its note. A field that is not in the answer is REPLACE too.
+        """
+        ...
+
+    async def change(
+        self, ref: str, request: ServerRequest, before: ServerRequest
+    ) -> Created | Going | Rejected | Unknown:
+        """One idempotent step towards the plan and the labels of `request`; the engine repeats it until Created.
+
+        It takes no token: after a lost answer, or by another process after a crash, the same call is sent again.
+        `before` is what was last asked for. Its labels that are not in `request` are removed; all other labels on the
+        server stay, so `request` and `before` swapped is the way back. The labels of the run and the token never
+        change, nor does anything else on the server.
+
+        Created: the server has the values, and runs or is starting (`ready` says which). Going: a step was taken, or
+        the server is between two states. A server that is found stopped with the right plan is started. Rejected: the
+        provider refused the values, and the server is running or starting again with its former plan; it may already
+        have the new labels, or the new plan if the labels were refused. If even the start is refused, that refusal is
+        the answer, and the next call tries it again. Rejected with NOT_FOUND: the server is gone. Rejected with
+        CONFLICT: it does not carry the labels of a run, and nothing was sent.
+        """
+        ...
+
+
+def ways_of(provider: object, observed: Observed, request: ServerRequest) -> Mapping[str, FieldWay]:
+    """The provider's `ways`; of a provider that changes no servers, nothing, which means REPLACE for every field.
+
+    >>> ways_of(object(), Observed("racks-7", "ready"), ServerRequest("web-01", "small", "eu"))
+    {}
+    """
+    return provider.ways(observed, request) if isinstance(provider, ChangesServers) else {}
 
 
 class Provider(Protocol):

@@ -7,7 +7,7 @@ is real, but the process never learns of it. Run with `CrashPoint()` first to co
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 from typing import NoReturn, ParamSpec, TypeVar
@@ -24,12 +24,13 @@ from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.ids import Token
 from batchwright.model.run_signal import Signal
 from batchwright.model.run_summary import RunSummary
+from batchwright.model.server_change import FieldWay
 from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.command import Command, CommandRequest
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.operations.taskserv_batch import TaskservRequest
-from batchwright.providers.base import Provider, ProviderHealthReport, Quota, Quote
+from batchwright.providers.base import ChangesServers, Provider, ProviderHealthReport, Quota, Quote, ways_of
 from batchwright.taskservs.base import NO_JOB, Runner, Target, TaskservCall
 
 T = TypeVar("T")
@@ -195,7 +196,7 @@ class CrashingJournal:
 
 
 class CrashingProvider:
-    """A Provider in a process that dies. `validate` does no I/O and is not counted."""
+    """A Provider in a process that dies. `validate` and `ways` do no I/O and are not counted."""
 
     def __init__(self, inner: Provider, point: CrashPoint) -> None:
         self.name, self.capabilities = inner.name, inner.capabilities
@@ -243,6 +244,16 @@ class CrashingProvider:
 
     async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:
         return await self._point.guard(f"{self.name}.destroy {ref}", self._inner.destroy, ref)
+
+    def ways(self, observed: Observed, request: ServerRequest) -> Mapping[str, FieldWay]:
+        self._point.check()
+        return ways_of(self._inner, observed, request)
+
+    async def change(
+        self, ref: str, request: ServerRequest, before: ServerRequest
+    ) -> Created | Going | Rejected | Unknown:
+        assert isinstance(self._inner, ChangesServers), f"{self.name} changes no servers: its ways say so"
+        return await self._point.guard(f"{self.name}.change {ref}", self._inner.change, ref, request, before)
 
 
 class CrashingRunner:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable
 
-from batchwright.model.call_outcome import Created, Going, Gone, Observed, ServerState, Unknown
+from batchwright.model.call_outcome import Created, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.clock import Clock
 from batchwright.model.ids import Token, run_id, step_token
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
-from batchwright.providers.base import Provider
+from batchwright.providers.base import ChangesServers, Provider
+
+Change = Created | Going | Rejected | Unknown  # the answers of a change
 
 
 class ProviderFixture:
@@ -68,6 +70,42 @@ class ProviderFixture:
 
         await self.until(f"{ref} is ready", look)
         return seen[0]
+
+    async def running(self, ref: str) -> Observed:
+        """Wait until the server is ready; a stopped one, which a provider shows as broken, may still be starting."""
+        seen: list[Observed] = []
+
+        async def look() -> bool:
+            seen[:] = [(await self.provider.describe([ref]))[ref]]
+            return seen[0].state is ServerState.READY
+
+        await self.until(f"{ref} runs", look)
+        return seen[0]
+
+    async def changed(self, ref: str, request: ServerRequest, before: ServerRequest) -> None:
+        """Change a server in place as the engine does: repeat until Created."""
+        provider = self.provider
+        assert isinstance(provider, ChangesServers)
+        await self.until_created(lambda: provider.change(ref, request, before))
+
+    async def until_created(self, call: Callable[[], Awaitable[Change]]) -> list[Change]:
+        """Repeat a change until Created; all answers."""
+        return await self._repeat(call, Created)
+
+    async def until_rejected(self, call: Callable[[], Awaitable[Change]]) -> list[Change]:
+        """Repeat a change until Rejected; all answers."""
+        return await self._repeat(call, Rejected)
+
+    async def _repeat(self, call: Callable[[], Awaitable[Change]], end: type[Change]) -> list[Change]:
+        answers: list[Change] = []
+
+        async def step() -> bool:
+            answers.append(await call())
+            return isinstance(answers[-1], Created | Rejected)
+
+        await self.until(f"a change ends in {end.__name__}", step)
+        assert isinstance(answers[-1], end), answers
+        return answers
 
     async def gone(self, ref: str) -> None:
         """Destroy a server as the engine does: repeat until Gone."""

@@ -24,6 +24,7 @@ from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider
 from batchwright.testing.provider_attachment_suite import ProviderAttachmentSuite, Scenario
+from batchwright.testing.provider_change_suite import ProviderChangeSuite
 from batchwright.testing.provider_fixture import ProviderFixture
 
 __all__ = ["ProviderFixture", "ProviderSuite"]
@@ -31,7 +32,7 @@ __all__ = ["ProviderFixture", "ProviderSuite"]
 NOT_THERE = (ServerState.GONE, ServerState.NOT_VISIBLE)
 
 
-class ProviderSuite(ProviderAttachmentSuite):
+class ProviderSuite(ProviderChangeSuite, ProviderAttachmentSuite):
     """Inherit it, define `client`, and let pytest collect it."""
 
     patience = 300.0  # seconds, by the clock, for a server to become ready or to go

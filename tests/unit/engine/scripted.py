@@ -85,6 +85,11 @@ class ScriptedProvider(Simulated):
     async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:
         return await self.script.call("destroy", ref, lambda: super(ScriptedProvider, self).destroy(ref))
 
+    async def change(
+        self, ref: str, request: ServerRequest, before: ServerRequest
+    ) -> Created | Going | Rejected | Unknown:
+        return await self.script.call("change", ref, lambda: super(ScriptedProvider, self).change(ref, request, before))
+
 
 class ScriptedRunner(SimulatedRunner):
     """See Script."""

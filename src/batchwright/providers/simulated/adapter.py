@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from batchwright.errors import ProviderUnavailable
@@ -16,17 +17,18 @@ from batchwright.model.fault import FaultClass
 from batchwright.model.ids import Token
 from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
+from batchwright.model.server_change import ChangeWay, FieldWay
 from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Capabilities, ProviderHealthReport, Quota, Quote
+from batchwright.providers.server_change import refuse_foreign, refuse_gone
 from batchwright.providers.simulated.catalog import profile_of
-from batchwright.providers.simulated.draws import Draws, fault, refusal
+from batchwright.providers.simulated.draws import NO_ANSWER, Draws, fault, refusal
+from batchwright.providers.simulated.server_changes import ServerChanges
 from batchwright.providers.simulated.settings import Simulation
 from batchwright.providers.simulated.world import World
 from batchwright.providers.simulated.world_records import SimulatedCall, SimulatedServer
-
-_NO_ANSWER = "simulated: the connection was lost before an answer came"
 
 
 class Simulated:
@@ -129,7 +131,7 @@ class Simulated:
         if (kind := refusal(drawn)) is not None:
             return self._rejected(kind), seconds
         if not drawn.acts:
-            return Unknown(_NO_ANSWER), seconds
+            return Unknown(NO_ANSWER), seconds
         if not self._profile.offers(request.plan, request.zone):
             return self._rejected(FaultClass.INVALID, f"no plan {request.plan} in {request.zone}"), seconds
         if (repeated := self._repeated(now, request, token)) is not None:
@@ -138,7 +140,7 @@ class Simulated:
             return full, seconds
         server = self._made(now, request, token, drawn, seconds)
         if drawn.fault:
-            return Unknown(_NO_ANSWER), seconds
+            return Unknown(NO_ANSWER), seconds
         if server.true_state(now + seconds) is ServerState.READY:
             return Created(server.ref, ready=True, address=server.address), seconds
         return Created(server.ref), seconds
@@ -220,15 +222,44 @@ class Simulated:
         if (kind := refusal(drawn)) is not None:
             return self._rejected(kind), seconds
         if not drawn.acts:
-            return Unknown(_NO_ANSWER), seconds
+            return Unknown(NO_ANSWER), seconds
         if server.gone_at is None:
             sim = self.simulation
             takes = lognormal(sim.scaled(sim.destroy_seconds), sim.spread, f"{drawn.seed}/gone")
             self._world.destroy(ref, now, max(now, server.committed_at) + takes)
         if drawn.fault:
-            return Unknown(_NO_ANSWER), seconds
+            return Unknown(NO_ANSWER), seconds
         gone = server.gone_at is not None and server.gone_at <= now
         return (Gone() if gone else Going("simulated: it is shutting down")), seconds
+
+    @cached_property
+    def _changes(self) -> ServerChanges:
+        return ServerChanges(self.name, self._world, self.simulation, self._profile)
+
+    def ways(self, observed: Observed, request: ServerRequest) -> Mapping[str, FieldWay]:
+        return self._changes.ways(observed, request)
+
+    async def change(
+        self, ref: str, request: ServerRequest, before: ServerRequest
+    ) -> Created | Going | Rejected | Unknown:
+        with self._world.turn:
+            answer, seconds = self._change(ref, request, before)
+        if seconds > 0:
+            await self._clock.sleep(seconds)
+        return answer
+
+    def _change(
+        self, ref: str, request: ServerRequest, before: ServerRequest
+    ) -> tuple[Created | Going | Rejected | Unknown, float]:
+        now = self._heard("change", ref)
+        if (turned_away := self._turned_away(now, self._rate)) is not None:
+            return turned_away, 0.0
+        server = self._own(ref)
+        if server is None or server.destroy_requested_at is not None or not server.exists(now):
+            return refuse_gone(ref), 0.0
+        if not (server.run and server.token and self._profile.destroys):
+            return refuse_foreign(ref), 0.0
+        return self._changes.step(now, server, request, before)
 
     async def access(self, _refs: Sequence[str]) -> dict[str, SshAccess]:
         """Nobody logs in to a simulated server."""
@@ -267,8 +298,7 @@ class Simulated:
         return Rejected(fault(FaultClass.THROTTLE, retry_after=wait)) if wait else None
 
     def _rejected(self, kind: FaultClass, message: str = "") -> Rejected:
-        retry_after = self.simulation.time_scale if kind is FaultClass.THROTTLE else None
-        return Rejected(fault(kind, message, retry_after))
+        return Rejected(fault(kind, message, self.simulation.pause(kind)))
 
     def _own(self, ref: str) -> SimulatedServer | None:
         server = self._world.server(ref)
@@ -291,6 +321,8 @@ def _capabilities(sim: Simulation, destroys: bool) -> Capabilities:
         destroy_rate=(sim.destroy_rate or None) if sim.publish_rate else None,
         create_seconds=usual,
         destroys=destroys,
+        resizes=sim.resizes if destroys else ChangeWay.REPLACE,
+        relabels=ChangeWay.LIVE if destroys else ChangeWay.REPLACE,
     )
 
 

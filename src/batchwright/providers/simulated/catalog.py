@@ -20,6 +20,7 @@ class Profile(Struct, frozen=True):
     default_image: str = "debian-12"
     currency: str = "EUR"
     destroys: bool = True  # else its servers were there before
+    arm: frozenset[str] = frozenset()  # plans whose processors run no programs of the others
 
     def problems(self, config: ServerConfig) -> list[Diagnostic]:
         """What is wrong with a configuration here."""
@@ -38,6 +39,12 @@ class Profile(Struct, frozen=True):
     def image_id(self, image: str) -> str:
         """The id of an image; made up, but always the same, where any name is good."""
         return self.images.get(image) or "image-" + hashlib.sha256(image.encode()).hexdigest()[:12]
+
+    def unlike(self, plan: str, other: str) -> str:
+        """Why a server of one plan cannot get the other; empty if it can."""
+        if (plan in self.arm) == (other in self.arm):
+            return ""
+        return f"{other} has another processor architecture than {plan}"
 
     def price(self, plan: str) -> float | None:
         """Per hour, None where there is no price list."""
@@ -108,6 +115,7 @@ PROFILES: dict[str, Profile] = {
             "c6i.xlarge": 0.17,
             "r6i.large": 0.126,
         },
+        arm=frozenset({"t4g.small", "t4g.medium", "m7g.large"}),
         zones=tuple(
             region + zone
             for region in ("us-east-1", "us-east-2", "us-west-2", "eu-central-1", "eu-west-1", "ap-southeast-1")

@@ -10,6 +10,7 @@ from batchwright.model.fault import Fault, FaultClass
 from batchwright.providers.simulated.settings import Simulation
 from batchwright.providers.simulated.world import World
 
+NO_ANSWER = "simulated: the connection was lost before an answer came"
 _REFUSALS = {str(kind): kind for kind in FaultClass}
 _MESSAGES = {
     FaultClass.TRANSIENT: "the service is temporarily unavailable",

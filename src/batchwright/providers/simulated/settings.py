@@ -11,12 +11,15 @@ from batchwright.errors import UsageError
 from batchwright.fault_injection.fault_names import CALL_EFFECTS, CREATE_EFFECTS, PROGRAM_EFFECTS
 from batchwright.fault_injection.script import FaultScript
 from batchwright.fault_injection.settings import Count, FaultSettings, Rate, Seconds, checked
+from batchwright.model.fault import FaultClass
 from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
+from batchwright.model.server_change import ChangeWay
 
 _WHERE = "simulation"
 _SCRIPTS = {
     "fail_destroy": CALL_EFFECTS,
+    "fail_change": CALL_EFFECTS,
     **dict.fromkeys(("fail_taskserv", "fail_remove", "fail_command", "fail_undo"), PROGRAM_EFFECTS),
 }
 
@@ -42,11 +45,21 @@ class Simulation(FaultSettings, frozen=True, kw_only=True):
         Seconds, Meta(description="median time to install or remove a task service, and of a command")
     ] = 1.0
     destroy_seconds: Annotated[Seconds, Meta(description="median time until a destroyed server is gone")] = 0.5
+    stop_seconds: Annotated[
+        Seconds, Meta(description="median time until a server that is stopped for another plan has stopped")
+    ] = 0.5
     spread: Annotated[
         float,
         Meta(ge=0, le=3, description="sigma of the log-normal distribution of these times; 0: always the median"),
     ] = 0.3
 
+    resizes: Annotated[
+        ChangeWay,
+        Meta(
+            description="how a server gets another plan: `live` (while it runs), `stopped` (it is stopped and started"
+            " again) or `replace` (only a new server has it)"
+        ),
+    ] = ChangeWay.STOPPED
     quota_servers: Annotated[Count, Meta(description="maximum servers of the account; 0: no limit")] = 0
     destroy_rate: Annotated[
         Rate,
@@ -62,6 +75,13 @@ class Simulation(FaultSettings, frozen=True, kw_only=True):
         str, Meta(description="creates that are refused as transient, once or the given number of times: `web-01:2`")
     ] = ""
     fail_destroy: Annotated[str, Meta(description="scripted faults of destroys, by the server's name")] = ""
+    fail_change: Annotated[
+        str,
+        Meta(
+            description="scripted faults of changes of a server's plan or labels, by the server's name; the calls that"
+            " stop and start it have none"
+        ),
+    ] = ""
     fail_taskserv: Annotated[
         str, Meta(description="scripted faults of installs, by task service or `taskserv@server`")
     ] = ""
@@ -81,8 +101,8 @@ class Simulation(FaultSettings, frozen=True, kw_only=True):
     @classmethod
     def instant(cls, **settings: Scalar) -> Simulation:
         """Nothing takes any time: a create is answered ready at once, without awaiting anything."""
-        durations = ("answer_seconds", "read_seconds", "boot_seconds", "install_seconds", "destroy_seconds")
-        return cls.from_settings({**dict.fromkeys(durations, 0.0), **settings})
+        timed = ("answer", "read", "boot", "install", "destroy", "stop")
+        return cls.from_settings({**{f"{what}_seconds": 0.0 for what in timed}, **settings})
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Scalar], provider: str = "") -> Simulation:
@@ -109,6 +129,10 @@ class Simulation(FaultSettings, frozen=True, kw_only=True):
     def script(self, setting: str) -> FaultScript:
         """Scripted faults of other calls than creates, by the setting that holds them."""
         return FaultScript.parse(setting, getattr(self, setting), _SCRIPTS[setting])
+
+    def pause(self, kind: FaultClass) -> float | None:
+        """The seconds to wait that a refusal names: only too many calls do."""
+        return self.time_scale if kind is FaultClass.THROTTLE else None
 
     def late_possible(self) -> bool:
         """Whether a create can take effect after its answer is given up."""

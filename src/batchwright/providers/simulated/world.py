@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from batchwright.errors import ProviderUnavailable
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.simulated.world_file import WorldFile
 from batchwright.providers.simulated.world_records import (
     Attempted,
@@ -20,8 +21,11 @@ from batchwright.providers.simulated.world_records import (
     Installed,
     Removed,
     ServerAdded,
+    ServerChanged,
     SimulatedCall,
     SimulatedServer,
+    StartRequested,
+    StopRequested,
 )
 
 
@@ -82,6 +86,18 @@ class World:
         """A destroy took effect; it is over at `gone_at`."""
         self._change(DestroyRequested(ref, at, gone_at))
 
+    def stop(self, ref: str, stopped_at: float) -> None:
+        """A stop took effect; it is over at `stopped_at`."""
+        self._change(StopRequested(ref, stopped_at))
+
+    def start(self, ref: str, ready_at: float) -> None:
+        """A start took effect; it is over at `ready_at`."""
+        self._change(StartRequested(ref, ready_at))
+
+    def change(self, ref: str, request: ServerRequest) -> None:
+        """A server has the plan and the labels of this request now."""
+        self._change(ServerChanged(ref, request))
+
     def attempt(self, key: str) -> int:
         """Count one more call of this kind, from 1. It is durable, so that a restarted run draws the next fault."""
         self._change(Attempted(key))
@@ -112,6 +128,13 @@ class World:
             case DestroyRequested(ref, at, gone_at):
                 self._servers[ref].destroy_requested_at = at
                 self._servers[ref].gone_at = gone_at
+            case StopRequested(ref, stopped_at):
+                self._servers[ref].stopped_at = stopped_at
+            case StartRequested(ref, ready_at):
+                self._servers[ref].stopped_at = None
+                self._servers[ref].ready_at = ready_at
+            case ServerChanged(ref, request):
+                self._servers[ref].request = request
             case Attempted(key):
                 self._attempts[key] = self._attempts.get(key, 0) + 1
             case Installed(ref, taskserv, version):

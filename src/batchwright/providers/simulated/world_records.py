@@ -9,6 +9,7 @@ from batchwright.model.fault import Fault, FaultClass
 from batchwright.operations.server_batch import ServerRequest
 
 BROKEN = Fault(FaultClass.TRANSIENT, "the server came up broken", code="SIMULATED_BROKEN")
+STOPPED = Fault(FaultClass.TRANSIENT, "the server is stopped", code="SIMULATED_STOPPED")
 
 
 class SimulatedServer(Struct, gc=False):
@@ -27,6 +28,7 @@ class SimulatedServer(Struct, gc=False):
     broken: bool = False
     destroy_requested_at: float | None = None
     gone_at: float | None = None
+    stopped_at: float | None = None  # it was asked to stop, and has stopped from then on
 
     @property
     def name(self) -> str:
@@ -48,6 +50,8 @@ class SimulatedServer(Struct, gc=False):
         """Its state while it exists, whether or not reads show it yet."""
         if self.destroy_requested_at is not None:
             return ServerState.STOPPING
+        if self.stopped_at is not None:
+            return ServerState.BROKEN
         if self.ready_at is None or now < self.ready_at:
             return ServerState.STARTING
         return ServerState.BROKEN if self.broken else ServerState.READY
@@ -68,7 +72,7 @@ class SimulatedServer(Struct, gc=False):
             plan=request.plan,
             zone=request.zone,
             image=request.image,
-            fault=BROKEN if state is ServerState.BROKEN else None,
+            fault=(BROKEN if self.stopped_at is None else STOPPED) if state is ServerState.BROKEN else None,
         )
 
 
@@ -95,6 +99,27 @@ class DestroyRequested(Struct, frozen=True, tag="destroy"):
     gone_at: float
 
 
+class StopRequested(Struct, frozen=True, tag="stop"):
+    """A stop took effect; the server has stopped at `stopped_at`."""
+
+    ref: str
+    stopped_at: float
+
+
+class StartRequested(Struct, frozen=True, tag="start"):
+    """A start of a stopped server took effect; it is ready at `ready_at`."""
+
+    ref: str
+    ready_at: float
+
+
+class ServerChanged(Struct, frozen=True, tag="change"):
+    """A server has another plan or other labels."""
+
+    ref: str
+    request: ServerRequest
+
+
 class Attempted(Struct, frozen=True, tag="attempt"):
     """One more call of this kind about this thing."""
 
@@ -116,4 +141,6 @@ class Removed(Struct, frozen=True, tag="remove"):
     taskserv: str
 
 
-Change = ServerAdded | DestroyRequested | Attempted | Installed | Removed
+Change = (
+    ServerAdded | DestroyRequested | StopRequested | StartRequested | ServerChanged | Attempted | Installed | Removed
+)
