@@ -217,6 +217,7 @@ KNOW_TYPES = {  # who may import the module of an operation type, besides operat
     "app/patient_provider.py": "wraps a port",
     "app/taskserv_health.py": "the use case of `check`, which is about task services only",
     "app/install_preview.py": "the use case of `plan --check`, which is about task services only",
+    "app/environment_drift.py": "the use case of `drift`, which asks the runner about task services",
 }
 
 

@@ -31,6 +31,16 @@ export def "batch environment" [
     }
 }
 
+# What an environment has, compared now with what its runs asked for: one row for each server and task service.
+@example "what is not as it should be" { batch drift shop | where state != same }
+export def "batch drift" [
+    name: string@environment-names  # NAME or NAME/ENVIRONMENT, also after `real:` or `simulated:`
+]: any -> table {
+    ignore
+    let span = (metadata $name).span
+    (call get "/v1/drift" --query [{key: environment, value: $name}] --span $span).items
+}
+
 # Destroy all that an environment has: its servers, and what its commands did and can undo, in reverse order.
 @example "what would go" { batch destroy shop --plan | select does }
 @example "without being asked, watched to its end" { batch destroy shop --yes --watch }

@@ -14,6 +14,7 @@ from batchwright.api.admission_control import RateLimits
 from batchwright.api.openapi import problems
 from batchwright.api.run_queries import etag
 from batchwright.api.submissions import Key, PlanHash, Wait, take_place
+from batchwright.app.environment_drift import find_drift
 from batchwright.app.environment_reader import all_environments, read_environment
 from batchwright.app.planned import PlanAnswer
 from batchwright.model.diagnostic import bounded
@@ -21,6 +22,7 @@ from batchwright.model.environment import REAL, SIMULATED
 from batchwright.service.environment_destroy import DestroyRequest, destroy, preview
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.service.tokens import Role
+from batchwright.views.drift import EnvironmentDrift
 from batchwright.views.environment import EnvironmentLine, EnvironmentView
 from batchwright.views.plan import plan_view
 from batchwright.views.run import RunView
@@ -61,6 +63,13 @@ Named = Annotated[
     str,
     QueryParameter(name="environment", description="NAME, NAME/ENVIRONMENT, or simulated:NAME.", max_length=220),
 ]
+
+
+@get("/v1/drift", opt={"role": Role.OPERATOR}, responses=problems(404, 409, 503), tags=["Environments"])
+async def drift(supervisor: NamedDependency[RunSupervisor], environment: Named) -> EnvironmentDrift:
+    """How an environment's servers and task services differ now from what its runs asked for. Nothing is changed."""
+    own = supervisor.settings, supervisor.stores, supervisor.clock
+    return await find_drift(*own, environment, supervisor.world, supervisor.runner, supervisor.allowed)
 
 
 @post(
@@ -104,4 +113,4 @@ async def destroy_environment(
     return Response(feed.view(), headers=headers, status_code=202)
 
 
-HANDLERS: Sequence[Any] = (list_environments, environment, plan_destroy, destroy_environment)
+HANDLERS: Sequence[Any] = (list_environments, environment, drift, plan_destroy, destroy_environment)

@@ -206,6 +206,12 @@ class Adapters:
             self.launchers[name] = self._pretend(simulation)
         return Simulated(name, world, clock, simulation)
 
+    def runner(self, provider: str) -> Runner:
+        """What installs on the servers of an opened provider. Raises TaskservPackageMissing, CatalogueInvalid."""
+        if provider not in self.runners:
+            self.runners[provider] = self._runner.get()
+        return self.runners[provider]
+
     async def open_for(self, plan: Plan) -> None:
         """Open what an existing plan needs. Raises ProviderUnavailable; NotAllowed for another account."""
         ports = {type_of(step).port for step in plan.steps}

@@ -49,6 +49,8 @@ def path_of(workflow: Workflow, found: Diagnostic) -> Path_ | None:
     """The path in the workflow of a problem; None if it has none, such as a store's."""
     if found.where == "storage_backend":
         return (*WHOLE, "storage_backend")
+    if found.where == "drift":
+        return (*WHOLE, "drift", *_steps(found.field))
     name, *inside = found.where.split("/")
     for number, operation in enumerate(workflow.operations):
         if operation.id == name:

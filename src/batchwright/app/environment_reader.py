@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.app.borrowed_servers import users_and_owners
-from batchwright.app.environments import environment_state
+from batchwright.app.environments import EnvironmentState, environment_state
 from batchwright.app.multi_store import Stores
 from batchwright.engine.machine import Machine
 from batchwright.errors import NotAllowed, StoreError
@@ -15,14 +16,41 @@ from batchwright.journal.base import Journal
 from batchwright.journal.lease_holder import driver_of, process_of
 from batchwright.journal.replay import load_run
 from batchwright.model.clock import Clock
-from batchwright.model.environment import Environment, EnvironmentKey, Resource
+from batchwright.model.environment import REAL, SIMULATED, Environment, EnvironmentKey, Resource
 from batchwright.model.environment_fold import FOLD, turn_changes
-from batchwright.model.environment_names import environment_named, newest_turn
+from batchwright.model.environment_names import environment_named, full_name, newest_turn
 from batchwright.model.lifecycle import RUN_ENDED
+from batchwright.model.plan import Plan
 from batchwright.model.run_summary import RunSummary
 from batchwright.views.environment import EnvironmentLine, EnvironmentView, environment_line, environment_view
 
 ROLLBACKS_MAX = 5  # runs of an environment that are shown as the next to be rolled back
+
+
+class EnvironmentHome(Struct, frozen=True):
+    """An environment, the store it is in, and the plan of its newest run, which says how it is reached."""
+
+    journal: Journal
+    state: EnvironmentState
+    plan: Plan
+
+
+async def find_home(stores: Stores, name: str, *, simulated: bool | None) -> EnvironmentHome:
+    """The environment of this name; `simulated` is None if either space will do, or the name says in which it is.
+
+    Raises EnvironmentNotFound, EnvironmentAmbiguous.
+    """
+    homes: dict[EnvironmentKey, tuple[Journal, str]] = {}
+    for journal in await stores.existing():
+        for row in await journal.environments():
+            if row.key not in homes or not row.store:  # another store's row only says where it went
+                homes[row.key] = journal, row.last
+    word = (
+        name if simulated is None or ":" in name else full_name(EnvironmentKey(SIMULATED if simulated else REAL, name))
+    )
+    key = environment_named(word, homes)
+    journal, last = homes[key]
+    return EnvironmentHome(journal, await environment_state(journal, key), (await load_run(journal, last)).plan)
 
 
 async def all_environments(stores: Stores, clock: Clock) -> tuple[EnvironmentLine, ...]:

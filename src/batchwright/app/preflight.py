@@ -47,7 +47,7 @@ async def observe(
         runners = {}  # nothing needs to know what is installed
     answers = await asyncio.gather(
         *(
-            _ask(
+            observe_provider(
                 name,
                 providers[name],
                 runners.get(name),
@@ -102,7 +102,7 @@ def observe_secrets(workflow: Workflow, observations: Observations, environ: Map
     return replace(observations, problems=(*observations.problems, *problems))
 
 
-async def _ask(
+async def observe_provider(
     name: str,
     provider: Provider,
     runner: Runner | None,
@@ -110,6 +110,7 @@ async def _ask(
     resources: list[Resource],
     now: float,
 ) -> tuple[ProviderObserved | None, list[Diagnostic]]:
+    """What one provider says; None and the reason if it does not answer."""
     try:
         async with asyncio.timeout(provider.capabilities.call_timeout * 2):
             return await _observe(name, provider, runner, configs, resources, now)

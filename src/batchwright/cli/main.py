@@ -16,6 +16,7 @@ from typer.main import get_command
 from batchwright import __version__, resource_exhaustion, standard_streams
 from batchwright.cli import (
     destroy,
+    drift,
     emulate,
     environments,
     gc,
@@ -67,6 +68,7 @@ app.command("rollback", rich_help_panel=RUNS)(run_control.rollback)
 app.command("gc", rich_help_panel=RUNS)(gc.gc)
 app.command("list", rich_help_panel=LOOKING)(run_queries.list_runs)
 app.command("environments", rich_help_panel=LOOKING)(environments.environments)
+app.command("drift", rich_help_panel=LOOKING)(drift.drift)
 app.command("status", rich_help_panel=LOOKING)(run_queries.status)
 app.command("monitor", rich_help_panel=LOOKING)(monitor.monitor)
 app.command("events", rich_help_panel=LOOKING)(run_queries.events)

@@ -20,6 +20,7 @@ from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.model.events import AnyEvent
 from batchwright.model.run_summary import RunSummary
 from batchwright.model.scalar import SimulationSettings
+from batchwright.views.drift import EnvironmentDrift
 from batchwright.views.environment import EnvironmentLine, EnvironmentView
 from batchwright.views.explain import Explanation
 from batchwright.views.plan import PlanView
@@ -89,6 +90,10 @@ class Client(Protocol):
 
     def environment(self, word: str) -> EnvironmentView:
         """What an environment has, and which run may change it now."""
+        ...
+
+    def drift(self, word: str) -> EnvironmentDrift:
+        """What an environment has, compared now with what its runs asked for."""
         ...
 
     def steps(self, word: str) -> tuple[StepLine, ...]:

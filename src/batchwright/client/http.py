@@ -20,7 +20,7 @@ from batchwright.app.server_destroy import ServerDestroyResult
 from batchwright.client import http_transport
 from batchwright.client.base import RunRow, Verb
 from batchwright.client.http_problems import decoded, reason, refusal
-from batchwright.client.http_transport import ANSWER_SECONDS, ANSWER_TRIES, HttpAnswerLost, HttpTransport
+from batchwright.client.http_transport import ANSWER_SECONDS, ANSWER_TRIES, CHECK_SECONDS, HttpAnswerLost, HttpTransport
 from batchwright.client.progress import Progress, WatchedProgress
 from batchwright.engine.manual_resolution import NO_ANSWERS, ResumeAnswers
 from batchwright.engine.rollback_preview import PlannedUndo
@@ -31,6 +31,7 @@ from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.run import Run
 from batchwright.model.scalar import SimulationSettings
+from batchwright.views.drift import EnvironmentDrift
 from batchwright.views.environment import EnvironmentLine, EnvironmentView
 from batchwright.views.explain import Explanation
 from batchwright.views.plan import PlanView
@@ -219,6 +220,9 @@ class HttpClient:
         if run is None:
             raise ServiceUnavailable(f"the service at {self.url} sent a run without its first event")
         return step_lines(run, time.time())
+
+    def drift(self, word: str) -> EnvironmentDrift:
+        return self._http.get("/v1/drift", EnvironmentDrift, [("environment", word)], CHECK_SECONDS)
 
     def checks(self, word: str) -> TaskservStatuses:
         return self._http.done(self._path(word, "checks"), TaskservStatuses)

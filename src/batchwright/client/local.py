@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import Adapters
-from batchwright.app.environment_destroy import doomed, plan_destruction
-from batchwright.app.environment_reader import all_environments, read_environment
+from batchwright.app.environment_destroy import plan_destruction
+from batchwright.app.environment_drift import find_drift
+from batchwright.app.environment_reader import all_environments, find_home, read_environment
 from batchwright.app.environments import wait_for_turn_of
 from batchwright.app.live_servers import FoundServers, find_servers
 from batchwright.app.multi_store import Stores
@@ -38,6 +39,7 @@ from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
 from batchwright.model.run_signal import SignalKind
 from batchwright.model.scalar import SimulationSettings
+from batchwright.views.drift import EnvironmentDrift
 from batchwright.views.environment import EnvironmentLine, EnvironmentView
 from batchwright.views.explain import Explanation, explain
 from batchwright.views.plan import PlanView, plan_view
@@ -72,7 +74,7 @@ class LocalClient:
         self.runs_here = Runs(settings, self.stores, self.clock)
         self._runner = asyncio.Runner()
         self._opened: OpenedRun | None = None
-        self._doomed: Plan | None = None
+        self._destruction: Plan | None = None
         self._around: Adapters | None = None
 
     def __enter__(self) -> LocalClient:
@@ -205,14 +207,17 @@ class LocalClient:
         self._around = self.runs_here.adapters(simulation)
         return self.wait(plan_source(self.settings, self.stores, self._around, source, loaded, simulation))
 
+    def drift(self, word: str) -> EnvironmentDrift:
+        return self.wait(find_drift(self.settings, self.stores, self.clock, word))
+
     def destroy_plan(self, word: str, *, wait: float) -> PlanView:
-        self._doomed = plan = self.wait(self._plan_destroy(word, wait))
+        self._destruction = plan = self.wait(self._plan_destroy(word, wait))
         return plan_view(plan)
 
     async def _plan_destroy(self, word: str, wait: float) -> Plan:
-        found = await doomed(self.stores, word, simulated=None)
+        found = await find_home(self.stores, word, simulated=None)
         await wait_for_turn_of(found.journal, found.state.key, self.clock, wait)
-        found = await doomed(self.stores, word, simulated=None)
+        found = await find_home(self.stores, word, simulated=None)
         self._around = self.runs_here.adapters(found.plan.simulation)
         planned = await plan_destruction(self.settings, self._around, found)
         if planned.plan is None:
@@ -220,11 +225,11 @@ class LocalClient:
         return planned.plan
 
     def destroy(self, word: str, plan: PlanView, *, wait: float) -> tuple[str, Progress]:
-        if self._doomed is None or self._doomed.hash() != plan.hash:
+        if self._destruction is None or self._destruction.hash() != plan.hash:
             self.destroy_plan(word, wait=wait)
-        assert self._doomed is not None
-        approve(self._doomed, plan.hash)
-        return self.start(self._doomed, "")
+        assert self._destruction is not None
+        approve(self._destruction, plan.hash)
+        return self.start(self._destruction, "")
 
     def start(self, plan: Plan, source: str) -> tuple[str, Progress]:
         """Record a run of this plan, to be driven here; `source` is the digest of what it was planned from."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from enum import StrEnum
 from typing import Any, ClassVar, Self
 
@@ -106,6 +107,30 @@ class Changes(Struct, frozen=True):
         return self.replace is Permission.ALLOWED or server in self.replace_servers
 
 
+class AcceptedDifference(Struct, frozen=True):
+    """Differences of a server from what was asked for that are known and wanted for a while, with the reason.
+
+    `fields` are of the server: plan, zone, image, labels. `taskservs` are task services on it. `end` is the last day on
+    which it holds, in UTC: "2026-12-31".
+    """
+
+    server: str
+    reason: str
+    end: str
+    fields: tuple[str, ...] = ()
+    taskservs: tuple[str, ...] = ()
+
+    def holds(self, today: date) -> bool:
+        """Whether it holds on this day. Raises ValueError for a day that no calendar has."""
+        return today <= date.fromisoformat(self.end)
+
+
+class Drift(Struct, frozen=True):
+    """What `drift` does not count."""
+
+    accept: tuple[AcceptedDifference, ...] = ()
+
+
 class Workflow(Struct, frozen=True):
     """A whole workflow file, evaluated and valid."""
 
@@ -119,6 +144,7 @@ class Workflow(Struct, frozen=True):
     on_failure: OnFailure = OnFailure.CONTINUE
     environment: str | None = None
     changes: Changes = Changes()
+    drift: Drift = Drift()
 
     @property
     def environment_name(self) -> str:

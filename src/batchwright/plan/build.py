@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from graphlib import TopologicalSorter
 from heapq import heappop, heappush
 from typing import Any
@@ -19,6 +20,7 @@ from batchwright.operations.observations import Observations
 from batchwright.operations.planner_state import Draft, PlannedServer, Predecessors
 from batchwright.operations.registry import type_of, types_in
 from batchwright.operations.retirement import Retirement, retirement
+from batchwright.operations.suggestions import did_you_mean
 
 
 class PlanResult(Struct, frozen=True):
@@ -53,7 +55,28 @@ def _check(draft: Draft) -> Sequence[OperationType[Any]]:
     _find_targets(draft, {op.id for op in draft.order if type_of(op).targets_all})
     for kind in kinds:
         kind.check(draft)
+    _check_accepted(draft)
     return kinds
+
+
+def _check_accepted(draft: Draft) -> None:
+    """What `drift.accept` names must exist, or it would hide nothing and nobody would notice."""
+    names = [place.name for places in draft.places.values() for place in places]
+    for number, accepted in enumerate(draft.workflow.drift.accept):
+        field = f"accept.{number}"
+        if accepted.server not in names:
+            message = f'drift accepts differences of the server "{accepted.server}", which the file does not have'
+            hint = did_you_mean(accepted.server, names)
+            draft.refuse("drift-server-unknown", message, "drift", hint, f"{field}.server")
+        if not accepted.fields and not accepted.taskservs:
+            message = f'drift accepts nothing of the server "{accepted.server}"'
+            hint = 'Say what may differ: fields = ["plan"], or taskservs = ["nginx"].'
+            draft.refuse("drift-accepts-nothing", message, "drift", hint, field)
+        try:
+            date.fromisoformat(accepted.end)
+        except ValueError:
+            message = f'there is no day "{accepted.end}"'
+            draft.refuse("drift-no-such-day", message, "drift", 'Write a day as "2026-12-31".', f"{field}.end")
 
 
 def _find_targets(draft: Draft, all_of: Collection[str]) -> None:
@@ -183,6 +206,7 @@ def _plan(
         simulation=simulation,
         environment=workflow.environment_name,
         base=base,
+        accepted=workflow.drift.accept,
     )
 
 

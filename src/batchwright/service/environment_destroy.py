@@ -7,7 +7,8 @@ import hashlib
 from msgspec import Struct
 
 from batchwright.app.adapters import Adapters
-from batchwright.app.environment_destroy import doomed, plan_destruction
+from batchwright.app.environment_destroy import plan_destruction
+from batchwright.app.environment_reader import find_home
 from batchwright.app.environments import wait_for_turn_of
 from batchwright.app.planned import Planned
 from batchwright.app.plans import approve
@@ -36,9 +37,9 @@ class DestroyRequest(Struct, frozen=True):
 
 async def preview(supervisor: RunSupervisor, environment: str, wait: float = 0.0) -> Planned:
     """What destroying the environment would do. Raises EnvironmentRefused, StoreError, ProviderUnavailable."""
-    found = await doomed(supervisor.stores, environment, simulated=None)
+    found = await find_home(supervisor.stores, environment, simulated=None)
     await wait_for_turn_of(found.journal, found.state.key, supervisor.clock, wait)
-    found = await doomed(supervisor.stores, environment, simulated=None)
+    found = await find_home(supervisor.stores, environment, simulated=None)
     settings, clock = supervisor.settings, supervisor.clock
     async with Adapters(settings, clock, Limits(), found.plan.simulation, supervisor.world) as around:
         return await plan_destruction(settings, around, found)

@@ -137,3 +137,19 @@ def test_an_environment_is_destroyed_after_a_look_and_once_for_a_key(tmp_path: P
             assert told(nothing) == (404, "environment-not-found")
 
     asyncio.run(main())
+
+
+def test_drift_is_asked_by_an_operator_and_changes_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as service:
+            run = await completed(service, "shop", "eu")
+            found = (await service.get("/v1/drift", params={"environment": "shop/eu"})).json
+            assert (found["ok"], found["run"], found["counts"]["same"]) == (True, run, 2)
+            assert [(one["kind"], one["name"], one["state"]) for one in found["items"]] == [
+                ("server", "shop-0000", "same"),
+                ("server", "shop-0001", "same"),
+            ]
+            assert told(await service.get("/v1/drift", params={"environment": "shp"})) == (404, "environment-not-found")
+            assert (await service.get(RUNS)).json["items"][0]["run"] == run
+
+    asyncio.run(main())

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from batchwright.app.environment_destroy import doomed, plan_destruction
+from batchwright.app.environment_destroy import plan_destruction
+from batchwright.app.environment_reader import find_home
 from batchwright.errors import EnvironmentAmbiguous, EnvironmentNotFound, PlanRefused, RunSuperseded
 from batchwright.model.actions import Action
 from batchwright.model.environment import Enter, EnvironmentKey
@@ -183,7 +184,7 @@ def relabel(house: House, name: str, run: str) -> None:
 
 
 async def destroyed(house: House, name: str = "shop", **simulation: Any) -> Run:
-    found = await doomed(house.stores, name, simulated=None)
+    found = await find_home(house.stores, name, simulated=None)
     async with house.runs.adapters({**(found.plan.simulation or {}), **simulation}) as around:
         planned_so = await plan_destruction(house.settings, around, found)
     assert planned_so.plan is not None
@@ -222,7 +223,7 @@ def test_what_could_not_be_destroyed_stays_known_and_goes_the_next_time(tmp_path
 def test_a_destroy_that_was_killed_goes_on(tmp_path: Path) -> None:
     async def play(house: House) -> None:
         await done(house, shop("a", "b"))
-        found = await doomed(house.stores, "shop", simulated=None)
+        found = await find_home(house.stores, "shop", simulated=None)
         async with house.runs.adapters(found.plan.simulation) as around:
             planned_so = await plan_destruction(house.settings, around, found)
         assert planned_so.plan is not None
@@ -239,10 +240,10 @@ def test_an_environment_that_is_not_there_is_told_with_its_neighbour(tmp_path: P
     async def play(house: House) -> None:
         await done(house, shop("a"))
         with pytest.raises(EnvironmentNotFound) as raised:
-            await doomed(house.stores, "shp", simulated=None)
+            await find_home(house.stores, "shp", simulated=None)
         assert "Did you mean shop?" in raised.value.hint
         with pytest.raises(EnvironmentNotFound):
-            await doomed(house.stores, "shop", simulated=False)
+            await find_home(house.stores, "shop", simulated=False)
 
     housed(tmp_path, play)
 
@@ -255,9 +256,9 @@ def test_a_name_that_is_both_real_and_simulated_is_not_destroyed_by_chance(tmp_p
         enter = Enter(EnvironmentKey("real", "shop"), real.run, run.ended_at, 0)
         await journal.create(real, Run(real).summary("memory"), enter=enter)
         with pytest.raises(EnvironmentAmbiguous, match="real:shop, simulated:shop"):
-            await doomed(house.stores, "shop", simulated=None)
+            await find_home(house.stores, "shop", simulated=None)
         for word, simulated in (("shop", True), ("simulated:shop", None)):
-            found = await doomed(house.stores, word, simulated=simulated)
+            found = await find_home(house.stores, word, simulated=simulated)
             assert found.state.key == EnvironmentKey("simulated", "shop")
 
     housed(tmp_path, play)

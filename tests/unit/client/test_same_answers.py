@@ -107,6 +107,10 @@ COMMANDS = [
     (2, "resume flow"),
     (2, "pause left"),
     (2, "cancel shop/eu"),
+    (0, "drift flow"),
+    (0, "drift simulated:shop/eu"),
+    (2, "drift flew"),
+    (2, "drift real:flow"),
     (0, "destroy flow --plan"),
     (0, "destroy flow --plan --json"),
     (2, "destroy flow"),
@@ -124,7 +128,7 @@ def without_moment(text: str) -> str:
     """Without what depends on when it was asked."""
     text = re.sub(r"since [\d-]+ [\d:]+", "since then", text)
     text = re.sub(r"\d+(\.\d+)? s\b", "0 s", text)
-    return re.sub(r'"(since|elapsed)":[\d.]+', r'"\1":0', text)
+    return re.sub(r'"(since|elapsed|at)":[\d.]+', r'"\1":0', text)
 
 
 def carried_out(words: str, runs: dict[str, str], *where: str) -> Said:

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.support.fake_service import Answer, FakeService, fake_service, problem
 from tests.support.nushell import Nu
 from tests.unit.views.story import T0, Story, fleet
 
 from batchwright.model.environment import Environment, Resource
 from batchwright.model.lifecycle import RunState
+from batchwright.views.drift import DriftedField, DriftItem, DriftState, environment_drift
 from batchwright.views.environment import EnvironmentLine, environment_line, environment_view
 from batchwright.views.run import run_view
 
@@ -122,3 +124,13 @@ def test_latest_destroys_nothing_where_there_are_several(service: FakeService, n
 def test_names_are_offered(service: FakeService, nu: Nu) -> None:
     service.on("GET", ENVIRONMENTS, {"items": [line("shop"), line("shop/eu")]})
     assert nu.offers("batch environment ") == ["shop", "shop/eu"]
+
+
+def test_drift_is_a_table(service: FakeService, nu: Nu) -> None:
+    one = DriftItem("server", "web-1", DriftState.DRIFTED, "web-1", "upcloud", "ref", (DriftedField("plan", "s", "l"),))
+    items = (one, replace(one, name="web-2", state=DriftState.SAME, fields=()))
+    found = environment_drift("shop", simulated=False, run=RUN, changing="", at=T0, items=items)
+    service.on("GET", "/v1/drift", found)
+    assert nu.value("batch drift shop | where state != same | select name fields") == [
+        {"name": "web-1", "fields": [{"field": "plan", "expected": "s", "found": "l"}]}
+    ]
