@@ -29,7 +29,7 @@ from batchwright.journal.surreal import ServerAddress, SurrealServerJournal, int
 from batchwright.journal.surreal.server import connection as server_module
 from batchwright.model.events import StepStarted
 from batchwright.model.run_signal import Signal, SignalKind
-from batchwright.testing import journal_chain_suite, journal_suite, journal_turn_suite
+from batchwright.testing import journal_chain_suite, journal_delivery_suite, journal_suite, journal_turn_suite
 from batchwright.testing.journal_suite import NOW, begun, created, opened, steps, summary_of
 from tests.conformance.surreal_bridge import AFTER, BEFORE, CONFLICT, HANG, PASSWORD, SWALLOW, USER, Bridge
 from tests.support.needs import tool
@@ -45,7 +45,7 @@ def at(bridge: Bridge) -> ServerAddress:
     return ServerAddress(bridge.url, user=USER, password=lambda: PASSWORD)
 
 
-CASES = [*journal_suite.CASES, *journal_chain_suite.CASES, *journal_turn_suite.CASES]
+CASES = [*journal_suite.CASES, *journal_chain_suite.CASES, *journal_turn_suite.CASES, *journal_delivery_suite.CASES]
 
 
 @pytest.mark.long  # in `make test` each case runs over a connection that breaks, which asks for all that this one does

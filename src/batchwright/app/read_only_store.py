@@ -15,7 +15,7 @@ STORES = ("journal.*", "surrealdb*")
 TRIES = 3
 _WRITES = frozenset(
     (
-        *("create", "append", "copy", "write_environment", "accept_loss", "save_snapshot"),
+        *("create", "append", "copy", "write_environment", "write_delivery", "accept_loss", "save_snapshot"),
         *("acquire", "renew", "release", "signal"),
     )
 )

@@ -94,9 +94,15 @@ class RunMove:
                 raise StoreCorrupt(f"in the store {self._target.name}, run {self._run} ends in the middle of an append")
             at = await self._target.copy(lease, pages)
             await self._keep()
+        await self._copy_deliveries()
         snapshot = await self._source.snapshot(self._run)
         if snapshot is not None:
             await self._target.save_snapshot(lease, snapshot)
+
+    async def _copy_deliveries(self) -> None:
+        there = {row.webhook: row for row in await self._target.deliveries(self._run)}
+        for row in await self._source.deliveries(self._run):
+            await self._target.write_delivery(there.get(row.webhook), row.changed(sender=""))
 
     async def _compare(self) -> Run:
         """Every event of the one with that of the other; gives their fold. Raises StoreCorrupt."""

@@ -89,6 +89,15 @@ from batchwright.errors.service import (
 from batchwright.errors.service import (
     Unauthorized as Unauthorized,
 )
+from batchwright.errors.webhook import (
+    DeliveryMoved as DeliveryMoved,
+)
+from batchwright.errors.webhook import (
+    WebhookInvalid as WebhookInvalid,
+)
+from batchwright.errors.webhook import (
+    WebhookNotFound as WebhookNotFound,
+)
 
 
 class UsageError(BatchwrightError):

@@ -10,10 +10,13 @@ from msgspec import Struct
 from batchwright.journal.event_rows import EventRow
 from batchwright.journal.high_water_mark import Loss
 from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease
+from batchwright.model.delivery import Delivery
 from batchwright.model.environment import Enter, Environment, EnvironmentKey, Leave, Resource
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.run_signal import Signal
 from batchwright.model.run_summary import RunSummary
+
+PENDING_MOST = 1_000  # rows of deliveries that are read at a time
 
 
 class Lease(Struct, frozen=True):
@@ -125,6 +128,18 @@ class Journal(Protocol):
         For a move between stores, and for resources that were folded again. Raises EnvironmentMoved, and writes
         nothing, if the row is not the one that was `seen`; None: there was none.
         """
+        ...
+
+    async def deliveries(self, run: str = "") -> list[Delivery]:
+        """What webhooks have had of one run, or of all, ordered by run and webhook."""
+        ...
+
+    async def pending_deliveries(self) -> list[Delivery]:
+        """The rows that are open, those that are due first, at most PENDING_MOST."""
+        ...
+
+    async def write_delivery(self, seen: Delivery | None, row: Delivery) -> None:
+        """Replace a row, durable on return. Raises DeliveryMoved, and writes nothing, if it is not the one `seen`."""
         ...
 
     async def copy(self, lease: Lease, pages: Sequence[EventRow]) -> int:

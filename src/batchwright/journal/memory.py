@@ -6,12 +6,13 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from batchwright.journal import event_codec, hash_chain, refusals
-from batchwright.journal.base import Head, Lease, Snapshot, Turn
+from batchwright.journal import delivery_rows, event_codec, hash_chain, refusals
+from batchwright.journal.base import PENDING_MOST, Head, Lease, Snapshot, Turn
 from batchwright.journal.environment_rows import EnvironmentWrite, refuse_unseen, replaced, turned
 from batchwright.journal.event_rows import EventRow, paginate
 from batchwright.journal.high_water_mark import Loss
 from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease, held, refuse_while_held
+from batchwright.model.delivery import Delivery
 from batchwright.model.environment import Enter, Environment, EnvironmentKey, Resource
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.run_signal import Signal
@@ -41,6 +42,7 @@ class MemoryJournal:
         self._runs: dict[str, _Record] = {}
         self._environments: dict[EnvironmentKey, Environment] = {}
         self._resources: dict[EnvironmentKey, dict[str, Resource]] = {}
+        self._deliveries: dict[tuple[str, str], Delivery] = {}
 
     async def open(self, *, behind: bool = False) -> None:
         """Does nothing; there is no file to open."""
@@ -111,6 +113,19 @@ class MemoryJournal:
         """Replace an environment's row, and perhaps its resources."""
         refuse_unseen(seen, self._environments.get(row.key), row)
         self._save(replaced(row, resources, list(self._resources.get(row.key, {}).values())))
+
+    async def deliveries(self, run: str = "") -> list[Delivery]:
+        """What webhooks have had."""
+        return [row for _, row in sorted(self._deliveries.items()) if run in ("", row.run)]
+
+    async def pending_deliveries(self) -> list[Delivery]:
+        """Those that are open."""
+        return sorted((row for row in self._deliveries.values() if row.open), key=lambda row: row.due)[:PENDING_MOST]
+
+    async def write_delivery(self, seen: Delivery | None, row: Delivery) -> None:
+        """Replace a row."""
+        delivery_rows.refuse_unseen(seen, self._deliveries.get((row.run, row.webhook)), row)
+        self._deliveries[row.run, row.webhook] = row
 
     async def copy(self, lease: Lease, pages: Sequence[EventRow]) -> int:
         """Append pages of another store."""

@@ -18,6 +18,7 @@ from batchwright.journal.event_rows import EventRow
 from batchwright.journal.high_water_mark import Loss
 from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease
 from batchwright.model.call_outcome import Applied, CheckResult, Created, Going, Gone, Observed, Rejected, Unknown
+from batchwright.model.delivery import Delivery
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.environment import Enter, Environment, EnvironmentKey, Resource
 from batchwright.model.events import AnyEvent, RunCreated
@@ -140,6 +141,15 @@ class CrashingJournal:
         self, seen: Environment | None, row: Environment, resources: Sequence[Resource] | None = None
     ) -> None:
         await self._point.guard("journal.write_environment", self._inner.write_environment, seen, row, resources)
+
+    async def deliveries(self, run: str = "") -> list[Delivery]:
+        return await self._point.guard("journal.deliveries", self._inner.deliveries, run)
+
+    async def pending_deliveries(self) -> list[Delivery]:
+        return await self._point.guard("journal.pending_deliveries", self._inner.pending_deliveries)
+
+    async def write_delivery(self, seen: Delivery | None, row: Delivery) -> None:
+        await self._point.guard("journal.write_delivery", self._inner.write_delivery, seen, row)
 
     async def read(self, run: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, AnyEvent]]:
         return await self._point.guard("journal.read", self._inner.read, run, after, limit)

@@ -16,6 +16,7 @@ from batchwright.errors import RunAmbiguous, RunHeld, RunMoved, RunNotFound, Usa
 from batchwright.journal.base import Journal, Snapshot
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
+from batchwright.model.delivery import Delivery
 from batchwright.model.environment import copy_of
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
@@ -26,6 +27,7 @@ from tests.crash.scenarios import plan, servers
 from tests.unit.app.store_pair import FOLDER, SQLITE, StorePair
 
 HERE, THERE = SQLITE, FOLDER
+HOOK = Delivery("", "workflow/ci", cursor=2, due=9.0, sender="x:1:1")
 
 
 def history(run: str) -> list[ev.AnyEvent]:
@@ -48,6 +50,7 @@ async def record(journal: Journal, run: str, *, lag: int = 0) -> list[ev.AnyEven
     summary = Run.replay(events[: len(events) - lag]).summary(journal.name)
     await journal.append(lease, 1, events[1:], summary)
     await journal.release(lease)
+    await journal.write_delivery(None, HOOK.changed(run=run))
     return events
 
 
@@ -105,7 +108,11 @@ def test_a_run_goes_back_with_what_happened_to_it_there() -> None:
         lease = await journal.acquire(run, "me:1:1", pair.clock.now())
         await journal.append(lease, 13, [ev.RunPaused(20.0, "me")])
         await journal.release(lease)
+        [hook] = await journal.deliveries(run)  # what webhooks have had goes with the run
+        assert (hook.cursor, hook.due, hook.sender) == (2, 9.0, "")
+        await journal.write_delivery(hook, hook.changed(cursor=7))
         assert await moved(pair, THERE, HERE) == [MovedRun("aaaa1111", "w", 14)]
+        assert [row.cursor for row in await pair.journals[HERE].deliveries(run)] == [7]
         [row] = await pair.summaries()
         assert (row.store, row.status) == (HERE, RunState.PAUSED)
         assert [(one.store, one.events, one.problems) for one in await sound(pair)] == [(HERE, 14, ())]
@@ -186,6 +193,7 @@ async def dies_at(point: CrashPoint) -> bool:
     [row] = await after.summaries()
     assert row.store == THERE
     assert [event for _, event in await pair.journals[THERE].read(row.run)] == history(row.run)
+    assert [hook.cursor for hook in await pair.journals[THERE].deliveries(row.run)] == [HOOK.cursor]
     return not point.dead
 
 

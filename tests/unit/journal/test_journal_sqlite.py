@@ -62,9 +62,9 @@ def test_the_store_is_private(tmp_path: Path) -> None:
 def test_a_newer_store_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     asyncio.run(use(path))
-    changed(path, "PRAGMA user_version = 4")
+    changed(path, "PRAGMA user_version = 5")
     before = path.read_bytes()
-    told = opening_raises(path, StoreNewer, r"format 4; this Batchwright knows formats up to 3")
+    told = opening_raises(path, StoreNewer, r"format 5; this Batchwright knows formats up to 4")
     assert "newer Batchwright" in told.hint
     assert path.read_bytes() == before
 
@@ -317,10 +317,12 @@ def test_a_store_of_format_2_goes_on_with_its_runs(tmp_path: Path) -> None:
             lease = await begun(journal)
             await journal.append(lease, 1, steps(2, 5))
             head = await journal.head("aaaa")
-        for statement in ("DROP TABLE environment", "DROP TABLE resource", "PRAGMA user_version = 2"):
-            changed(path, statement)
+        for table in ("environment", "resource", "delivery"):
+            changed(path, f"DROP TABLE {table}")
+        changed(path, "PRAGMA user_version = 2")
         async with opened(lambda: SqliteJournal(path)) as journal:
             assert (await journal.head("aaaa"), await journal.environments()) == (head, [])
+            assert await journal.deliveries() == []
             await journal_turn_suite.entering(journal, "bbbb")
             assert [one.tenant for one in await journal.environments()] == ["bbbb"]
 

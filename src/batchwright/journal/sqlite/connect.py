@@ -14,7 +14,7 @@ from batchwright.journal.high_water_mark import Entry, HighWaterMark, Loss
 from batchwright.journal.high_water_mark import behind as mark_behind
 from batchwright.journal.sqlite import data_access
 
-SCHEMA_VERSION = 3  # 2: entries are chained, and there is a mark; 3: environments
+SCHEMA_VERSION = 4  # 2: entries are chained, and there is a mark; 3: environments; 4: deliveries of webhooks
 APPLICATION_ID = int.from_bytes(b"BtWr", "big")
 BUSY_SECONDS = 30.0  # longest wait for another process's transaction; its transactions take milliseconds
 

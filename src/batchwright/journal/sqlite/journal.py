@@ -19,9 +19,10 @@ from batchwright.journal.hash_chain import chained
 from batchwright.journal.high_water_mark import HighWaterMark, Loss
 from batchwright.journal.high_water_mark import behind as mark_behind
 from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease
-from batchwright.journal.sqlite import data_access
+from batchwright.journal.sqlite import data_access, delivery_access
 from batchwright.journal.sqlite.connect import connect, explain, open_store
 from batchwright.journal.sqlite.writer import Writer
+from batchwright.model.delivery import Delivery
 from batchwright.model.environment import Enter, Environment, EnvironmentKey, Resource
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.run_signal import Signal
@@ -110,6 +111,18 @@ class SqliteJournal:
     ) -> None:
         """Replace an environment's row, and perhaps its resources."""
         await self._write(lambda db: data_access.write_environment(db, seen, row, resources))
+
+    async def deliveries(self, run: str = "") -> list[Delivery]:
+        """What webhooks have had."""
+        return await self._read(lambda db: delivery_access.deliveries(db, run))
+
+    async def pending_deliveries(self) -> list[Delivery]:
+        """Those that are open."""
+        return await self._read(delivery_access.pending_deliveries)
+
+    async def write_delivery(self, seen: Delivery | None, row: Delivery) -> None:
+        """Replace a row."""
+        await self._write(lambda db: delivery_access.write_delivery(db, seen, row))
 
     async def copy(self, lease: Lease, pages: Sequence[EventRow]) -> int:
         """Append pages of another store as they are."""

@@ -16,6 +16,7 @@ from batchwright.journal.hash_chain import chained
 from batchwright.journal.high_water_mark import Loss
 from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease
 from batchwright.journal.surreal.repository import SurrealRepository
+from batchwright.model.delivery import Delivery
 from batchwright.model.environment import Enter, Environment, EnvironmentKey, Resource
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.run_signal import Signal
@@ -61,6 +62,14 @@ class Readable(Protocol):
 
     async def resources(self, key: EnvironmentKey) -> list[Resource]:
         """What an environment has."""
+        ...
+
+    async def deliveries(self, run: str = "") -> list[Delivery]:
+        """What webhooks have had."""
+        ...
+
+    async def pending_deliveries(self) -> list[Delivery]:
+        """Those that are open."""
         ...
 
     async def snapshot(self, run: str) -> Snapshot | None:
@@ -138,6 +147,18 @@ class SurrealJournalBase(ABC):
     ) -> None:
         """Replace an environment's row, and perhaps its resources."""
         await self._write(lambda store: store.write_environment(seen, row, resources))
+
+    async def deliveries(self, run: str = "") -> list[Delivery]:
+        """What webhooks have had."""
+        return await self._read(lambda role: role.deliveries(run))
+
+    async def pending_deliveries(self) -> list[Delivery]:
+        """Those that are open."""
+        return await self._read(lambda role: role.pending_deliveries())
+
+    async def write_delivery(self, seen: Delivery | None, row: Delivery) -> None:
+        """Replace a row."""
+        await self._write(lambda store: store.write_delivery(seen, row))
 
     async def copy(self, lease: Lease, pages: Sequence[EventRow]) -> int:
         """Append pages of another store as they are."""

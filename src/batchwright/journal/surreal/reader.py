@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from batchwright.errors import EnvironmentMoved, RunHeld, StoreCorrupt, StoreError, StoreUnavailable
+from batchwright.errors import DeliveryMoved, EnvironmentMoved, RunHeld, StoreCorrupt, StoreError, StoreUnavailable
 from batchwright.journal import hash_chain, refusals
-from batchwright.journal.base import Head, Snapshot
+from batchwright.journal.base import PENDING_MOST, Head, Snapshot
+from batchwright.journal.delivery_rows import delivery_of
 from batchwright.journal.environment_rows import Row, environment_of, resource_of
 from batchwright.journal.event_rows import PAGE_EVENTS, EventRow
 from batchwright.journal.high_water_mark import Entry, HighWaterMark, Loss, behind
@@ -18,6 +19,7 @@ from batchwright.journal.lease_holder import HeldLease, held
 from batchwright.journal.surreal import integrity
 from batchwright.journal.surreal.database import Database, QueryRefused
 from batchwright.journal.surreal.integrity import SurrealRecord
+from batchwright.model.delivery import Delivery
 from batchwright.model.environment import Environment, EnvironmentKey, Resource
 from batchwright.model.run_signal import Signal
 from batchwright.model.run_summary import RunSummary
@@ -91,6 +93,16 @@ class Reads:
         """What an environment has. Raises StoreCorrupt."""
         rows = sorted(await self._database.query("resources", space=key.space, env=key.name))
         return [resource_of(key, name, Row(*row)) for name, *row in rows]
+
+    async def pending_deliveries(self) -> list[Delivery]:
+        """Those that are open. Raises StoreCorrupt."""
+        rows = await self._database.query("pending_deliveries", most=PENDING_MOST)
+        return [delivery_of(*row["row"]) for row in rows]
+
+    async def deliveries(self, run: str = "") -> list[Delivery]:
+        """What webhooks have had of a run, or of all. Raises StoreCorrupt."""
+        rows = await self._database.query("run_deliveries" if run else "deliveries", run=run)
+        return [delivery_of(*row) for row in sorted(rows)]
 
     async def _whole(self, row: Environment) -> Environment:
         """The row as the run whose turn it was has it.
@@ -167,6 +179,8 @@ class Reads:
             return RunHeld(f"run {run} was just taken over by another process")
         if refused.word == "lost":
             return refusals.lost(run)
+        if refused.word == "delivery_moved":
+            return DeliveryMoved("another process is sending at this moment")
         if refused.word == "turn_moved":
             return EnvironmentMoved("another process changed the environment at this moment")
         if refused.word == "moved_on":

@@ -29,9 +29,11 @@ from batchwright.journal.high_water_mark import Entry, HighWaterMark
 from batchwright.journal.lease_holder import HeldLease, held, refuse_while_held
 from batchwright.journal.surreal import integrity
 from batchwright.journal.surreal.database import AnswerLost, Database, HolderGone, Query, QueryRefused, commit_id
+from batchwright.journal.surreal.delivery_write import write_delivery
 from batchwright.journal.surreal.integrity import SurrealRecord
 from batchwright.journal.surreal.pending_write import PendingAppend, PendingWrite, fail, succeed
 from batchwright.journal.surreal.reader import Reads
+from batchwright.model.delivery import Delivery
 from batchwright.model.environment import Environment, EnvironmentKey, Resource
 from batchwright.model.run_signal import Signal
 
@@ -127,6 +129,10 @@ class SurrealRepository(Reads):
             await self._once("write_environment", [], environments=[[row.space, row.name]], turn=values)
 
         await self._do(work, "")
+
+    async def write_delivery(self, seen: Delivery | None, row: Delivery) -> None:
+        """Replace what is recorded of a webhook of a run."""
+        await self._do(lambda: write_delivery(self._database, self._mark(), seen, row), row.run)
 
     async def accept_loss(self) -> None:
         """Count the existing events as all that were acknowledged, from now on."""

@@ -110,6 +110,10 @@ class FolderOwner:
                 return store.environments()
             case protocol.ResourcesRequest(key):
                 return store.resources(key)
+            case protocol.DeliveriesRequest(run):
+                return store.deliveries(run)
+            case protocol.PendingDeliveriesRequest():
+                return store.pending_deliveries()
             case protocol.LeaseRequest(run):
                 return store.held(run)
             case protocol.SignalRequest(run, signal):

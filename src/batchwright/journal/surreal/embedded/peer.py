@@ -15,6 +15,7 @@ from batchwright.journal.lease_holder import HeldLease, process_of
 from batchwright.journal.surreal.database import HolderGone
 from batchwright.journal.surreal.embedded import protocol
 from batchwright.journal.surreal.embedded.lock import LockOwner
+from batchwright.model.delivery import Delivery
 from batchwright.model.environment import Environment, EnvironmentKey, Resource
 from batchwright.model.run_signal import Signal
 from batchwright.model.run_summary import RunSummary
@@ -97,6 +98,16 @@ class FolderPeer:
     async def resources(self, key: EnvironmentKey) -> list[Resource]:
         """What an environment has."""
         answer: list[Resource] = await self._ask(protocol.ResourcesRequest(key), list[Resource])
+        return answer
+
+    async def deliveries(self, run: str = "") -> list[Delivery]:
+        """What webhooks have had."""
+        answer: list[Delivery] = await self._ask(protocol.DeliveriesRequest(run), list[Delivery])
+        return answer
+
+    async def pending_deliveries(self) -> list[Delivery]:
+        """Those that are open."""
+        answer: list[Delivery] = await self._ask(protocol.PendingDeliveriesRequest(), list[Delivery])
         return answer
 
     async def held(self, run: str) -> HeldLease | None:

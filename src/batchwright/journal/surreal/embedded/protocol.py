@@ -13,7 +13,7 @@ from batchwright.errors import StoreError, StoreUnavailable
 from batchwright.model.environment import EnvironmentKey
 from batchwright.model.run_signal import Signal
 
-WIRE = 4  # raised when a message changes its meaning; holder and peer must agree
+WIRE = 5  # raised when a message changes its meaning; holder and peer must agree
 FRAME = 1024 * 1024
 MAX_REQUEST = 64 * 1024
 MAX_REPLY = 512 * 1024 * 1024  # the plan of a very large run is one event
@@ -79,6 +79,16 @@ class ResourcesRequest(Struct, frozen=True, tag="resources"):
     key: EnvironmentKey
 
 
+class DeliveriesRequest(Struct, frozen=True, tag="deliveries"):
+    """What webhooks have had of a run, or of all."""
+
+    run: str
+
+
+class PendingDeliveriesRequest(Struct, frozen=True, tag="pending_deliveries"):
+    """Those of which more is to be sent."""
+
+
 class LeaseRequest(Struct, frozen=True, tag="held"):
     """The lease of a run."""
 
@@ -114,6 +124,8 @@ WireRequest = (
     | EnvironmentRequest
     | EnvironmentsRequest
     | ResourcesRequest
+    | DeliveriesRequest
+    | PendingDeliveriesRequest
     | LeaseRequest
     | SignalRequest
     | SignalsRequest

@@ -38,7 +38,8 @@ CONFLICTS = 100  # of a transaction with others before it is an error instead of
 PROBERS, PROBES = 8, 8  # how many count one number up at the same time, and how far each
 MAX_MESSAGE = 15 * 1024 * 1024  # a server takes 16 MiB in one frame (SURREAL_WEBSOCKET_MAX_FRAME_SIZE)
 
-ONCE = {"append", "create_run", "write_environment", "take_lease", "probe"}  # the others may be sent again
+# the others may be sent again
+ONCE = {"append", "create_run", "write_environment", "write_delivery", "take_lease", "probe"}
 
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 _DENIED = ("not enough permissions", "not allowed", "iam error", "anonymous access", "authentication")
