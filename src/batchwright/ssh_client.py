@@ -8,15 +8,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 
 import asyncssh
 from msgspec import Struct
 
+from batchwright.login_key_file import ADD_TO_AGENT, KeyFileUnusable, LoginKeyFile, read_key_file
 from batchwright.login_output import KEPT, FramedOutput, MarkedOutput, fit
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.openssh_command import known_hosts
+from batchwright.model.public_key import fingerprint
 from batchwright.model.ssh_access import SshAccess
 from batchwright.ssh_refusals import denied, hung_up, login_fault, not_passed_on, refusal_in
 
@@ -27,12 +29,16 @@ SILENCE_SECONDS = 1.0  # after a program's end: something else holds its output 
 REST_SECONDS = 30.0  # for the rest of the output, if another process keeps writing
 RSA = (b"rsa-sha2-512", b"rsa-sha2-256")  # how an RSA key signs; not every server takes both, or says which
 LOST = (OSError, asyncssh.Error)  # what a connection raises that breaks
-_FAILURES = (*LOST, ValueError)  # what one raises that is not made; ValueError for a key that cannot be read
+_FAILURES = (*LOST, KeyFileUnusable, ValueError)  # what one raises that is not made
 
 # Offered after those of the known keys: a server that has none of them shows what it has, instead of hanging up.
 _OTHER_KINDS = "+ssh-ed25519,ecdsa-sha2-*,rsa-sha2-*"
 
 
+_ELSEWHERE = (
+    "A run's own key is only in the state folder in which the run was started (keys/RUN): carry on there, or copy it. "
+    "With [ssh] identity in config.toml, runs use a key that you can share."
+)
 _METHODS = ("publickey", "keyboard-interactive", "password")  # only the first is used, the others show what is asked
 
 
@@ -51,7 +57,12 @@ class _Guest(asyncssh.SSHClient):
     def __init__(self) -> None:
         self.banner = ""
         self.asked: list[str] = []
+        self.shown = ""  # the fingerprint of a host key that is not the known one
         self.refused = False  # all keys: what is asked for then is asked instead of a key
+
+    def validate_host_public_key(self, _host: str, _addr: str, _port: int, key: asyncssh.SSHKey) -> bool:
+        self.shown = key.get_fingerprint()
+        return False
 
     def auth_banner_received(self, msg: str, _lang: str) -> None:
         self.banner = (self.banner + msg)[-KEPT:]
@@ -81,7 +92,8 @@ async def connect(access: SshAccess, stack: AsyncExitStack, seconds: float) -> a
         guest = _Guest()
         try:
             async with asyncio.timeout(2 * seconds):
-                connection = await _connected(hop, connection, seconds, guest)
+                keys = await _key_pairs(hop, stack) if hop.key else ()
+                connection = await _connected(hop, connection, seconds, guest, keys)
         except _FAILURES as error:
             raise _unreachable(hop, error, guest, before) from error
         before = hop
@@ -91,7 +103,11 @@ async def connect(access: SshAccess, stack: AsyncExitStack, seconds: float) -> a
 
 
 async def _connected(
-    hop: SshAccess, through: asyncssh.SSHClientConnection | None, seconds: float, guest: _Guest
+    hop: SshAccess,
+    through: asyncssh.SSHClientConnection | None,
+    seconds: float,
+    guest: _Guest,
+    keys: Sequence[asyncssh.SSHKeyPair],
 ) -> asyncssh.SSHClientConnection:
     return await asyncssh.connect(
         hop.host,
@@ -99,7 +115,7 @@ async def _connected(
         tunnel=through or (),
         client_factory=lambda: guest,
         username=hop.user,
-        client_keys=_key_pairs(hop.key) if hop.key else (),
+        client_keys=keys,
         agent_path=None if hop.key else (),
         known_hosts=known_hosts([hop]).encode(),
         server_host_key_algs=_OTHER_KINDS,
@@ -113,10 +129,29 @@ async def _connected(
     )
 
 
-def _key_pairs(path: str) -> list[asyncssh.SSHKeyPair]:
-    """The key, an RSA key once for each way of signing: a server that refuses one is offered the other."""
+async def agent_keys(stack: AsyncExitStack) -> list[asyncssh.SSHKeyPair]:
+    """The keys that the SSH agent holds, without certificates; the exit stack closes its connection.
+
+    Raises KeyFileUnusable if no agent answers.
+    """
+    try:
+        agent = await stack.enter_async_context(await asyncssh.connect_agent())
+        return [pair for pair in await agent.get_keys() if not pair.has_cert]
+    except (OSError, ValueError) as error:
+        hint = "Start one, and make sure that SSH_AUTH_SOCK names its socket."
+        raise KeyFileUnusable("no SSH agent answers", hint) from error
+
+
+async def _key_pairs(hop: SshAccess, stack: AsyncExitStack) -> list[asyncssh.SSHKeyPair]:
+    """What the key file of this hop offers. Raises KeyFileUnusable, FileNotFoundError, asyncssh.KeyImportError."""
+    file = read_key_file(hop.key)
+    return _offered(await _in_agent(hop, file, stack) if file.in_agent else asyncssh.load_keypairs([hop.key]))
+
+
+def _offered(held: Iterable[asyncssh.SSHKeyPair]) -> list[asyncssh.SSHKeyPair]:
+    """The keys, an RSA key once for each way of signing: a server that refuses one is offered the other."""
     found: list[asyncssh.SSHKeyPair] = []
-    for pair in asyncssh.load_keypairs([path]):
+    for pair in held:
         ways = [way for way in RSA if way in pair.sig_algorithms and not pair.has_cert]
         for way in ways:
             twin = copy.copy(pair)
@@ -125,6 +160,18 @@ def _key_pairs(path: str) -> list[asyncssh.SSHKeyPair]:
             found.append(twin)
         found += [] if ways else [pair]
     return found
+
+
+async def _in_agent(hop: SshAccess, file: LoginKeyFile, stack: AsyncExitStack) -> list[asyncssh.SSHKeyPair]:
+    told = f"{hop} lets in the key {fingerprint(file.public)}"
+    try:
+        held = [pair for pair in await agent_keys(stack) if pair.public_data == file.blob]
+    except KeyFileUnusable as error:
+        raise KeyFileUnusable(f"{told}, which is in no file here, and {error}", error.hint) from error
+    if not held:
+        hint = ADD_TO_AGENT.format("FILE") + ". Or name its file in config.toml: [ssh] identity"
+        raise KeyFileUnusable(f"{told}, which your SSH agent does not have", hint)
+    return held
 
 
 class CommandOutput(Struct, frozen=True):
@@ -166,20 +213,26 @@ def _unreachable(hop: SshAccess, error: Exception, guest: _Guest, jump: SshAcces
     """What went wrong at this hop, which was reached through `jump`, in words."""
     match error:
         case asyncssh.HostKeyNotVerifiable():
-            message = f"{hop} shows a different host key from the known one: either it was reinstalled, or "
-            message += "someone is intercepting the connection"
+            known = " or ".join(map(fingerprint, hop.host_keys))
+            message = f"{hop} shows a different host key from the known one: expected {known}, found {guest.shown}. "
+            message += "Either it was reinstalled, or someone is intercepting the connection"
             hint = (
-                "Do not log in before you know which. If it was reinstalled, get its new key from a source you trust."
+                "Do not log in before you know which. If it was replaced by hand, get its new key from a source you "
+                "trust and put it into `host_key` (static), or create it anew: batchwright run FILE --replace NAME"
             )
             return Unreachable(Fault(FaultClass.AUTH, message, "host-key-mismatch", hint), lasting=True)
         case asyncssh.PermissionDenied():
             keys = f"the key {hop.key}" if hop.key else "your usual keys and your agent's"
             asked = [] if guest.refused else list(dict.fromkeys(guest.asked))
             return Unreachable(denied(hop.user, str(hop), keys, asked, fit(guest.banner)), lasting=False)
-        case asyncssh.KeyImportError() | FileNotFoundError() | PermissionError() if hop.key:
-            hint = "If it has a passphrase, add it to your agent with ssh-add and do not configure a key."
+        case KeyFileUnusable():
+            return Unreachable(Fault(FaultClass.AUTH, str(error), "key-unusable", error.hint), lasting=True)
+        case FileNotFoundError() if hop.key:
+            message = f"the key {hop.key}, which {hop} lets in, is not here"
+            return Unreachable(Fault(FaultClass.AUTH, message, "key-unusable", _ELSEWHERE), lasting=True)
+        case asyncssh.KeyImportError():
             message = f"the key {hop.key} cannot be used: {words(error)}"
-            return Unreachable(Fault(FaultClass.AUTH, message, "key-unusable", hint), lasting=True)
+            return Unreachable(Fault(FaultClass.AUTH, message, "key-unusable"), lasting=True)
         case asyncssh.ChannelOpenError() if jump is not None:
             prohibited = error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED
             return Unreachable(not_passed_on(str(jump), str(hop), words(error), prohibited=prohibited), lasting=False)

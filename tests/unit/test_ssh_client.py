@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from asyncssh.auth import _ServerPublicKeyAuth
 from asyncssh.connection import SSHConnection
 from asyncssh.packet import SSHPacket
+from msgspec.structs import replace
 
 from batchwright import ssh_client
 from batchwright.commands.ssh import _swept
@@ -21,6 +23,7 @@ from batchwright.providers.static.ssh_probe import Facts, look
 from batchwright.taskservs.runner.asyncssh_connection import Unreachable, connected
 from batchwright.taskservs.runner.jump_hosts import RSA_TRIES
 from tests.support.children import child
+from tests.support.ssh_agent import ssh_agent
 
 NOISES = {
     "no-newline": "printf 'Welcome to it'",
@@ -133,5 +136,58 @@ def test_the_key_pairs_of_a_key(tmp_path: Path) -> None:
     """F9."""
     for kind, expected in (("ssh-rsa", [*ssh_client.RSA]), ("ssh-ed25519", [b"ssh-ed25519"])):
         asyncssh.generate_private_key(kind).write_private_key(str(tmp_path / kind))
-        assert [pair.sig_algorithm for pair in ssh_client._key_pairs(str(tmp_path / kind))] == expected
+        assert [
+            pair.sig_algorithm for pair in ssh_client._offered(asyncssh.load_keypairs([str(tmp_path / kind)]))
+        ] == expected
     assert len(RSA_TRIES) == 2
+
+
+@pytest.mark.parametrize("kind", ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256"])
+def test_a_key_in_the_agent_logs_in_if_its_file_is_named(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Named by its public key, or by its own encrypted file; a key that the file does not name is not offered."""
+    key, path = asyncssh.generate_private_key(kind), tmp_path / "mine"
+    key.write_private_key(str(path))
+    path.chmod(0o600)
+    key.write_public_key(f"{path}.pub")
+    locked = tmp_path / "locked"
+    key.write_private_key(str(locked), passphrase="secret")
+    lets_in = asyncssh.import_authorized_keys(key.export_public_key().decode())
+
+    async def story() -> None:
+        async with server(tmp_path, "true", authorized_client_keys=lets_in) as access:
+            for named in (f"{path}.pub", str(locked)):
+                async with connected(replace(access, key=named)) as connection:
+                    assert (await connection.script("echo in", 60)).output == "in\n"
+            other = asyncssh.generate_private_key("ssh-ed25519")
+            other.write_public_key(str(tmp_path / "other.pub"))
+            with pytest.raises(Unreachable, match=f"lets in the key {re.escape(other.get_fingerprint())}, which") as no:
+                async with connected(replace(access, key=str(tmp_path / "other.pub"))):
+                    pass
+            assert (no.value.fault.code, no.value.lasting) == ("key-unusable", True)
+            assert "[ssh] identity" in no.value.fault.hint
+            monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "nothing"))
+            with pytest.raises(Unreachable, match="no SSH agent answers"):
+                async with connected(replace(access, key=str(locked))):
+                    pass
+
+    with ssh_agent(tmp_path, path) as socket:
+        monkeypatch.setenv("SSH_AUTH_SOCK", socket)
+        play(story)
+
+
+def test_a_changed_host_key_is_told_with_both_fingerprints(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with server(tmp_path, "true") as access:
+            expected = asyncssh.generate_private_key("ssh-ed25519")
+            known = " ".join(expected.export_public_key().decode().split()[:2])
+            with pytest.raises(Unreachable) as refused:
+                async with connected(replace(access, host_keys=(known,))):
+                    pass
+            found = asyncssh.import_public_key(access.host_keys[0]).get_fingerprint()
+            words = f"127.0.0.1 port {access.port} shows a different host key from the known one: "
+            assert words + f"expected {expected.get_fingerprint()}, found {found}." in refused.value.fault.message
+            assert "--replace NAME" in refused.value.fault.hint
+
+    play(story)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
 
 RSA_BITS_MIN = 1024  # what OpenSSH itself takes
@@ -25,6 +26,16 @@ _PRIVATE = re.compile(r"PRIVATE KEY|PuTTY-User-Key-File|b3BlbnNzaC1rZXktdjE", re
 def is_private(text: str) -> bool:
     """Whether it holds a private key, which is never shown."""
     return _PRIVATE.search(text) is not None
+
+
+def fingerprint(public: str) -> str:
+    """The fingerprint of a public key "ssh-ed25519 AAAA...", as OpenSSH shows it.
+
+    >>> fingerprint("ssh-ed25519 AAAA")
+    'SHA256:cJ6AyISHokEeHuTfufIqhhSS0gxHZRUMDHlKvXD4FHw'
+    """
+    digest = hashlib.sha256(base64.b64decode(public.split()[1])).digest()
+    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
 
 def flaw(text: str) -> str | None:

@@ -8,7 +8,8 @@ from msgspec import Struct
 class SshAccess(Struct, frozen=True, omit_defaults=True):
     """How to log in to a server over SSH.
 
-    `key` is the path of a private key file; empty: the user's own keys. Only `host_keys` ("ssh-ed25519 AAAA...") are
+    `key` is the path of a key file; if it holds a public key or an encrypted one, the SSH agent signs. Empty: the
+    user's own keys. Only `host_keys` ("ssh-ed25519 AAAA...") are
     trusted. `jump` is the server to go through first.
 
     >>> access = SshAccess("10.0.0.5", user="admin", port=2222, jump=SshAccess("gate.example.org"))

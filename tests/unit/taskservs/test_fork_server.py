@@ -235,6 +235,6 @@ def test_each_fork_has_an_event_loop_of_its_own(tmp_path: Path) -> None:
             (tmp_path / "key").write_text("this is no key")
             ended = await Job(server, "x", replace(refused, key=str(tmp_path / "key")), str(tmp_path)).ended()
             assert isinstance(ended, Done)
-            assert "Invalid private key file" in ended.fault
+            assert "is not a key" in ended.fault
 
     asyncio.run(main())

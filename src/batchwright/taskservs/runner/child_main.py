@@ -43,7 +43,7 @@ from batchwright.taskservs.runner.child_protocol import (
     written,
 )
 from batchwright.taskservs.runner.deploys import Deploy, DeployFailed, load_deploy, values
-from batchwright.taskservs.runner.jump_hosts import RSA_TRIES, tunnel
+from batchwright.taskservs.runner.jump_hosts import RSA_TRIES, credentials, needs_agent, tunnel
 from batchwright.taskservs.runner.progress import ProgressListener, would
 from batchwright.taskservs.runner.pyinfra_channel import Channel
 from batchwright.taskservs.runner.shell_snippets import ENVIRONMENT, MARK
@@ -115,7 +115,7 @@ class Child:
 
     def _connect(self, host: PyinfraHost, mine: Host) -> None:
         for disabled in RSA_TRIES:
-            more: dict[str, Any] = {"disabled_algorithms": disabled}
+            more = {**credentials(mine.access.key), "disabled_algorithms": disabled}
             if mine.access.jump is not None:
                 more["sock"] = tunnel(mine.access, CONNECT_SECONDS)
             host.connector.data["ssh_paramiko_connect_kwargs"] = more
@@ -155,9 +155,7 @@ def _read_to_the_end_of_the_command(*buffers: Any, **rest: Any) -> Any:
 
 def _data(host: Host, known: Path) -> dict[str, object]:
     access = host.access
-    key = {"ssh_key": access.key} if access.key else {}  # pyinfra takes no None for it
     return {
-        **key,
         "ssh_hostname": access.host,
         "ssh_port": access.port,
         "ssh_user": access.user,
@@ -187,6 +185,8 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a deploy prints is no message
     lines = FileObject(sys.stdin.fileno(), "rb", closefd=False)
     job = job_decoder.decode(lines.readline())
+    if not any(needs_agent(host.access) for host in job.hosts):
+        os.environ.pop("SSH_AUTH_SOCK", None)  # a deploy gets no key that its servers do not ask for
     with tempfile.TemporaryDirectory(prefix="batchwright-") as folder:
         known = Path(folder) / "known_hosts"
         known.touch(mode=0o600)

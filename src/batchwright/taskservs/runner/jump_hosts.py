@@ -1,4 +1,4 @@
-"""A way through jump hosts for pyinfra, hop by hop, with known host keys only."""
+"""How pyinfra's library logs in: with one key, and through jump hosts with known host keys only."""
 
 from __future__ import annotations
 
@@ -6,15 +6,46 @@ import contextlib
 import io
 from typing import Any
 
-from paramiko import AuthenticationException, HostKeys, RejectPolicy, SSHClient, SSHException
+from paramiko import Agent, AuthenticationException, HostKeys, RejectPolicy, SSHClient, SSHException
 from paramiko.hostkeys import HostKeyEntry
 
+from batchwright.login_key_file import KeyFileUnusable, LoginKeyFile, read_key_file
 from batchwright.model.openssh_command import known_hosts
+from batchwright.model.public_key import fingerprint
 from batchwright.model.ssh_access import SshAccess
 from batchwright.taskservs.runner.deploys import DeployFailed
 
 # paramiko signs with one algorithm per connection, the first that is not disabled, where a server names none
 RSA_TRIES: tuple[dict[str, list[str]], ...] = ({}, {"pubkeys": ["rsa-sha2-512", "ssh-rsa"]})
+
+
+def needs_agent(access: SshAccess) -> bool:
+    """Whether the SSH agent signs for a login on this way; False for a key that cannot be read."""
+    with contextlib.suppress(DeployFailed):
+        return any(not hop.key or _signed_by_agent(hop.key) is not None for hop in access.hops())
+    return False
+
+
+def credentials(key: str) -> dict[str, Any]:
+    """The arguments of paramiko's connect that log in with this key file and no other key. Raises DeployFailed."""
+    if not key:
+        return {"allow_agent": True, "look_for_keys": True}
+    only: dict[str, Any] = {"allow_agent": False, "look_for_keys": False}
+    public = _signed_by_agent(key)
+    if public is None:
+        return {**only, "key_filename": key}
+    for held in Agent().get_keys():
+        if held.asbytes() == public.blob:
+            return {**only, "pkey": held}
+    raise DeployFailed(f"the SSH agent does not have the key {fingerprint(public.public)}")
+
+
+def _signed_by_agent(key: str) -> LoginKeyFile | None:
+    try:
+        file = read_key_file(key)
+    except (OSError, KeyFileUnusable) as error:
+        raise DeployFailed(str(error)) from error
+    return file if file.in_agent else None
 
 
 def tunnel(access: SshAccess, seconds: float) -> Any:
@@ -35,10 +66,8 @@ def tunnel(access: SshAccess, seconds: float) -> Any:
                     jump.host,
                     jump.port,
                     jump.user,
-                    key_filename=jump.key or None,
                     timeout=seconds,
-                    allow_agent=not jump.key,
-                    look_for_keys=not jump.key,
+                    **credentials(jump.key),
                     sock=tunnel(jump, seconds) if jump.jump is not None else None,
                     disabled_algorithms=disabled,
                 )
