@@ -24,6 +24,7 @@ LATE_IMPORTS = (
     "cli/emulate.py",
     "journal/surreal/",
     "commands/ssh.py",
+    "login_key_file.py",
     "providers/ssh_key_files.py",
     "serve.py",
     "taskservs/runner/__init__.py",
