@@ -18,7 +18,7 @@ from batchwright.app.run_reader import all_runs
 from batchwright.app.settings import Settings
 from batchwright.engine.limits import Limits
 from batchwright.engine.read_retry import SOON_SECONDS
-from batchwright.engine.server_removal import destroy
+from batchwright.engine.server_calls import ServerCalls
 from batchwright.errors import BatchwrightError, NotAllowed, ServerNotFound, UsageError
 from batchwright.journal.store_folder import make_private
 from batchwright.model.call_outcome import Observed, ServerState
@@ -223,7 +223,7 @@ class Servers:
             """Nothing to wait for: no other process has to agree."""
 
         provider = self._around.providers[server.provider]
-        return await destroy(
+        calls = ServerCalls(
             provider,
             server.ref,
             lambda seen: seen.run == server.run,
@@ -233,6 +233,7 @@ class Servers:
             hold,
             lambda _: None,
         )
+        return await calls.destroy()
 
 
 async def find_servers(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -13,8 +13,8 @@ from batchwright.engine.output import OutputBuffer
 from batchwright.engine.poller import Fail, Poller, Send
 from batchwright.engine.port_calls import answer
 from batchwright.engine.read_retry import ReadRetry
-from batchwright.engine.server_removal import Hold, destroy
-from batchwright.model.call_outcome import Observed, Rejected, Throttled, Unknown
+from batchwright.engine.server_calls import Hold, ServerCalls
+from batchwright.model.call_outcome import Observed, Rejected, ServerState, Throttled, Unknown
 from batchwright.model.clock import Clock
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.plan import Retired, Step
@@ -130,25 +130,42 @@ class HandlerContext:
 
         What is `retired` was created by another run of the environment, whose label and token it must carry.
         """
+        ours = self.run.made if retired is None else partial(carries, retired.run, retired.token)
+        return await self.calls_to(name, ref, ours, CallClass.DESTROY).destroy()
+
+    def calls_to(self, name: str, ref: str, ours: Callable[[Observed], bool], calls: CallClass) -> ServerCalls:
+        """Calls to one server, of which the step's permit covers the first."""
         sent = 0
 
         async def hold() -> None:
             nonlocal sent
-            if sent:  # the permit is for the first call; the further steps towards its end cannot wait, but count
-                self.limits.lanes[name].buckets[CallClass.DESTROY].spend()
+            if sent:  # the further steps towards the end cannot wait for a permit, but count
+                self.limits.lanes[name].buckets[calls].spend()
             sent += 1
             await self.hold()
 
-        return await destroy(
+        return ServerCalls(
             self.providers[name],
             ref,
-            self.run.made if retired is None else partial(_carries, retired),
+            ours,
             self.clock,
             self.looks,
             lambda: self.closing,
             hold,
-            lambda outcome: self.heed(name, CallClass.DESTROY, outcome),
+            lambda outcome: self.heed(name, calls, outcome),
         )
+
+    async def is_gone(self, name: str, ref: str) -> bool:
+        """Whether a fresh look shows that a server certainly no longer exists. False if nothing is certain."""
+        provider = self.providers[name]
+        began = self.clock.monotonic()
+        while True:
+            look = await self.looks.look(provider, lambda: provider.describe([ref]))
+            if isinstance(look, Unknown) or look[ref].state is not ServerState.NOT_VISIBLE:
+                return not isinstance(look, Unknown) and look[ref].state is ServerState.GONE
+            if self.clock.monotonic() - began >= provider.capabilities.settle_seconds:
+                return True
+            await self.clock.sleep(provider.capabilities.poll_seconds)
 
     async def aclose(self) -> None:
         """Stop polling, and return the permits of commands that never began."""
@@ -158,6 +175,6 @@ class HandlerContext:
             self.release(step)
 
 
-def _carries(retired: Retired, seen: Observed) -> bool:
-    """Whether a server carries the labels of the run and the step that created it."""
-    return (seen.run, seen.token or seen.made_with) == (retired.run, retired.token)
+def carries(run: str, token: str, seen: Observed) -> bool:
+    """Whether a server carries the labels of the run and the step that created it; it must have some."""
+    return run != "" and (seen.run, seen.token or seen.made_with) == (run, token)

@@ -11,7 +11,7 @@ from batchwright.engine import effects, reports
 from batchwright.engine.limits import CallClass, Lane
 from batchwright.engine.performer import STRAYS_AT_ONCE
 from batchwright.engine.read_retry import OUTAGE_SECONDS, PAUSE_MAX
-from batchwright.engine.server_removal import DESTROY_SECONDS
+from batchwright.engine.server_calls import CALLS_SECONDS
 from batchwright.errors import ProviderUnavailable
 from batchwright.model import events as ev
 from batchwright.model.call_outcome import Applied, Going, Gone, Observed, ServerState, Unknown
@@ -123,7 +123,7 @@ def test_a_destroy_that_never_ends_is_given_up_in_time(answer: Any) -> None:
         assert report.fault is not None
         assert report.fault.kind in (FaultClass.TIMEOUT, FaultClass.BUSY)
 
-    assert DESTROY_SECONDS <= staged(play).took < DESTROY_SECONDS + PAUSE_MAX + 10.0
+    assert CALLS_SECONDS <= staged(play).took < CALLS_SECONDS + PAUSE_MAX + 10.0
 
 
 @pytest.mark.parametrize("kind", [FaultClass.THROTTLE, FaultClass.AUTH, FaultClass.CONFLICT])
