@@ -1,0 +1,79 @@
+"""Servers as a workflow asks for them, and as a plan creates them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Self
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchwright.model.plan import Request, ServerFacts
+from batchwright.model.ssh_access import SshAccess
+from batchwright.model.workflow import Dependency, OnFailure, Operation, Retry, ServerConfig
+
+
+class ServerBatch(Operation, Struct, frozen=True, tag_field="type", tag="server_batch"):
+    """Ensures that servers exist on one provider."""
+
+    id: str
+    provider: str
+    server_configs: tuple[ServerConfig, ...]
+    dependencies: tuple[Dependency, ...] = ()
+    retry: Retry = Retry()
+    timeout: float = 600.0  # seconds, per step
+    on_failure: OnFailure | None = None
+
+
+class ServerRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="server"):
+    """A create request with the provider's own ids in it, so that a retry sends exactly the same request.
+
+    Only the provider that wrote `resolved` reads it. `access` is set for a server that exists already and is only
+    taken. `facts` exist only while planning; the steps of the plan have none.
+
+    >>> config = ServerConfig("web-01", plan="small", zone="eu")
+    >>> ServerRequest.of(config, "debian-12", {"image_id": "img-42"}).resolved["image_id"]
+    'img-42'
+    """
+
+    name: str
+    plan: str
+    zone: str
+    image: str = ""
+    ssh_keys: tuple[str, ...] = ()
+    user_data: str = ""
+    labels: dict[str, str] = {}
+    resolved: dict[str, str] = {}
+    access: SshAccess | None = None
+    facts: ServerFacts | None = None
+
+    @classmethod
+    def of(
+        cls,
+        config: ServerConfig,
+        image: str,
+        resolved: dict[str, str],
+        facts: ServerFacts | None = None,
+        *,
+        plan: str = "",
+    ) -> Self:
+        """The request for `config`; `plan` is the provider's own name of it, where it has one."""
+        return cls(
+            config.name,
+            plan or config.plan,
+            config.zone,
+            image=image,
+            ssh_keys=config.ssh_keys,
+            user_data=config.user_data or "",
+            labels=config.labels,
+            resolved=resolved,
+            facts=facts,
+        )
+
+    def public(self) -> Self:
+        """The request without `user_data`, which may hold what only the server may know."""
+        if not self.user_data:
+            return self
+        data = self.user_data.encode()
+        told = f"({len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()[:16]})"
+        return replace(self, user_data=told)
