@@ -308,11 +308,16 @@ def _without_user(address: re.Match[str]) -> str:
     return "***@" + ("***" if "?" in address[1] else address[2])
 
 
+def names_secret(name: str) -> bool:
+    """Whether a variable of this name holds a secret, and not the place of one."""
+    return bool(_SECRET_NAME.search(name)) and not _PLACE.search(name)
+
+
 def secrets_in_environment(environ: Mapping[str, str]) -> set[str]:
     """The values of variables with names like secrets, and passwords in URLs such as http://user:PASSWORD@host."""
     found: set[str] = set()
     for name, value in environ.items():
-        if _SECRET_NAME.search(name) and not _PLACE.search(name):
+        if names_secret(name):
             found.add(value)
         for _, password in _IN_ADDRESS.findall(value):
             found |= {password, unquote(password)}

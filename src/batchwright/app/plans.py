@@ -17,6 +17,7 @@ from batchwright.app.environments import environment_key, environment_state
 from batchwright.app.multi_store import Stores
 from batchwright.app.planned import Planned
 from batchwright.app.preflight import observe, observe_commands, observe_secrets
+from batchwright.app.recorded_inputs import recorded_inputs
 from batchwright.app.settings import Settings
 from batchwright.engine.limits import Limits
 from batchwright.errors import (
@@ -76,7 +77,7 @@ def check(source: Source, settings: Settings) -> Loaded:
     )
     if loaded.workflow is None:
         return loaded
-    workflow = anchored(loaded.workflow, source.file.parent)
+    workflow = loaded.workflow
     if source.environment:
         workflow = replace(workflow, environment=source.environment)
     if source.retire:
@@ -103,16 +104,6 @@ def _refuse_unknown_servers(workflow: Workflow, names: Sequence[str]) -> None:
             raise UsageError(f"--replace {name}: the file has no server of this name", hint=hint)
 
 
-def anchored(workflow: Workflow, folder: Path) -> Workflow:
-    """The workflow with absolute paths for the folders that its commands name relative to the file."""
-
-    def whole(name: str) -> str:
-        return os.path.abspath(folder / name)  # noqa: PTH100 - links stay as they are named
-
-    operations = tuple(op.anchored(whole) for op in workflow.operations)
-    return replace(workflow, operations=operations)
-
-
 async def make_plan(
     settings: Settings, clock: Clock, source: Source, simulation: SimulationSettings | None = None
 ) -> Planned:
@@ -130,7 +121,11 @@ async def plan_source(
     simulation: SimulationSettings | None = None,
 ) -> Planned:
     """Query the providers for a file that was checked, and plan; read-only."""
-    planned = await plan_loaded(settings, stores, around, loaded, simulation)
+    planned = await plan_loaded(settings, stores, around, loaded, simulation, str(source.file.parent))
+    if planned.plan is not None:
+        files = (source.file, *source.overlays)
+        inputs = await asyncio.to_thread(recorded_inputs, files, source.inputs, settings.catalogues, os.environ)
+        planned = replace(planned, inputs=inputs)
     if not planned.diagnostics:
         return planned
 
@@ -148,10 +143,12 @@ async def plan_loaded(
     around: Adapters,
     loaded: Loaded,
     simulation: SimulationSettings | None = None,
+    folder: str = "",
 ) -> Planned:
     """Query the providers for a workflow that was checked, and plan; read-only.
 
-    The providers are opened in `around`, which may carry the plan out too.
+    `folder` is that of the file, which the folders of commands are relative to. The providers are opened in `around`,
+    which may carry the plan out too.
     """
     if loaded.workflow is None:
         return Planned(None, loaded.diagnostics, is_valid=False)
@@ -166,7 +163,7 @@ async def plan_loaded(
     names = sorted({*_server_providers(loaded.workflow), *others})
     await around.open(names, {type_of(op).port for op in loaded.workflow.operations})
     observations = await observe(loaded.workflow, around.readers, around.runners, resources, around.clock.now())
-    observations = await observe_commands(loaded.workflow, observations, around)
+    observations = await observe_commands(loaded.workflow, observations, around, folder)
     key = environment_key(loaded.workflow, simulated=simulation is not None)
     strangers, orphans = await _makers(stores, loaded.workflow, observations, key)
     # while a run has its turn, what it has created is in no resource yet

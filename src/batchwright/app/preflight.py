@@ -70,8 +70,13 @@ async def observe(
     )
 
 
-async def observe_commands(workflow: Workflow, observations: Observations, around: Adapters) -> Observations:
-    """The observations, plus what the workflow's commands need; whatever is missing becomes a problem."""
+async def observe_commands(
+    workflow: Workflow, observations: Observations, around: Adapters, folder: str = ""
+) -> Observations:
+    """The observations, plus what the workflow's commands need; whatever is missing becomes a problem.
+
+    `folder` is that of the workflow file.
+    """
     commands = [command for op in workflow.operations if (command := type_of(op).wants(op).program) is not None]
     if not commands:
         return observations
@@ -79,7 +84,7 @@ async def observe_commands(workflow: Workflow, observations: Observations, aroun
     found: dict[str, Request] = {}
     problems = list(observations.problems)
     for command in commands:
-        answer = await around.launcher_of(command).resolve(command)
+        answer = await around.launcher_of(command).resolve(command, folder)
         if isinstance(answer, list):
             problems += [replace(one, where=command.id) for one in answer]
         else:

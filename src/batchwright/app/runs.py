@@ -16,6 +16,7 @@ from batchwright.app.environments import environment_state, first_creation, refu
 from batchwright.app.lease_takeover import is_driven, renewed, take
 from batchwright.app.multi_store import Stores
 from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
+from batchwright.app.recorded_inputs import recorded_place
 from batchwright.app.run_reader import history
 from batchwright.app.settings import Settings
 from batchwright.engine.environment_turn import BEGIN_TURN, EnvironmentTurn
@@ -35,6 +36,7 @@ from batchwright.model.ids import run_id
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
+from batchwright.model.run_inputs import RunInputs
 from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.model.scalar import SimulationSettings
 from batchwright.views.steps import step_named
@@ -98,6 +100,7 @@ class Runs:
         *,
         client: bool = False,
         source: str = "",
+        inputs: RunInputs | None = None,
         run: str = "",
     ) -> StoredRun:
         """Record a run of this plan, durably; nothing is started yet. `run` is its id. The rest: see RunCreated.
@@ -117,9 +120,9 @@ class Runs:
             refuse_changed(plan, state)
             await refuse_lender_busy(journal, plan, state.resources)
             await refuse_borrowed(journal, state.key, ended_by_plan(plan))
-            created = ev.RunCreated(
-                now, own, plan, by, key, digest, client, source, turn=state.turn + 1, after=state.newest
-            )
+            told = now, own, plan, by, key, digest, client, source
+            recorded = inputs or recorded_place()
+            created = ev.RunCreated(*told, turn=state.turn + 1, after=state.newest, inputs=recorded)
             made = Run(created)
             await journal.create(created, made.summary(journal.name), enter=enter)
         return StoredRun(journal, own, made)

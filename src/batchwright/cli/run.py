@@ -95,7 +95,7 @@ def run(
             with about(FILE=str(file)):
                 approve(planned.plan, plan_hash)
             try:
-                run_id, progress = client.start(planned.plan, own)
+                run_id, progress = client.start(planned.plan, own, planned.inputs)
             except (EnvironmentBusy, EnvironmentMoved) as refused:
                 turn.again(refused)
                 note(f"{refused.message}: planning again")

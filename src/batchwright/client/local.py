@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from collections.abc import Coroutine, Iterator, Sequence
 from functools import partial
 from types import TracebackType
@@ -20,6 +19,7 @@ from batchwright.app.multi_store import Stores
 from batchwright.app.orphan_sweep import GcResult, sweep_orphans
 from batchwright.app.planned import Planned
 from batchwright.app.plans import Source, approve, plan_source
+from batchwright.app.recorded_inputs import user
 from batchwright.app.rollback_impact import planned_undo
 from batchwright.app.run_reader import OpenedRun, all_runs, history, look
 from batchwright.app.runs import Runs, StoredRun, nothing_to_pause, refuse_rollback
@@ -37,6 +37,7 @@ from batchwright.loader import Loaded
 from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
+from batchwright.model.run_inputs import RunInputs
 from batchwright.model.run_signal import SignalKind
 from batchwright.model.scalar import SimulationSettings
 from batchwright.views.drift import EnvironmentDrift
@@ -231,9 +232,9 @@ class LocalClient:
         approve(self._destruction, plan.hash)
         return self.start(self._destruction, "")
 
-    def start(self, plan: Plan, source: str) -> tuple[str, Progress]:
-        """Record a run of this plan, to be driven here; `source` is the digest of what it was planned from."""
-        stored = self.wait(self.runs_here.create(plan, user(), source=source))
+    def start(self, plan: Plan, source: str, inputs: RunInputs | None = None) -> tuple[str, Progress]:
+        """Record a run of this plan, to be driven here; `source` is the digest of the workflow it was planned from."""
+        stored = self.wait(self.runs_here.create(plan, user(), source=source, inputs=inputs))
         return stored.id, self.drive(self.runs_here.drive(stored, around=self._around))
 
     def drive(self, run: ActiveRun) -> Progress:
@@ -250,14 +251,6 @@ class LocalClient:
 
     def sweep_orphans(self, word: str, *, remove: bool) -> GcResult:
         return self.wait(sweep_orphans(self.settings, self.stores, self.clock, word, remove=remove))
-
-
-def user() -> str:
-    """The name of the user, for the journal."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name
-        return "cli"
 
 
 async def _events_between(opened: OpenedRun, after: int, upto: int) -> list[AnyEvent]:

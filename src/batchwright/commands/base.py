@@ -54,9 +54,10 @@ class Launch(Struct, frozen=True):
 class Launcher(Protocol):
     """Runs one program at a time per step. Any exception counts as Unknown."""
 
-    async def resolve(self, command: Command) -> CommandRequest | list[Diagnostic]:
-        """Find the programs, folder and secrets of a command and freeze them, or return everything that is missing.
-        Nothing is started.
+    async def resolve(self, command: Command, folder: str = "") -> CommandRequest | list[Diagnostic]:
+        """The request of a command, or everything that it needs and that is missing. Nothing is started.
+
+        `folder` is that of the workflow file; the command's own folder may be relative to it.
         """
         ...
 

@@ -20,7 +20,7 @@ from batchwright import resource_exhaustion
 from batchwright.commands.argument_limits import unfit
 from batchwright.commands.base import MARK, RESERVED, RUN, SERVERS, STEP, CommandServer, Launch
 from batchwright.commands.clean_output import CleanOutput
-from batchwright.commands.preflight import find_here
+from batchwright.commands.preflight import find_here, find_program, search_path
 from batchwright.commands.process_marker import FIRMLY, ProcessMarker
 from batchwright.errors import SecretMissing
 from batchwright.model.call_outcome import Applied, Rejected, Unknown
@@ -51,8 +51,8 @@ class LocalCommands:
         self._environ = environ
         self._reveal = reveal
 
-    async def resolve(self, command: Command) -> CommandRequest | list[Diagnostic]:
-        return find_here(command, self._environ)
+    async def resolve(self, command: Command, folder: str = "") -> CommandRequest | list[Diagnostic]:
+        return find_here(command, self._environ, folder)
 
     async def launch(self, request: CommandRequest, launch: Launch) -> Applied | Rejected | Unknown:
         words = request.undo if launch.undo else request.run
@@ -66,13 +66,17 @@ class LocalCommands:
             environ = {name: value for name, value in self._environ.items() if not name.startswith(RESERVED)}
             environ |= {name: value for name, value in request.env.items() if isinstance(value, str)} | secrets
             environ |= {RUN: launch.run, STEP: launch.step, MARK: launch.mark, SERVERS: str(told)}
+            found = find_program(words, Path(request.directory), search_path(request.env, self._environ))
+            if isinstance(found, Diagnostic):
+                return _unrunnable(request, found)
+            words = found
             if refusal := refused(request, words, environ):
                 return refusal
             _write_private(told, msgspec.json.encode([_row(server) for server in launch.servers]))
         except Exception as error:
             return not_started(request.name, error)
         try:
-            return await self._run(request, launch, environ, trace, output)
+            return await self._run(request, launch, words, environ, trace, output)
         finally:
             told.unlink(missing_ok=True)
 
@@ -84,11 +88,11 @@ class LocalCommands:
         self,
         request: CommandRequest,
         launch: Launch,
+        words: tuple[str, ...],
         environ: dict[str, str],
         trace: ProcessMarker,
         output: CleanOutput,
     ) -> Applied | Rejected | Unknown:
-        words = request.undo if launch.undo else request.run
         if not await resource_exhaustion.room(self._clock):
             return Rejected(Fault(FaultClass.TRANSIENT, f"{words[0]} was not started: {SHORT_OF}"))
         try:  # no other coroutine runs between here and the start
@@ -170,8 +174,10 @@ def _as_the_user_set_it(pid: int) -> None:
 
 def refused(request: CommandRequest, words: Sequence[str], environ: Mapping[str, str]) -> Rejected | None:
     """Why the system would refuse the start, in clearer words than its own; None if it would not."""
-    if (flaw := unfit(words, environ)) is None:
-        return None
+    return None if (flaw := unfit(words, environ)) is None else _unrunnable(request, flaw)
+
+
+def _unrunnable(request: CommandRequest, flaw: Diagnostic) -> Rejected:
     message = f"{request.name} failed to start: {flaw.message}"
     return Rejected(Fault(FaultClass.NOT_FOUND, message, flaw.code, flaw.hint))
 

@@ -22,35 +22,40 @@ from batchwright.secret_resolver import peek
 COMPARED = 20_000  # file names that a misspelt one is compared with
 
 
-def find_here(command: Command, environ: Mapping[str, str]) -> CommandRequest | list[Diagnostic]:
-    """A local command with the absolute paths of its programs, or everything that is missing.
+def find_here(command: Command, environ: Mapping[str, str], base: str = "") -> CommandRequest | list[Diagnostic]:
+    """The request of a local command, or everything that it needs and that is missing on this machine.
 
-    A relative folder is relative to the folder where Batchwright was started.
+    Its folder is relative to `base`; without one it works where Batchwright was started.
     """
     flaws = [*secret_flaws(command.env, environ, field="env"), *size_flaws(command, environ)]
-    folder = _folder(command.directory or ".")
+    folder = _folder(os.path.join(base, command.directory) if command.directory else ".")  # noqa: PTH118 - as `_folder`
     if isinstance(folder, Diagnostic):
         return [*flaws, folder]
-    own = command.env.get("PATH")
-    path = own if isinstance(own, str) else environ.get("PATH", os.defpath)
-    run, undo = _found(command.run, folder, path), _found(command.undo, folder, path)
+    path = search_path(command.env, environ)
+    run, undo = find_program(command.run, folder, path), find_program(command.undo, folder, path)
     if isinstance(run, Diagnostic) or isinstance(undo, Diagnostic):
         missing: dict[Diagnostic, str] = {}  # a program that both need is reported once
         for field, one in (("run", run), ("undo", undo)):
             if isinstance(one, Diagnostic):
                 missing.setdefault(one, field)
         return [*flaws, *(replace(one, field=field) for one, field in missing.items())]
-    if flaws:
-        return flaws
-    name = program_name(command.run[0])
-    return CommandRequest(name, run, undo, command.env, str(folder), command.idempotent)
+    return flaws or _request(command)
 
 
 def find_there(command: Command, environ: Mapping[str, str]) -> CommandRequest | list[Diagnostic]:
     """A command that runs on servers, which may not exist yet: only what does not depend on them is checked."""
-    flaws = [*secret_flaws(command.env, environ, field="env"), *size_flaws(command, {})]
+    return [*secret_flaws(command.env, environ, field="env"), *size_flaws(command, {})] or _request(command)
+
+
+def _request(command: Command) -> CommandRequest:
     name, folder = program_name(command.run[0]), command.directory or ""
-    return flaws or CommandRequest(name, command.run, command.undo, command.env, folder, command.idempotent)
+    return CommandRequest(name, command.run, command.undo, command.env, folder, command.idempotent)
+
+
+def search_path(env: Mapping[str, object], environ: Mapping[str, str]) -> str:
+    """The PATH in which the program of a command is looked for."""
+    own = env.get("PATH")
+    return own if isinstance(own, str) else environ.get("PATH", os.defpath)
 
 
 def program_name(word: str) -> str:
@@ -73,7 +78,7 @@ def secret_flaws(
 def secret_lack(secret: SecretReference, environ: Mapping[str, str]) -> str:
     """Why a secret is not available; "" if nothing is known against it."""
     if secret.command:
-        found = _found(secret.command, Path(), environ.get("PATH", os.defpath))
+        found = find_program(secret.command, Path(), environ.get("PATH", os.defpath))
         return found.message if isinstance(found, Diagnostic) else ""
     try:
         peek(secret, environ)
@@ -112,7 +117,8 @@ def _folder(name: str) -> Path | Diagnostic:
     return folder
 
 
-def _found(words: tuple[str, ...], folder: Path, path: str) -> tuple[str, ...] | Diagnostic:
+def find_program(words: tuple[str, ...], folder: Path, path: str) -> tuple[str, ...] | Diagnostic:
+    """The words with the path of the program, or why it cannot be run."""
     if not words:
         return ()
     word = words[0]

@@ -50,7 +50,7 @@ class SshCommands:
         self._environ = environ
         self._reveal = reveal
 
-    async def resolve(self, command: Command) -> CommandRequest | list[Diagnostic]:
+    async def resolve(self, command: Command, _folder: str = "") -> CommandRequest | list[Diagnostic]:
         if find_spec("asyncssh") is None:
             message = "a command with targets needs a package that is not installed: asyncssh"
             hint = "Install it with: pip install 'batchwright[ssh]'"

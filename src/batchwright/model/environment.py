@@ -88,6 +88,7 @@ class Resource(Struct, frozen=True, omit_defaults=True):
     was last known to exist, in seconds since the epoch. `made_by` and `changed_by` are runs, with the turns in which
     they did it. `borrowed`: it was there before and is no run's of this environment. `whole`: the last run that worked
     on it finished. `leftover` are references of servers that should be gone; `residue` says why an undo failed.
+    `folder` is where a command on the driving machine worked, and where its undo works.
     """
 
     kind: str
@@ -112,6 +113,7 @@ class Resource(Struct, frozen=True, omit_defaults=True):
     doubtful: bool = False
     leftover: tuple[str, ...] = ()
     residue: str = ""
+    folder: str = ""
 
     @property
     def key(self) -> str:

@@ -175,7 +175,9 @@ def _command(run: Run, rank: int, step: Step, record: StepFoldState, old: Resour
     if record.state not in (StepState.SUCCEEDED, StepState.UNDO_FAILED):
         return old
     ref = run.record(step.server).ref if step.server else ""
-    new = replace(_bare(run, rank, step, record), ref=ref, residue=_residue(record))
+    bare, inputs = _bare(run, rank, step, record), run.created.inputs
+    folder = inputs.directory(bare.request.get("directory", "")) if inputs is not None and not step.server else ""
+    new = replace(bare, ref=ref, residue=_residue(record), folder=folder)
     return replace(new, made_by=run.id, made_turn=record.made_turn)
 
 

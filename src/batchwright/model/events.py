@@ -7,6 +7,7 @@ from msgspec import Struct
 from batchwright.model.fault import Fault
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
+from batchwright.model.run_inputs import RunInputs
 
 
 class Event(Struct, frozen=True, tag_field="type", omit_defaults=True, gc=False):
@@ -22,6 +23,7 @@ class RunCreated(Event, frozen=True, tag="run_created"):
     client of a service, so the run has only a client's rights; None in journals older than this field. `source` is a
     digest of the planned workflow; empty in journals older than this field. `turn` is the run's first turn in its
     environment and `after` the run that was the environment's newest then; 0 in journals older than environments.
+    `inputs` is what it was planned from; None in journals older than this field.
     """
 
     run: str
@@ -33,6 +35,7 @@ class RunCreated(Event, frozen=True, tag="run_created"):
     source: str = ""
     turn: int = 0
     after: str = ""
+    inputs: RunInputs | None = None
 
 
 class DriverStarted(Event, frozen=True, tag="driver_started"):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
-from typing import Self
+from collections.abc import Sequence
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from batchwright.model.actions import Action, Undo
 from batchwright.model.diagnostic import Diagnostic
@@ -38,18 +36,13 @@ class Command(Operation, Struct, frozen=True, tag_field="type", tag="command"):
     timeout: float = 600.0
     on_failure: OnFailure | None = None
 
-    def anchored(self, whole: Callable[[str], str]) -> Self:
-        """The command with an absolute path for its folder on this machine."""
-        if self.directory is None or self.targets is not None:
-            return self
-        return replace(self, directory=whole(self.directory))
-
 
 class CommandRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="command"):
     """A program and its arguments; no shell. `name` is its last word in a path, for people.
 
-    On this machine the program is the path found when the plan was made, and `directory` is absolute. Secrets stay
-    references; `idempotent`: it may be run again if it is unknown how far it got.
+    Program and `directory` are as the file names them, so that a plan holds on any machine: the program is found when
+    it is started, and RunInputs says what a relative folder is relative to. In plans of older versions both are
+    absolute. Secrets stay references; `idempotent`: it may be run again if it is unknown how far it got.
     """
 
     name: str

@@ -192,7 +192,7 @@ def _operation(own: str, kind: str, provider: str, dependencies: tuple[Dependenc
 
 
 def _step(operation: str, one: Resource, server: str) -> Step:
-    request: Request = dec_hook(Request, one.request)
+    request: Request = dec_hook(Request, one.request | {"directory": one.folder} if one.folder else one.request)
     return Step(
         id=f"{operation}/{one.server}/{one.name}" if one.server else f"{operation}/{one.name}",
         operation=operation,

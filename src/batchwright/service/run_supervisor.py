@@ -9,10 +9,13 @@ from functools import partial
 from types import TracebackType
 from weakref import WeakValueDictionary
 
+from msgspec.structs import replace
+
 from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import SharedRunner, SharedWorld
 from batchwright.app.multi_store import Stores
 from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
+from batchwright.app.recorded_inputs import catalogue_digests, recorded_place, text_input
 from batchwright.app.runs import Runs, StoredRun, nothing_to_pause, refuse_rollback, refuse_unless
 from batchwright.app.settings import Settings
 from batchwright.engine.limits import Limits
@@ -169,7 +172,10 @@ class RunSupervisor:
         self.refuse_more()
         who = submission.by, submission.key, submission.digest()
         runs = Runs(self.settings, self.stores, self.clock)
-        return await runs.create(plan, *who, client=True, run=self.desk.run_id(submission))
+        sent = text_input(submission.name, submission.text)
+        own = await asyncio.to_thread(catalogue_digests, self.settings.catalogues)
+        inputs = replace(recorded_place(), files=(sent,), catalogues=own)
+        return await runs.create(plan, *who, client=True, inputs=inputs, run=self.desk.run_id(submission))
 
     def refuse_more(self) -> None:
         """Raise ServiceStopping or TooManyRequests if no run can begin now."""

@@ -99,6 +99,19 @@ def test_what_cannot_be_started_certainly_was_not(bench: Bench, tmp_path: Path) 
     assert list(bench.folder.iterdir()) == []
 
 
+def test_a_program_is_found_when_it_is_started(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "say").write_text("#!/bin/sh\npwd\n")
+    (tmp_path / "say").chmod(0o755)
+    by_path = CommandRequest("say", ("./say",), directory=str(tmp_path))
+    by_name = CommandRequest("say", ("say",), env={"PATH": str(tmp_path)}, directory="/")
+    assert [run(bench, by_path), run(bench, by_name)] == [Applied(), Applied()]
+    assert bench.said == [str(tmp_path), "/"]
+    outcome = run(bench, CommandRequest("sayy", ("sayy",), env={"PATH": str(tmp_path)}))
+    assert isinstance(outcome, Rejected)
+    assert outcome.fault.message == 'sayy failed to start: there is no program "sayy"'
+    assert (outcome.fault.code, outcome.fault.hint) == ("program-missing", 'Did you mean "say"?')
+
+
 def test_the_undo_program_is_another_one_in_the_same_surroundings(bench: Bench, tmp_path: Path) -> None:
     request = CommandRequest("sh", ("/bin/false",), ("/bin/pwd",), directory=str(tmp_path))
     assert run(bench, request, undo=True) == Applied()

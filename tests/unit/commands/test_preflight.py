@@ -30,16 +30,16 @@ def flaws(found: CommandRequest | list[Diagnostic]) -> list[tuple[str, str]]:
     return [(flaw.code, flaw.hint) for flaw in found]
 
 
-def test_programs_and_folder_are_frozen_with_their_whole_names(
+def test_a_request_has_no_path_of_this_machine(
     environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    tool = str(tmp_path / "tools" / "deploy")
     found = find_here(command("do", "deploy", "-v", undo=["tools/deploy", "--undo"], idempotent=True), environ)
-    assert found == CommandRequest("deploy", (tool, "-v"), (tool, "--undo"), directory=str(tmp_path), idempotent=True)
-    beside = find_here(command("do", "./deploy", directory="tools"), environ)
-    assert isinstance(beside, CommandRequest)
-    assert (beside.run, beside.directory) == ((tool,), str(tmp_path / "tools"))
+    assert found == CommandRequest("deploy", ("deploy", "-v"), ("tools/deploy", "--undo"), idempotent=True)
+    monkeypatch.chdir("/")
+    beside = find_here(command("do", "./deploy", directory="tools"), environ, str(tmp_path))
+    assert beside == CommandRequest("deploy", ("./deploy",), directory="tools")
+    assert flaws(find_here(command("do", "./deploy", directory="tools"), environ))[0][0] == "directory-missing"
 
 
 def test_the_commands_own_path_counts(environ: dict[str, str], tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+from msgspec.structs import replace
+
 from batchwright.commands.base import CommandServer, Launch, Launcher, Tell
 from batchwright.engine import effects, reports
 from batchwright.engine.handler_context import HandlerContext
@@ -53,7 +55,8 @@ class CommandHandler(Handler):
             if isinstance(surrounds, Unknown):  # nothing was started
                 return Rejected(trouble(surrounds))
             await context.hold()  # after the looks above, which may take long
-            return await context.ask(surrounds.seconds + GRACE, self._launcher(step).launch(step.request, surrounds))
+            launched = self._launcher(step).launch(self._located(step, step.request), surrounds)
+            return await context.ask(surrounds.seconds + GRACE, launched)
         finally:
             output.close()
             self._flying.discard((i, attempt, undo))
@@ -67,6 +70,13 @@ class CommandHandler(Handler):
             seen = await self.context.ask(LOOK_SECONDS, self._launcher(self.context.step(i)).left_over(surrounds))
             words += f"; {seen}" if isinstance(seen, str) and seen else ""
         return reports.SettleReport(i, command.attempt, fault=Fault(FaultClass.IN_DOUBT, words))
+
+    def _located(self, step: Step, request: CommandRequest) -> CommandRequest:
+        """The request with the absolute folder of a program on this machine; a plan has none."""
+        inputs = self.context.run.created.inputs
+        if inputs is None or step.server:
+            return request
+        return replace(request, directory=inputs.directory(request.directory))
 
     def _launcher(self, step: Step) -> Launcher:
         run = self.context.run

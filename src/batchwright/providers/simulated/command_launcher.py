@@ -34,7 +34,7 @@ class SimulatedLauncher:
         self._runs = Draws(sim, "run", PROGRAM_FAULTS, sim.script("fail_command"), sim.install_seconds)
         self._undos = Draws(sim, "undo", PROGRAM_FAULTS, sim.script("fail_undo"), sim.install_seconds)
 
-    async def resolve(self, command: Command) -> CommandRequest:
+    async def resolve(self, command: Command, _folder: str = "") -> CommandRequest:
         words = command.run, command.undo
         return CommandRequest(command.run[0], *words, command.env, command.directory or "", command.idempotent)
 
