@@ -7,7 +7,10 @@ import pwd
 from collections.abc import Mapping
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from batchwright.errors import UsageError
+from batchwright.model.ssh_access import SshAccess
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:
@@ -35,3 +38,9 @@ def expanded(path: Path | str, environ: Mapping[str, str] = os.environ) -> Path:
         return path.expanduser()
     except RuntimeError:
         raise UsageError(f"{path.parts[0]} is not a user of this machine", hint="Write the full path.") from None
+
+
+def with_own_home(access: SshAccess) -> SshAccess:
+    """The access with the paths of its keys on this machine: a plan has them as the file does. Raises UsageError."""
+    jump = with_own_home(access.jump) if access.jump is not None else None
+    return replace(access, key=str(expanded(access.key)) if access.key else "", jump=jump)

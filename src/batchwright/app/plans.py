@@ -104,6 +104,16 @@ def _refuse_unknown_servers(workflow: Workflow, names: Sequence[str]) -> None:
             raise UsageError(f"--replace {name}: the file has no server of this name", hint=hint)
 
 
+def anchored(workflow: Workflow, folder: Path) -> Workflow:
+    """The workflow for a reader that does not know its folder: with absolute paths for the folders of its commands."""
+
+    def whole(name: str) -> str:
+        return os.path.abspath(folder / name)  # noqa: PTH100 - links stay as they are named
+
+    operations = tuple(op.anchored(whole) for op in workflow.operations)
+    return replace(workflow, operations=operations)
+
+
 async def make_plan(
     settings: Settings, clock: Clock, source: Source, simulation: SimulationSettings | None = None
 ) -> Planned:

@@ -20,6 +20,7 @@ from batchwright.operations.registry import type_of
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider
 from batchwright.taskservs.base import Runner, Target
+from batchwright.user_home import with_own_home
 
 SIMULATED = "simulated"  # its servers are given nothing
 _ABSENT = frozenset({ServerState.GONE, ServerState.NOT_VISIBLE})
@@ -207,7 +208,8 @@ async def _installed(
 
 async def _before(name: str, runner: Runner, taken: list[ServerRequest]) -> dict[str, tuple[str, ...]]:
     """What is on servers that existed before Batchwright takes them; `resolve` has said how they are reached."""
-    targets = [Target(name, "", one.name, one.access.host, one.access) for one in taken if one.access is not None]
+    ways = [(one.name, with_own_home(one.access)) for one in taken if one.access is not None]
+    targets = [Target(name, "", server, way.host, way) for server, way in ways]
     looks = await asyncio.gather(*(runner.installed(target) for target in targets))
     return {target.name: found for target, found in zip(targets, looks, strict=True)}
 

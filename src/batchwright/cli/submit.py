@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from batchwright.app.planned import workflow_invalid
-from batchwright.app.plans import check
+from batchwright.app.plans import anchored, check
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.monitor import show_progress
 from batchwright.cli.options import (
@@ -76,7 +76,7 @@ def submit(
         )
     try:
         with about(FILE=str(file)):
-            view = client.submit(definition(loaded.workflow), simulation, wait)
+            view = client.submit(definition(anchored(loaded.workflow, file.parent)), simulation, wait)
     except BatchwrightError as error:
         found = tuple(one for one in error.diagnostics if isinstance(one, Diagnostic))
         if not found:

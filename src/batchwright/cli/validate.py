@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from batchwright.app.planned import ValidationAnswer
-from batchwright.app.plans import check
+from batchwright.app.plans import anchored, check
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import (
     Catalogues,
@@ -35,7 +35,7 @@ def validate(
     loaded = check(source_of(file, overlay, inputs), settings_of(None, catalogue))
     ok = loaded.workflow is not None
     if json:
-        found = definition(loaded.workflow) if loaded.workflow else None
+        found = definition(anchored(loaded.workflow, file.parent)) if loaded.workflow else None
         print_json(ValidationAnswer(ok, found, tuple(loaded.diagnostics)))
         return Exit.OK if ok else Exit.NO
     show_diagnostics(loaded.diagnostics)

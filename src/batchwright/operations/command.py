@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Self
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchwright.model.actions import Action, Undo
 from batchwright.model.diagnostic import Diagnostic
@@ -35,6 +37,12 @@ class Command(Operation, Struct, frozen=True, tag_field="type", tag="command"):
     retry: Retry = Retry()
     timeout: float = 600.0
     on_failure: OnFailure | None = None
+
+    def anchored(self, whole: Callable[[str], str]) -> Self:
+        """The command with an absolute path for its folder on this machine."""
+        if self.directory is None or self.targets is not None:
+            return self
+        return replace(self, directory=whole(self.directory))
 
 
 class CommandRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="command"):

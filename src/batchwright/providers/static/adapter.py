@@ -24,6 +24,7 @@ from batchwright.providers.lookup import is_wanted
 from batchwright.providers.static.records import Records, ServerClaim
 from batchwright.providers.static.server_options import access_of, missing
 from batchwright.providers.static.ssh_probe import Facts, look
+from batchwright.user_home import with_own_home
 
 Place = tuple[str, ...]
 
@@ -113,7 +114,7 @@ class Static:
     async def _look(self, access: SshAccess) -> Facts | Fault:
         gate = self._gates.setdefault(_place(access)[-1], asyncio.Semaphore(THROUGH_ONE))
         async with gate, self._looks:
-            return await look(access)
+            return await look(with_own_home(access))
 
     async def create(self, request: ServerRequest, token: Token) -> Created | Rejected:
         """Log in once more, then record whose the server is: one rename, so there is nothing to be in doubt about."""
@@ -157,7 +158,7 @@ class Static:
 
     async def access(self, refs: Sequence[str]) -> dict[str, SshAccess]:
         found = {ref: self._records.get(ref) for ref in refs}
-        return {ref: record.access for ref, record in found.items() if record is not None}
+        return {ref: with_own_home(record.access) for ref, record in found.items() if record is not None}
 
     async def destroy(self, ref: str) -> Gone:
         """Release the server: nothing on it is touched."""
@@ -231,7 +232,7 @@ def _differing(recorded: SshAccess, wanted: SshAccess) -> str:
     """The first field in which they differ. Of several host keys one in common is enough."""
     if _place(recorded) != _place(wanted):
         return "address"
-    for ours, theirs in zip(recorded.hops(), wanted.hops(), strict=True):
+    for ours, theirs in zip(with_own_home(recorded).hops(), with_own_home(wanted).hops(), strict=True):
         for field in ("user", "key"):
             if getattr(ours, field) != getattr(theirs, field):
                 return field

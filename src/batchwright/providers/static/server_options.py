@@ -37,11 +37,11 @@ def access_of(config: ServerConfig) -> SshAccess | list[Diagnostic]:
 def _hop(
     options: dict[str, Any], trusted: str, prefix: str, problems: list[Diagnostic], jump: SshAccess | None = None
 ) -> SshAccess:
-    key = str(expanded(options["key"])) if "key" in options else ""
+    key = str(options.get("key", ""))
     access = SshAccess(options["address"], options.get("user", "root"), options.get("port", 22), key, (), jump)
-    if key and not Path(key).is_file():
+    if key and not (path := expanded(key)).is_file():
         problems.append(
-            Diagnostic("key-missing", f"there is no private key {key}", "Correct the path.", field=f"{prefix}key")
+            Diagnostic("key-missing", f"there is no private key {path}", "Correct the path.", field=f"{prefix}key")
         )
     try:
         keys = [options["host_key"]] if "host_key" in options else _known(access, expanded(trusted))
