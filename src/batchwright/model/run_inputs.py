@@ -41,7 +41,7 @@ class RunInputs(Struct, frozen=True, omit_defaults=True):
     def directory(self, name: str) -> str:
         """The absolute folder on this machine of a command that names this folder, "" for none.
 
-        >>> RunInputs(folder="/srv/shop", started="/home/ada").directory("terraform")
+        >>> RunInputs(folder="/srv/shop", started="/tmp").directory("terraform")
         '/srv/shop/terraform'
         """
         return posixpath.normpath(posixpath.join(self.folder, name)) if name else self.started
