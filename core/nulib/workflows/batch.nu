@@ -10,7 +10,7 @@
 
 export use environments.nu *
 use runs.nu [listed seconds told watch]
-use sending.nu [STATES definition files pairs state-named]
+use sending.nu [STATES definition files pairs query state-named]
 use service.nu [RUNS act base call direct fit headers refuse-latest run-path]
 
 const UNDO_SHOWN = 12  # of what a rollback would do, before it asks
@@ -35,6 +35,7 @@ export def "batch submit" [
     --sim: any                 # settings of the simulation: key=value, a list of these, or a record; implies --simulate
     --set: any                 # inputs of the file, written as for --sim
     --overlay: any             # a file to merge over the workflow, or a list of files
+    --reinstall: any           # task services, or servers for all on them, to install again; or "all"
     --watch (-w)               # watch the run to its end; fail if it does
 ]: any -> record {
     ignore
@@ -42,8 +43,7 @@ export def "batch submit" [
     let settings = (pairs $sim "--sim" (metadata $sim).span)
     let inputs = (pairs $set "--set" (metadata $set).span)
     let body = (definition $file $named $inputs (files $overlay))
-    let query = ($settings | each {|pair| {key: sim, value: $pair} })
-        | append (if ($simulate or ($settings | is-not-empty)) { [{key: simulate, value: "true"}] } else { [] })
+    let query = (query $simulate $settings $reinstall)
     let run = (call post $"($RUNS)/submit" --query $query --content $body --span $named)
     if $watch {
         print --stderr $"run ($run.run)"

@@ -42,6 +42,13 @@ export def files [given: any] {
     if $given == null { [] } else { [$given] | flatten | each {|file| $file | path expand } }
 }
 
+# What is asked for beside the workflow itself.
+export def query [simulate: bool, settings: list<string>, reinstall: any] {
+    $settings | each {|pair| {key: sim, value: $pair} }
+    | append (if ($simulate or ($settings | is-not-empty)) { [{key: simulate, value: "true"}] } else { [] })
+    | append ([$reinstall] | flatten | compact | each {|name| {key: reinstall, value: $name} })
+}
+
 # The workflow as it is sent: evaluated here where that is possible, else its text.
 export def definition [file: path, span: record, inputs: list<string>, overlays: list<string>] {
     let path = ($file | path expand)

@@ -29,6 +29,7 @@ RUN_ID = "A run's id, a unique prefix of one, `latest`, or an environment's name
 SPAN_PATTERN = "^[0-9]{1,6}[smhd]$"
 SETTING_PATTERN = "^[a-z_.]{1,60}=[^\\u0000-\\u001f]{0,200}$"
 CURSOR_PATTERN = "^[A-Za-z0-9_-]{1,200}$"
+WHOLE_NAME = f"^{NAME_PATTERN}$"
 NAME_OR_NOTHING = f"^({NAME_PATTERN})?$"
 KEY_PATTERN = "^[!-~]{1,200}$"
 MATCH_PATTERN = '^(\\*|"[a-z2-7]{12}-[0-9]{1,12}")$'
@@ -76,7 +77,7 @@ class RepeatableQueryOperation(Operation):
                 one.schema = Schema(type=OpenAPIType.ARRAY, items=items)
 
 
-_ITEMS = {"status": STATUS_PATTERN, "sim": SETTING_PATTERN}
+_ITEMS = {"status": STATUS_PATTERN, "sim": SETTING_PATTERN, "reinstall": WHOLE_NAME}
 
 
 @dataclass

@@ -17,6 +17,7 @@ from batchwright.api.openapi import (
     NAME_OR_NOTHING,
     SETTING_PATTERN,
     TEXT_TYPES,
+    WHOLE_NAME,
     WorkflowBodyOperation,
     problems,
 )
@@ -46,6 +47,13 @@ EnvironmentName = Annotated[
         description="Which environment of the workflow, instead of the one it names.", pattern=NAME_OR_NOTHING
     ),
 ]
+Reinstall = Annotated[
+    list[Annotated[str, Meta(pattern=WHOLE_NAME)]] | None,
+    QueryParameter(
+        description="A task service, a server for all that is on it, or `all`: installed again although nothing "
+        "changed. May be repeated."
+    ),
+]
 Key = Annotated[
     str | None,
     HeaderParameter(
@@ -71,12 +79,13 @@ async def submit(
     plan_hash: PlanHash = "",
     wait: Wait = 0.0,
     environment: EnvironmentName = "",
+    reinstall: Reinstall = None,
     key: Key = None,
 ) -> Response[RunView]:
     """Check, plan, record and start a run. 409 `environment-busy` while another run is changing the environment."""
     caller = take_place(request, rates)
     submission = await submission_of(
-        request, caller, simulate, sim, plan_hash, key or "", wait=wait, environment=environment
+        request, caller, simulate, sim, plan_hash, key or "", wait=wait, environment=environment, reinstall=reinstall
     )
     feed, new = await supervisor.submit(submission)
     run_id = request.scope["state"]["run"] = feed.run.id
@@ -103,6 +112,7 @@ async def submission_of(
     *,
     wait: float = 0.0,
     environment: str = "",
+    reinstall: Sequence[str] | None = None,
 ) -> Submission:
     """The submission in a request. Raises BodyUnreadable, MediaTypeUnknown, UsageError."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -122,4 +132,5 @@ async def submission_of(
         by=caller.name,
         wait=wait,
         environment=environment,
+        reinstall=tuple(reinstall or ()),
     )

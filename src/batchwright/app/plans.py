@@ -40,16 +40,15 @@ from batchwright.model.plan import Plan
 from batchwright.model.scalar import SimulationSettings
 from batchwright.model.taskserv import LazyCatalogue, Taskserv
 from batchwright.model.templates import literal
-from batchwright.model.workflow import Permission, Workflow
+from batchwright.model.workflow import ALL, Permission, Workflow
 from batchwright.operations.base import PortKind
 from batchwright.operations.observations import Observations
 from batchwright.operations.registry import type_of
-from batchwright.plan.build import PlanResult, build
+from batchwright.plan.build import PlanResult, build, wanted_installs
 from batchwright.providers import registry
 from batchwright.providers.base import Quote
 from batchwright.taskservs.catalogue import load_catalogue
 
-ALL = "all"
 MANY = 500  # servers, from which on a plan is made beside the event loop
 
 
@@ -62,6 +61,7 @@ class Source(Struct, frozen=True):
     environment: str = ""  # instead of the one that the file names
     retire: bool = False  # what the file no longer asks for may be destroyed
     replace: tuple[str, ...] = ()  # servers that may be destroyed and created anew; "all" stands for all
+    reinstall: tuple[str, ...] = ()  # task services, or servers, whose installs are done again; "all" stands for all
 
 
 def check(source: Source, settings: Settings) -> Loaded:
@@ -87,6 +87,8 @@ def check(source: Source, settings: Settings) -> Loaded:
     elif source.replace:
         _refuse_unknown_servers(workflow, source.replace)
         workflow = replace(workflow, changes=replace(workflow.changes, replace_servers=source.replace))
+    if source.reinstall:
+        workflow = replace(workflow, changes=replace(workflow.changes, reinstall=source.reinstall))
     return replace(loaded, workflow=workflow, catalogue=catalogue)
 
 
@@ -162,7 +164,8 @@ async def plan_loaded(
     """
     if loaded.workflow is None:
         return Planned(None, loaded.diagnostics, is_valid=False)
-    loaded = replace(loaded, workflow=literal(loaded.workflow))
+    catalogue = loaded.catalogue if loaded.catalogue is not None else _catalogue(settings)
+    loaded = replace(loaded, workflow=literal(loaded.workflow), catalogue=catalogue)
     assert loaded.workflow is not None
     refuse_unknown_providers(loaded.workflow, simulation or {})
     # before anything is looked at: what changes from here on makes the plan one of something else
@@ -172,7 +175,8 @@ async def plan_loaded(
     others = {one.provider for one in resources if not one.server and one.provider and not one.borrowed}
     names = sorted({*_server_providers(loaded.workflow), *others})
     await around.open(names, {type_of(op).port for op in loaded.workflow.operations})
-    observations = await observe(loaded.workflow, around.readers, around.runners, resources, around.clock.now())
+    wanted = wanted_installs(loaded.workflow, catalogue)
+    observations = await observe(loaded.workflow, around.readers, around.runners, resources, around.clock.now(), wanted)
     observations = await observe_commands(loaded.workflow, observations, around, folder)
     key = environment_key(loaded.workflow, simulated=simulation is not None)
     strangers, orphans = await _makers(stores, loaded.workflow, observations, key)
@@ -180,7 +184,7 @@ async def plan_loaded(
     observations = replace(observations, strangers=strangers, orphans=frozenset() if busy else orphans)
     if simulation is None:
         observations = observe_secrets(loaded.workflow, observations, os.environ)
-    made = partial(_build, settings, loaded, observations, around, simulation)
+    made = partial(_build, loaded, observations, around, simulation)
     # a large one takes long, and other clients of this process must not wait for it
     built = await asyncio.to_thread(made) if _servers(loaded.workflow) > MANY else made()
     if built.plan is None:
@@ -212,18 +216,18 @@ def _server_providers(workflow: Workflow) -> Sequence[str]:
 
 
 def _build(
-    settings: Settings,
     loaded: Loaded,
     observations: Observations,
     around: Adapters,
     simulation: Mapping[str, object] | None,
 ) -> PlanResult:
     assert loaded.workflow is not None
+    assert loaded.catalogue is not None
     named = {op.provider for op in loaded.workflow.operations}  # others matter only if something is retired there
     missing = tuple(Diagnostic.of_error(error, name) for name, error in around.troubles.items() if name in named)
     return build(
         loaded.workflow,
-        loaded.catalogue if loaded.catalogue is not None else _catalogue(settings),
+        loaded.catalogue,
         replace(observations, problems=(*observations.problems, *missing), install_seconds=around.install_seconds),
         warnings=loaded.diagnostics,
         simulation=dict(simulation) if simulation is not None else None,  # type: ignore[arg-type]

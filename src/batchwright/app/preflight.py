@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -33,17 +34,20 @@ async def observe(
     runners: Mapping[str, Runner],
     resources: Sequence[Resource] = (),
     now: float = 0.0,
+    wanted: Mapping[str, Collection[str]] = {},
 ) -> Observations:
     """What each provider says about its part of the workflow; one that does not answer becomes one problem.
 
-    `resources` are what the environment has: its servers are looked at too.
+    `resources` are what the environment has: its servers are looked at too. `wanted` are the task services that go on
+    each server: a server is asked what is installed on it only if the environment does not know one of them.
     """
     asked = [(op, type_of(op).wants(op)) for op in workflow.operations]
     named = {op.provider for op in workflow.operations}
-    wanted = {
+    configs_of = {
         name: [config for op, wants in asked if op.provider == name for config in wants.servers]
         for name in providers
     }  # fmt: skip
+    unknown = partial(_unknown_installs, _by_server(resources), wanted)
     if not any(wants.installed for _, wants in asked):
         runners = {}  # nothing needs to know what is installed
     answers = await asyncio.gather(
@@ -55,15 +59,16 @@ async def observe(
                 configs,
                 [one for one in resources if one.provider == name],
                 now,
+                unknown,
             )
-            for name, configs in wanted.items()
+            for name, configs in configs_of.items()
         )
     )
     return Observations(
         {seen.facts.name: seen for seen, _ in answers if seen is not None},
         tuple(
             problem
-            for name, (_, problems) in zip(wanted, answers, strict=True)
+            for name, (_, problems) in zip(configs_of, answers, strict=True)
             if name in named  # of another one it matters only if something is retired there
             for problem in problems
         ),
@@ -115,11 +120,12 @@ async def observe_provider(
     configs: list[ServerConfig],
     resources: list[Resource],
     now: float,
+    unknown: Callable[[Observed], bool] = lambda _server: True,
 ) -> tuple[ProviderObserved | None, list[Diagnostic]]:
     """What one provider says; None and the reason if it does not answer."""
     try:
         async with asyncio.timeout(provider.capabilities.call_timeout * 2):
-            return await _observe(name, provider, runner, configs, resources, now)
+            return await _observe(name, provider, runner, configs, resources, now, unknown)
     except TimeoutError:
         message = f"{name} did not answer the pre-flight in time"
         return None, [Diagnostic("provider-unreachable", message, where=name, hint="Try again in a moment.")]
@@ -137,6 +143,7 @@ async def _observe(
     configs: list[ServerConfig],
     resources: list[Resource],
     now: float,
+    unknown: Callable[[Observed], bool],
 ) -> tuple[ProviderObserved, list[Diagnostic]]:
     health = await provider.health()
     known = provider.capabilities
@@ -161,7 +168,7 @@ async def _observe(
             managed[one.name] = (*managed.get(one.name, ()), one)
     missing = [request for request in requests.values() if request.name not in managed]
     problems += [replace(one, where=name) for one in await provider.quota_after(missing)]
-    kept = [managed[one][0] for one in requests if one in managed]
+    kept = [found for one in requests if one in managed and unknown(found := managed[one][0])]
     if missing and not known.adopts:
         problems.append(_duplicates(name))
     installed, starting = await _installed(name, provider, runner, kept)
@@ -170,6 +177,22 @@ async def _observe(
         installed |= await _before(name, runner, missing)
     abilities = known.create_seconds, known.init, known.privileged, known.own_network, known.destroys
     return ProviderObserved(facts, *abilities, requests, managed, installed, recorded), _merged(problems)
+
+
+def _by_server(resources: Sequence[Resource]) -> dict[tuple[str, str], set[str]]:
+    """What the environment has on each server, by its name and reference."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for one in resources:
+        if one.server:
+            found.setdefault((one.server, one.ref), set()).add(one.name)
+    return found
+
+
+def _unknown_installs(
+    known: Mapping[tuple[str, str], set[str]], wanted: Mapping[str, Collection[str]], found: Observed
+) -> bool:
+    """Whether something is to go on this server of which the environment does not know whether it is there."""
+    return not known.get((found.name, found.ref), set()).issuperset(wanted.get(found.name, ()))
 
 
 async def _recorded(

@@ -97,6 +97,14 @@ Replace = Annotated[
         help="Destroy this server and create it anew if it differs, or `all`. Repeatable.",
     ),
 ]
+Reinstall = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reinstall",
+        metavar="NAME",
+        help="Install this task service again, or all on this server, though nothing changed; or `all`. Repeatable.",
+    ),
+]
 EnvironmentName = Annotated[
     str | None,
     typer.Option("--env", metavar="NAME", help="Which environment of the workflow, instead of the one in the file."),
@@ -116,13 +124,20 @@ def source_of(
     *,
     retire: bool = False,
     replace: Sequence[str] | None = None,
+    reinstall: Sequence[str] | None = None,
 ) -> Source:
     """What the user named to be loaded. Raises UsageError."""
     if environment is not None and not re.fullmatch(NAME_PATTERN, environment):
         hint = "Write 1 to 63 letters, digits, - _ and ., beginning with a letter or a digit."
         raise UsageError(f"--env {environment} is not a name", hint=hint)
     return Source(
-        file, tuple(overlays or ()), pairs_of("--set", inputs), environment or "", retire, tuple(replace or ())
+        file,
+        tuple(overlays or ()),
+        pairs_of("--set", inputs),
+        environment or "",
+        retire,
+        tuple(replace or ()),
+        tuple(reinstall or ()),
     )
 
 

@@ -22,6 +22,7 @@ from batchwright.cli.options import (
     NoColor,
     OnlyCheck,
     Overlays,
+    Reinstall,
     Replace,
     Retire,
     Sim,
@@ -44,6 +45,7 @@ def plan(
     env: EnvironmentName = None,
     retire: Retire = False,
     replace: Replace = None,
+    reinstall: Reinstall = None,
     overlay: Overlays = None,
     inputs: Inputs = None,
     catalogue: Catalogues = None,
@@ -53,7 +55,7 @@ def plan(
 ) -> int:
     """Show what a run would do and what undoing it would do; nothing is changed."""
     source, settings, clock = (
-        source_of(file, overlay, inputs, env, retire=retire, replace=replace),
+        source_of(file, overlay, inputs, env, retire=retire, replace=replace, reinstall=reinstall),
         settings_of(state_dir, catalogue),
         SystemClock(),
     )
@@ -83,6 +85,7 @@ def again(source: Source, *, simulate: bool, sim: Sequence[str] | None, catalogu
     given = (
         ("--env", [source.environment] if source.environment else ()),
         ("--replace", source.replace),
+        ("--reinstall", source.reinstall),
         ("--sim", sim),
         ("--overlay", source.overlays),
         ("--set", [f"{key}={value}" for key, value in source.inputs.items()]),

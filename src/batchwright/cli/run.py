@@ -21,6 +21,7 @@ from batchwright.cli.options import (
     NoColor,
     OnlyCheck,
     Overlays,
+    Reinstall,
     Replace,
     Retire,
     Sim,
@@ -63,6 +64,7 @@ def run(
     env: EnvironmentName = None,
     retire: Retire = False,
     replace: Replace = None,
+    reinstall: Reinstall = None,
     overlay: Overlays = None,
     inputs: Inputs = None,
     catalogue: Catalogues = None,
@@ -72,9 +74,23 @@ def run(
 ) -> int:
     """Check, plan and run a workflow, and show it live. Ctrl-C cancels; a second Ctrl-C exits at once."""
     if only_check:
-        return plan(file, simulate, sim, only_check, env, retire, replace, overlay, inputs, catalogue, state_dir, json)
+        return plan(
+            file,
+            simulate,
+            sim,
+            only_check,
+            env,
+            retire,
+            replace,
+            reinstall,
+            overlay,
+            inputs,
+            catalogue,
+            state_dir,
+            json,
+        )
     source, simulation = (
-        source_of(file, overlay, inputs, env, retire=retire, replace=replace),
+        source_of(file, overlay, inputs, env, retire=retire, replace=replace, reinstall=reinstall),
         simulation_of(simulate, sim),
     )
     with LocalClient(settings_of(state_dir, catalogue)) as client:

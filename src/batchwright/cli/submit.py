@@ -18,6 +18,7 @@ from batchwright.cli.options import (
     Json,
     NoColor,
     Overlays,
+    Reinstall,
     Replace,
     Retire,
     Sim,
@@ -54,6 +55,7 @@ def submit(
     env: EnvironmentName = None,
     retire: Retire = False,
     replace: Replace = None,
+    reinstall: Reinstall = None,
     url: Url = None,
     state_dir: StateDir = None,
     json: Json = False,
@@ -61,7 +63,7 @@ def submit(
 ) -> int:
     """Check a workflow here and let a service run it; overlays, inputs and imports work."""
     source, simulation = (
-        source_of(file, overlay, inputs, env, retire=retire, replace=replace),
+        source_of(file, overlay, inputs, env, retire=retire, replace=replace, reinstall=reinstall),
         simulation_of(simulate, sim),
     )
     loaded = check(source, settings_of(state_dir, catalogue))

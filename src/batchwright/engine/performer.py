@@ -77,7 +77,8 @@ class Performer:
             case effects.UndoStep():
                 self._spawn(self._report(command, self._handler(command.step).undo))
             case effects.Await():
-                self._handler(command.step).wait(command)
+                if (report := self._handler(command.step).wait(command)) is not None:
+                    self._send(report)
             case effects.Sweep():
                 self._sweeps.add(self._spawn(self._sweep(command)))
             case effects.DestroyOrphan():

@@ -10,14 +10,14 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchwright.model.actions import Undo
+from batchwright.model.actions import Doubt, Undo
 from batchwright.model.environment import EnvironmentKey, Leave, Resource, resource_key
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.plan import Step
 from batchwright.model.run import Run
 from batchwright.model.run_fold_state import StepFoldState
 
-FOLD = 1  # raised with every change of what is folded; resources of another one are rebuilt from the runs
+FOLD = 2  # raised with every change of what is folded; resources of another one are rebuilt from the runs
 
 Resources = Mapping[str, Resource]
 
@@ -155,14 +155,15 @@ def _kept_server(run: Run, rank: int, step: Step, record: StepFoldState, old: Re
 def _installed(run: Run, rank: int, step: Step, record: StepFoldState, old: Resource | None) -> Resource | None:
     if record.state is StepState.UNDONE:
         return None
-    if record.attempt == 0:
+    if record.attempt == 0 or step.doubt is Doubt.NONE:  # not begun, or only found
         return old
-    ref = run.record(step.server).ref
-    whole = record.state is StepState.SUCCEEDED
-    new = replace(_bare(run, rank, step, record), ref=ref, whole=whole, residue=_residue(record))
-    if old is not None and old.ref == ref and old.request == new.request and old.whole and whole:
-        return old
-    if old is not None and old.ref == ref and old.made_turn:
+    server, whole = run.record(step.server), record.state is StepState.SUCCEEDED
+    bare = _bare(run, rank, step, record)
+    new = replace(bare, ref=server.ref, address=server.address, whole=whole, residue=_residue(record))
+    same = old is not None and old.ref == new.ref
+    if same and old is not None and old.request == new.request and old.whole and whole:
+        return old if old.address == new.address else replace(old, address=new.address)
+    if same and old is not None and old.made_turn:
         made_by, made_turn = old.made_by, old.made_turn
     else:
         made_by, made_turn = (run.id, record.made_turn) if record.made_turn else ("", 0)

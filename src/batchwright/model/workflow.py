@@ -91,20 +91,29 @@ class Permission(StrEnum):
     REFUSED = "refused"
 
 
+ALL = "all"
+
+
 class Changes(Struct, frozen=True):
     """What a plan may destroy. `retire`: servers and task services that the file no longer asks for.
 
     `replace`: servers that cannot become what the file asks for; `replace_servers` are those for which it is allowed
-    anyway.
+    anyway. `reinstall`: task services, or servers for all that is on them, that are installed again although nothing
+    changed; "all" stands for all.
     """
 
     retire: Permission = Permission.REFUSED
     replace: Permission = Permission.REFUSED
     replace_servers: tuple[str, ...] = ()
+    reinstall: tuple[str, ...] = ()
 
     def replaces(self, server: str) -> bool:
         """Whether this server may be destroyed and created anew."""
         return self.replace is Permission.ALLOWED or server in self.replace_servers
+
+    def reinstalls(self, server: str, taskserv: str) -> bool:
+        """Whether this task service is installed again although nothing changed."""
+        return not {ALL, server, taskserv}.isdisjoint(self.reinstall)
 
 
 class AcceptedDifference(Struct, frozen=True):

@@ -32,6 +32,7 @@ class PlannedServer:
     size: str  # the provider's name of its plan
     step: str
     ref: str = ""  # the server that is there already and is kept
+    address: str = ""  # of that server
     unclear: bool = False  # the run that created it has not seen that it has no twin
     old: Retired | None = None  # the server that this one replaces, which is destroyed first
     old_ref: str = ""

@@ -14,7 +14,7 @@ from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Plan, PlannedOperation
 from batchwright.model.scalar import Scalar
 from batchwright.model.taskserv import Taskserv
-from batchwright.model.workflow import Operation, Workflow
+from batchwright.model.workflow import ALL, Operation, Workflow
 from batchwright.operations.base import OperationType
 from batchwright.operations.observations import Observations
 from batchwright.operations.planner_state import Draft, PlannedServer, Predecessors
@@ -143,11 +143,29 @@ def _refuse_unreached(draft: Draft, op: Operation, place: PlannedServer, field: 
     )
 
 
+def _refuse_unknown_reinstalls(draft: Draft) -> None:
+    places = [place for places in draft.places.values() for place in places]
+    known = {ALL, *(place.name for place in places), *(name for place in places for name in place.installed)}
+    for name in draft.workflow.changes.reinstall:
+        if name not in known:
+            message = f'"{name}" is to be installed again, but no server and no task service has this name'
+            draft.refuse("reinstall-unknown", message, "changes", did_you_mean(name, known), "reinstall")
+
+
 def told_by_the_file(workflow: Workflow, catalogue: Mapping[str, Taskserv]) -> tuple[Diagnostic, ...]:
     """The problems and warnings that do not depend on the providers' answers; no provider is contacted."""
     draft = Draft(workflow, catalogue, Observations())
     _check(draft)
     return tuple(draft.problems)
+
+
+def wanted_installs(workflow: Workflow, catalogue: Mapping[str, Taskserv]) -> dict[str, frozenset[str]]:
+    """The task services that go on each server, by its name, with all that they require; no provider is contacted."""
+    if not any(type_of(op).wants(op).installed for op in workflow.operations):
+        return {}
+    draft = Draft(workflow, catalogue, Observations())
+    _check(draft)
+    return {place.name: frozenset(place.installed) for places in draft.places.values() for place in places}
 
 
 def build(
@@ -169,6 +187,7 @@ def build(
     kinds = _check(draft)
     for kind in kinds:
         kind.plan(draft)
+    _refuse_unknown_reinstalls(draft)
     retired = retirement(draft, allowed=retire)
     draft.problems += retired.diagnostics
     told = {(one.code, one.message) for one in warnings}

@@ -72,6 +72,7 @@ class Submission(Struct, frozen=True):
     by: str = ""
     wait: float = 0.0  # seconds for the turn in the environment
     environment: str = ""  # instead of the one that the workflow names
+    reinstall: tuple[str, ...] = ()  # what is installed again although nothing changed
 
     def digest(self) -> str:
         """Identifies the content of a submission, whatever its key; empty without a key."""
@@ -80,6 +81,8 @@ class Submission(Struct, frozen=True):
         bare: tuple[object, ...] = (self.text, self.name, self.simulation, self.plan_hash)
         if self.environment:
             bare = (*bare, self.environment)
+        if self.reinstall:
+            bare = (*bare, self.reinstall)
         return hashlib.sha256(msgspec.json.encode(bare, order="deterministic")).hexdigest()
 
 
@@ -138,9 +141,14 @@ class Submissions:
                 f"the workflow names {counted(len(refused), 'secret')} that this service does not allow clients to use"
             )
             raise SecretRefused(message, diagnostics=loaded.diagnostics)
-        if submission.environment and loaded.workflow is not None:
-            return replace(loaded, workflow=replace(loaded.workflow, environment=submission.environment))
-        return loaded
+        if loaded.workflow is None:
+            return loaded
+        workflow = loaded.workflow
+        if submission.environment:
+            workflow = replace(workflow, environment=submission.environment)
+        if submission.reinstall:
+            workflow = replace(workflow, changes=replace(workflow.changes, reinstall=submission.reinstall))
+        return replace(loaded, workflow=workflow)
 
     async def check(self, submission: Submission) -> Loaded:
         """The workflow. Raises WorkflowInvalid with every diagnostic."""

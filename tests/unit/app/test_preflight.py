@@ -14,6 +14,7 @@ from batchwright.errors import ProviderUnavailable
 from batchwright.model.actions import Undo
 from batchwright.model.call_outcome import Created, Observed
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.environment import Resource
 from batchwright.model.ids import Token
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.ssh_access import SshAccess
@@ -107,8 +108,8 @@ def test_credentials_that_are_refused_are_one_problem() -> None:
     assert "credentials" in problem.message
 
 
-def observed_while(simulation: Simulation, age: float) -> Observations:
-    """A second look, so long after the servers of the first were begun."""
+def observed_while(simulation: Simulation, age: float, *known: Resource) -> Observations:
+    """A second look, so long after the servers of the first were begun. `known` is what the environment has."""
     world, flow = World(None), workflow(servers("up", "web-01"), taskservs("cache", "redis", after=["up"]))
     provider = simulated("upcloud", simulation, world)
     runner = SimulatedRunner(world, VirtualClock(), Simulation.instant())
@@ -120,7 +121,8 @@ def observed_while(simulation: Simulation, age: float) -> Observations:
         with world.turn:
             world.install(made.ref, "redis", "7.0")
         await asyncio.sleep(age)
-        return await observe(flow, {"upcloud": provider}, {"upcloud": runner})
+        wanted = {"web-01": {"redis"}}
+        return await observe(flow, {"upcloud": provider}, {"upcloud": runner}, known, 0.0, wanted)
 
     return run_virtual(twice())
 
@@ -135,6 +137,14 @@ def test_one_that_does_not_come_up_is_a_problem_and_no_reason_to_take_anything_a
     seen = observed_while(Simulation(spread=0, boot_seconds=1e5), age=1)
     (problem,) = seen.problems
     assert (problem.code, problem.where) == ("server-starting", "web-01")
+
+
+def test_a_server_is_not_asked_what_the_environment_knows() -> None:
+    """Nothing to do is decided without a connection; an install that it does not know is looked for."""
+    known = Resource("taskserv", "redis", "web-01", ref="upcloud-000001")
+    assert observed_while(Simulation.instant(), 1, known).providers["upcloud"].installed == {}
+    other = replace(known, ref="upcloud-000002")
+    assert observed_while(Simulation.instant(), 1, other).providers["upcloud"].installed == {"web-01": ("redis",)}
 
 
 class Existing(Simulated):

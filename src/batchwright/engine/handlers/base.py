@@ -32,6 +32,6 @@ class Handler(ABC):
         """Find out whether a call in doubt took effect. Only for actions whose doubt is LOOK or ASK."""
         raise AssertionError(f"{type(self).__name__} cannot settle {command}")
 
-    def wait(self, command: effects.Await) -> None:
-        """Report once the server of a step is ready. Only for actions with a reference."""
+    def wait(self, command: effects.Await) -> reports.ServerReport | None:
+        """Report once what a step created or keeps is ready. Only for such actions."""
         raise AssertionError(f"{type(self).__name__} cannot wait: {command}")

@@ -36,6 +36,10 @@ class TaskservHandler(Handler):
         outcome = await self._apply(command, verb, CallClass.CREATE)
         return reports.CallReport(command.step, command.attempt, outcome)
 
+    def wait(self, command: effects.Await) -> reports.ServerReport:
+        """A task service that is kept is ready once its server is, on which this step waits."""
+        return reports.ServerReport(command.step, command.attempt, command.ref)
+
     async def undo(self, command: effects.UndoStep) -> reports.UndoReport:
         """Remove the task service from its server, which stays."""
         outcome = await self._apply(command, _remove, CallClass.DESTROY)

@@ -53,7 +53,8 @@ def _decide(draft: Draft, place: PlannedServer, config: ServerConfig, observed: 
         place.made, place.vanishes = True, observed.destroys
     elif _can_keep(draft, place, config, request, managed):
         own = _own_record(draft, place, managed[0])
-        place.ref, place.unclear = managed[0].ref, own is not None and not own.whole
+        place.ref, place.address = managed[0].ref, managed[0].address
+        place.unclear = own is not None and not own.whole
 
 
 def _is_hidden(draft: Draft, place: PlannedServer, observed: ProviderObserved) -> bool:

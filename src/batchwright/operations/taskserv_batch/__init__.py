@@ -61,6 +61,8 @@ class TaskservBatchType(OperationType[TaskservBatch]):
         assert isinstance(step.request, TaskservRequest)
         if step.retired is not None:
             return f"remove {step.request.name} from {server}"
+        if step.action is Action.KEEP:
+            return f"keep {step.request.name} {step.request.version} on {server}: it is as the file asks for"
         there = ", where it is already installed" if step.undo is Undo.NOTHING else ""
         return f"install {step.request.name} {step.request.version} on {server}{there}"
 
@@ -75,11 +77,14 @@ class TaskservBatchType(OperationType[TaskservBatch]):
         return f"nothing: {step.request.name} existed before"
 
     def verb(self, action: Action) -> str:
-        return "remove a task service" if action is Action.RETIRE else "install a task service"
+        verb = {Action.RETIRE: "remove", Action.KEEP: "keep"}.get(action, "install")
+        return f"{verb} a task service"
 
     def started(self, step: Step, record: StepFoldState) -> str:
         if step.retired is not None:
             return "removing"
+        if step.action is Action.KEEP:
+            return "checking its server"
         return "installing again" if record.doubt else "installing"
 
     def undoing(self, _step: Step) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from batchwright.model.actions import Action, Undo
-from batchwright.model.plan import Need, Step
+from batchwright.model.plan import FieldChange, Need, Step
 from batchwright.model.workflow import DependencyKind
 from batchwright.operations.planner_state import PlannedServer
 from batchwright.operations.taskserv_batch.clusters import cluster_needs, cluster_of, leader_stays
+from batchwright.operations.taskserv_batch.install_difference import REINSTALL, install_changes
 from batchwright.operations.taskserv_batch.planner_state import PlannedInstall, TaskservDraft
 from batchwright.operations.taskserv_batch.structs import TaskservBatch, TaskservRequest
 
@@ -16,7 +17,8 @@ from batchwright.operations.taskserv_batch.structs import TaskservBatch, Taskser
 def chain_installs(draft: TaskservDraft) -> None:
     """Fill the steps of task service operations: on each server one after the other.
 
-    Where servers are joined the steps stand by task service, so that each comes after those of other servers it needs.
+    What the environment has already, as it is asked for, is kept. Where servers are joined the steps stand by task
+    service, so that each comes after those of other servers it needs.
     """
     for i, op in draft.of(TaskservBatch):
         steps = [
@@ -38,34 +40,46 @@ def _chain(
     install: PlannedInstall,
 ) -> list[Step]:
     steps: list[Step] = []
-    simulated_seconds = draft.observations.install_seconds
     prefix = f"{op.id}/{place.name}/"
     for name in install.order:
-        entry, required = draft.catalogue[name], install.hard[name]
+        required = install.hard[name]
         needs = [Need(prefix + one) for one in required]
         if steps and steps[-1].id.removeprefix(prefix) not in required:
             needs.append(Need(steps[-1].id, DependencyKind.SOFT))  # a server's package manager has one lock
         needs += cluster_needs(draft, op, name, place)
-        must_leave = entry.remove_before_destroy or leader_stays(draft, name, place)
-        goes_with_server = place.vanishes and not must_leave
-        undo = Undo.WITH_SERVER if goes_with_server else Undo.REMOVE
-        steps.append(
-            Step(
-                id=prefix + name,
-                operation=op.id,
-                provider=op.provider,
-                action=Action.INSTALL,
-                undo=Undo.NOTHING if _is_there(draft, place, name) else undo,
-                request=replace(requests[name], cluster=cluster_of(draft, name, place)),
-                needs=tuple(needs),
-                server=place.step,
-                seconds=entry.seconds if simulated_seconds is None else simulated_seconds,
-            )
-        )
+        request = replace(requests[name], cluster=cluster_of(draft, name, place))
+        steps.append(_step(draft, op, place, request, tuple(needs)))
     return steps
 
 
+def _step(
+    draft: TaskservDraft, op: TaskservBatch, place: PlannedServer, request: TaskservRequest, needs: tuple[Need, ...]
+) -> Step:
+    """What the environment has already as it is asked for stays as it is, and its step only lets others go on."""
+    entry, simulated_seconds = draft.catalogue[request.name], draft.observations.install_seconds
+    found = draft.recorded.get((place.name, request.name))
+    found = found if found is not None and found.ref == place.ref else None
+    changes = install_changes(found, request, place.address) if found is not None else ()
+    if found is not None and draft.workflow.changes.reinstalls(place.name, request.name):
+        changes = (*changes, FieldChange(REINSTALL, None, "yes"))
+    kept = found is not None and not changes
+    must_leave = entry.remove_before_destroy or leader_stays(draft, request.name, place)
+    undo = Undo.WITH_SERVER if place.vanishes and not must_leave else Undo.REMOVE
+    return Step(
+        id=f"{op.id}/{place.name}/{request.name}",
+        operation=op.id,
+        provider=op.provider,
+        action=Action.KEEP if kept else Action.INSTALL,
+        undo=Undo.NOTHING if found is not None or _is_there(draft, place, request.name) else undo,
+        request=request,
+        needs=needs,
+        server=place.step,
+        seconds=0.0 if kept else entry.seconds if simulated_seconds is None else simulated_seconds,
+        changes=changes,
+    )
+
+
 def _is_there(draft: TaskservDraft, place: PlannedServer, name: str) -> bool:
-    """Installed before this run, which may bring it up to date but will never take it away."""
+    """On the server although no run of this environment put it there: brought up to date, but never taken away."""
     observed = draft.observations.providers.get(place.provider)
     return not place.vanishes and observed is not None and name in observed.installed.get(place.name, ())

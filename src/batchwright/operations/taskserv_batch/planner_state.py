@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 
+from batchwright.model.environment import Resource
 from batchwright.model.taskserv import by_provided_name
 from batchwright.operations.planner_state import Draft, PlannedServer
 from batchwright.operations.taskserv_batch.structs import TaskservRequest, TaskservUse
@@ -39,9 +40,12 @@ class TaskservDraft(Draft):
     sequence: dict[int, tuple[str, ...]] = field(default_factory=dict)  # all of an operation's, on any server
     clusters: dict[tuple[str, int], Membership] = field(default_factory=dict)  # by task service and place
     requests: dict[int, dict[str, TaskservRequest]] = field(default_factory=dict)
+    recorded: dict[tuple[str, str], Resource] = field(default_factory=dict)  # what the environment has, by server
 
     @classmethod
     def over(cls, draft: Draft) -> TaskservDraft:
         """A draft that adds to `draft`."""
         shared = {one.name: getattr(draft, one.name) for one in fields(Draft)}
-        return cls(**shared, provided=by_provided_name(draft.catalogue))
+        kind, resources = TaskservRequest.kind(), draft.observations.resources
+        recorded = {(one.server, one.name): one for one in resources if one.kind == kind}
+        return cls(**shared, provided=by_provided_name(draft.catalogue), recorded=recorded)

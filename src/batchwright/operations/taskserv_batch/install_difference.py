@@ -1,0 +1,75 @@
+"""In what an install that the environment has differs from the one that is asked for. Pure, and without a connection.
+
+Compared is what the last run asked for. Secrets are compared by their references: the value behind one is in no
+journal, so a changed value is no difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from batchwright.model.environment import Resource
+from batchwright.model.plan import FieldChange
+from batchwright.model.secret_reference import SecretReference
+from batchwright.model.templates import references
+from batchwright.operations.taskserv_batch.structs import TaskservRequest
+
+DIGEST_SHOWN = 12  # characters of a digest
+ADDRESS = "${server.address}"
+FINISHED, REINSTALL, ENTRY = "finished", "reinstall", "entry"
+
+
+def install_changes(one: Resource, wanted: TaskservRequest, address: str) -> tuple[FieldChange, ...]:
+    """All differences; none: there is nothing to do. `address` is the server's as it is now, "" if that is not known.
+
+    An install of which it is not known which catalogue entry was used is a different one.
+    """
+    return tuple(_changes(one, wanted, address))
+
+
+def _changes(one: Resource, wanted: TaskservRequest, address: str) -> Iterator[FieldChange]:
+    before = one.request
+    if not one.whole:
+        yield FieldChange(FINISHED, "no", "yes")
+    for name in ("version", "variant"):
+        if before.get(name) != getattr(wanted, name):
+            yield FieldChange(name, before.get(name), getattr(wanted, name))
+    if not before.get("digest") or before["digest"] != wanted.digest:
+        yield FieldChange(ENTRY, before.get("digest", "")[:DIGEST_SHOWN] or None, wanted.digest[:DIGEST_SHOWN] or None)
+    yield from _variables(before.get("variables", {}), msgspec.to_builtins(wanted.variables))
+    yield from _cluster(before.get("cluster") or {}, msgspec.to_builtins(wanted.cluster) or {})
+    if address and one.address != address and (wanted.cluster is not None or names_address(wanted)):
+        yield FieldChange("server.address", one.address or None, address)
+
+
+def _variables(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[FieldChange]:
+    for name in sorted(before.keys() | wanted.keys()):
+        old, new = before.get(name), wanted.get(name)
+        if old != new or isinstance(old, bool) is not isinstance(new, bool):  # 1 == True
+            yield FieldChange(f"variables.{name}", _text(old), _text(new))
+
+
+def _text(value: Any) -> str | None:
+    """A value as text; a secret is named by where it is found."""
+    if isinstance(value, dict):
+        return str(msgspec.convert(value, SecretReference))
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return None if value is None else str(value)
+
+
+def _cluster(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[FieldChange]:
+    """The leader by the name of its server: the operation that makes it may have been renamed."""
+    for name in ("leader", "number", "size"):
+        old, new = (str(one[name]).rpartition("/")[2] if name in one else None for one in (before, wanted))
+        if old != new:
+            yield FieldChange(f"cluster.{name}", old, new)
+
+
+def names_address(request: TaskservRequest) -> bool:
+    """Whether one of its variables is about the address of its server."""
+    texts = [value for value in request.variables.values() if isinstance(value, str) and ADDRESS in value]
+    return any(one.written == ADDRESS for text in texts for one in references(text, script=True))
