@@ -233,6 +233,19 @@ class RunMoved(StoreError):
     hint = "Configure that store again; docs/stores.md says how."
 
 
+class RunArchived(StoreError):
+    """The events of this run are in an archive; the store has only the run's line in the list."""
+
+    code = "run-archived"
+    hint = "To have them back: batchwright store import FILE"
+
+
+class ArchiveRefused(StoreError):
+    """This file is no archive of runs, is damaged, or does not fit the stores here."""
+
+    code = "archive-refused"
+
+
 class RunAmbiguous(StoreError):
     """Several runs have ids that start like this, or a run and an environment match."""
 
