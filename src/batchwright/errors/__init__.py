@@ -3,6 +3,12 @@
 Scripts match on `code`. scripts/reference.py writes docs/errors.md from the docstrings and hints of these classes.
 """
 
+from batchwright.errors.archive import (
+    ArchiveRefused as ArchiveRefused,
+)
+from batchwright.errors.archive import (
+    RunArchived as RunArchived,
+)
 from batchwright.errors.base import BatchwrightError as BatchwrightError
 from batchwright.errors.base import StoreError as StoreError
 from batchwright.errors.environment import (
@@ -231,19 +237,6 @@ class RunMoved(StoreError):
 
     code = "run-moved"
     hint = "Configure that store again; docs/stores.md says how."
-
-
-class RunArchived(StoreError):
-    """The events of this run are in an archive; the store has only the run's line in the list."""
-
-    code = "run-archived"
-    hint = "To have them back: batchwright store import FILE"
-
-
-class ArchiveRefused(StoreError):
-    """This file is no archive of runs, is damaged, or does not fit the stores here."""
-
-    code = "archive-refused"
 
 
 class RunAmbiguous(StoreError):
