@@ -30,7 +30,9 @@ _encode = msgspec.json.Encoder().encode
 def record(run: str, seq: int, event: AnyEvent) -> dict[str, Any]:
     """An event as the journal holds it, plus its number and its line of text; of requests only the public fields."""
     if isinstance(event, RunCreated):
-        event = replace(event, plan=replace(event.plan, steps=tuple(step.public() for step in event.plan.steps)))
+        plan = event.plan
+        steps, notify = tuple(step.public() for step in plan.steps), tuple(one.public() for one in plan.notify)
+        event = replace(event, plan=replace(plan, steps=steps, notify=notify))
     return {**event_record(run, seq, event), "line": event_line(event)}
 
 

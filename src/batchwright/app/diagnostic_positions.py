@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from msgspec.structs import replace
 
 from batchwright.app.planned import Planned
+from batchwright.app.webhook_checks import WHERE, webhook_findings
 from batchwright.loader import Path_, PathDiagnostic, SourceLocation
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.taskserv import Taskserv
@@ -22,7 +23,8 @@ WHOLE: Path_ = ("batch_workflow",)
 
 def static_findings(workflow: Workflow, catalogue: Mapping[str, Taskserv]) -> list[PathDiagnostic]:
     """Problems that do not depend on the providers' answers: `validate` reports them with a position."""
-    return [PathDiagnostic(path_of(workflow, one) or WHOLE, one) for one in told_by_the_file(workflow, catalogue)]
+    told = [PathDiagnostic(path_of(workflow, one) or WHOLE, one) for one in told_by_the_file(workflow, catalogue)]
+    return [*told, *webhook_findings(workflow)] if workflow.notify else told
 
 
 async def placed(planned: Planned, workflow: Workflow | None, find: Find) -> Planned:
@@ -51,6 +53,9 @@ def path_of(workflow: Workflow, found: Diagnostic) -> Path_ | None:
         return (*WHOLE, "storage_backend")
     if found.where == "drift":
         return (*WHOLE, "drift", *_steps(found.field))
+    if found.where.startswith(WHERE):
+        names = [one.name for one in workflow.notify]
+        return (*WHOLE, "notify", names.index(found.where.removeprefix(WHERE)), *_steps(found.field))
     name, *inside = found.where.split("/")
     for number, operation in enumerate(workflow.operations):
         if operation.id == name:

@@ -48,5 +48,6 @@ async def plan_destruction(settings: Settings, around: Adapters, found: Environm
         simulation=last.simulation,
         environment=found.state.key.name,
         base=digest(found.state.resources),
+        notify=last.notify,
     )
     return Planned(plan, tuple(problems))

@@ -19,6 +19,7 @@ from batchwright.app.planned import Planned
 from batchwright.app.preflight import observe, observe_commands, observe_secrets
 from batchwright.app.recorded_inputs import recorded_inputs
 from batchwright.app.settings import Settings
+from batchwright.app.webhook_checks import observe_webhooks
 from batchwright.engine.limits import Limits
 from batchwright.errors import (
     BatchwrightError,
@@ -184,6 +185,8 @@ async def plan_loaded(
     observations = replace(observations, strangers=strangers, orphans=frozenset() if busy else orphans)
     if simulation is None:
         observations = observe_secrets(loaded.workflow, observations, os.environ)
+    if loaded.workflow.notify:
+        observations = observe_webhooks(loaded.workflow, observations, settings, simulated=simulation is not None)
     made = partial(_build, loaded, observations, around, simulation)
     # a large one takes long, and other clients of this process must not wait for it
     built = await asyncio.to_thread(made) if _servers(loaded.workflow) > MANY else made()

@@ -120,7 +120,8 @@ class ProgramAndSecretAllowlist(Struct, frozen=True):
         client, hint = run.created.client, f"Or, without the service: batchwright resume {run.id}"
         if client is False:
             return
-        refused = {str(one) for _, one in _references([s.request for s in run.plan.steps]) if not self.instead(one)}
+        used = _references((run.plan.notify, [step.request for step in run.plan.steps]))
+        refused = {str(one) for _, one in used if not self.instead(one)}
         if refused:
             message = (
                 f"run {run.id} is from a client and uses {some(sorted(refused))}, which this service does not allow"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,10 @@ import msgspec
 from msgspec import Struct
 
 from batchwright.errors import ConfigInvalid, UsageError
+from batchwright.model.environment import SIMULATED, EnvironmentKey
+from batchwright.model.receiver_url import url_parts
 from batchwright.model.secret_reference import SecretReference
+from batchwright.model.webhook import Webhook
 from batchwright.providers import registry
 from batchwright.regular_files import contents
 from batchwright.user_home import expanded, home
@@ -52,6 +56,33 @@ class ServiceConfig(Struct, frozen=True, forbid_unknown_fields=True):
     secrets: ServiceSecrets = ServiceSecrets()
 
 
+class ConfiguredWebhook(Webhook, frozen=True, forbid_unknown_fields=True):
+    """A webhook of the operator's, for the runs of every workflow, or of these environments.
+
+    An environment is NAME or NAME/ENVIRONMENT; NAME/* stands for all of a workflow.
+    """
+
+    environments: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", self.name):
+            raise ValueError(f"the name of a webhook has letters, digits, - and _; {self.name!r} is none")
+        url_parts(self.url)
+
+    def tells(self, key: EnvironmentKey) -> bool:
+        """Whether the runs of this environment are told."""
+        if key.space == SIMULATED and not self.simulated:
+            return False
+        wanted = self.environments
+        return not wanted or key.name in wanted or f"{key.name.partition('/')[0]}/*" in wanted
+
+
+class WebhookConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which receivers that are not public workflow files may name: host names, addresses and networks."""
+
+    private_hosts: tuple[str, ...] = ()
+
+
 class ConfigFile(Struct, frozen=True, forbid_unknown_fields=True):
     """What the file may contain besides one table for each provider."""
 
@@ -59,6 +90,13 @@ class ConfigFile(Struct, frozen=True, forbid_unknown_fields=True):
     service: ServiceConfig = ServiceConfig()
     catalogues: tuple[str, ...] = ()
     surrealdb: SurrealConfig | None = None
+    webhooks: WebhookConfig = WebhookConfig()
+    notify: tuple[ConfiguredWebhook, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [one.name for one in self.notify]
+        if len(set(names)) < len(names):
+            raise ValueError("two webhooks have the same name")
 
 
 class Config(Struct, frozen=True):
@@ -72,6 +110,8 @@ class Config(Struct, frozen=True):
     catalogues: tuple[str, ...] = ()
     surrealdb: SurrealConfig | None = None
     providers: dict[str, dict[str, Any]] = {}
+    webhooks: WebhookConfig = WebhookConfig()
+    notify: tuple[ConfiguredWebhook, ...] = ()
 
 
 class Settings(Struct, frozen=True):
@@ -82,6 +122,8 @@ class Settings(Struct, frozen=True):
     catalogues: tuple[Path, ...] = ()  # folders with task services of the user's own
     providers: dict[str, dict[str, Any]] = {}  # what config.toml says to them, by name
     service: ServiceConfig = ServiceConfig()  # what a service here allows its clients
+    webhooks: WebhookConfig = WebhookConfig()
+    notify: tuple[ConfiguredWebhook, ...] = ()  # the operator's webhooks
 
     @property
     def journal_file(self) -> Path:
@@ -131,7 +173,15 @@ def settings_from(
         else:
             state_dir = home(environ) / ".local" / "state" / "batchwright"
     own = tuple(dict.fromkeys(expanded(folder, environ).absolute() for folder in folders))
-    return Settings(expanded(state_dir, environ).absolute(), config.surrealdb, own, config.providers, config.service)
+    return Settings(
+        expanded(state_dir, environ).absolute(),
+        config.surrealdb,
+        own,
+        config.providers,
+        config.service,
+        config.webhooks,
+        config.notify,
+    )
 
 
 def config_from(environ: Mapping[str, str]) -> Config:
@@ -160,7 +210,7 @@ def config_from(environ: Mapping[str, str]) -> Config:
     try:
         file = msgspec.convert(found, ConfigFile)
         providers = msgspec.convert(tables, dict[str, dict[str, Any]])
-        return Config(file.url, file.service, file.catalogues, file.surrealdb, providers)
+        return Config(file.url, file.service, file.catalogues, file.surrealdb, providers, file.webhooks, file.notify)
     except msgspec.ValidationError as error:
         about = f"{place} or a variable {_PREFIX}*" if over else str(place)
         raise ConfigInvalid(f"{about} has a mistake: {_told(error)}", hint=_hint(found)) from None
@@ -192,4 +242,6 @@ def _hint(found: dict[str, Any]) -> str:
     strange = sorted(set(found) - set(ConfigFile.__struct_fields__))
     if strange and (hint := registry.plug_in_hint(strange[0], ConfigFile.__struct_fields__)):
         return f"A table has the name of an installed provider. {hint}"
+    if "notify" in found or "webhooks" in found:
+        return 'docs/webhooks.md has an example. A secret is never written here: secret = { env = "OPS_HOOK_SECRET" }'
     return "docs/stores.md has an example."

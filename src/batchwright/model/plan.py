@@ -12,6 +12,7 @@ from msgspec import Struct
 from batchwright.model.actions import TRAITS, Action, Doubt, Traits, Undo
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.scalar import Scalar
+from batchwright.model.webhook import Webhook
 from batchwright.model.workflow import AcceptedDifference, Dependency, DependencyKind, OnFailure, Retry
 
 SEMANTICS = 2  # raised when the machine would decide differently; RULES says how old plans are driven
@@ -216,6 +217,7 @@ class Plan(Struct, frozen=True):
     environment: str = ""  # its name; in plans older than this field the workflow's
     base: str = ""  # digest of what the environment had when this was planned
     accepted: tuple[AcceptedDifference, ...] = ()  # differences that drift does not count
+    notify: tuple[Webhook, ...] = ()
 
     @property
     def rules(self) -> Rules:
@@ -237,7 +239,7 @@ class Plan(Struct, frozen=True):
             self, warnings=(), steps=tuple(msgspec.structs.replace(step, seconds=1.0) for step in self.steps)
         )
         fields = msgspec.to_builtins(bare, order="deterministic")
-        for name in ("environment", "base", "accepted"):  # plans older than these fields keep their hash
+        for name in ("environment", "base", "accepted", "notify"):  # plans older than these fields keep their hash
             if not fields[name]:
                 del fields[name]
         return hashlib.sha256(msgspec.json.encode(fields, order="deterministic")).hexdigest()[:16]

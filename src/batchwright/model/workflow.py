@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Self
 
 from msgspec import Struct
 
+from batchwright.model.webhook import Webhook
+
 
 class DependencyKind(StrEnum):
     """How an operation depends on another."""
@@ -154,6 +156,7 @@ class Workflow(Struct, frozen=True):
     environment: str | None = None
     changes: Changes = Changes()
     drift: Drift = Drift()
+    notify: tuple[Webhook, ...] = ()
 
     @property
     def environment_name(self) -> str:

@@ -226,6 +226,7 @@ def _plan(
         environment=workflow.environment_name,
         base=base,
         accepted=workflow.drift.accept,
+        notify=workflow.notify,
     )
 
 
