@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -68,12 +68,15 @@ class SimulatedRig(ProviderSuite):
         with self.world.turn:
             self.world.change(ref, replace(request, labels={**request.labels, key: value}))
 
-    def stranger(self) -> str:
-        request = ServerRequest("stranger", "1xCPU-2GB", "de-fra1")
-        now = self.clock().now()
-        account = f"simulated-{self.name}"
-        self.world.plant(SimulatedServer("s-1", self.name, account, "", "", request, "198.18.0.9", now, now, now))
-        return "s-1"
+    def disown(self, ref: str) -> Callable[[], None] | None:
+        server = self._server(ref)
+        kept = server.run, server.token
+        server.run = server.token = ""
+
+        def give_back() -> None:
+            server.run, server.token = kept
+
+        return give_back
 
     def _server(self, ref: str) -> SimulatedServer:
         self.world.refresh()
@@ -138,6 +141,9 @@ class TestDurable(SimulatedRig):
     def _client(self, settings: dict[str, Scalar]) -> Provider:
         self.worlds.append(World(self.path))
         return Simulated(self.name, self.worlds[-1], self.clock(), Simulation.from_settings(settings, self.name))
+
+    def disown(self, ref: str) -> None:
+        """Other processes would not see it."""
 
 
 class TestResizedLive(SimulatedRig):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 from batchwright.app.system_clock import SystemClock
 from batchwright.emulators.upcloud import UpCloudBehaviour
 from batchwright.model.clock import Clock
+from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider
 from batchwright.providers.upcloud import UpCloud
@@ -51,13 +53,52 @@ class UpCloudSuite(ProviderSuite):
         return there & getattr(self, "hung", set())
 
     def client(self) -> Provider:
-        settings = {"state_dir": str(self.state), "settle_seconds": self.settle, "poll_seconds": 0.05}
-        return UpCloud("upcloud", SystemClock(), {**settings, "page": self.page}, self.running.environ)
+        return UpCloud("upcloud", SystemClock(), self._settings(), self.running.environ)
+
+    def _settings(self) -> dict[str, Scalar]:
+        settings: dict[str, Scalar] = {"state_dir": str(self.state), "settle_seconds": self.settle}
+        return {**settings, "poll_seconds": 0.05, "page": self.page}
 
     def losing_client(self) -> Provider:
         """Answers are lost from here on; the one create of that test is the last."""
         self.running.emulator.account.behaviour = replace(self.behaviour, lost_answers=1.0)
         return self.client()
+
+    def other_plan(self) -> str:
+        return "2xCPU-4GB"
+
+    def change_losing_client(self) -> Provider:
+        return self._faulty(lost_answers=1.0)
+
+    def refusing_client(self) -> Provider:
+        """The account has no core to spare."""
+        return self._faulty(cores=1)
+
+    def _faulty(self, **behaviour: float) -> Provider:
+        """A client with which the account behaves otherwise, as long as it is open."""
+
+        class Faulty(UpCloud):
+            async def open(inner) -> None:  # noqa: N805
+                await super().open()
+                account.behaviour = replace(account.behaviour, **behaviour)
+
+            async def aclose(inner) -> None:  # noqa: N805
+                account.behaviour = self.behaviour
+                await super().aclose()
+
+        account = self.running.emulator.account
+        return Faulty("upcloud", SystemClock(), self._settings(), self.running.environ)
+
+    def labels(self, ref: str) -> dict[str, str]:
+        return {one["key"]: one["value"] for one in self.running.emulator.account.all_servers[ref].labels}
+
+    def label(self, ref: str, key: str, value: str) -> None:
+        self.running.emulator.account.all_servers[ref].labels.append({"key": key, "value": value})
+
+    def disown(self, ref: str) -> Callable[[], None]:
+        server = self.running.emulator.account.all_servers[ref]
+        kept, server.labels = server.labels, []
+        return lambda: setattr(server, "labels", kept)
 
     def clock(self) -> Clock:
         return SystemClock()

@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from batchwright.errors import ProviderUnavailable
-from batchwright.model.call_outcome import Created, Observed, Unknown
+from batchwright.model.call_outcome import Created, Observed, Rejected, Unknown
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.fault import PASSING, FaultClass
 from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
+from batchwright.model.server_change import ChangeWay
 from batchwright.model.ssh_access import SshAccess
 from batchwright.providers import ssh_key_files
-from batchwright.providers.base import Capabilities, Provider, ProviderHealthReport
+from batchwright.providers.base import Capabilities, ChangesServers, Provider, ProviderHealthReport
 from batchwright.providers.http import HttpReply, NoAnswer, NotSent
 from batchwright.providers.live_check import AccountFinding, LiveCheck, Tell
-from batchwright.providers.rest_client import RefusalRules, RestClient, unreachable
+from batchwright.providers.rest_client import RefusalRules, RestClient, meant, unreachable
+from batchwright.providers.server_change import SentStops
 from batchwright.providers.settings import RestSettings, rest_settings
 
 SPARE_SECONDS = 10.0  # for a lookup that is not essential
@@ -53,6 +55,7 @@ class RestProvider(ABC, Generic[C, F]):
         self._offers: F | None = None
         self._unpriced = ""  # why prices are not known
         self._first = asyncio.Lock()  # whoever comes first reads the offers
+        self._stops = SentStops(clock)
         self._seen: set[str] = set()  # servers that were there; a 404 for another one may be lag
         self.capabilities = Capabilities(
             guard=self.guard,
@@ -67,6 +70,8 @@ class RestProvider(ABC, Generic[C, F]):
             call_timeout=120.0,  # longer than one request may take, since a create or a listing may be several
             create_seconds=self.create_seconds,
             cascades=self.cascades,
+            resizes=ChangeWay.STOPPED if isinstance(self, ChangesServers) else ChangeWay.REPLACE,
+            relabels=ChangeWay.LIVE if isinstance(self, ChangesServers) else ChangeWay.REPLACE,
         )
 
     @classmethod
@@ -151,6 +156,16 @@ class RestProvider(ABC, Generic[C, F]):
         if not isinstance(server, dict) or not server.get(key):
             return Unknown(f"{self.refusals.cloud} answered {reply.status} without naming the server it created")
         return Created(str(server[key]))
+
+    async def _send(self, method: str, path: str, body: object) -> Rejected | Unknown | None:
+        """Send one change of something that is there; None if it was taken."""
+        reply = await meant(self._api.call(method, path, body))
+        if not isinstance(reply, HttpReply):
+            return reply
+        if reply.ok:
+            return None
+        fault = self.refusals.fault(reply)
+        return Rejected(fault) if self.refusals.certain(reply) else Unknown(fault.message)
 
     @property
     def _state(self) -> Path:

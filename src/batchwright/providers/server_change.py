@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 
 from batchwright.model.call_outcome import Going, Rejected, Unknown
+from batchwright.model.clock import Clock
 from batchwright.model.fault import Fault, FaultClass
 
+STOP_SECONDS = 120.0  # for a clean shutdown; a server that still runs then did not heed it
 _OURS = "batchwright-"  # labels that begin so are not the user's
 
 
@@ -19,27 +22,84 @@ class Power(StrEnum):
     BETWEEN = "between"  # it is starting or stopping, or something else is done with it
 
 
-Call = Callable[[], Awaitable[Rejected | Unknown | None]]
+class SentStops:
+    """Stops that this process sent. For a moment a look still shows such a server as running."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._sent = clock, dict[str, float]()
+
+    def power(self, ref: str, seen: Power) -> Power:
+        """What a look says, without what an unfinished stop makes of it."""
+        since = self._sent.get(ref)
+        if seen is Power.OFF or (since is not None and self._clock.now() - since > STOP_SECONDS):
+            self._sent.pop(ref, None)
+        return Power.BETWEEN if seen is Power.ON and ref in self._sent else seen
+
+    async def send(
+        self, ref: str, stop: Callable[[], Awaitable[Rejected | Unknown | None]]
+    ) -> Rejected | Unknown | None:
+        """Send a stop. One that was not certainly refused may have its effect later."""
+        self._sent[ref] = self._clock.now()
+        answer = await stop()
+        if isinstance(answer, Rejected):
+            del self._sent[ref]
+        return answer
 
 
-async def change_plan(
-    power: Power, done: bool, stop: Call, change: Call, start: Call
-) -> Going | Rejected | Unknown | None:
-    """The next step to another plan of a server that must be stopped for it; None if nothing is left to do.
+class ServerChange(ABC):
+    """The change of one server whose plan is changed while it is stopped. A look has filled the attributes.
 
-    `done`: it has the plan. A plan that is refused leaves the server starting again with the former one. So does a
-    server that is found stopped with its plan, whoever stopped it: a process that died in between leaves no other
-    trace.
+    Each call sends one request, and returns None if it was taken.
     """
-    match power:
-        case Power.BETWEEN:
-            return None if done else Going("the server is between two states")
-        case Power.ON:
-            return None if done else await stop() or Going("the server is stopping")
-    refused = None if done else await change()
-    if isinstance(refused, Unknown):
-        return refused
-    return await start() or refused or Going("the server is starting")
+
+    power: Power
+    planned: bool  # it has the plan that is asked for
+    labelled: bool  # and the labels
+
+    @abstractmethod
+    async def stop(self) -> Rejected | Unknown | None:
+        """Ask for a clean shutdown."""
+
+    @abstractmethod
+    async def resize(self) -> Rejected | Unknown | None:
+        """Set the plan of the stopped server, and nothing else."""
+
+    @abstractmethod
+    async def start(self) -> Rejected | Unknown | None:
+        """Start the stopped server."""
+
+    @abstractmethod
+    async def relabel(self) -> Rejected | Unknown | None:
+        """Set the labels."""
+
+    async def step(self) -> Going | Rejected | Unknown | None:
+        """The next step; None if nothing is left to do.
+
+        A plan that is refused leaves the server starting again with the former one. So does a server that is found
+        stopped with its plan, whoever stopped it: a process that died in between leaves no other trace. A server that
+        starts or stops is waited for, for it may be stopping.
+        """
+        match self.power:
+            case Power.BETWEEN:
+                return Going("the server is starting or stopping")
+            case Power.OFF:
+                return await self._off()
+        if not self.planned:
+            return _patient(await self.stop()) or Going("the server is stopping")
+        return None if self.labelled else _patient(await self.relabel())
+
+    async def _off(self) -> Going | Rejected | Unknown:
+        refused = None if self.planned else await self.resize()
+        if isinstance(refused, Unknown):
+            return refused
+        return _patient(await self.start()) or refused or Going("the server is starting")
+
+
+def _patient(answer: Rejected | Unknown | None) -> Going | Rejected | Unknown | None:
+    """A server that is in another state than the look showed is looked at again."""
+    if isinstance(answer, Rejected) and answer.fault.kind is FaultClass.BUSY:
+        return Going(answer.fault.message)
+    return answer
 
 
 def labels_after(found: Mapping[str, str], wanted: Mapping[str, str], before: Mapping[str, str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from batchwright.emulators.front import CallRefused, EmulatedCall, RestFront
 from batchwright.emulators.upcloud import catalog, responses
 from batchwright.emulators.upcloud.account import Disk, EmulatedServer, UpCloudAccount
 from batchwright.emulators.upcloud.settings import UpCloudBehaviour
-from batchwright.emulators.upcloud.validation import check_create, check_labels, inner
+from batchwright.emulators.upcloud.validation import check_create, check_labels, check_modify, check_resize, inner
 from batchwright.fault_injection.draw import Draw, lognormal
 from batchwright.model.fault import FaultClass
 
@@ -138,8 +138,12 @@ class UpCloudEmulator(RestFront[UpCloudAccount]):
         return server
 
     def _modified(self, server: EmulatedServer, asked: dict[str, Any]) -> Result:
+        check_modify(asked)
+        if "plan" in asked and asked["plan"] != server.asked["plan"]:
+            self._must_be(server, "stopped")
+            check_resize(server, asked["plan"], self.account)
+            server.asked = {**server.asked, "plan": asked["plan"]}
         if "labels" in asked:
-            check_labels(asked["labels"].get("label", []))
             server.labels = list(asked["labels"].get("label", []))
         server.title = asked.get("title", server.title)
         return 202, {"server": responses.full_server(server, self.account.clock())}

@@ -33,6 +33,7 @@ UNVERIFIED = (  # from the published schema, the documentation, or plausible; ne
     "401, 402, 403, 409, 429 and 5xx on servers: status, body and Retry-After",
     "a look at a server that was deleted: 404 SERVER_NOT_FOUND at once",
     "a second stop, and a delete while it stops: 409 SERVER_STATE_ILLEGAL",
+    "another plan: only for a stopped server (409 SERVER_STATE_ILLEGAL), within the account's limits; the disk stays",
     "an address with the policy keep can be released while its stopped server still has it",
     "a create whose client has gone is carried out, and how late it may be",
     "whether a listing by label shows a new server at once",

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from batchwright.emulators.front import CallRefused
-from batchwright.emulators.upcloud.account import UpCloudAccount
+from batchwright.emulators.upcloud.account import EmulatedServer, UpCloudAccount
 from batchwright.emulators.upcloud.catalog import PLANS, TEMPLATES, ZONES
 
 HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,126}[A-Za-z0-9])?")
@@ -16,6 +16,7 @@ _SERVER = {
     *("password_delivery", "simple_backup", "firewall", "server_group", "avoid_host", "host", "labels", "login_user"),
     *("networking", "storage_devices", "remote_access_enabled", "remote_access_type", "remote_access_password"),
 }
+_MODIFIED = {"title", "hostname", "plan", "labels"}  # what is emulated of it
 _DEVICE = {"action", "storage", "title", "size", "tier", "encrypted", "backup_rule", "labels", "address", "type"}
 _LIMITS = (
     ("cores", "SERVER_CORE_LIMIT_REACHED"),
@@ -59,6 +60,26 @@ def check_create(server: dict[str, Any], account: UpCloudAccount) -> None:
     for device in devices:
         _check_device(device, server, account)
     _check_room(server, plan, sum(int(device.get("size", 10)) for device in devices), account)
+
+
+def check_modify(server: dict[str, Any]) -> None:
+    """Check the body of a request that modifies a server. Raises CallRefused."""
+    _only(server, _MODIFIED)
+    if "plan" in server and server["plan"] not in PLANS:
+        raise CallRefused(400, "PLAN_INVALID", "The attribute plan has an invalid value.")
+    if "labels" in server:
+        check_labels(server["labels"].get("label", []))
+
+
+def check_resize(server: EmulatedServer, plan: str, account: UpCloudAccount) -> None:
+    """Check the account's limits for another plan. Raises CallRefused."""
+    old, new, used, limits = PLANS[server.asked["plan"]], PLANS[plan], account.used(), account.limits()
+    for key, field, code in (
+        ("cores", "core_number", "SERVER_CORE_LIMIT_REACHED"),
+        ("memory", "memory_amount", "SERVER_MEMORY_LIMIT_REACHED"),
+    ):
+        if new[field] > old[field] and used[key] - old[field] + new[field] > limits[key]:
+            raise CallRefused(403, code, f"The account's limit of {key} is reached.")
 
 
 def _only(given: Iterable[str], known: set[str]) -> None:

@@ -18,6 +18,7 @@ from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ids import Token
 from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
+from batchwright.model.server_change import FieldWay
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers import lookup, ssh_key_files
@@ -26,11 +27,13 @@ from batchwright.providers.http import HttpReply, Query
 from batchwright.providers.live_check import LiveCheck
 from batchwright.providers.rest_client import LookRefused, meant
 from batchwright.providers.rest_provider import RestProvider
+from batchwright.providers.server_change import refuse_foreign, refuse_gone
 from batchwright.providers.upcloud import catalog as shop
 from batchwright.providers.upcloud import config_checks, payload, quotas, rows
 from batchwright.providers.upcloud.client import UpCloudClient
 from batchwright.providers.upcloud.faults import REFUSALS
 from batchwright.providers.upcloud.live_check import UpCloudLive
+from batchwright.providers.upcloud.server_changes import UpCloudChange, ways
 from batchwright.providers.upcloud.settings import API, UpCloudSettings, api_url, authorization
 from batchwright.providers.upcloud.user_data import combined
 
@@ -262,6 +265,23 @@ class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
                 return replace(parting[0], state=ServerState.STOPPING)
             return Observed(ref, ServerState.GONE if ref in self._seen else ServerState.NOT_VISIBLE)
         return rows.observed_server(row, self._addresses.get(ref, ""))
+
+    # -- change -------------------------------------------------------------------------------------------------
+
+    def ways(self, observed: Observed, request: ServerRequest) -> Mapping[str, FieldWay]:
+        return ways(observed, request, self._offers)
+
+    async def change(
+        self, ref: str, request: ServerRequest, before: ServerRequest
+    ) -> Created | Going | Rejected | Unknown:
+        row = await self._get("server", ref)
+        if row is None:
+            return refuse_gone(ref)
+        seen = await self._shown(ref, row)
+        if not (seen.run and seen.token):
+            return refuse_foreign(ref)
+        step = await UpCloudChange(self._send, self._stops, row, request, before).step()
+        return step or Created(ref, seen.state is ServerState.READY, seen.address)
 
     # -- destroy ------------------------------------------------------------------------------------------------
 
