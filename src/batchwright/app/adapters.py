@@ -149,22 +149,27 @@ class Adapters:
     async def open(self, names: Iterable[str], ports: Collection[PortKind] = ()) -> None:
         """Open these providers; one that fails is recorded in `troubles`, not raised.
 
-        `ports` are the other ports used there: a runner for their servers, a launcher.
+        `ports` are the other ports used there: a runner for their servers, a launcher. A provider that is open already
+        may get more of them: a plan may use ports that making it did not.
         """
         for name in names:
-            if name in self.providers or name in self.troubles:
+            if name in self.troubles:
                 continue
             try:
-                provider = self._connect(name, ports)
-                await self._patient(provider).open()
+                if name not in self.providers:
+                    await self._open(name)
+                self._open_ports(name, ports)
             except ProviderUnavailable as error:
                 self.troubles[name] = error
-                continue
-            self.providers[name] = provider
-            known = provider.capabilities
-            rates = known.rate, known.burst, known.destroy_rate, known.destroy_burst
-            self.limits.add(name, Lane(known.concurrency, *rates))
         self.limits.add_lanes_of_types()
+
+    async def _open(self, name: str) -> None:
+        provider = self._connect(name)
+        await self._patient(provider).open()
+        self.providers[name] = provider
+        known = provider.capabilities
+        rates = known.rate, known.burst, known.destroy_rate, known.destroy_burst
+        self.limits.add(name, Lane(known.concurrency, *rates))
 
     def open_programs(self) -> None:
         """Prepare to run programs on this machine. Raises ProviderUnavailable, StoreError."""
@@ -185,31 +190,38 @@ class Adapters:
     def _over_ssh(self) -> Launcher:
         return SshCommands(os.environ, partial(reveal, environ=os.environ))
 
-    def _connect(self, name: str, ports: Collection[PortKind]) -> Provider:
-        if self._simulation is None and name != "simulated":
+    def _is_simulated(self, name: str) -> bool:
+        return self._simulation is not None or name == "simulated"
+
+    def _connect(self, name: str) -> Provider:
+        if not self._is_simulated(name):
             told = {**self._settings.providers.get(name, {}), "state_dir": str(self._settings.state_dir)}
-            provider = registry.connect(name, self.clock, told)
-            if PortKind.RUNNER in ports:
-                with contextlib.suppress(
-                    TaskservPackageMissing
-                ):  # open_for reports it, if something is installed there
-                    self.runners[name] = self._runner.get()
-            if PortKind.LAUNCHER in ports:
-                self.launchers[name] = self._over_ssh
-            return provider
-        simulation = Simulation.from_settings(self._simulation or {}, name)
-        world = self._world.get()
-        clock = RunClock(self.clock, world.latest)
-        if PortKind.RUNNER in ports:
-            self.runners[name] = SimulatedRunner(world, clock, simulation)
-        if PortKind.LAUNCHER in ports:
-            self.launchers[name] = self._pretend(simulation)
-        return Simulated(name, world, clock, simulation)
+            return registry.connect(name, self.clock, told)
+        return Simulated(name, self._world.get(), self._world_clock(), self._simulation_of(name))
+
+    def _world_clock(self) -> Clock:
+        return RunClock(self.clock, self._world.get().latest)
+
+    def _simulation_of(self, name: str) -> Simulation:
+        return Simulation.from_settings(self._simulation or {}, name)
+
+    def _open_ports(self, name: str, ports: Collection[PortKind]) -> None:
+        if PortKind.RUNNER in ports and name not in self.runners:
+            with contextlib.suppress(TaskservPackageMissing):  # open_for reports it, if something is installed there
+                self.runners[name] = self._new_runner(name)
+        if PortKind.LAUNCHER in ports and name not in self.launchers:
+            simulated = self._is_simulated(name)
+            self.launchers[name] = self._pretend(self._simulation_of(name)) if simulated else self._over_ssh
+
+    def _new_runner(self, name: str) -> Runner:
+        if not self._is_simulated(name):
+            return self._runner.get()
+        return SimulatedRunner(self._world.get(), self._world_clock(), self._simulation_of(name))
 
     def runner(self, provider: str) -> Runner:
         """What installs on the servers of an opened provider. Raises TaskservPackageMissing, CatalogueInvalid."""
         if provider not in self.runners:
-            self.runners[provider] = self._runner.get()
+            self.runners[provider] = self._new_runner(provider)
         return self.runners[provider]
 
     async def open_for(self, plan: Plan) -> None:
@@ -231,11 +243,9 @@ class Adapters:
                 )
 
     def _check_runners(self, plan: Plan) -> None:
-        """Better known now than when the servers stand. Raises TaskservPackageMissing."""
+        """Better known now than when the servers stand. Raises TaskservPackageMissing, CatalogueInvalid."""
         places = {step.id: step.provider for step in plan.steps}
         wanted = (places[step.server] for step in plan.steps if type_of(step).port is PortKind.RUNNER)
         for place in dict.fromkeys(wanted):
-            if place not in self.runners and place not in self.troubles:
-                if self._simulation is not None:
-                    raise ProviderUnavailable(f"task services cannot be installed on servers of {place}")
-                self.runners[place] = self._runner.get()
+            if place not in self.troubles:
+                self.runner(place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from batchwright.engine.read_retry import OUTAGE_SECONDS, SOON_SECONDS, ReadRetr
 from batchwright.errors import ProviderThrottled, ProviderUnavailable
 from batchwright.model.call_outcome import Unknown
 from batchwright.model.lifecycle import RunState
-from batchwright.operations.base import PortKind
 from batchwright.providers.base import ProviderHealthReport
 from batchwright.providers.simulated import Simulated, Simulation, World
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
@@ -147,8 +146,8 @@ def test_an_account_that_cannot_be_asked_ends_no_verb(
     real = Adapters._connect
     until = [0.0]
 
-    def connect(self: Adapters, name: str, ports: Collection[PortKind]) -> Any:
-        provider = real(self, name, ports)
+    def connect(self: Adapters, name: str) -> Any:
+        provider = real(self, name)
         account = provider.account
 
         async def unsteady() -> str:

@@ -17,7 +17,7 @@ from batchwright.app.multi_store import Stores
 from batchwright.app.runs import Runs, StoredRun
 from batchwright.app.settings import Settings
 from batchwright.engine.limits import Limits
-from batchwright.errors import NotAllowed, ProviderUnavailable, RunHeld, RunNotFound
+from batchwright.errors import NotAllowed, RunHeld, RunNotFound, TaskservPackageMissing
 from batchwright.journal.base import Journal
 from batchwright.journal.lease_holder import LEASE_SECONDS, driver_of
 from batchwright.journal.memory import MemoryJournal
@@ -28,6 +28,7 @@ from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.providers.simulated import World
+from batchwright.taskservs.base import Runner
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 from tests.unit.engine.stage import QUICK, installs, plan_of, servers
 
@@ -267,12 +268,20 @@ def test_a_plan_of_other_semantics_is_refused(tmp_path: Path) -> None:
     housed(tmp_path, play)
 
 
-def test_task_services_without_a_runner_are_refused_before_a_server_is_made(tmp_path: Path) -> None:
+def test_task_services_without_a_runner_are_refused_before_a_server_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(_around: Adapters, _provider: str) -> Runner:
+        raise TaskservPackageMissing("task services need a package that is not installed: pyinfra")
+
     async def play(house: House) -> None:
         async with Adapters(house.settings, house.clock, house.limits, QUICK) as around:
             await around.open(["upcloud"])
-            around.runners.clear()
-            with pytest.raises(ProviderUnavailable, match="cannot be installed on servers of upcloud"):
+            await around.open_for(small())
+            assert list(around.runners) == ["upcloud"]
+        monkeypatch.setattr(Adapters, "_new_runner", missing)
+        async with Adapters(house.settings, house.clock, house.limits, QUICK) as around:
+            with pytest.raises(TaskservPackageMissing, match="pyinfra"):
                 await around.open_for(small())
 
     housed(tmp_path, play)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from batchwright.app import plans
 from batchwright.app.plans import Source, check
@@ -66,6 +67,21 @@ def test_a_run_is_driven_with_the_providers_that_its_plan_was_made_with(tmp_path
         assert calls == ["open", "aclose"]
         client.look(run)
     assert calls == ["open", "aclose"]
+
+
+def test_a_run_may_need_more_than_its_file_names(tmp_path: Path) -> None:
+    """It removed a task service that the file no longer has, and nothing that removes one had been opened."""
+    settings = Settings(tmp_path / "state")
+    for operations, retire in (((SERVERS, INSTALLS), False), ((SERVERS,), True)):
+        asked = replace(source(tmp_path, *operations), retire=retire)
+        with LocalClient(settings) as client:
+            planned = client.plan(asked, check(asked, settings), {"time_scale": 0})
+            assert planned.plan is not None
+            with client.start(planned.plan, "")[1] as progress:
+                last = list(progress)[-1]
+            assert last.view.status is RunState.COMPLETED
+    with LocalClient(settings) as client:
+        assert client.environment("one").taskservs == 0
 
 
 def test_what_a_plan_opened_is_closed_without_a_run(tmp_path: Path, calls: list[str]) -> None:
