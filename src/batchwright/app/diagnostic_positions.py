@@ -49,13 +49,11 @@ async def placed(planned: Planned, workflow: Workflow | None, find: Find) -> Pla
 
 def path_of(workflow: Workflow, found: Diagnostic) -> Path_ | None:
     """The path in the workflow of a problem; None if it has none, such as a store's."""
-    if found.where == "storage_backend":
-        return (*WHOLE, "storage_backend")
-    if found.where == "drift":
-        return (*WHOLE, "drift", *_steps(found.field))
     if found.where.startswith(WHERE):
         names = [one.name for one in workflow.notify]
         return (*WHOLE, "notify", names.index(found.where.removeprefix(WHERE)), *_steps(found.field))
+    if found.where in ("storage_backend", "drift", "limits"):
+        return (*WHOLE, found.where, *_steps(found.field))
     name, *inside = found.where.split("/")
     for number, operation in enumerate(workflow.operations):
         if operation.id == name:

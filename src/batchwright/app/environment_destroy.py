@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from batchwright.app.adapters import Adapters
 from batchwright.app.environment_reader import EnvironmentHome
+from batchwright.app.guardrails import guarded, guardrails
 from batchwright.app.planned import Planned
 from batchwright.app.preflight import observe
 from batchwright.app.settings import Settings
@@ -12,7 +13,7 @@ from batchwright.model.environment import digest
 from batchwright.model.plan import Plan
 from batchwright.model.workflow import Workflow
 from batchwright.operations.base import PortKind
-from batchwright.operations.retirement import retiring, unreachable
+from batchwright.operations.retirement import marked_gone, retiring, unreachable
 from batchwright.taskservs.catalogue import load_catalogue
 
 
@@ -35,6 +36,7 @@ async def plan_destruction(settings: Settings, around: Adapters, found: Environm
         return Planned(None, tuple(problems))
     chosen = [*borrowed, *servers, *commands]
     operations, steps = retiring(chosen, (), {}, load_catalogue(settings.catalogues), resources)
+    steps = marked_gone(steps, observations)
     facts = tuple(observations.providers[name].facts for name in names)
     plan = Plan(
         workflow=last.workflow,
@@ -50,4 +52,4 @@ async def plan_destruction(settings: Settings, around: Adapters, found: Environm
         base=digest(found.state.resources),
         notify=last.notify,
     )
-    return Planned(plan, tuple(problems))
+    return await guarded(Planned(plan, tuple(problems)), resources, guardrails(settings))

@@ -14,15 +14,16 @@ from msgspec.structs import replace
 from batchwright.app.adapters import Adapters
 from batchwright.app.diagnostic_positions import placed, static_findings
 from batchwright.app.environments import environment_key, environment_state
+from batchwright.app.guardrails import guarded, guardrails, needs_all_prices, sources_of
 from batchwright.app.multi_store import Stores
 from batchwright.app.planned import Planned
 from batchwright.app.preflight import observe, observe_commands, observe_secrets
+from batchwright.app.prices import find_prices, quotes_of
 from batchwright.app.recorded_inputs import recorded_inputs
 from batchwright.app.settings import Settings
 from batchwright.app.webhook_checks import observe_webhooks
 from batchwright.engine.limits import Limits
 from batchwright.errors import (
-    BatchwrightError,
     EnvironmentBusy,
     EnvironmentElsewhere,
     PlanChanged,
@@ -47,7 +48,6 @@ from batchwright.operations.observations import Observations
 from batchwright.operations.registry import type_of
 from batchwright.plan.build import PlanResult, build, wanted_installs
 from batchwright.providers import registry
-from batchwright.providers.base import Quote
 from batchwright.taskservs.catalogue import load_catalogue
 
 MANY = 500  # servers, from which on a plan is made beside the event loop
@@ -195,8 +195,28 @@ async def plan_loaded(
     store = await _store_trouble(stores, built.plan.storage_backend)
     if store:
         return Planned(None, (*built.diagnostics, *store))
-    quotes, unknown = await _quotes(built.plan, around)
-    return Planned(built.plan, (*built.diagnostics, *busy, *unknown), quotes)
+    return await _guarded(settings, loaded.workflow, built, resources, busy, around)
+
+
+async def _guarded(
+    settings: Settings,
+    workflow: Workflow,
+    built: PlanResult,
+    resources: Sequence[Resource],
+    busy: Sequence[Diagnostic],
+    around: Adapters,
+) -> Planned:
+    """The plan with its prices, if it keeps the limits of the workflow and of the operator."""
+    assert built.plan is not None
+    rails = guardrails(settings)
+    everything = needs_all_prices(sources_of(rails, workflow.environment_name, workflow.limits))
+    prices, unknown = await find_prices(built.plan, resources, around, all_servers=everything)
+    planned = Planned(
+        replace(built.plan, prices=prices if everything else ()),
+        (*built.diagnostics, *busy, *unknown),
+        quotes_of(built.plan.steps, prices),
+    )
+    return await guarded(planned, resources, rails, workflow.limits)
 
 
 def _servers(workflow: Workflow) -> int:
@@ -306,27 +326,6 @@ async def _store_trouble(stores: Stores, backend: str) -> list[Diagnostic]:
     except (StoreError, SecretMissing) as error:
         return [Diagnostic.of_error(error, "storage_backend")]
     return []
-
-
-async def _quotes(plan: Plan, around: Adapters) -> tuple[dict[str, Quote], list[Diagnostic]]:
-    """Prices, and a warning for each provider without one: no price is needed to create a server."""
-    quotes, unknown = {}, []
-    for name, provider in around.providers.items():
-        requests = [s.request for s in plan.steps if s.traits.sweeps and s.provider == name]
-        try:
-            async with asyncio.timeout(provider.capabilities.call_timeout):
-                quote = await provider.quote(requests) if requests else None  # type: ignore[arg-type]
-        except Exception as error:
-            why = error.message if isinstance(error, BatchwrightError) else f"{type(error).__name__}: {error}"
-            hint = "The run does not need it."
-            unknown.append(
-                Diagnostic("price-unknown", f"the price is not known: {why}", where=name, hint=hint,
-                           severity=Severity.WARNING)
-            )  # fmt: skip
-            continue
-        if quote is not None:
-            quotes[name] = quote
-    return quotes, unknown
 
 
 def approve(plan: Plan, plan_hash: str | None) -> None:

@@ -13,6 +13,7 @@ from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import Adapters, SharedRunner, SharedWorld
 from batchwright.app.borrowed_servers import ended_by_plan, ended_by_rollback, refuse_borrowed, refuse_lender_busy
 from batchwright.app.environments import environment_state, first_creation, refuse_changed, refuse_elsewhere
+from batchwright.app.guardrails import create_check, refuse_unguarded
 from batchwright.app.lease_takeover import is_driven, renewed, take
 from batchwright.app.multi_store import Stores
 from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
@@ -106,7 +107,8 @@ class Runs:
         """Record a run of this plan, durably; nothing is started yet. `run` is its id. The rest: see RunCreated.
 
         With it the run's first turn in its environment begins. Raises EnvironmentBusy while another run has its turn,
-        EnvironmentMoved when the plan must be made again, and other EnvironmentRefused.
+        EnvironmentMoved when the plan must be made again, other EnvironmentRefused, and PlanRefused if the plan breaks
+        a guardrail of the operator's.
         """
         journal = await self._stores.get(self._stores.name_of(plan.storage_backend))
         own, now = run or run_id(os.urandom(8)), self._clock.now()
@@ -120,6 +122,7 @@ class Runs:
             refuse_changed(plan, state)
             await refuse_lender_busy(journal, plan, state.resources)
             await refuse_borrowed(journal, state.key, ended_by_plan(plan))
+            await refuse_unguarded(self._settings, plan, state.resources)
             told = now, own, plan, by, key, digest, client, source
             recorded = inputs or recorded_place()
             created = ev.RunCreated(*told, turn=state.turn + 1, after=state.newest, inputs=recorded)
@@ -249,6 +252,7 @@ class Runs:
                     self._signal_seconds,
                     around.launchers,
                     turn,
+                    create_check(self._settings, run.plan, turn.resources if turn is not None else ()),
                 )
                 active.begun(driver)
                 return await driver.drive(wishes, seen)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from batchwright.app.guardrail_settings import Guardrails, guardrails_of
 from batchwright.errors import ConfigInvalid, UsageError
 from batchwright.model.environment import SIMULATED, EnvironmentKey
 from batchwright.model.receiver_url import url_parts
@@ -92,6 +93,8 @@ class ConfigFile(Struct, frozen=True, forbid_unknown_fields=True):
     surrealdb: SurrealConfig | None = None
     webhooks: WebhookConfig = WebhookConfig()
     notify: tuple[ConfiguredWebhook, ...] = ()
+    limits: dict[str, Any] = {}
+    policy: str = ""
 
     def __post_init__(self) -> None:
         names = [one.name for one in self.notify]
@@ -102,7 +105,8 @@ class ConfigFile(Struct, frozen=True, forbid_unknown_fields=True):
 class Config(Struct, frozen=True):
     """`url` is the service that commands use, `catalogues` are folders of task services.
 
-    `providers` are the tables of installed providers, unchecked: each provider checks its own.
+    `providers` are the tables of installed providers, unchecked: each provider checks its own. `file` is what was read,
+    None if there can be none.
     """
 
     url: str = ""
@@ -112,6 +116,8 @@ class Config(Struct, frozen=True):
     providers: dict[str, dict[str, Any]] = {}
     webhooks: WebhookConfig = WebhookConfig()
     notify: tuple[ConfiguredWebhook, ...] = ()
+    guardrails: Guardrails = Guardrails()
+    file: Path | None = None
 
 
 class Settings(Struct, frozen=True):
@@ -124,6 +130,8 @@ class Settings(Struct, frozen=True):
     service: ServiceConfig = ServiceConfig()  # what a service here allows its clients
     webhooks: WebhookConfig = WebhookConfig()
     notify: tuple[ConfiguredWebhook, ...] = ()  # the operator's webhooks
+    guardrails: Guardrails = Guardrails()  # as they were when the program began
+    config_file: Path | None = None  # where they are read again before each decision
 
     @property
     def journal_file(self) -> Path:
@@ -181,6 +189,8 @@ def settings_from(
         config.service,
         config.webhooks,
         config.notify,
+        config.guardrails,
+        config.file,
     )
 
 
@@ -190,6 +200,7 @@ def config_from(environ: Mapping[str, str]) -> Config:
     An empty BATCHWRIGHT_SURREALDB_URL means: no server, whatever the file says.
     """
     place, found = _read(environ)
+    guardrails = guardrails_of(found, place)
     url = environ.get(_PREFIX + "URL")
     if url == "":
         found.pop("surrealdb", None)
@@ -210,7 +221,8 @@ def config_from(environ: Mapping[str, str]) -> Config:
     try:
         file = msgspec.convert(found, ConfigFile)
         providers = msgspec.convert(tables, dict[str, dict[str, Any]])
-        return Config(file.url, file.service, file.catalogues, file.surrealdb, providers, file.webhooks, file.notify)
+        read = file.url, file.service, file.catalogues, file.surrealdb, providers, file.webhooks, file.notify
+        return Config(*read, guardrails, place if place.is_absolute() else None)
     except msgspec.ValidationError as error:
         about = f"{place} or a variable {_PREFIX}*" if over else str(place)
         raise ConfigInvalid(f"{about} has a mistake: {_told(error)}", hint=_hint(found)) from None

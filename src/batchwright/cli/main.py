@@ -37,8 +37,9 @@ from batchwright.cli import (
     validate,
 )
 from batchwright.cli.exit_codes import Exit
-from batchwright.cli.output import note, print_json, say, show_error
-from batchwright.errors import BatchwrightError, PlanChanged, UsageError
+from batchwright.cli.output import note, print_json, say, show_diagnostics, show_error
+from batchwright.errors import BatchwrightError, PlanChanged, PlanRefused, UsageError
+from batchwright.model.diagnostic import Diagnostic
 from batchwright.printable import PrintableFormatter
 
 # Typer vendors Click or uses the installed one: this is the base class of either
@@ -119,8 +120,12 @@ def run_command(args: Sequence[str]) -> int:
     except typer.Exit as end:  # --help, --version
         return end.exit_code
     except BatchwrightError as error:
-        show_error(error, json=json)
-        return Exit.NO if isinstance(error, PlanChanged) else Exit.COULD_NOT
+        refused = isinstance(error, PlanRefused)
+        found = [one for one in error.diagnostics if isinstance(one, Diagnostic)] if refused else []
+        if not json:
+            show_diagnostics(found)
+        show_error(error, json=json, diagnostics=found)
+        return Exit.NO if refused or isinstance(error, PlanChanged) else Exit.COULD_NOT
     except (KeyboardInterrupt, typer.Abort):
         note("interrupted; nothing was in flight")
         return Exit.LEFT

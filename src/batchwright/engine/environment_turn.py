@@ -31,6 +31,11 @@ class EnvironmentTurn:
         self._enter: Enter | None = None
         self._held = run.holds_environment
 
+    @property
+    def resources(self) -> tuple[Resource, ...]:
+        """What the environment had when the turn began."""
+        return tuple(self._before.values())
+
     def check(self, events: Sequence[ev.AnyEvent]) -> None:
         """Raise EnvironmentRefused if these events may not begin a turn."""
         self.numbered(events)

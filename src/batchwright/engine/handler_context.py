@@ -23,6 +23,7 @@ from batchwright.providers.base import Provider
 from batchwright.taskservs.base import Runner
 
 T = TypeVar("T")
+CreateCheck = Callable[[Step], Fault | None]  # why a server must not be created now
 
 
 class HandlerContext:
@@ -30,7 +31,7 @@ class HandlerContext:
 
     Reports go to `send`, unexpected errors to `fail`. `hold` is awaited just before every call that changes something,
     and raises if this process no longer drives the run. `launchers` are by the provider of the server that runs a
-    program, "" for this machine.
+    program, "" for this machine. `check_create` is asked just before a server is created.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class HandlerContext:
         send: Send,
         fail: Fail,
         hold: Hold,
+        check_create: CreateCheck = lambda _: None,
     ) -> None:
         self.run = run
         self.providers = providers
@@ -53,6 +55,7 @@ class HandlerContext:
         self.clock = clock
         self.send = send
         self.hold = hold
+        self.check_create = check_create
         self.closing = False
         self.looks = ReadRetry(clock, lambda: self.closing)
         self.facts = {facts.name: facts for facts in run.plan.providers}

@@ -127,7 +127,7 @@ class Step(Struct, frozen=True, omit_defaults=True):
     step that makes the server a task service goes on or a command runs on, "" for this machine. `ref` is the server
     that a KEEP or UPDATE step finds, and `unclear` says that the run which created it did not get as far as to see that
     it has no twin. `seconds` is an estimate. `changes` say in what that which stands there differs from what is asked
-    for, and `before` what stands there.
+    for, and `before` what stands there. `gone`: the server that it retires had vanished when the plan was made.
     """
 
     id: str
@@ -144,6 +144,7 @@ class Step(Struct, frozen=True, omit_defaults=True):
     unclear: bool = False
     changes: tuple[FieldChange, ...] = ()
     before: Before | None = None
+    gone: bool = False
 
     @property
     def traits(self) -> Traits:
@@ -200,6 +201,17 @@ class ProviderFacts(Struct, frozen=True, omit_defaults=True):
     exclusive: bool = False
 
 
+class Price(Struct, frozen=True, omit_defaults=True):
+    """What one server of a plan in a zone costs; `per_hour` is None if that is not known, and `why` says why not."""
+
+    provider: str
+    plan: str
+    zone: str
+    per_hour: float | None = None
+    currency: str = ""
+    why: str = ""
+
+
 class Plan(Struct, frozen=True):
     """A workflow ready to run; operations and steps are in an order that respects their dependencies."""
 
@@ -218,6 +230,7 @@ class Plan(Struct, frozen=True):
     base: str = ""  # digest of what the environment had when this was planned
     accepted: tuple[AcceptedDifference, ...] = ()  # differences that drift does not count
     notify: tuple[Webhook, ...] = ()
+    prices: tuple[Price, ...] = ()  # of its servers, as far as something is decided by them
 
     @property
     def rules(self) -> Rules:
@@ -234,12 +247,13 @@ class Plan(Struct, frozen=True):
         return next((one.visible_seconds for one in facts), 0.0)
 
     def hash(self) -> str:
-        """A short digest of everything that matters: without the warnings and the estimates."""
+        """A short digest of everything that matters: without the warnings, the estimates and the prices."""
         bare = msgspec.structs.replace(
-            self, warnings=(), steps=tuple(msgspec.structs.replace(step, seconds=1.0) for step in self.steps)
+            self, warnings=(), prices=(), steps=tuple(msgspec.structs.replace(step, seconds=1.0) for step in self.steps)
         )
         fields = msgspec.to_builtins(bare, order="deterministic")
-        for name in ("environment", "base", "accepted", "notify"):  # plans older than these fields keep their hash
+        # plans older than these fields keep their hash
+        for name in ("environment", "base", "accepted", "notify", "prices"):
             if not fields[name]:
                 del fields[name]
         return hashlib.sha256(msgspec.json.encode(fields, order="deterministic")).hexdigest()[:16]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchwright.model.actions import Action, Undo
 from batchwright.model.call_outcome import ServerState
@@ -54,7 +55,9 @@ def retirement(draft: Draft, *, allowed: bool) -> Retirement:
     problems = unreachable(draft.observations, all_servers, {one.key for one in chosen})
     after = tuple(Dependency(op.id) for op in draft.order)
     operations, steps = retiring(chosen, after, kept, draft.catalogue, draft.observations.resources)
-    return Retirement(operations, steps, (*problems, *_named(left), *_destroyed_outside(gone)))
+    return Retirement(
+        operations, marked_gone(steps, draft.observations), (*problems, *_named(left), *_destroyed_outside(gone))
+    )
 
 
 _REMOVED = frozenset({"taskserv"})  # kinds that are taken off a server that stays
@@ -76,6 +79,12 @@ def _is_gone(observations: Observations, one: Resource) -> bool:
     observed = observations.providers.get(one.provider)
     seen = observed.recorded.get(one.ref) if observed is not None else None
     return seen is not None and seen.state is ServerState.GONE
+
+
+def marked_gone(steps: Iterable[Step], observations: Observations) -> tuple[Step, ...]:
+    """The steps; those that retire a server which has vanished already say so."""
+    gone = {one.ref for one in observations.resources if not one.server and _is_gone(observations, one)}
+    return tuple(replace(step, gone=True) if step.retired is not None and step.ref in gone else step for step in steps)
 
 
 def unreachable(observations: Observations, servers: Iterable[Resource], chosen: set[str]) -> list[Diagnostic]:

@@ -51,6 +51,7 @@ class Capabilities(Struct, frozen=True):
     own_network: bool = True
     resizes: ChangeWay = ChangeWay.REPLACE  # how a server gets another plan, if nothing about the two plans forbids it
     relabels: ChangeWay = ChangeWay.REPLACE  # how a server gets other labels
+    free: bool = False  # its servers cost nothing beyond the machines they are on
     note: str = ""  # shown to people
 
     def facts(self, name: str, account: str) -> ProviderFacts:

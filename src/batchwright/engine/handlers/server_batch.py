@@ -28,7 +28,9 @@ class ServerHandler(Handler):
         if step.retired is not None:
             gone = await context.destroy(step.provider, step.ref, step.retired)
             return reports.CallReport(i, command.attempt, Applied(changed=True) if gone is None else Rejected(gone))
-        fault = await self._destroy_stale(step.provider, stale) if stale else None
+        fault = context.check_create(step)
+        if fault is None and stale:
+            fault = await self._destroy_stale(step.provider, stale)
         fault = fault or await self._taken(step)
         outcome = Rejected(fault) if fault else await self._create(step, i)
         if fault is not None and fault.kind is FaultClass.THROTTLE:  # it is a create that waits for its turn now

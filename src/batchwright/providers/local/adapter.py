@@ -53,6 +53,7 @@ class Local:
             init=system,
             privileged=system,
             own_network=machine.own_network,
+            free=True,
             note=f"{machine.why}. {machine.hint or NO_BOUNDARY}",
         )
         self._base, self._image = base_tree, image

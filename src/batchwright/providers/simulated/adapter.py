@@ -23,7 +23,7 @@ from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Capabilities, ProviderHealthReport, Quota, Quote
 from batchwright.providers.server_change import refuse_foreign, refuse_gone
-from batchwright.providers.simulated.catalog import profile_of
+from batchwright.providers.simulated.catalog import Profile, profile_of
 from batchwright.providers.simulated.draws import NO_ANSWER, Draws, fault, refusal
 from batchwright.providers.simulated.server_changes import ServerChanges
 from batchwright.providers.simulated.settings import Simulation
@@ -40,7 +40,7 @@ class Simulated:
         self._world, self._clock, self._owns_world = world, clock, False
         self._account = f"simulated-{name}"
         self._profile = profile_of(name)
-        self.capabilities = _capabilities(sim, self._profile.destroys)
+        self.capabilities = _capabilities(sim, self._profile)
         self._rate = RateLimit(sim.rate, sim.burst)
         self._destroy_rate = RateLimit(sim.destroy_rate, sim.burst) if sim.destroy_rate else self._rate
         self._read_seconds = sim.scaled(sim.read_seconds)
@@ -308,7 +308,7 @@ class Simulated:
         return [s for s in self._world.in_account(self._account) if s.gone_at is None or now < s.gone_at]
 
 
-def _capabilities(sim: Simulation, destroys: bool) -> Capabilities:
+def _capabilities(sim: Simulation, profile: Profile) -> Capabilities:
     usual = (sim.answer_seconds + sim.boot_seconds) * sim.time_scale
     return Capabilities(
         guard=sim.guard,
@@ -320,9 +320,10 @@ def _capabilities(sim: Simulation, destroys: bool) -> Capabilities:
         burst=sim.burst if sim.publish_rate else 1,
         destroy_rate=(sim.destroy_rate or None) if sim.publish_rate else None,
         create_seconds=usual,
-        destroys=destroys,
-        resizes=sim.resizes if destroys else ChangeWay.REPLACE,
-        relabels=ChangeWay.LIVE if destroys else ChangeWay.REPLACE,
+        resizes=sim.resizes if profile.destroys else ChangeWay.REPLACE,
+        relabels=ChangeWay.LIVE if profile.destroys else ChangeWay.REPLACE,
+        destroys=profile.destroys,
+        free=profile.free,
     )
 
 

@@ -21,6 +21,7 @@ class Profile(Struct, frozen=True):
     currency: str = "EUR"
     destroys: bool = True  # else its servers were there before
     arm: frozenset[str] = frozenset()  # plans whose processors run no programs of the others
+    free: bool = False  # its servers cost nothing
 
     def problems(self, config: ServerConfig) -> list[Diagnostic]:
         """What is wrong with a configuration here."""
@@ -54,7 +55,7 @@ class Profile(Struct, frozen=True):
 _TEMPLATE = "01000000-0000-4000-8000-"  # how UpCloud numbers its public templates
 
 PROFILES: dict[str, Profile] = {
-    "static": Profile(destroys=False),
+    "static": Profile(destroys=False, free=True),
     "upcloud": Profile(
         plans={
             "1xCPU-1GB": 0.0104,
@@ -132,7 +133,7 @@ PROFILES: dict[str, Profile] = {
         zones=("zone-a", "zone-b", "zone-c"),
         images={name: name for name in ("debian-12", "debian-13", "ubuntu-24.04")},
     ),
-    "local": Profile(default_image="base"),
+    "local": Profile(default_image="base", free=True),
 }
 
 

@@ -39,6 +39,7 @@ _CAPABILITIES = Capabilities(
     call_timeout=120.0,  # a look at all servers, of which some may not answer
     create_seconds=1.0,
     destroys=False,
+    free=True,
 )
 
 

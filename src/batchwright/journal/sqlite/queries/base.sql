@@ -1,1 +1,0 @@
-SELECT body FROM base WHERE space = :space AND name = :name

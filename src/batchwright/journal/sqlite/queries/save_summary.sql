@@ -1,1 +1,0 @@
-UPDATE run SET summary = :summary, seal = :seal WHERE run = :run

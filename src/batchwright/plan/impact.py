@@ -1,0 +1,92 @@
+"""What a plan makes of its environment: how many servers, at what price, and how many it destroys. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from batchwright.model.environment import Resource, resource_key
+from batchwright.model.environment_limits import Impact
+from batchwright.model.plan import Plan, Price, Step
+from batchwright.operations.base import PortKind
+from batchwright.operations.registry import type_of
+
+Offer = tuple[str, str, str]  # provider, plan, zone: what a price is for
+
+
+def is_server(step: Step) -> bool:
+    """Whether the step works on a server itself, not on what is on one."""
+    return type_of(step).port is PortKind.PROVIDER
+
+
+def offer_of(one: Step | Resource) -> Offer:
+    """What a server costs the price of."""
+    if isinstance(one, Step):
+        return one.provider, one.request.plan, one.request.zone
+    return one.provider, str(one.request.get("plan", "")), str(one.request.get("zone", ""))
+
+
+def servers_now(resources: Iterable[Resource]) -> dict[str, Offer]:
+    """The servers that an environment has, by key; those that it only uses are another one's."""
+    return {one.key: offer_of(one) for one in resources if not one.server and one.ref and not one.borrowed}
+
+
+def servers_then(plan: Plan, resources: Iterable[Resource]) -> dict[str, Offer]:
+    """The servers that it has once the plan was carried out, whatever part of that is done already."""
+    then = servers_now(resources)
+    for step in plan.steps:
+        if step.retired is not None and is_server(step):
+            then.pop(step.retired.key, None)
+    for step in plan.steps:
+        key = _key(step)
+        if is_server(step) and step.retired is None and (step.traits.sweeps or key in then):
+            then[key] = offer_of(step)
+    return then
+
+
+def impact(plan: Plan, resources: Iterable[Resource]) -> Impact:
+    """What the plan makes of an environment that has these resources; its own prices say what that costs."""
+    resources = tuple(resources)
+    ours = [step for step in plan.steps if is_server(step)]
+    then, now = servers_then(plan, resources), servers_now(resources)
+    going = [step.retired for step in ours if step.retired is not None and step.retired.run]
+    gone = {step.retired.key for step in ours if step.retired is not None and step.gone}
+    replaced = {one.key for one in going}
+    anew = {_key(step) for step in ours if step.traits.sweeps} - replaced  # what is there of them vanished
+    now = {key: offer for key, offer in now.items() if key not in gone | anew}
+    prices = {(one.provider, one.plan, one.zone): one for one in plan.prices}
+    return Impact(
+        before=len(now),
+        after=len(then),
+        destroyed=tuple(
+            step.request.name for step in ours if step.retired is not None and step.retired.run and not step.gone
+        ),
+        cost_before=_cost(now, prices),
+        cost=_cost(then, prices),
+        unpriced=_unpriced(then, prices),
+        changes=any(now.get(key) != offer for key, offer in then.items()),
+    )
+
+
+def _key(step: Step) -> str:
+    return resource_key(step.request.kind(), "", step.request.name)
+
+
+def _cost(servers: Mapping[str, Offer], prices: Mapping[Offer, Price]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for offer in servers.values():
+        price = prices.get(offer)
+        if price is not None and price.per_hour:
+            total[price.currency] = total.get(price.currency, 0.0) + price.per_hour
+    return {currency: round(amount, 6) for currency, amount in total.items()}
+
+
+def _unpriced(servers: Mapping[str, Offer], prices: Mapping[Offer, Price]) -> tuple[str, ...]:
+    """Why the price of some servers is not known, each reason once."""
+    reasons: dict[str, None] = {}
+    for offer in servers.values():
+        price = prices.get(offer)
+        if price is None:
+            reasons[f"the price of {offer[1] or 'a server'} at {offer[0]} was not asked for; plan again"] = None
+        elif price.per_hour is None:
+            reasons[f"the price of {offer[1] or 'a server'} at {offer[0]} is not known: {price.why}"] = None
+    return tuple(reasons)
