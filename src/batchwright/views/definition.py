@@ -15,11 +15,10 @@ def definition(workflow: Workflow) -> dict[str, Any]:
     """The value of `batch_workflow` in a JSON file that means the same."""
     given = _given(msgspec.to_builtins(workflow))
     assert isinstance(given, dict)
-    if not given["limits"]:  # a file without them keeps its digest
-        del given["limits"]
     operations = zip(workflow.operations, given["operations"], strict=True)
-    if not workflow.notify:  # as digests of runs from before webhooks have it
-        del given["notify"]
+    for name in ("notify", "limits"):  # a file without them has the digest that it had before there were any
+        if not given[name]:
+            del given[name]
     return {**given, "operations": [type_of(op).written(fields) for op, fields in operations]}
 
 
