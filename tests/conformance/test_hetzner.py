@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import pytest
 from msgspec.structs import replace
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 from batchwright.app.system_clock import SystemClock
 from batchwright.emulators.hetzner import HetznerBehaviour
 from batchwright.model.clock import Clock
+from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider
 from batchwright.providers.hetzner import Hetzner
@@ -23,6 +25,7 @@ class HetznerSuite(ProviderSuite):
     behaviour: ClassVar[HetznerBehaviour] = HetznerBehaviour(time_scale=SCALE)
     settle: ClassVar[float] = 0.2
     page: ClassVar[int] = 50
+    refusal: ClassVar[dict[str, float]] = {"quota_cores": 1}
     patience = 60.0
 
     @pytest.fixture(autouse=True)
@@ -44,24 +47,55 @@ class HetznerSuite(ProviderSuite):
         return {str(number) for number in account.volumes} | {one.ip for one in account.primary_ips.values()}
 
     def client(self) -> Provider:
-        settings = {"state_dir": str(self.state), "settle_seconds": self.settle, "poll_seconds": 0.05}
-        return Hetzner("hetzner", SystemClock(), {**settings, "page": self.page}, self.running.environ)
+        return Hetzner("hetzner", SystemClock(), self._settings(), self.running.environ)
 
-    def losing_client(self) -> Provider:
-        """Answers are lost once the run's key is there; the one create of that test is the last."""
+    def _settings(self) -> dict[str, Scalar]:
+        settings: dict[str, Scalar] = {"state_dir": str(self.state), "settle_seconds": self.settle}
+        return {**settings, "poll_seconds": 0.05, "page": self.page}
 
-        class Losing(Hetzner):
-            async def _key_missing(inner, run: str, public: str):  # type: ignore[no-untyped-def] # noqa: N805
-                fault = await super()._key_missing(run, public)
-                self.running.emulator.account.behaviour = replace(self.behaviour, lost_answers=1.0)
-                return fault
+    def _faulty(self, method: str, behaviour: dict[str, float]) -> Provider:
+        """A client with which the project behaves otherwise after this call, until it is closed."""
 
+        class Faulty(Hetzner):
             async def aclose(inner) -> None:  # noqa: N805
                 self.running.emulator.account.behaviour = self.behaviour
                 await super().aclose()
 
-        settings = {"state_dir": str(self.state), "settle_seconds": self.settle}
-        return Losing("hetzner", SystemClock(), settings, self.running.environ)
+        faulty = Faulty("hetzner", SystemClock(), self._settings(), self.running.environ)
+        real = getattr(faulty, method)
+
+        async def and_then(*args: Any) -> Any:
+            answer = await real(*args)
+            self.running.emulator.account.behaviour = replace(self.behaviour, **behaviour)
+            return answer
+
+        setattr(faulty, method, and_then)
+        return faulty
+
+    def losing_client(self) -> Provider:
+        """Answers are lost once the run's key is there; the one create of that test is the last."""
+        return self._faulty("_key_missing", {"lost_answers": 1.0})
+
+    def change_losing_client(self) -> Provider:
+        return self._faulty("open", {"lost_answers": 1.0})
+
+    def refusing_client(self) -> Provider:
+        return self._faulty("open", self.refusal)
+
+    def other_plan(self) -> str:
+        return "cx33"
+
+    def labels(self, ref: str) -> dict[str, str]:
+        return dict(self.running.emulator.account.one("servers", ref).asked["labels"])
+
+    def label(self, ref: str, key: str, value: str) -> None:
+        server = self.running.emulator.account.one("servers", ref)
+        server.asked = {**server.asked, "labels": {**server.asked["labels"], key: value}}
+
+    def disown(self, ref: str) -> Callable[[], None]:
+        server = self.running.emulator.account.one("servers", ref)
+        kept, server.asked = server.asked, {**server.asked, "labels": {}}
+        return lambda: setattr(server, "asked", kept)
 
     def clock(self) -> Clock:
         return SystemClock()
@@ -83,6 +117,12 @@ class TestSmallPagesAndLag(HetznerSuite):
     behaviour = HetznerBehaviour(time_scale=SCALE, list_lag=30)
     settle = 0.6
     page = 3
+
+
+class TestChangesThatFailLater(HetznerSuite):
+    """Another type is accepted, and its action fails while the server is off."""
+
+    refusal: ClassVar = {"failed_resizes": 1.0}
 
 
 class TestServersListedAfterTheirKey(HetznerSuite):

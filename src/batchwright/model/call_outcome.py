@@ -30,7 +30,7 @@ class Observed(Struct, frozen=True, omit_defaults=True):
     `needed_by` is set on a resource that is not a server: the prefix of the references of the servers that need it, or
     their token. While the journal keeps such a server, the resource is not an orphan. Empty: every server of its run
     needs it. `made_with` is the token of the server that a disk was created with, if a search for a token must not find
-    the disk itself.
+    the disk itself. `disk_gb` is the size of a server's first disk where the provider shows it with the server.
 
     >>> seen = Observed("racks-7", ServerState.READY, name="web-01", run="abcdefabcdef", address="10.0.0.5")
     >>> seen.state is ServerState.READY
@@ -49,6 +49,7 @@ class Observed(Struct, frozen=True, omit_defaults=True):
     fault: Fault | None = None
     needed_by: str | None = None
     made_with: str = ""
+    disk_gb: int = 0
 
 
 class Created(Struct, frozen=True):

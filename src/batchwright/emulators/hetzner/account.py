@@ -12,8 +12,21 @@ from msgspec import Struct
 
 from batchwright.emulators.base_account import EmulatedAccount
 from batchwright.emulators.front import CallRefused
+from batchwright.emulators.hetzner.catalog import TYPES
 from batchwright.emulators.hetzner.settings import HetznerBehaviour
 from batchwright.fault_injection.draw import Draw
+
+_TYPES = {row["name"]: row for row in TYPES}
+
+
+class ServerAction(Struct):
+    """Something that was asked of a server; `error` is the code with which it ends, empty if it succeeds."""
+
+    id: int
+    command: str
+    began_at: float
+    ends_at: float
+    error: str = ""
 
 
 class HetznerResource(Struct):
@@ -30,6 +43,15 @@ class HetznerResource(Struct):
     ipv4: int = 0  # of a primary IP that was put in the place of its own; 0: its own
     deleted_at: float = math.inf  # when the delete was asked for
     gone_at: float = math.inf
+    off_at: float = math.inf
+    boots_from: float = 0.0
+    types: list[tuple[float, str]] = []  # of a server: since when it has which
+    disk_gb: int = 0
+    actions: list[ServerAction] = []
+
+    def type_at(self, now: float) -> str:
+        """The type of a server."""
+        return next(name for since, name in reversed(self.types) if since <= now or since == self.types[0][0])
 
     def exists(self, now: float) -> bool:
         """A late one does not, yet."""
@@ -108,8 +130,22 @@ class HetznerAccount(EmulatedAccount[HetznerBehaviour]):
         lag = max(e.list_lag, e.lag_servers if kind == "servers" else e.lag_ssh_keys)
         ready = math.inf if "never_ready" in drawn.server else at + e.scaled(e.boot_seconds)
         thing = HetznerResource(self._serial, name, asked, at, at + e.scaled(lag), ready, "broken" in drawn.server)
+        if kind == "servers":
+            thing.boots_from, thing.types = at, [(at, asked["server_type"])]
+            thing.disk_gb = _TYPES[asked["server_type"]]["disk"]
         mine[thing.id] = thing
         return thing
+
+    def cores(self) -> int:
+        """The cores of all servers."""
+        now = self.clock()
+        return sum(int(_TYPES[server.type_at(now)]["cores"]) for server in self.all("servers"))
+
+    def began(self, server: HetznerResource, command: str, ends_at: float, error: str = "") -> ServerAction:
+        """Note that something was asked of a server."""
+        action = ServerAction(self._number(), command, self.clock(), ends_at, error)
+        server.actions = [*server.actions, action]
+        return action
 
     def delete(self, kind: str, thing: HetznerResource) -> None:
         """Delete it: a key at once, a server after some time."""
@@ -180,9 +216,13 @@ class HetznerAccount(EmulatedAccount[HetznerBehaviour]):
         now = self.clock()
         if now >= thing.deleted_at:
             return "deleting"
-        half = thing.committed_at + (thing.ready_at - thing.committed_at) / 2
+        if any(one.command == "change_server_type" and one.ends_at > now for one in thing.actions):
+            return "migrating"
+        if now >= thing.off_at:
+            return "off"
+        half = thing.boots_from + (thing.ready_at - thing.boots_from) / 2
         if now < thing.ready_at:
-            return "initializing" if now < half else "starting"
+            return "initializing" if now < half and not thing.actions else "starting"
         return "off" if thing.broken else "running"
 
     def summary(self) -> dict[str, Any]:
@@ -191,6 +231,8 @@ class HetznerAccount(EmulatedAccount[HetznerBehaviour]):
             kind: [{"id": t.id, "name": t.name, "labels": t.asked.get("labels", {})} for t in things]
             for kind, things in kept.items()
         }
+        for row, thing in zip(rows["servers"], kept["servers"], strict=True):
+            row |= {"type": thing.types[-1][1], "status": self.status(thing)}
         rows["volumes"] = [{"id": v.id, "name": v.name, "server": v.server} for v in self.volumes.values()]
         rows["primary_ips"] = [{"id": a.id, "name": a.name, "server": a.server} for a in self.primary_ips.values()]
         rows["primary_ips"] += [{"id": number, "name": "kept", "server": 0} for number in self.kept_own]

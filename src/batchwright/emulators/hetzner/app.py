@@ -11,6 +11,7 @@ from aiohttp import web
 from batchwright.emulators.front import CallRefused, RestFront
 from batchwright.emulators.hetzner import catalog, responses
 from batchwright.emulators.hetzner.account import HetznerAccount, HetznerResource
+from batchwright.emulators.hetzner.server_actions import act
 from batchwright.emulators.hetzner.settings import HetznerBehaviour
 from batchwright.fault_injection.draw import Draw
 from batchwright.model.fault import FaultClass
@@ -52,8 +53,8 @@ class HetznerEmulator(RestFront[HetznerAccount]):
     def __init__(self, behaviour: HetznerBehaviour | None = None, clock: Callable[[], float] = time.time) -> None:
         super().__init__(HetznerAccount(behaviour or HetznerBehaviour(), clock))
 
-    def _made(self, _path: str, body: Any) -> str | None:
-        return str(body.get("name", ""))
+    def _made(self, path: str, body: Any) -> str | None:
+        return None if "/actions/" in path else str(body.get("name", ""))
 
     def _refused(self, _request: web.Request, refusal: CallRefused) -> web.Response:
         error = {"code": refusal.code, "message": refusal.message, "details": None}
@@ -81,6 +82,12 @@ class HetznerEmulator(RestFront[HetznerAccount]):
                 return 201, {"server": server, "action": _action("create_server"), "next_actions": []} | {
                     "root_password": None
                 }
+            case "GET", ["servers", number, "actions"]:
+                latest = sorted(self.account.one("servers", number).actions, key=lambda one: -one.id)
+                return 200, {"actions": [responses.action(one, self.account.clock()) for one in latest]}
+            case "POST", ["servers", number, "actions", verb]:
+                began = act(self.account, self.account.one("servers", number), verb, body, drawn)
+                return 201, {"action": responses.action(began, self.account.clock())}
             case "PUT", ["servers", number]:
                 thing = self.account.one("servers", number)
                 thing.asked = thing.asked | {"labels": body.get("labels", thing.asked.get("labels", {}))}

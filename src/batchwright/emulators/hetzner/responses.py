@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from batchwright.emulators.hetzner.account import HetznerAccount, HetznerResource, HetznerVolume
+from batchwright.emulators.hetzner.account import HetznerAccount, HetznerResource, HetznerVolume, ServerAction
 from batchwright.emulators.hetzner.catalog import IMAGES, LOCATIONS, TYPES
 
 Shown = dict[str, Any]
@@ -27,7 +27,8 @@ def server(thing: HetznerResource, account: HetznerAccount) -> Shown:
     return {
         **_common(thing),
         "status": account.status(thing),
-        "server_type": next(row for row in TYPES if row["name"] == asked["server_type"]),
+        "server_type": next(row for row in TYPES if row["name"] == thing.type_at(account.clock())),
+        "primary_disk_size": thing.disk_gb,
         "image": next(row for row in IMAGES if row["id"] == asked["image"]),
         "location": next(row for row in LOCATIONS if row["name"] == asked["location"]),
         "public_net": {
@@ -40,6 +41,15 @@ def server(thing: HetznerResource, account: HetznerAccount) -> Shown:
         "backup_window": "22-02" if any(b.server == thing.id for b in account.backups.values()) else None,
         "protection": {"delete": False, "rebuild": False},
     }
+
+
+def action(row: ServerAction, now: float) -> Shown:
+    """Something that was asked of a server, as GET /servers/{id}/actions shows it."""
+    ended = now >= row.ends_at
+    status = "running" if not ended else "error" if row.error else "success"
+    error = {"code": row.error, "message": row.error.replace("_", " ")} if status == "error" else None
+    shown = {"id": row.id, "command": row.command, "status": status, "progress": 100 if ended else 0, "error": error}
+    return {**shown, "started": _at(row.began_at), "finished": _at(row.ends_at) if ended else None}
 
 
 def volume(row: HetznerVolume) -> Shown:

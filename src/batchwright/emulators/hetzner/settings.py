@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from batchwright.emulators.settings import EmulatorBehaviour
 from batchwright.fault_injection.fault_names import CREATE_EFFECTS
-from batchwright.fault_injection.settings import Count, Seconds
+from batchwright.fault_injection.settings import Chance, Count, Seconds
 
 
 class HetznerBehaviour(EmulatorBehaviour, frozen=True, kw_only=True):
@@ -25,4 +25,12 @@ class HetznerBehaviour(EmulatorBehaviour, frozen=True, kw_only=True):
     delete_seconds: Annotated[Seconds, Meta(description="time from delete to gone; until then the name is in use")] = (
         3.0
     )
+    stop_seconds: Annotated[Seconds, Meta(description="time from a shutdown to off")] = 4.0
+    resize_seconds: Annotated[Seconds, Meta(description="time until a server has another type")] = 8.0
+    failed_resizes: Annotated[
+        Chance, Meta(description="probability that another type is accepted, and its action fails at the end")
+    ] = 0.0
+    quota_cores: Annotated[
+        Count, Meta(description="maximum cores of the project when a type is changed; 0: no limit")
+    ] = 0
     quota_servers: Annotated[Count, Meta(description="maximum servers of the project; 0: no limit")] = 0

@@ -15,6 +15,7 @@ from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ids import Token
 from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
+from batchwright.model.server_change import FieldWay
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers import lookup, ssh_key_files
@@ -24,11 +25,13 @@ from batchwright.providers.hetzner import config_checks, payload, rows
 from batchwright.providers.hetzner.client import HetznerClient
 from batchwright.providers.hetzner.faults import REFUSALS
 from batchwright.providers.hetzner.live_check import HetznerLive
+from batchwright.providers.hetzner.server_changes import NEWEST_FIRST, HetznerChange, ways
 from batchwright.providers.hetzner.settings import API, HetznerSettings, api_url, project_of, token_of
 from batchwright.providers.http import HttpReply, NoAnswer, NotSent
 from batchwright.providers.live_check import LiveCheck
 from batchwright.providers.rest_client import meant
 from batchwright.providers.rest_provider import RestProvider
+from batchwright.providers.server_change import refuse_foreign, refuse_gone
 from batchwright.providers.user_data import combined
 
 
@@ -220,6 +223,24 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
             gone = ref in self._seen or ref.startswith(rows.KEY)
             return Observed(ref, ServerState.GONE if gone else ServerState.NOT_VISIBLE)
         return rows.observed_key(row) if ref.startswith(rows.KEY) else rows.observed_server(row)
+
+    # -- change -------------------------------------------------------------------------------------------------
+
+    def ways(self, observed: Observed, request: ServerRequest) -> Mapping[str, FieldWay]:
+        return ways(observed, request, self._offers.types if self._offers is not None else {})
+
+    async def change(
+        self, ref: str, request: ServerRequest, before: ServerRequest
+    ) -> Created | Going | Rejected | Unknown:
+        row = await self._get(ref)
+        if row is None or row.get("status") == "deleting":
+            return refuse_gone(ref)
+        if not (rows.labels_of(row).get(rows.RUN) and rows.labels_of(row).get(rows.TOKEN)):
+            return refuse_foreign(ref)
+        actions = (await self._api.read(f"/servers/{ref}/actions", NEWEST_FIRST)).get("actions", ())
+        step = await HetznerChange(self._send, self._clock.now(), row, actions, request, before).step()
+        seen = rows.observed_server(row)
+        return step or Created(ref, seen.state is ServerState.READY, seen.address)
 
     # -- destroy ------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,8 @@ _CODES = {
     "uniqueness_error": FaultClass.CONFLICT,
     "conflict": FaultClass.BUSY,  # somebody else changed it during the call; Hetzner asks to try again
     "locked": FaultClass.BUSY,
+    "server_not_stopped": FaultClass.BUSY,  # it is stopping, or somebody started it
+    "invalid_server_type": FaultClass.INVALID,
     "protected": FaultClass.PERMANENT,
     "rate_limit_exceeded": FaultClass.THROTTLE,
     "resource_limit_exceeded": FaultClass.QUOTA,

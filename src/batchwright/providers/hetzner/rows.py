@@ -56,10 +56,16 @@ def observed_server(row: dict[str, Any]) -> Observed:
         run=labels.get(RUN, ""),
         token=labels.get(TOKEN, ""),
         address=address,
-        plan=str(_record(row, "server_type").get("name", "")),
+        plan=plan_of(row),
         zone=str(place.get("name", "")) if isinstance(place, dict) else "",
         image=labels.get(IMAGE, ""),
+        disk_gb=int(row.get("primary_disk_size") or 0),
     )
+
+
+def plan_of(row: dict[str, Any]) -> str:
+    """The name of a server's type."""
+    return str(_record(row, "server_type").get("name", ""))
 
 
 def observed_key(row: dict[str, Any]) -> Observed:
@@ -91,11 +97,12 @@ def own_address(server: dict[str, Any], address: dict[str, Any]) -> bool:
     """
     if told := labels_of(server).get(ADDRESSES):
         return str(address.get("id")) in told.split("-")
-    apart = _seconds(address.get("created")) - _seconds(server.get("created"))
+    apart = seconds(address.get("created")) - seconds(server.get("created"))
     return not labels_of(address) and -SAME_AGE <= apart <= SAME_AGE
 
 
-def _seconds(text: Any) -> float:
+def seconds(text: Any) -> float:
+    """A time of the API, in seconds since the epoch; 0 if it is none."""
     try:
         return datetime.fromisoformat(str(text)).timestamp()
     except ValueError:
