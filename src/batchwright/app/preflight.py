@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 
 from msgspec.structs import replace
@@ -19,7 +20,7 @@ from batchwright.model.workflow import ServerConfig, Workflow
 from batchwright.operations.observations import Observations, ProviderObserved
 from batchwright.operations.registry import type_of
 from batchwright.operations.server_batch import ServerRequest
-from batchwright.providers.base import Provider
+from batchwright.providers.base import Provider, ways_of
 from batchwright.taskservs.base import Runner, Target
 from batchwright.user_home import with_own_home
 
@@ -73,6 +74,7 @@ async def observe(
             for problem in problems
         ),
         resources=tuple(resources),
+        today=datetime.fromtimestamp(now, UTC).date(),
     )
 
 
@@ -176,7 +178,12 @@ async def _observe(
     if runner is not None and not known.destroys:
         installed |= await _before(name, runner, missing)
     abilities = known.create_seconds, known.init, known.privileged, known.own_network, known.destroys
-    return ProviderObserved(facts, *abilities, requests, managed, installed, recorded), _merged(problems)
+    ways = {
+        one.ref: ways_of(provider, one, request)
+        for name, request in requests.items()
+        for one in managed.get(name, ())
+    }  # fmt: skip
+    return ProviderObserved(facts, *abilities, requests, managed, installed, recorded, ways), _merged(problems)
 
 
 def _by_server(resources: Sequence[Resource]) -> dict[tuple[str, str], set[str]]:

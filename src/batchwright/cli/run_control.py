@@ -170,5 +170,6 @@ _UNDONE = (
     (UndoKind.DESTROY, "server", "{}"),
     (UndoKind.RELEASE, "server", "{} that will be released, not destroyed"),
     (UndoKind.REMOVE, "task service", "{}"),
+    (UndoKind.RESTORE, "change", "{}"),
     (UndoKind.RUN, "command", "{}"),
 )

@@ -158,9 +158,17 @@ class HandlerContext:
             lambda outcome: self.heed(name, calls, outcome),
         )
 
-    async def is_gone(self, name: str, ref: str) -> bool:
+    async def undone(self, command: effects.UndoStep, fault: Fault | None) -> reports.UndoReport:
+        """The end of an undo on a server. What was on a server that no longer exists is gone with it."""
+        server = self.step(command.step).server
+        if fault is None or not server:
+            return reports.UndoReport(command.step, command.attempt, fault)
+        on, ref = self.step(self.run.index[server]), self.run.record(server).ref
+        gone = bool(ref) and await self._is_gone(self.providers[on.provider], ref)
+        return reports.UndoReport(command.step, command.attempt, None if gone else fault, gone)
+
+    async def _is_gone(self, provider: Provider, ref: str) -> bool:
         """Whether a fresh look shows that a server certainly no longer exists. False if nothing is certain."""
-        provider = self.providers[name]
         began = self.clock.monotonic()
         while True:
             look = await self.looks.look(provider, lambda: provider.describe([ref]))

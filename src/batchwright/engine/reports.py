@@ -61,11 +61,12 @@ class OutputReport(Struct, frozen=True):
 
 
 class UndoReport(Struct, frozen=True):
-    """The undo succeeded, or failed this time."""
+    """The undo succeeded, or failed this time. `gone`: there was nothing to undo, since its server no longer exists."""
 
     step: int
     attempt: int
     fault: Fault | None = None
+    gone: bool = False
 
 
 class SweepReport(Struct, frozen=True):

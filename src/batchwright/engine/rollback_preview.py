@@ -20,6 +20,7 @@ class UndoKind(StrEnum):
     DESTROY = "destroy"
     RELEASE = "release"
     REMOVE = "remove"
+    RESTORE = "restore"  # what was there before
     RUN = "run"  # the undo that a command names
     WITH_SERVER = "with-server"  # it goes with its server
     STAYS = "stays"
@@ -32,6 +33,7 @@ _KINDS = {
     Undo.DESTROY: UndoKind.DESTROY,
     Undo.RELEASE: UndoKind.RELEASE,
     Undo.REMOVE: UndoKind.REMOVE,
+    Undo.RESTORE: UndoKind.RESTORE,
     Undo.WITH_SERVER: UndoKind.REMOVE,  # its server is not destroyed by this rollback
     Undo.RUN: UndoKind.RUN,
 }

@@ -22,7 +22,7 @@ from batchwright.errors.environment import (
     EnvironmentUnsettled,
     RunSuperseded,
 )
-from batchwright.model.plan import Plan
+from batchwright.model.plan import Before, Plan, Request
 
 _COPY = "copy of "
 REAL, SIMULATED = "real", "simulated"
@@ -114,6 +114,18 @@ class Resource(Struct, frozen=True, omit_defaults=True):
     leftover: tuple[str, ...] = ()
     residue: str = ""
     folder: str = ""
+
+    def before(self, request: Request) -> Before:
+        """What a step that changes it finds; `request` is the one last applied."""
+        history = self.made_by, self.made_turn, self.changed_by, self.changed_turn
+        return Before(request, self.run, self.token, *history)
+
+    @property
+    def is_half_changed(self) -> bool:
+        """Whether it is a server that a later run began to change in place. Any other server that is not whole was not
+        checked for twins by the run that created it.
+        """
+        return not self.whole and self.changed_by != self.run != ""
 
     @property
     def key(self) -> str:

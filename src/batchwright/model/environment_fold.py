@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from batchwright.model.actions import Doubt, Undo
 from batchwright.model.environment import EnvironmentKey, Leave, Resource, resource_key
 from batchwright.model.lifecycle import RunState, StepState
-from batchwright.model.plan import Step
+from batchwright.model.plan import Before, Step
 from batchwright.model.run import Run
 from batchwright.model.run_fold_state import StepFoldState
 
@@ -42,12 +42,13 @@ def turn_changes(before: Resources, run: Run, turn: int) -> TurnChanges:
         key = _key(run, step)
         old = now.get(key)
         new = _resource(run, rank, step, record, old)
+        found = step.before is not None and step.existed  # it was changed by hand before, and the run only noticed
         if new is None:
             now.pop(key, None)
         else:
             now[key] = new
         moved = new is not None and old is not None and replace(new, address=old.address, at=old.at) == old
-        contributed |= (old is not new and not moved) or not step.traits.lasts
+        contributed |= (old is not new and not moved and not found) or not step.traits.lasts
     if run.status is RunState.ROLLED_BACK:  # what it borrowed it uses no more
         now = {key: one for key, one in now.items() if not (one.borrowed and one.changed_by == run.id)}
     servers = {(one.name, one.ref) for one in now.values() if not one.server}
@@ -118,7 +119,8 @@ def _resource(run: Run, rank: int, step: Step, record: StepFoldState, old: Resou
     if not step.traits.lasts:
         return _command(run, rank, step, record, old)
     if not step.server:
-        return _kept_server(run, rank, step, record, old)
+        keep = _kept_server if step.existed else _updated_server
+        return keep(run, rank, step, record, old)
     return _installed(run, rank, step, record, old)
 
 
@@ -147,14 +149,52 @@ def _kept_server(run: Run, rank: int, step: Step, record: StepFoldState, old: Re
     if record.state is not StepState.SUCCEEDED:
         return old
     if old is not None and old.ref == record.ref:
-        return replace(old, address=record.address, at=record.ended_at, whole=old.whole or step.unclear)
+        request = old.request if step.before is None else msgspec.to_builtins(step.request)
+        whole = old.whole or step.unclear
+        return replace(old, address=record.address, at=record.ended_at, request=request, whole=whole)
     bare = _bare(run, rank, step, record)
     return replace(bare, ref=record.ref, address=record.address, borrowed=True)
 
 
+def _updated_server(run: Run, rank: int, step: Step, record: StepFoldState, old: Resource | None) -> Resource:
+    """By its record alone, and not by what an earlier turn of the run did: that is not folded again in a rebuild."""
+    assert step.before is not None
+    if old is None or old.ref != step.ref:
+        old = replace(_bare(run, rank, step, record), ref=step.ref, run=step.before.run, token=step.before.token)
+    seen = replace(old, address=record.address or old.address, at=record.ended_at or record.attempt_at)
+    if record.state is StepState.UNDONE:
+        return _restored(step.before, seen)
+    done = record.state is StepState.SUCCEEDED
+    return replace(
+        seen,
+        request=msgspec.to_builtins((step if record.made else step.before).request),
+        whole=done,
+        residue=_residue(record),
+        changed_by=seen.changed_by if step.unclear and not done else run.id,
+        changed_turn=record.turn,
+    )
+
+
+def _restored(before: Before, now: Resource) -> Resource:
+    """What a step changed, after it was changed back."""
+    return replace(
+        now,
+        request=msgspec.to_builtins(before.request),
+        whole=True,
+        residue="",
+        made_by=before.made_by,
+        made_turn=before.made_turn,
+        changed_by=before.changed_by,
+        changed_turn=before.changed_turn,
+    )
+
+
 def _installed(run: Run, rank: int, step: Step, record: StepFoldState, old: Resource | None) -> Resource | None:
     if record.state is StepState.UNDONE:
-        return None
+        if step.undo is not Undo.RESTORE or step.before is None:
+            return None
+        server = run.record(step.server)
+        return _restored(step.before, replace(_bare(run, rank, step, record), ref=server.ref, address=server.address))
     if record.attempt == 0 or step.doubt is Doubt.NONE:  # not begun, or only found
         return old
     server, whole = run.record(step.server), record.state is StepState.SUCCEEDED

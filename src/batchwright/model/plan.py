@@ -100,6 +100,7 @@ class FieldChange(Struct, frozen=True, omit_defaults=True, rename={"old": "from"
     """One field of what a step changes, as text. None: not set, or not known; a secret is only named.
 
     `known`: false if the new value is known only once the run has got there. `stops`: the server is stopped for it.
+    `note` is what else its provider says.
     """
 
     field: str
@@ -107,17 +108,23 @@ class FieldChange(Struct, frozen=True, omit_defaults=True, rename={"old": "from"
     new: str | None = None
     known: bool = True
     stops: bool = False
+    note: str = ""
 
 
 class Before(Struct, frozen=True, omit_defaults=True):
     """What stood there when a step that changes it was planned: the request last applied, which undoing applies again.
 
-    A server is changed only while it carries these labels of the run and the step that created it.
+    A server is changed only while it carries these labels of the run and the step that created it. `made_by` and
+    `changed_by` are the runs that did so, with their turns.
     """
 
     request: Request
     run: str = ""
     token: str = ""
+    made_by: str = ""
+    made_turn: int = 0
+    changed_by: str = ""
+    changed_turn: int = 0
 
 
 class Step(Struct, frozen=True, omit_defaults=True):

@@ -133,8 +133,11 @@ class AcceptedDifference(Struct, frozen=True):
     taskservs: tuple[str, ...] = ()
 
     def holds(self, today: date) -> bool:
-        """Whether it holds on this day. Raises ValueError for a day that no calendar has."""
-        return today <= date.fromisoformat(self.end)
+        """Whether it holds on this day; never, if its end is a day that no calendar has."""
+        try:
+            return today <= date.fromisoformat(self.end)
+        except ValueError:
+            return False
 
 
 class Drift(Struct, frozen=True):

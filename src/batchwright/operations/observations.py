@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 
 from msgspec import Struct
 
@@ -10,6 +11,7 @@ from batchwright.model.call_outcome import Observed
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.environment import Resource
 from batchwright.model.plan import ProviderFacts, Request
+from batchwright.model.server_change import FieldWay
 
 
 class ProviderObserved(Struct, frozen=True):
@@ -17,7 +19,8 @@ class ProviderObserved(Struct, frozen=True):
 
     `requests` is by server name; a server that did not resolve is missing and a problem says why. `managed` holds the
     servers that Batchwright created in this account, `installed` the task services on them, both by server name.
-    `recorded` holds the servers that the environment has in this account, by reference, as they are now.
+    `recorded` holds the servers that the environment has in this account, by reference, as they are now. `ways` says
+    how fields of a managed server, by its reference, become what the workflow asks for.
     """
 
     facts: ProviderFacts
@@ -30,6 +33,7 @@ class ProviderObserved(Struct, frozen=True):
     managed: dict[str, tuple[Observed, ...]] = {}
     installed: dict[str, tuple[str, ...]] = {}
     recorded: Mapping[str, Observed] = {}
+    ways: Mapping[str, Mapping[str, FieldWay]] = {}
 
 
 class Observations(Struct, frozen=True):
@@ -39,7 +43,7 @@ class Observations(Struct, frozen=True):
     operation, for types that have one for all of its steps; what was not found is missing and a problem says why.
     `resources` is what the environment has. `strangers` are runs that created servers of the workflow's names and that
     the store does not know: those of other stores. `orphans` are runs of this environment that created servers of the
-    workflow's names which the environment does not have.
+    workflow's names which the environment does not have. `today` is the day in UTC.
     """
 
     providers: dict[str, ProviderObserved] = {}
@@ -49,3 +53,4 @@ class Observations(Struct, frozen=True):
     resources: tuple[Resource, ...] = ()
     strangers: frozenset[str] = frozenset()
     orphans: frozenset[str] = frozenset()
+    today: date = date.min

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from batchwright.model.diagnostic import Diagnostic, Severity
-from batchwright.model.plan import FieldChange, Retired, ServerFacts, Step
+from batchwright.model.plan import Before, FieldChange, Retired, ServerFacts, Step
 from batchwright.model.taskserv import Taskserv
 from batchwright.model.workflow import DependencyKind, Operation, Workflow
 from batchwright.operations.observations import Observations
@@ -31,7 +31,9 @@ class PlannedServer:
     name: str
     size: str  # the provider's name of its plan
     step: str
-    ref: str = ""  # the server that is there already and is kept
+    ref: str = ""  # the server that is there already and is kept, or changed in place
+    updated: bool = False  # it is changed in place
+    before: Before | None = None  # what it was before
     address: str = ""  # of that server
     unclear: bool = False  # the run that created it has not seen that it has no twin
     old: Retired | None = None  # the server that this one replaces, which is destroyed first

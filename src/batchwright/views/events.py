@@ -124,6 +124,8 @@ def _undo_line(event: ev.UndoStarted | ev.UndoRetrying | ev.StepUndone | ev.Undo
         case ev.UndoRetrying():
             return f"undo failed ({_fault(event.fault)}): again in {duration(event.until - event.at)}"
         case ev.StepUndone():
+            if event.gone:
+                return "nothing to undo: the server no longer exists"
             return "undone together with its server" if event.with_server else "undone"
         case ev.UndoFailed():
             return f"could not be undone after {counted(event.attempt, 'attempt')}: {_fault(event.fault)}"

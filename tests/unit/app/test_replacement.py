@@ -36,7 +36,6 @@ async def refused(house: House, workflow: Workflow) -> Diagnostic:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"plan": "2xCPU-4GB"}, 'plan is "1xCPU-2GB", the workflow asks for "2xCPU-4GB"'),
         ({"zone": "fi-hel1"}, 'zone is "de-fra1", the workflow asks for "fi-hel1"'),
         ({"user_data": "#!/bin/sh\ntrue\n"}, "user_data is another text, the workflow asks for the one in the file"),
         ({"ssh_keys": ("ssh-ed25519 AAAA ada",)}, "ssh_keys is none, the workflow asks for ada"),
@@ -61,16 +60,16 @@ def test_a_replaced_server_goes_first_and_its_services_come_with_the_new_one(tmp
     async def play(house: House) -> None:
         await done(house, shop("a", "b"))
         before = (await kept(house))["server//b"]
-        run = await done(house, changed(shop("a", "b"), "b", allowed=True, plan="2xCPU-4GB"))
+        run = await done(house, changed(shop("a", "b"), "b", allowed=True, zone="fi-hel1"))
         assert (run.status, house.alive()) == (RunState.COMPLETED, ["a", "b"])
-        assert run.plan.steps[run.index["up/b"]].changes == (FieldChange("plan", "1xCPU-2GB", "2xCPU-4GB"),)
+        assert run.plan.steps[run.index["up/b"]].changes == (FieldChange("zone", "de-fra1", "fi-hel1"),)
         now = await kept(house)
         assert now["server//b"].ref != before.ref
-        assert now["server//b"].request["plan"] == "2xCPU-4GB"
+        assert now["server//b"].request["zone"] == "fi-hel1"
         assert now["taskserv/b/nginx"].ref == now["server//b"].ref
         assert run.record("up/b!old").ended_at <= run.record("up/b").started_at
         await check_kept(house)
-        again = await planned(house, changed(shop("a", "b"), "b", plan="2xCPU-4GB"))
+        again = await planned(house, changed(shop("a", "b"), "b", zone="fi-hel1"))
         assert [step.id for step in again.steps if step.retired is not None] == []
 
     housed(tmp_path, play)
@@ -79,7 +78,7 @@ def test_a_replaced_server_goes_first_and_its_services_come_with_the_new_one(tmp
 def test_where_the_new_one_cannot_be_made_the_run_says_so_and_the_next_makes_it(tmp_path: Path) -> None:
     async def play(house: House) -> None:
         await done(house, shop("a", "b"))
-        wanted = changed(shop("a", "b"), "b", allowed=True, plan="2xCPU-4GB")
+        wanted = changed(shop("a", "b"), "b", allowed=True, zone="fi-hel1")
         failed = await done(house, wanted, fail="b")
         assert (failed.status, failed.record("up/b").state) == (RunState.FAILED, StepState.FAILED)
         assert (house.alive(), sorted(await kept(house))) == (["a"], ["server//a", "taskserv/a/nginx"])
@@ -95,22 +94,12 @@ def test_a_rollback_of_a_replacement_leaves_neither(tmp_path: Path) -> None:
 
     async def play(house: House) -> None:
         first = await done(house, shop("a", "b"))
-        second = await done(house, changed(shop("a", "b"), "b", allowed=True, plan="2xCPU-4GB"))
+        second = await done(house, changed(shop("a", "b"), "b", allowed=True, zone="fi-hel1"))
         assert (await house.rollback(second.id, "ada")).status is RunState.ROLLED_BACK
         assert house.alive() == ["a"]
         await check_kept(house)
         assert (await house.rollback(first.id, "ada")).status is RunState.ROLLED_BACK
         assert (house.alive(), await kept(house)) == ([], {})
-
-    housed(tmp_path, play)
-
-
-def test_labels_that_differ_are_told_and_the_server_stays(tmp_path: Path) -> None:
-    async def play(house: House) -> None:
-        await done(house, shop("a"))
-        plan = await planned(house, changed(shop("a"), "a", labels={"team": "x"}))
-        (warning,) = [one for one in plan.warnings if one.code == "server-kept-as-it-is"]
-        assert "labels is none, the workflow asks for team=x" in warning.message
 
     housed(tmp_path, play)
 

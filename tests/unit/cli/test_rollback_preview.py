@@ -11,6 +11,7 @@ SAID = {
     UndoKind.DESTROY: "destroy it",
     UndoKind.RELEASE: "release it",
     UndoKind.REMOVE: "remove it",
+    UndoKind.RESTORE: "restore it",
     UndoKind.RUN: "run it",
     UndoKind.WITH_SERVER: "goes with its server",
     UndoKind.STAYS: "stays",

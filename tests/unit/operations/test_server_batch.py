@@ -181,7 +181,7 @@ def test_a_server_of_a_run_that_the_store_does_not_know_is_never_kept() -> None:
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_server_whose_run_did_not_see_it_alone_is_kept_with_a_look(whole: bool) -> None:
     place = {"provider": "upcloud", "account": "upcloud-test"}
-    own = Resource("server", "web-01", **place, ref="ref-1", run="ours", whole=whole)
+    own = Resource("server", "web-01", **place, ref="ref-1", run="ours", changed_by="ours", whole=whole)
     world = msgspec.structs.replace(with_managed(ONE, changed(run="ours")), resources=(own,))
     (step,) = plan_of(ONE, {}, world).steps
     assert (step.action, step.unclear) == (Action.KEEP, not whole)

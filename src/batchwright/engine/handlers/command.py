@@ -38,7 +38,7 @@ class CommandHandler(Handler):
     async def undo(self, command: effects.UndoStep) -> reports.UndoReport | None:
         """Run the undo program of the command."""
         outcome = await self._launch(command)
-        return None if outcome is None else reports.UndoReport(command.step, command.attempt, unmade(outcome))
+        return None if outcome is None else await self.context.undone(command, unmade(outcome))
 
     async def _launch(self, command: effects.DoStep | effects.UndoStep) -> Applied | Rejected | Unknown | None:
         """Run the step's program or undo. None if this start is under way already: it must not run twice."""

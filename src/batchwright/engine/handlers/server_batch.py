@@ -1,17 +1,22 @@
-"""Servers: create them with a token, find out what a lost call created, wait until they are ready, destroy them."""
+"""Servers: create, change and destroy them, find out what a lost call created, wait until they are ready."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from batchwright.engine import effects, reports, twins
+from batchwright.engine.handler_context import carries
 from batchwright.engine.handlers.base import Handler
 from batchwright.engine.limits import CallClass
 from batchwright.engine.port_calls import trouble, turn
-from batchwright.model.call_outcome import Applied, Created, Rejected, Unknown
+from batchwright.model.actions import Undo
+from batchwright.model.call_outcome import Applied, Created, Gone, Rejected, ServerState, Unknown
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ids import Token
 from batchwright.model.plan import Guard, Step
 from batchwright.model.run import StepFoldState
 from batchwright.operations.server_batch import ServerRequest
+from batchwright.providers.base import ChangesServers
 
 LISTING_SECONDS = 10.0  # the oldest listing that is looked at before a create
 
@@ -28,6 +33,8 @@ class ServerHandler(Handler):
         if step.retired is not None:
             gone = await context.destroy(step.provider, step.ref, step.retired)
             return reports.CallReport(i, command.attempt, Applied(changed=True) if gone is None else Rejected(gone))
+        if step.undo is Undo.RESTORE:
+            return reports.CallReport(i, command.attempt, await self._change(step))
         fault = context.check_create(step)
         if fault is None and stale:
             fault = await self._destroy_stale(step.provider, stale)
@@ -36,6 +43,27 @@ class ServerHandler(Handler):
         if fault is not None and fault.kind is FaultClass.THROTTLE:  # it is a create that waits for its turn now
             context.heed(step.provider, CallClass.CREATE, outcome)
         return reports.CallReport(i, command.attempt, outcome)
+
+    async def _change(self, step: Step) -> Created | Rejected:
+        done = await self._changed(step, CallClass.CREATE)
+        if isinstance(done, Gone):
+            gone = f"server {step.ref} is gone; something other than this run removed it"
+            return Rejected(Fault(FaultClass.CONFLICT, gone))
+        return Rejected(done) if isinstance(done, Fault) else done
+
+    async def _changed(self, step: Step, calls: CallClass) -> Created | Gone | Fault:
+        """Change a server into what is asked for, or back if the calls are those of a rollback."""
+        assert step.before is not None
+        wanted, before = step.request, step.before.request
+        if calls is CallClass.DESTROY:
+            wanted, before = before, wanted
+        provider = self.context.providers[step.provider]
+        assert isinstance(wanted, ServerRequest)
+        assert isinstance(before, ServerRequest)
+        assert isinstance(provider, ChangesServers), f"{provider.name} changes no servers, and its ways say so"
+        change = partial(provider.change, step.ref, wanted, before)
+        own = partial(carries, step.before.run, step.before.token)
+        return await self.context.calls_to(step.provider, step.ref, own, calls).repeat(change, "was not changed")
 
     async def _destroy_stale(self, provider: str, ref: str) -> Fault | None:
         self.context.limits.lanes[provider].buckets[CallClass.DESTROY].spend()  # its create holds the place
@@ -88,9 +116,39 @@ class ServerHandler(Handler):
         self.context.poller(self.context.step(command.step).provider).wait_for(command)
 
     async def undo(self, command: effects.UndoStep) -> reports.UndoReport:
-        """Destroy all that the step created: its server, an unusable one, and what a lost call may have created."""
+        """Destroy all that the step created: its server, an unusable one, and what a lost call may have created.
+
+        A server that it changed is changed back.
+        """
         step, record = self.context.step(command.step), self.context.run.records[command.step]
+        if step.undo is Undo.RESTORE:
+            return await self._restore(step, command)
         return reports.UndoReport(command.step, command.attempt, await self._undo(step, record, command.step))
+
+    async def _restore(self, step: Step, command: effects.UndoStep) -> reports.UndoReport:
+        done: Created | Gone | Fault | None = await self._changed(step, CallClass.DESTROY)
+        if isinstance(done, Created) and not done.ready:
+            done = await self._started(step, self.context.timeout(command.step))
+        gone, fault = isinstance(done, Gone), done if isinstance(done, Fault) else None
+        return reports.UndoReport(command.step, command.attempt, fault, gone)
+
+    async def _started(self, step: Step, limit: float) -> Gone | Fault | None:
+        """Wait until the server that was changed back is ready: an undo has no step of its own for that."""
+        context, provider = self.context, self.context.providers[step.provider]
+        began = context.clock.monotonic()
+        while context.clock.monotonic() - began < limit:
+            look = await context.looks.look(provider, lambda: provider.describe([step.ref]))
+            if isinstance(look, Unknown):
+                return trouble(look)
+            seen = look[step.ref]
+            if seen.state is ServerState.READY:
+                return None
+            if seen.state is ServerState.GONE:
+                return Gone()
+            if seen.state is ServerState.BROKEN:
+                return seen.fault or Fault(FaultClass.TRANSIENT, "the server started in a failed state")
+            await context.clock.sleep(provider.capabilities.poll_seconds)
+        return Fault(FaultClass.TIMEOUT, f"server {step.ref} was not ready in time after it was changed back")
 
     async def _undo(self, step: Step, record: StepFoldState, i: int) -> Fault | None:
         refs = [ref for ref in (record.ref, record.stale) if ref]

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from msgspec.structs import replace
+
 from batchwright.engine import effects, reports
 from batchwright.engine.handlers.base import Handler
 from batchwright.engine.limits import CallClass
 from batchwright.engine.port_calls import trouble, unmade
+from batchwright.model.actions import Undo
 from batchwright.model.call_outcome import Applied, Rejected, Unknown
+from batchwright.model.plan import Request
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.base import Runner, Target, TaskservCall
 
@@ -31,9 +35,9 @@ class TaskservHandler(Handler):
 
     async def do(self, command: effects.DoStep) -> reports.CallReport:
         """Install and start the task service, then run its checks; or remove it, if the step retires it."""
-        retires = self.context.step(command.step).retired is not None
-        verb = _remove if retires else _install
-        outcome = await self._apply(command, verb, CallClass.CREATE)
+        step = self.context.step(command.step)
+        verb = _remove if step.retired is not None else _install
+        outcome = await self._apply(command, step.request, verb, CallClass.CREATE)
         return reports.CallReport(command.step, command.attempt, outcome)
 
     def wait(self, command: effects.Await) -> reports.ServerReport:
@@ -41,12 +45,23 @@ class TaskservHandler(Handler):
         return reports.ServerReport(command.step, command.attempt, command.ref)
 
     async def undo(self, command: effects.UndoStep) -> reports.UndoReport:
-        """Remove the task service from its server, which stays."""
-        outcome = await self._apply(command, _remove, CallClass.DESTROY)
-        return reports.UndoReport(command.step, command.attempt, unmade(outcome))
+        """Remove the task service from its server, which stays, or install what was there before."""
+        step, verb = self.context.step(command.step), _remove
+        request = step.request
+        if step.undo is Undo.RESTORE:
+            assert step.before is not None
+            assert isinstance(step.before.request, TaskservRequest)
+            assert isinstance(request, TaskservRequest)
+            request, verb = replace(step.before.request, cluster=request.cluster), _install
+        fault = unmade(await self._apply(command, request, verb, CallClass.DESTROY))
+        return await self.context.undone(command, fault)
 
     async def _apply(
-        self, command: effects.DoStep | effects.UndoStep, verb: Callable[[Runner], Apply], kind: CallClass
+        self,
+        command: effects.DoStep | effects.UndoStep,
+        request: Request,
+        verb: Callable[[Runner], Apply],
+        kind: CallClass,
     ) -> Applied | Rejected | Unknown:
         """Install or remove, and pass on what that says.
 
@@ -54,8 +69,8 @@ class TaskservHandler(Handler):
         """
         context, i = self.context, command.step
         step, limit = context.step(i), context.timeout(i)
-        assert isinstance(step.request, TaskservRequest)
-        cluster = step.request.cluster
+        assert isinstance(request, TaskservRequest)
+        cluster = request.cluster
         target = await self._reached(step.server, kind)
         leader: Target | Unknown | None = None
         if cluster is not None and cluster.leader != step.server:
@@ -68,9 +83,7 @@ class TaskservHandler(Handler):
         job = TaskservCall(context.run.token(i), limit, leader, output.hear)
         await context.hold()  # after the looks above, which may take long
         try:
-            outcome = await context.ask(
-                limit + GRACE, verb(context.runners[target.provider])(step.request, target, job)
-            )
+            outcome = await context.ask(limit + GRACE, verb(context.runners[target.provider])(request, target, job))
         finally:
             output.close()
         context.heed(context.run.lane(i), kind, outcome)

@@ -8,17 +8,22 @@ from msgspec.structs import replace
 
 from batchwright.model.actions import Action, Undo
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.plan import Need, Step
+from batchwright.model.plan import FieldChange, Need, Step
 from batchwright.model.run_fold_state import StepFoldState
 from batchwright.operations.base import FieldPath, OperationType, PortKind, Wants
 from batchwright.operations.observations import ProviderObserved
 from batchwright.operations.planner_state import Draft, PlannedServer
-from batchwright.operations.server_batch.placement import place_servers
+from batchwright.operations.server_batch.placement import pairs, place_servers
 from batchwright.operations.server_batch.structs import ServerBatch, ServerRequest
 
 __all__ = ["ServerBatch", "ServerBatchType", "ServerRequest"]
 
-_VERBS = {Action.KEEP: "keep an existing server", Action.RETIRE: "destroy a server that is no longer asked for"}
+_VERBS = {
+    Action.KEEP: "keep an existing server",
+    Action.UPDATE: "change an existing server in place",
+    Action.RETIRE: "destroy a server that is no longer asked for",
+}
+_UNDOING = {Undo.RELEASE: "letting go", Undo.RESTORE: "changing back"}
 RETIRE_SECONDS = 10.0
 KEEP_SECONDS = 1.0  # one look; an estimate like all `seconds`
 
@@ -59,18 +64,21 @@ def _step(op: ServerBatch, place: PlannedServer, observed: ProviderObserved) -> 
     request = observed.requests[place.name]
     assert isinstance(request, ServerRequest)
     undo = Undo.DESTROY if place.vanishes else Undo.RELEASE
+    found, kept = (Action.UPDATE, Undo.RESTORE) if place.updated else (Action.KEEP, Undo.NOTHING)
+    boots = place.made or any(one.stops for one in place.changes)
     return Step(
         id=place.step,
         operation=op.id,
         provider=op.provider,
-        action=Action.CREATE if place.made else Action.KEEP,
-        undo=undo if place.made else Undo.NOTHING,
+        action=Action.CREATE if place.made else found,
+        undo=undo if place.made else kept,
         request=replace(request, facts=None),
         needs=(Need(f"{place.step}!old"),) if place.old is not None else (),
         ref=place.ref,
-        seconds=observed.create_seconds if place.made else KEEP_SECONDS,
+        seconds=observed.create_seconds if boots else KEEP_SECONDS,
         unclear=place.unclear,
         changes=place.changes,
+        before=place.before,
     )
 
 
@@ -119,6 +127,8 @@ class ServerBatchType(OperationType[ServerBatch]):
             return f"{verb} server {request.name} ({step.ref})" + ("" if step.retired.run else ", which stays")
         if step.action is Action.KEEP:
             return f"keep server {request.name} ({step.ref}): it exists and matches"
+        if step.action is Action.UPDATE:
+            return f"change server {request.name} ({step.ref}) in place: {_changes(step)}"
         if step.needs:
             return f"create server {request.name} in its place: plan {request.plan}, zone {request.zone}"
         if not request.plan:
@@ -133,6 +143,8 @@ class ServerBatchType(OperationType[ServerBatch]):
                 return f"destroy server {step.request.name}"
             case Undo.RELEASE:
                 return f"release server {step.request.name}, which stays"
+            case Undo.RESTORE:
+                return f"change server {step.request.name} back: {_back(step)}"
         if step.retired is not None:
             return f"nothing: {step.request.name} is gone, with its data and its addresses"
         return f"nothing: {step.request.name} existed before"
@@ -145,16 +157,52 @@ class ServerBatchType(OperationType[ServerBatch]):
             return "destroying"
         if step.action is Action.KEEP:
             return "checking the existing server"
+        if step.action is Action.UPDATE:
+            return "changing in place, which stops it" if _stops(step) else "changing in place"
         return f"in doubt: asking {step.provider} whether the call took effect" if record.doubt else "creating"
 
     def undoing(self, step: Step) -> str:
-        return "letting go" if step.undo is Undo.RELEASE else "destroying"
+        return _UNDOING.get(step.undo, "destroying")
 
     def residue(self, step: Step, ref: str) -> str:
+        if step.undo is Undo.RESTORE:
+            return f"server {step.ref} on {step.provider}, which was to be changed back: {_back(step)}"
         return f"server {ref or 'of unknown reference'} on {step.provider}"
+
+    def undo_target(self, step: Step, record: StepFoldState) -> str:
+        return f"{step.ref}: {_back(step)}" if step.undo is Undo.RESTORE else record.ref
 
 
 def _written(config: dict[str, Any]) -> dict[str, Any]:
     """With the provider's own options where they were written, and nothing that its contract may not know."""
     options: dict[str, Any] = config["options"]
     return {name: value for name, value in config.items() if value and name != "options"} | options
+
+
+def _changes(step: Step) -> str:
+    """What an update changes, from what to what."""
+    told = [f"{one.field} from {one.old or 'none'} to {one.new or 'none'}{_remark(one)}" for one in step.changes]
+    return "; ".join(told) or "an earlier run began that and did not finish"
+
+
+def _remark(one: FieldChange) -> str:
+    remarks = [*(["it is stopped meanwhile"] if one.stops else []), *([one.note] if one.note else [])]
+    return f" ({', '.join(remarks)})" if remarks else ""
+
+
+def _stops(step: Step) -> bool:
+    return any(one.stops for one in step.changes)
+
+
+def _back(step: Step) -> str:
+    """What the undo of an update changes, to what."""
+    before, now = (step.before and step.before.request), step.request
+    assert isinstance(before, ServerRequest)
+    assert isinstance(now, ServerRequest)
+    told = (
+        [f"plan to {before.plan}{' (it is stopped meanwhile)' if _stops(step) else ''}"]
+        if before.plan != now.plan
+        else []
+    )
+    told += [f"labels to {pairs(before.labels)}"] if before.labels != now.labels else []
+    return "; ".join(told) or "nothing, it is what was asked for before"

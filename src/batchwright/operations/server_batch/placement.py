@@ -1,4 +1,4 @@
-"""Which servers there will be: a matching one is kept, a missing one created, a different one replaced or refused.
+"""Which servers there will be: a matching one is kept, a missing one created, a different one changed or replaced.
 
 What a server is compared with: what the provider shows now, and what the environment's runs asked for last, which also
 holds what no provider tells (user data, keys, labels).
@@ -12,10 +12,12 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.environment import Resource, resource_key
-from batchwright.model.plan import FieldChange, Retired
+from batchwright.model.plan import Before, FieldChange, Retired
+from batchwright.model.server_change import ChangeWay, FieldWay
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.observations import ProviderObserved
 from batchwright.operations.planner_state import NO_FACTS, Draft, PlannedServer
@@ -51,10 +53,8 @@ def _decide(draft: Draft, place: PlannedServer, config: ServerConfig, observed: 
         return
     if not managed:
         place.made, place.vanishes = True, observed.destroys
-    elif _can_keep(draft, place, config, request, managed):
-        own = _own_record(draft, place, managed[0])
-        place.ref, place.address = managed[0].ref, managed[0].address
-        place.unclear = own is not None and not own.whole
+    elif not _is_refused(draft, place, managed):
+        _compare(draft, place, config, request, managed[0])
 
 
 def _is_hidden(draft: Draft, place: PlannedServer, observed: ProviderObserved) -> bool:
@@ -77,22 +77,69 @@ def _state(found: Observed) -> str:
     return found.state + (f": {found.fault.message}" if found.fault else "")
 
 
-def _reason_to_replace(
-    draft: Draft, place: PlannedServer, config: ServerConfig, request: ServerRequest, found: Observed
-) -> str:
-    """Why the server that is there cannot be kept; what can differ without a new server is only told."""
-    if found.state not in _KEPT:
-        place.changes = (FieldChange("state", found.state, ServerState.READY),)
-        return f"is {_state(found)}"
+def _compare(draft: Draft, place: PlannedServer, config: ServerConfig, request: ServerRequest, found: Observed) -> None:
+    """Decide whether the server that is there is kept, changed in place, replaced or refused."""
     own = _own_record(draft, place, found)
-    before = own.request if own is not None else None
-    differing = differences(found, msgspec.to_builtins(request), before, image=config.image is not None)
-    if live := [str(one) for one in differing if one.live]:
-        message = f'the server "{place.name}" ({found.ref}) is kept as it is: {"; ".join(live)}'
-        draft.warn("server-kept-as-it-is", message, place.step, "They are set when a server is created.")
-    lasting = [one for one in differing if not one.live]
-    place.changes = tuple(one.change for one in lasting)
-    return f"differs: {'; '.join(map(str, lasting))}" if lasting else ""
+    ways = draft.observations.providers[place.provider].ways.get(found.ref, {})
+    in_place = any(one.way is not ChangeWay.REPLACE for one in ways.values())
+    unfinished = in_place and own is not None and own.is_half_changed
+    if found.state not in _KEPT and not (unfinished and found.state is ServerState.BROKEN):
+        place.changes = (FieldChange("state", found.state, ServerState.READY),)
+        _replace_or_refuse(draft, place, found, f"is {_state(found)}")
+        return
+    asked = own.request if own is not None else None
+    differing = differences(found, msgspec.to_builtins(request), asked, ways, image=config.image is not None)
+    differing = _without_told(draft, place, found, differing, asked)
+    place.changes = tuple(one.change for one in differing)
+    reason = f"differs: {'; '.join(map(str, differing))}"
+    if differing and (own is None or any(one.way is ChangeWay.REPLACE for one in differing)):
+        _replace_or_refuse(draft, place, found, reason)
+    elif any(one.way is ChangeWay.STOPPED for one in differing) and not draft.workflow.changes.replaces(place.name):
+        hint = f"It can be changed in place, and is stopped meanwhile. To allow that, add --replace {place.name}."
+        what = f'the server "{place.name}" ({found.ref}) exists and {reason}'
+        draft.refuse("server-differs", what, place.step, f"{hint} Otherwise change the workflow to match it.")
+    else:
+        place.ref, place.address, place.updated = found.ref, found.address, bool(differing) or unfinished
+        if own is not None:
+            place.unclear = not own.whole and not own.is_half_changed
+            place.before = _before(place, request, found, own)
+
+
+def _before(place: PlannedServer, request: ServerRequest, found: Observed, own: Resource) -> Before | None:
+    """What stands there, if the step changes it, or if the environment is to know that it was changed by hand."""
+    by_hand = own.request.get("plan", request.plan) != request.plan == found.plan
+    if not place.updated and not (by_hand and own.request.get("labels", {}) == request.labels):
+        return None
+    last = msgspec.convert(own.request, ServerRequest)
+    if place.updated and by_hand:
+        last = replace(last, plan=request.plan, resolved=request.resolved)
+    return own.before(last)
+
+
+def _without_told(
+    draft: Draft, place: PlannedServer, found: Observed, differing: list[FieldDifference], asked: Asked | None
+) -> list[FieldDifference]:
+    """Without the differences that stay and are only told: those that cannot be changed, or that the file accepts."""
+    today = draft.observations.today
+    accepts = [one for one in draft.workflow.drift.accept if one.server == place.name and one.holds(today)]
+    drifted = {
+        one.field: accepted
+        for one in differing
+        for accepted in accepts
+        if one.field in accepted.fields and asked is not None and asked.get(one.field, "") == one.wanted
+    }
+    # a change in place would set an accepted field too
+    stays = [one for one in differing if one.way is None or (drifted and one.way is not ChangeWay.REPLACE)]
+    stays = [one for one in stays if one.field not in drifted]
+    what = f'the server "{place.name}" ({found.ref}) is kept as it is: '
+    if drifted:
+        words = "; ".join(str(one) for one in differing if one.field in drifted)
+        why = "; ".join(f"until {one.end}: {one.reason}" for one in dict.fromkeys(drifted.values()))
+        draft.warn("drift-accepted", what + words, place.step, f"The file accepts this {why}.")
+    if stays:
+        hint = "Nothing else is changed meanwhile." if drifted else "They are set when a server is created."
+        draft.warn("server-kept-as-it-is", what + "; ".join(map(str, stays)), place.step, hint)
+    return [one for one in differing if one not in stays and one.field not in drifted]
 
 
 def _own_record(draft: Draft, place: PlannedServer, found: Observed) -> Resource | None:
@@ -133,9 +180,8 @@ def _is_orphan(draft: Draft, one: Observed) -> bool:
     return one.run in draft.observations.orphans and one.ref not in known
 
 
-def _can_keep(
-    draft: Draft, place: PlannedServer, config: ServerConfig, request: ServerRequest, managed: Sequence[Observed]
-) -> bool:
+def _is_refused(draft: Draft, place: PlannedServer, managed: Sequence[Observed]) -> bool:
+    """Whether something is wrong with the servers of this name, so that none of them can be kept or changed."""
     found = managed[0]
     if strangers := [one for one in managed if one.run in draft.observations.strangers]:
         draft.refuse(
@@ -169,41 +215,51 @@ def _can_keep(
             place.step,
             "Wait until it is gone, or choose another name.",
         )
-    elif reason := _reason_to_replace(draft, place, config, request, found):
-        _replace_or_refuse(draft, place, found, reason)
     else:
-        return True
-    return False
+        return False
+    return True
 
 
 class FieldDifference(Struct, frozen=True):
-    """One field: what it is and what is asked for, in words. `live`: it can differ without a new server."""
+    """One field: what it is and what is asked for, in words, and how it is changed.
+
+    `way` is None if it can differ and cannot be changed. `note` is what the provider has to say about it.
+    """
 
     field: str
     found: str
     wanted: str
-    live: bool = False
+    way: ChangeWay | None = ChangeWay.REPLACE
+    note: str = ""
 
     @property
     def change(self) -> FieldChange:
         """The same for the plan."""
-        return FieldChange(self.field, self.found, self.wanted)
+        return FieldChange(self.field, self.found, self.wanted, stops=self.way is ChangeWay.STOPPED, note=self.note)
 
     def __str__(self) -> str:
         found, wanted = (f'"{one}"' if self.field in _NAMES else one for one in (self.found, self.wanted))
-        return f"{self.field} is {found}, the workflow asks for {wanted}"
+        note = f" ({self.note})" if self.note else ""
+        return f"{self.field} is {found}, the workflow asks for {wanted}{note}"
 
 
-def differences(found: Observed, wanted: Asked, before: Asked | None, *, image: bool) -> list[FieldDifference]:
+def differences(
+    found: Observed, wanted: Asked, before: Asked | None, ways: Mapping[str, FieldWay], *, image: bool
+) -> list[FieldDifference]:
     """All of them. `before` is what was asked for last, if that is known; `image`: the user names one."""
     shown = [("plan", found.plan), ("zone", found.zone), *([("image", found.image)] if image and found.image else [])]
     return [
-        *(FieldDifference(name, now, wanted.get(name, "")) for name, now in shown if now != wanted.get(name, "")),
-        *(_asked_for(wanted, before) if before is not None else ()),
+        *(_shown(name, now, wanted.get(name, ""), ways) for name, now in shown if now != wanted.get(name, "")),
+        *(_asked_for(wanted, before, ways) if before is not None else ()),
     ]
 
 
-def _asked_for(wanted: Asked, before: Asked) -> list[FieldDifference]:
+def _shown(name: str, found: str, wanted: str, ways: Mapping[str, FieldWay]) -> FieldDifference:
+    way = ways.get(name, FieldWay(ChangeWay.REPLACE))
+    return FieldDifference(name, found, wanted, way.way, way.note)
+
+
+def _asked_for(wanted: Asked, before: Asked, ways: Mapping[str, FieldWay]) -> list[FieldDifference]:
     found: list[FieldDifference] = []
     if before.get("user_data", "") != wanted.get("user_data", ""):
         found.append(FieldDifference("user_data", "another text", "the one in the file"))
@@ -213,9 +269,10 @@ def _asked_for(wanted: Asked, before: Asked) -> list[FieldDifference]:
     was, now = (one.get("resolved", {}).get("network", "") for one in (before, wanted))
     if was != now:
         found.append(FieldDifference("network", was, now))
-    labels = [_pairs(one.get("labels", {})) for one in (before, wanted)]
+    labels = [pairs(one.get("labels", {})) for one in (before, wanted)]
     if labels[0] != labels[1]:
-        found.append(FieldDifference("labels", labels[0], labels[1], live=True))
+        live = "labels" in ways and ways["labels"].way is ChangeWay.LIVE  # no server is replaced for its labels
+        found.append(FieldDifference("labels", labels[0], labels[1], ChangeWay.LIVE if live else None))
     return found
 
 
@@ -223,5 +280,6 @@ def _keys(keys: tuple[str, ...]) -> str:
     return ", ".join(key.split()[-1] for key in keys) or "none"
 
 
-def _pairs(labels: Mapping[str, str]) -> str:
+def pairs(labels: Mapping[str, str]) -> str:
+    """Labels in words."""
     return ", ".join(f"{key}={value}" for key, value in sorted(labels.items())) or "none"
