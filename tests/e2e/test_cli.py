@@ -100,15 +100,33 @@ def test_validate_says_yes_or_where_the_mistake_is(shell: Shell) -> None:
 def test_plan_changes_nothing_and_gives_the_hash_that_run_takes(shell: Shell) -> None:
     shown = shell("plan", "shop.json", *INSTANT)
     assert shown.returncode == 0
-    assert "create server web-01: plan 1xCPU-2GB, zone de-fra1" in shown.stdout
+    assert "+ web-01 and web-02 (upcloud): plan 1xCPU-2GB, zone de-fra1" in shown.stdout
+    steps = shell("plan", "shop.json", *INSTANT, "--steps").stdout
+    assert "create server web-01: plan 1xCPU-2GB, zone de-fra1" in steps
+    assert "undo: destroy server web-01" in steps
     answer = shell.json("plan", "shop.json", *INSTANT)
     assert (answer["ok"], len(answer["plan"]["steps"])) == (True, 4)
+    assert answer["plan"]["difference"]["+"] == 4
     assert shell.json("list")["runs"] == []
     refused = shell("run", "shop.json", *INSTANT, "--plan-hash", "0123")
     assert refused.returncode == 1
     assert "[plan-changed]" in refused.stderr
     assert "batchwright plan with the same options" in refused.stderr
     assert shell("run", "shop.json", *INSTANT, "--plan-hash", answer["plan"]["hash"]).returncode == 0
+
+
+def test_the_exit_code_of_a_plan_says_whether_a_run_would_change_anything(shell: Shell) -> None:
+    plan = ("plan", "shop.json", *INSTANT)
+    assert [shell(*plan, "--exit-code").returncode, shell(*plan).returncode] == [2, 0]
+    assert shell("run", "shop.json", *INSTANT).returncode == 0
+    unchanged = shell(*plan, "--exit-code")
+    assert (unchanged.returncode, "nothing to change: = 4" in unchanged.stdout) == (0, True)
+    assert shell(*plan, "--exit-code", "--reinstall", "all").returncode == 2
+    for wrong in (("missing.json",), ("shop.json", "--no-such-option"), ("shop.json", "--markdown", "--json")):
+        refused = shell("plan", "--exit-code", *wrong)
+        assert (refused.returncode, bool(refused.stderr or "error" in refused.stdout)) == (1, True)
+    assert shell("plan", "missing.json").returncode == 2
+    assert shell(*plan, "--markdown").stdout.startswith("### Plan of `shop` `1.0.0`\n")
 
 
 def test_a_run_explains_itself_and_is_rolled_back(shell: Shell) -> None:

@@ -15,6 +15,7 @@ class Exit(IntEnum):
     OK = 0
     NO = 1  # the answer is no: invalid file, refused plan, Failed, RollbackIncomplete
     COULD_NOT = 2  # it could not be done: usage error, store error, unknown run, a bug
+    CHANGES = 2  # with --exit-code: there are changes; what could not be done is 1 then
     STOPPED = 3  # the run was cancelled, is paused, or no process drives it
     LEFT = 130  # a second Ctrl-C or a signal ended the command; the run can be resumed
 

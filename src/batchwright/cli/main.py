@@ -109,7 +109,7 @@ def command() -> Any:
 
 def run_command(args: Sequence[str]) -> int:
     """Run one command line and return its exit code. It raises nothing."""
-    json = "--json" in args
+    json, could_not = "--json" in args, _could_not(args)
     if logging.lastResort is not None:  # this handler prints library warnings when no logging is set up
         logging.lastResort.setFormatter(PrintableFormatter())
     try:
@@ -125,7 +125,7 @@ def run_command(args: Sequence[str]) -> int:
         if not json:
             show_diagnostics(found)
         show_error(error, json=json, diagnostics=found)
-        return Exit.NO if refused or isinstance(error, PlanChanged) else Exit.COULD_NOT
+        return Exit.NO if refused or isinstance(error, PlanChanged) else could_not
     except (KeyboardInterrupt, typer.Abort):
         note("interrupted; nothing was in flight")
         return Exit.LEFT
@@ -136,7 +136,12 @@ def run_command(args: Sequence[str]) -> int:
             show_error(UsageError("the current folder no longer exists", hint=GONE), json=json)
         else:
             _show_bug(error, json=json)
-        return Exit.COULD_NOT
+        return could_not
+
+
+def _could_not(args: Sequence[str]) -> Exit:
+    """The exit code of what could not be done. With --exit-code 2 says that there are changes, and nothing else."""
+    return Exit.NO if "--exit-code" in args else Exit.COULD_NOT
 
 
 def _lost() -> bool:
@@ -176,5 +181,5 @@ def main() -> NoReturn:
     code = run_command(sys.argv[1:])
     if lost := standard_streams.failure():
         note(f"error: not all of the output could be written: {lost.strerror}", "red")
-        code = code or Exit.COULD_NOT
+        code = code or _could_not(sys.argv)
     sys.exit(int(code))

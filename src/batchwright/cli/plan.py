@@ -6,6 +6,9 @@ import asyncio
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from batchwright.app.install_preview import preview_plan
 from batchwright.app.planned import PlanAnswer
@@ -34,7 +37,18 @@ from batchwright.cli.options import (
 )
 from batchwright.cli.output import note, print_json, say, show_diagnostics, tally
 from batchwright.cli.view_printer import show_plan
-from batchwright.views.plan import plan_view
+from batchwright.errors import UsageError
+from batchwright.views.install_preview import InstallPreview
+from batchwright.views.plan import PlanView, plan_view
+from batchwright.views.plan_difference import is_unchanged
+from batchwright.views.plan_markdown import plan_markdown, refusal_markdown
+
+Steps = Annotated[bool, typer.Option("--steps", help="Show every step with its undo, also what stays as it is.")]
+AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a comment on a pull request.")]
+ExitCode = Annotated[
+    bool,
+    typer.Option("--exit-code", help="Exit with 0 if a run would change nothing, 2 if it would, 1 if that is unknown."),
+]
 
 
 def plan(
@@ -50,10 +64,15 @@ def plan(
     inputs: Inputs = None,
     catalogue: Catalogues = None,
     state_dir: StateDir = None,
+    steps: Steps = False,
+    markdown: AsMarkdown = False,
+    exit_code: ExitCode = False,
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """Show what a run would do and what undoing it would do; nothing is changed."""
+    """Show what a run would change, from what to what; nothing is changed."""
+    if markdown and json:
+        raise UsageError("--markdown and --json are two forms of one output", hint="Give one of them.")
     source, settings, clock = (
         source_of(file, overlay, inputs, env, retire=retire, replace=replace, reinstall=reinstall),
         settings_of(state_dir, catalogue),
@@ -62,21 +81,33 @@ def plan(
     planned = asyncio.run(make_plan(settings, clock, source, simulation_of(simulate, sim)))
     view = plan_view(planned.plan) if planned.plan else None
     changes = asyncio.run(preview_plan(settings, clock, planned.plan)) if planned.plan and only_check else None
-    ended = Exit.COULD_NOT if any(one.trouble for one in changes or ()) else Exit.OK
+    ended = _exit_of(view, changes or (), exit_code=exit_code)
+    if markdown:
+        text = plan_markdown(view, planned.diagnostics) if view else refusal_markdown(str(file), planned.diagnostics)
+        say(text.rstrip("\n"))
+        return ended
     if json:
         print_json(PlanAnswer(view is not None, view, planned.diagnostics, planned.quotes, changes))
-        return ended if view else Exit.NO
+        return ended
     show_diagnostics(planned.diagnostics)
     if view is None:
         note(f"no plan: {tally(planned.diagnostics)}; nothing was changed")
-        return Exit.NO
-    show_plan(view, planned.quotes)
+        return ended
+    show_plan(view, planned.quotes, steps=steps)
     if changes is not None:
         show_changes(changes)
     say("")
     words = again(source, simulate=simulate, sim=sim, catalogue=catalogue)
     say(f"next: batchwright run {words} --plan-hash {view.hash}")
     return ended
+
+
+def _exit_of(view: PlanView | None, changes: Sequence[InstallPreview], *, exit_code: bool) -> Exit:
+    if view is None:
+        return Exit.NO
+    if any(one.trouble for one in changes):
+        return Exit.NO if exit_code else Exit.COULD_NOT
+    return Exit.CHANGES if exit_code and not is_unchanged(view.difference) else Exit.OK
 
 
 def again(source: Source, *, simulate: bool, sim: Sequence[str] | None, catalogue: Sequence[Path] | None) -> str:

@@ -25,7 +25,8 @@ from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.providers.base import Quote
 from batchwright.views.explain import Explanation
 from batchwright.views.logs import LogLine, log_text
-from batchwright.views.plan import Counts, PlanView
+from batchwright.views.plan import Counts, PlanView, StepView
+from batchwright.views.plan_difference import DifferenceLine, Symbol, change_words, counts_words, is_unchanged
 from batchwright.views.run import RunView
 from batchwright.views.run_list import Listing, RunLine
 from batchwright.views.run_stats import Stats
@@ -33,8 +34,17 @@ from batchwright.views.steps import ROLLBACK, ServerLine, StepLine
 from batchwright.views.text_format import counted, duration, one_line
 
 WIDTH_MAX = 120
-STEPS_SHOWN = 40  # steps of a plan that are printed; --json has all
+LINES_SHOWN = 60  # lines of changes of a plan
+STEPS_SHOWN = 40  # steps of a rollback that are printed; --json has all
 SERVERS_SHOWN = 12
+SYMBOL_STYLES = {
+    Symbol.CREATE: "green",
+    Symbol.UPDATE: "yellow",
+    Symbol.REPLACE: "red",
+    Symbol.RETIRE: "red",
+    Symbol.RUN: "cyan",
+    Symbol.KEEP: "",
+}
 NOTHING_TO_DO = {
     UndoKind.WITH_SERVER: "goes with its server",
     UndoKind.STAYS: "stays",
@@ -188,16 +198,16 @@ def show_preview(run: str, undos: Sequence[PlannedUndo], *, to_stderr: bool = Fa
 
 def show_brief(view: PlanView) -> None:
     """Print a plan in three lines."""
-    actions = ", ".join(f"{word} {number:,}" for word, number in _counts(view.counts))
     simulated = ", every provider simulated" if view.simulated else ""
     what = f"{counted(len(view.steps), 'step')} in {counted(len(view.operations), 'operation')}{simulated}"
     say(Text.assemble((f"{view.environment} {view.version}", "bold"), f": {what}"))
-    block("will", [f"{actions}; {view.parallel_limit:,} at a time, about {duration(view.estimate.least)}"])
+    pace = f"; {view.parallel_limit:,} at a time, about {duration(view.estimate.least)}"
+    block("will", [f"{counts_words(view.difference)}{'' if is_unchanged(view.difference) else pace}"])
     block("plan", [f"{view.hash}, store {view.storage_backend}"])
 
 
-def show_plan(view: PlanView, quotes: Mapping[str, Quote]) -> None:
-    """Print operations, steps with their undo, and the estimated time and price."""
+def show_plan(view: PlanView, quotes: Mapping[str, Quote], *, steps: bool = False) -> None:
+    """Print what changes and from what to what, and the estimated time and price; with `steps` every step instead."""
     show_brief(view)
     texts = []
     for name, counts in view.providers.items():
@@ -207,24 +217,45 @@ def show_plan(view: PlanView, quotes: Mapping[str, Quote]) -> None:
         texts.append(f"{name}: {', '.join(parts)}{cost}")
     block("providers", texts)
     block("note", list(view.notes))
+    if steps:
+        say("")
+        _show_plan_steps(view)
+    elif lines := view.lines:
+        say("")
+        _show_difference(lines)
+    if is_unchanged(view.difference):
+        return
+    path = view.estimate.critical_path
+    shown = " -> ".join(path if len(path) <= 6 else (*path[:3], f"{len(path) - 5} more", *path[-2:]))
     say("")
-    budget = STEPS_SHOWN
+    say(f"critical path: {shown} ({duration(view.estimate.critical_seconds)})")
+
+
+def _show_difference(lines: Sequence[DifferenceLine]) -> None:
+    for line in lines[:LINES_SHOWN]:
+        told = f"{line.what}: {'; '.join(line.details)}" if line.details else line.what
+        first, *rest = hanging(f"{line.symbol:>4} {told}", 9, text_width())
+        say(Text.assemble((first[:4], SYMBOL_STYLES[line.symbol]), first[4:]))
+        for text in rest:
+            say(text)
+    if len(lines) > LINES_SHOWN:
+        say(f"and {len(lines) - LINES_SHOWN:,} more changes: --steps shows every step")
+
+
+def _show_plan_steps(view: PlanView) -> None:
+    by_operation: dict[str, list[StepView]] = {}
+    for step in view.steps:
+        by_operation.setdefault(step.operation, []).append(step)
     for op in view.operations:
         after = [f"{d.id}{' (soft)' if d.kind == 'soft' else ''}" for d in op.dependencies]
         behind = f", after {', '.join(after)}" if after else ""
         place = f" on {op.provider}" if op.provider else ""
         say(Text.assemble((op.id, "bold"), f"  {op.type}{place}, {counted(op.steps, 'step')}{behind}"))
-        steps = [step for step in view.steps if step.operation == op.id] if budget else []
-        for step in steps[:budget]:
-            say(f"  {step.does}")
-            say(Text(f"      undo: {step.undoes}", "bright_black"))
-        budget -= min(budget, len(steps))
-    if len(view.steps) > STEPS_SHOWN:
-        say(f"and {len(view.steps) - STEPS_SHOWN:,} more steps: --json shows all of them")
-    path = view.estimate.critical_path
-    shown = " -> ".join(path if len(path) <= 6 else (*path[:3], f"{len(path) - 5} more", *path[-2:]))
-    say("")
-    say(f"critical path: {shown} ({duration(view.estimate.critical_seconds)})")
+        for step in by_operation.get(op.id, ()):
+            say(f"{step.symbol or '':>4} {step.does}")
+            for change in step.changes:
+                say(f"         {change_words(change)}")
+            say(Text(f"         undo: {step.undoes}", "bright_black"))
 
 
 def _counts(counts: Counts) -> list[tuple[str, int]]:

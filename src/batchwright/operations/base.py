@@ -89,6 +89,14 @@ class OperationType(ABC, Generic[Op]):
 
     # -- words --------------------------------------------------------------------------------------------------
 
+    def subject(self, step: Step) -> str:
+        """What a step puts on a server or runs, without the server; "" if the step is about the server itself."""
+        return step.request.name
+
+    def about(self, _step: Step) -> str:
+        """What a step creates, without its name, or what becomes of what it takes away; may be empty."""
+        return ""
+
     @abstractmethod
     def does(self, step: Step, server: str) -> str:
         """What a step will do, for the plan; `server` is the name of the server it works on, "" for this machine."""

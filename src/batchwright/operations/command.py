@@ -123,6 +123,15 @@ class CommandType(OperationType[Command]):
             if op.id not in draft.observations.requests
         ]
 
+    def subject(self, step: Step) -> str:
+        request = _request(step)
+        return _words(request.run if step.retired is None else request.undo)
+
+    def about(self, step: Step) -> str:
+        request = _request(step)
+        place = f"in {request.directory}" if request.directory else ""
+        return place if step.retired is None else f"undoes {_words(request.run)}"
+
     def does(self, step: Step, server: str) -> str:
         request = _request(step)
         words = request.run if step.retired is None else request.undo

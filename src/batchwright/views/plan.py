@@ -7,15 +7,16 @@ from msgspec import Struct
 from batchwright.model.actions import Action, Undo
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.environment import EnvironmentKey
-from batchwright.model.plan import Plan, Step
+from batchwright.model.plan import FieldChange, Plan, Step
 from batchwright.model.workflow import Dependency, OnFailure
 from batchwright.operations.registry import type_of
 from batchwright.plan.critical_path import Estimate, estimate
+from batchwright.views.plan_difference import Difference, DifferenceLine, Symbol, counts, grouped, symbols
 from batchwright.views.twin_words import twin_words
 
 
 class StepView(Struct, frozen=True):
-    """One step: what it will do, and what undoing it would do, in words."""
+    """One step: what it will do, and what undoing it would do, in words; as data what it changes, from what to what."""
 
     id: str
     operation: str
@@ -27,6 +28,12 @@ class StepView(Struct, frozen=True):
     needs: tuple[str, ...]
     seconds: float
     removes: bool = False  # what it works on is gone once it succeeded
+    symbol: Symbol | None = None  # None: it is a part of what another step does to the same server
+    subject: str = ""  # what is put on `server`, or on this machine; "" if the step is about the server itself
+    name: str = ""
+    server: str = ""
+    about: str = ""
+    changes: tuple[FieldChange, ...] = ()
 
 
 class OperationView(Struct, frozen=True):
@@ -61,6 +68,16 @@ class PlanView(Struct, frozen=True):
     warnings: tuple[Diagnostic, ...]
     environment: str = ""
     notes: tuple[str, ...] = ()
+    difference: dict[Symbol, int] = {}  # number of servers, task services and commands
+
+    @property
+    def lines(self) -> list[DifferenceLine]:
+        """What changes; things that change alike are one line."""
+        return grouped(
+            Difference(one.symbol, one.subject, one.name, one.server, one.provider, one.about, one.changes)
+            for one in self.steps
+            if one.symbol is not None
+        )
 
 
 def _notes(plan: Plan) -> tuple[str, ...]:
@@ -81,6 +98,7 @@ def plan_view(plan: Plan) -> PlanView:
         for tally in (total, *own):
             tally[step.action] += 1
     servers = {step.id: step.request.name for step in plan.steps}
+    found = symbols(plan)
     return PlanView(
         workflow=plan.workflow,
         version=plan.version,
@@ -95,15 +113,19 @@ def plan_view(plan: Plan) -> PlanView:
             OperationView(op.id, op.type, op.provider, op.dependencies, op.on_failure, sizes[op.id])
             for op in plan.operations
         ),
-        steps=tuple(_step_view(step, servers.get(step.server, "")) for step in plan.steps),
+        steps=tuple(
+            _step_view(step, servers.get(step.server, ""), symbol)
+            for step, symbol in zip(plan.steps, found, strict=True)
+        ),
         estimate=estimate(plan),
         warnings=plan.warnings,
         environment=EnvironmentKey.of(plan).name,
         notes=_notes(plan),
+        difference=counts(found),
     )
 
 
-def _step_view(step: Step, server: str) -> StepView:
+def _step_view(step: Step, server: str, symbol: Symbol | None) -> StepView:
     kind = type_of(step)
     return StepView(
         id=step.id,
@@ -116,4 +138,10 @@ def _step_view(step: Step, server: str) -> StepView:
         needs=tuple(need.step for need in step.needs),
         seconds=step.seconds,
         removes=step.traits.removes,
+        symbol=symbol,
+        subject=kind.subject(step),
+        name=step.request.name,
+        server=server,
+        about=kind.about(step),
+        changes=step.changes,
     )

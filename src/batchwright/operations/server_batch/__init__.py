@@ -119,6 +119,18 @@ class ServerBatchType(OperationType[ServerBatch]):
             if not (place.made or place.ref)
         ]
 
+    def subject(self, _step: Step) -> str:
+        return ""
+
+    def about(self, step: Step) -> str:
+        request = step.request
+        assert isinstance(request, ServerRequest)
+        if step.retired is not None:
+            return "destroyed with its data and addresses" if step.retired.run else "released, it stays"
+        if not request.plan:
+            return "it exists already" + (f" at {request.access.host}" if request.access is not None else "")
+        return f"plan {request.plan}, zone {request.zone}" + (f", image {request.image}" if request.image else "")
+
     def does(self, step: Step, _server: str) -> str:
         request = step.request
         assert isinstance(request, ServerRequest)
@@ -129,13 +141,10 @@ class ServerBatchType(OperationType[ServerBatch]):
             return f"keep server {request.name} ({step.ref}): it exists and matches"
         if step.action is Action.UPDATE:
             return f"change server {request.name} ({step.ref}) in place: {_changes(step)}"
-        if step.needs:
-            return f"create server {request.name} in its place: plan {request.plan}, zone {request.zone}"
         if not request.plan:
             where = f" at {request.access.host}" if request.access is not None else ""
             return f"take server {request.name}, which already exists{where}"
-        image = f", image {request.image}" if request.image else ""
-        return f"create server {request.name}: plan {request.plan}, zone {request.zone}{image}"
+        return f"create server {request.name}{' in its place' if step.needs else ''}: {self.about(step)}"
 
     def undoes(self, step: Step, _server: str) -> str:
         match step.undo:

@@ -21,7 +21,7 @@ from batchwright.model.server_change import ChangeWay, FieldWay
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.observations import ProviderObserved
 from batchwright.operations.planner_state import NO_FACTS, Draft, PlannedServer
-from batchwright.operations.server_batch.structs import ServerBatch, ServerRequest
+from batchwright.operations.server_batch.structs import DESTROYED, ServerBatch, ServerRequest
 from batchwright.operations.suggestions import enumerated
 
 Asked = Mapping[str, Any]
@@ -53,6 +53,7 @@ def _decide(draft: Draft, place: PlannedServer, config: ServerConfig, observed: 
         return
     if not managed:
         place.made, place.vanishes = True, observed.destroys
+        place.changes = _destroyed(draft, place)
     elif not _is_refused(draft, place, managed):
         _compare(draft, place, config, request, managed[0])
 
@@ -71,6 +72,13 @@ def _is_hidden(draft: Draft, place: PlannedServer, observed: ProviderObserved) -
             )
             return True
     return False
+
+
+def _destroyed(draft: Draft, place: PlannedServer) -> tuple[FieldChange, ...]:
+    """That the environment had this server and someone else destroyed it, if that is so."""
+    key = resource_key(ServerRequest.kind(), "", place.name)
+    had = [one for one in draft.observations.resources if one.key == key and one.provider == place.provider and one.ref]
+    return tuple(FieldChange(DESTROYED, one.ref, known=False) for one in had)
 
 
 def _state(found: Observed) -> str:

@@ -57,6 +57,13 @@ class TaskservBatchType(OperationType[TaskservBatch]):
         assert isinstance(own, TaskservDraft)
         chain_installs(own)
 
+    def about(self, step: Step) -> str:
+        assert isinstance(step.request, TaskservRequest)
+        if step.retired is not None:
+            return "removed"
+        there = ", it is there already" if step.undo is Undo.NOTHING and not step.changes else ""
+        return f"version {step.request.version}{there}"
+
     def does(self, step: Step, server: str) -> str:
         assert isinstance(step.request, TaskservRequest)
         if step.retired is not None:

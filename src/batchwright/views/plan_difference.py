@@ -1,0 +1,149 @@
+"""A plan as a difference: what is created, changed, replaced, destroyed and kept, and from what to what. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+
+from msgspec import Struct
+
+from batchwright.model.plan import FieldChange, Plan, Step
+from batchwright.operations.server_batch.structs import DESTROYED
+from batchwright.operations.taskserv_batch.install_difference import ENTRY, FINISHED, REINSTALL
+from batchwright.views.text_format import one_line, some
+
+VALUE_SHOWN = 60  # characters of a value
+NAMES_SHOWN = 3  # of what is grouped, from there on only the first and the last
+REPLACED = "destroyed with its data and addresses, then created anew"
+HALF_CHANGED = "its last change did not finish"
+STOPPED = "stopped for it, then started again"
+
+
+class Symbol(StrEnum):
+    """What a plan does to one server or task service, or that it runs a command."""
+
+    CREATE = "+"
+    UPDATE = "~"  # in place
+    REPLACE = "-/+"
+    RETIRE = "-"
+    RUN = "run"
+    KEEP = "="
+
+
+def symbols(plan: Plan) -> list[Symbol | None]:
+    """Of each step. None: it is a part of what another step does to the same server."""
+    replaced = {need.step for step in plan.steps if step.traits.sweeps for need in step.needs}
+    going = {(step.provider, step.ref) for step in plan.steps if step.retired is not None and step.ref}
+
+    def symbol(step: Step) -> Symbol | None:
+        if step.id in replaced:
+            return None
+        if step.retired is not None:
+            return Symbol.RETIRE
+        if not step.traits.lasts:
+            return Symbol.RUN
+        if step.traits.sweeps:
+            return Symbol.REPLACE if step.needs else Symbol.CREATE
+        if not step.traits.retries:  # it is only found
+            return None if step.ref and (step.provider, step.ref) in going else Symbol.KEEP
+        return Symbol.UPDATE if step.changes or step.before is not None else Symbol.CREATE
+
+    return [symbol(step) for step in plan.steps]
+
+
+def counts(found: Iterable[Symbol | None]) -> dict[Symbol, int]:
+    """How many there are of each symbol."""
+    total = dict.fromkeys(Symbol, 0)
+    for one in found:
+        if one is not None:
+            total[one] += 1
+    return total
+
+
+def counts_words(total: dict[Symbol, int]) -> str:
+    """`+ 3  ~ 1  -/+ 1  - 2  run 1  = 12`."""
+    told = "  ".join(f"{symbol} {number:,}" for symbol, number in total.items() if number)
+    return f"nothing to change: {told or 'nothing is asked for'}" if is_unchanged(total) else told
+
+
+def is_unchanged(total: dict[Symbol, int]) -> bool:
+    """Whether a run would change nothing. A command is run whatever it does, so it counts as a change."""
+    return not any(number for symbol, number in total.items() if symbol is not Symbol.KEEP)
+
+
+class Difference(Struct, frozen=True):
+    """One thing that a plan does something to.
+
+    `subject` is what is on the server `server` ("" for this machine), or "" for the server itself, whose name is
+    `name`. `about` says what it is or what is done, without its name.
+    """
+
+    symbol: Symbol
+    subject: str
+    name: str
+    server: str
+    provider: str
+    about: str
+    changes: tuple[FieldChange, ...]
+
+
+class DifferenceLine(Struct, frozen=True):
+    """Things to which a plan does the same, in words."""
+
+    symbol: Symbol
+    what: str
+    details: tuple[str, ...]
+
+
+def grouped(found: Iterable[Difference]) -> list[DifferenceLine]:
+    """What changes, in the plan's order; things that change alike are one line. What stays as it is has none."""
+    groups: dict[object, list[Difference]] = {}
+    for one in found:
+        if one.symbol is not Symbol.KEEP:
+            key = (one.symbol, one.subject, one.provider, one.about, one.changes)
+            groups.setdefault(key, []).append(one)
+    return [_line(alike) for alike in groups.values()]
+
+
+def _line(alike: Sequence[Difference]) -> DifferenceLine:
+    one = alike[0]
+    details = [change_words(change) for change in one.changes]
+    if one.symbol is Symbol.REPLACE:
+        details.append(REPLACED)
+    elif one.symbol is not Symbol.UPDATE and one.about:
+        details.append(one.about)
+    if one.symbol is Symbol.UPDATE and not details:
+        details.append(HALF_CHANGED)
+    if any(change.stops for change in one.changes):
+        details.append(STOPPED)
+    if not one.subject:
+        place = f" ({one.provider})" if one.provider else ""
+        return DifferenceLine(one.symbol, f"{condensed([each.name for each in alike])}{place}", tuple(details))
+    servers = [each.server for each in alike if each.server]
+    where = f"on {condensed(servers)}" if servers else "on this machine"
+    return DifferenceLine(one.symbol, f"{one.subject} {where}", tuple(details))
+
+
+def condensed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`, and of more `web-1 ... web-300 (300)`."""
+    if len(names) <= NAMES_SHOWN:
+        return some(names, NAMES_SHOWN)
+    return f"{names[0]} ... {names[-1]} ({len(names):,})"
+
+
+def change_words(change: FieldChange) -> str:
+    """One field in words: `port 80 -> 8080`."""
+    match change.field:
+        case name if name == FINISHED:
+            return "its last install did not finish"
+        case name if name == REINSTALL:
+            return "asked for again"
+        case name if name == DESTROYED:
+            return "was destroyed by someone else"
+    unset = "not known" if change.field == ENTRY else "none"
+    old, new = (unset if one is None else one_line(one, VALUE_SHOWN) for one in (change.old, change.new))
+    if not change.known:
+        new = "known once its server is up"
+    label = change.field.removeprefix("variables.").replace("cluster.", "cluster ").replace("_", " ")
+    label = {ENTRY: "catalogue entry"}.get(change.field, label)
+    return f"{label} {old} -> {new}"
