@@ -96,6 +96,11 @@ class Retired(Struct, frozen=True):
     token: str = ""
 
 
+# Fields of a change that are no fields of a request: the catalogue entry by its digest, whether the last install
+# finished, that it was asked for again, and the reference of a server that someone else destroyed.
+ENTRY, FINISHED, REINSTALL, DESTROYED = "entry", "finished", "reinstall", "ref"
+
+
 class FieldChange(Struct, frozen=True, omit_defaults=True, rename={"old": "from", "new": "to"}):
     """One field of what a step changes, as text. None: not set, or not known; a secret is only named.
 

@@ -7,9 +7,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from batchwright.model.plan import FieldChange, Plan, Step
-from batchwright.operations.server_batch.structs import DESTROYED
-from batchwright.operations.taskserv_batch.install_difference import ENTRY, FINISHED, REINSTALL
+from batchwright.model.plan import DESTROYED, ENTRY, FINISHED, REINSTALL, FieldChange, Plan, Step
 from batchwright.views.text_format import one_line, some
 
 VALUE_SHOWN = 60  # characters of a value

@@ -11,11 +11,10 @@ from tests.unit.plan.test_install_table import RAN, catalogue, flow, install, pl
 from batchwright.model.actions import Action, Undo
 from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.environment import Resource
-from batchwright.model.plan import FieldChange, Plan, Retired, Step
+from batchwright.model.plan import DESTROYED, FieldChange, Plan, Retired, Step
 from batchwright.model.workflow import Changes, Workflow
 from batchwright.operations.command import CommandRequest
 from batchwright.operations.server_batch import ServerBatch, ServerRequest
-from batchwright.operations.server_batch.structs import DESTROYED
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.plan import Observations
 from batchwright.testing.plans import command, empty_world, plan_of, servers, taskservs, workflow

@@ -16,12 +16,12 @@ from msgspec.structs import replace
 
 from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.environment import Resource, resource_key
-from batchwright.model.plan import Before, FieldChange, Retired
+from batchwright.model.plan import DESTROYED, Before, FieldChange, Retired
 from batchwright.model.server_change import ChangeWay, FieldWay
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.observations import ProviderObserved
 from batchwright.operations.planner_state import NO_FACTS, Draft, PlannedServer
-from batchwright.operations.server_batch.structs import DESTROYED, ServerBatch, ServerRequest
+from batchwright.operations.server_batch.structs import ServerBatch, ServerRequest
 from batchwright.operations.suggestions import enumerated
 
 Asked = Mapping[str, Any]

@@ -12,8 +12,6 @@ from batchwright.model.plan import Request, ServerFacts
 from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import Dependency, OnFailure, Operation, Retry, ServerConfig
 
-DESTROYED = "ref"  # the field that changes if someone else has destroyed a server
-
 
 class ServerBatch(Operation, Struct, frozen=True, tag_field="type", tag="server_batch"):
     """Ensures that servers exist on one provider."""

@@ -12,14 +12,13 @@ from typing import Any
 import msgspec
 
 from batchwright.model.environment import Resource
-from batchwright.model.plan import FieldChange
+from batchwright.model.plan import ENTRY, FINISHED, FieldChange
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.templates import references
 from batchwright.operations.taskserv_batch.structs import TaskservRequest
 
 DIGEST_SHOWN = 12  # characters of a digest
 ADDRESS = "${server.address}"
-FINISHED, REINSTALL, ENTRY = "finished", "reinstall", "entry"
 
 
 def install_changes(one: Resource, wanted: TaskservRequest, address: str) -> tuple[FieldChange, ...]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from batchwright.model.actions import Action, Undo
-from batchwright.model.plan import FieldChange, Need, Step
+from batchwright.model.plan import REINSTALL, FieldChange, Need, Step
 from batchwright.model.workflow import DependencyKind
 from batchwright.operations.planner_state import PlannedServer
 from batchwright.operations.taskserv_batch.clusters import cluster_needs, cluster_of, leader_stays
-from batchwright.operations.taskserv_batch.install_difference import REINSTALL, install_changes
+from batchwright.operations.taskserv_batch.install_difference import install_changes
 from batchwright.operations.taskserv_batch.planner_state import PlannedInstall, TaskservDraft
 from batchwright.operations.taskserv_batch.structs import TaskservBatch, TaskservRequest
 
