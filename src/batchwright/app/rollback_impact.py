@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from msgspec.structs import replace
+
 from batchwright.app.adapters import Adapters
 from batchwright.app.run_reader import undo_preview
 from batchwright.app.settings import Settings
@@ -12,7 +14,9 @@ from batchwright.engine.rollback_preview import PlannedUndo, UndoKind
 from batchwright.errors import BatchwrightError
 from batchwright.model.clock import Clock
 from batchwright.model.run import Run
+from batchwright.operations.registry import type_of
 from batchwright.providers.base import Attached, ShowsAttached
+from batchwright.taskservs.catalogue import load_catalogue
 
 KEPT = "not created by this run; it is kept when the server is destroyed"
 
@@ -23,8 +27,10 @@ async def planned_undo(settings: Settings, clock: Clock, run: Run) -> list[Plann
     If a provider does not answer, a line says so, and the journal alone decides the rest. Raises NotAllowed.
     """
     undos = undo_preview(run, clock.now())
+    if run.plan.simulation is None:  # in a simulation no entry is used, and nothing foreign is attached
+        undos = _judged(settings, run, undos)
     refs: dict[str, list[str]] = {}
-    for one in undos if run.plan.simulation is None else ():  # in a simulation nothing foreign is attached
+    for one in undos if run.plan.simulation is None else ():
         if one.what is UndoKind.DESTROY and one.ref:
             refs.setdefault(one.provider, []).append(one.ref)
     async with Adapters(settings, clock, Limits(), run.plan.simulation) as around:
@@ -38,6 +44,16 @@ async def planned_undo(settings: Settings, clock: Clock, run: Run) -> list[Plann
             on = [one for name, one in attached if (name, one.server) == (undo.provider, undo.ref)]
             lines += [_line(undo, one) for one in on]
     return lines + [PlannedUndo(name, name, UndoKind.UNKNOWN, note=why) for name, _, why in looks if why]
+
+
+def _judged(settings: Settings, run: Run, undos: list[PlannedUndo]) -> list[PlannedUndo]:
+    """With a note where what was there before cannot come back."""
+    if not any(one.what is UndoKind.RESTORE for one in undos):
+        return undos
+    catalogue = load_catalogue(settings.catalogues)
+    steps = [run.plan.steps[run.index[one.step]] for one in undos]
+    notes = [type_of(step).cannot_restore(step, catalogue) for step in steps]
+    return [replace(one, note=note or one.note) for one, note in zip(undos, notes, strict=True)]
 
 
 def _line(undo: PlannedUndo, one: Attached) -> PlannedUndo:

@@ -222,8 +222,8 @@ class Forward:
             case Created(ref=ref):
                 return [ev.StepCreated(now, step.id, ref)]
             case Applied(changed=changed):
-                # an earlier attempt of this run may be the one that installed it
-                made = changed or record.attempt > 1 or record.doubt
+                # an earlier attempt of this run may be the one that installed it; what replaces something is undone
+                made = changed or record.attempt > 1 or record.doubt or step.before is not None
                 return [ev.StepSucceeded(now, step.id, made=made and not step.existed)]
             case Rejected(fault=fault):
                 # a program that was refused before it started says nothing about how an earlier start of it ended

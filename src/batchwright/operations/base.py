@@ -14,6 +14,7 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.lifecycle import StepState
 from batchwright.model.plan import Request, Step
 from batchwright.model.run_fold_state import StepFoldState
+from batchwright.model.taskserv import Taskserv
 from batchwright.model.workflow import Operation, ServerConfig
 from batchwright.operations.planner_state import Draft
 
@@ -133,6 +134,10 @@ class OperationType(ABC, Generic[Op]):
     def residue(self, step: Step, ref: str) -> str:
         """What remains after a failed undo of a step, in words."""
         return f"what {step.id} did{f' to {ref}' if ref else ''}"
+
+    def cannot_restore(self, _step: Step, _catalogue: Mapping[str, Taskserv]) -> str:
+        """Why the undo of a step cannot bring back what was there before; empty if nothing is known to prevent it."""
+        return ""
 
     def undo_target(self, _step: Step, record: StepFoldState) -> str:
         """The object of the undo, for the preview of a rollback: a reference, or a program with its arguments."""

@@ -34,7 +34,7 @@ class PlannedServer:
     ref: str = ""  # the server that is there already and is kept, or changed in place
     updated: bool = False  # it is changed in place
     before: Before | None = None  # what it was before
-    address: str = ""  # of that server
+    address: str = ""  # of that server, as far as it is known to stay
     unclear: bool = False  # the run that created it has not seen that it has no twin
     old: Retired | None = None  # the server that this one replaces, which is destroyed first
     old_ref: str = ""

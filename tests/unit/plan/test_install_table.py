@@ -18,6 +18,7 @@ from batchwright.model.taskserv import Scope, Taskserv
 from batchwright.model.workflow import Changes, Workflow
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.operations.taskserv_batch import Cluster, TaskservBatch, TaskservRequest, TaskservUse
+from batchwright.operations.taskserv_batch.install_difference import install_changes
 from batchwright.plan import Observations, PlanResult, build
 from batchwright.plan.build import wanted_installs
 from batchwright.testing.plans import command, empty_world, servers, taskservs, workflow
@@ -163,6 +164,17 @@ def test_there_and_different_is_installed_again_and_says_in_what(
 ) -> None:
     again = step_of(planned(flow("a", variables=variables), server("a"), found, entries=catalogue(**entry)), "on/a/web")
     assert (again.action, list(again.changes)) == (Action.INSTALL, list(changes))
+    former = msgspec.convert(found.request, TaskservRequest)
+    undone = (Undo.NOTHING, None) if former == again.request else (Undo.RESTORE, found.before(former))
+    assert (again.undo, again.before) == undone
+
+
+def test_where_a_stopped_server_may_get_another_address_what_names_it_is_installed_again() -> None:
+    found = install("a", replace(RAN, variables={**RAN.variables, **ADDRESS}))
+    assert list(install_changes(found, replace(RAN, variables={**RAN.variables, **ADDRESS}), "")) == [
+        FieldChange("server.address", "10.0.0.1", None, known=False)
+    ]
+    assert install_changes(install("a"), RAN, "") == ()
 
 
 def test_a_secret_with_the_same_reference_and_an_address_that_nothing_names_are_no_difference() -> None:

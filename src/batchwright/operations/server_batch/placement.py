@@ -107,7 +107,11 @@ def _compare(draft: Draft, place: PlannedServer, config: ServerConfig, request: 
         what = f'the server "{place.name}" ({found.ref}) exists and {reason}'
         draft.refuse("server-differs", what, place.step, f"{hint} Otherwise change the workflow to match it.")
     else:
-        place.ref, place.address, place.updated = found.ref, found.address, bool(differing) or unfinished
+        place.ref, place.updated = found.ref, bool(differing) or unfinished
+        # a server that is stopped and started may get another address
+        place.address = (
+            "" if any(one.stops for one in place.changes) or found.state is ServerState.BROKEN else found.address
+        )
         if own is not None:
             place.unclear = not own.whole and not own.is_half_changed
             place.before = _before(place, request, found, own)

@@ -1,8 +1,11 @@
 """Task services on servers: what is installed where, in which order, and what servers they join together."""
 
+from collections.abc import Mapping
+
 from batchwright.model.actions import Action, Undo
 from batchwright.model.plan import Step
 from batchwright.model.run_fold_state import StepFoldState
+from batchwright.model.taskserv import Taskserv
 from batchwright.operations.base import FieldPath, OperationType, PortKind, Wants
 from batchwright.operations.planner_state import Draft
 from batchwright.operations.taskserv_batch.clusters import form_clusters
@@ -70,13 +73,15 @@ class TaskservBatchType(OperationType[TaskservBatch]):
             return f"remove {step.request.name} from {server}"
         if step.action is Action.KEEP:
             return f"keep {step.request.name} {step.request.version} on {server}: it is as the file asks for"
-        there = ", where it is already installed" if step.undo is Undo.NOTHING else ""
+        there = ", where it is already installed" if step.undo in (Undo.NOTHING, Undo.RESTORE) else ""
         return f"install {step.request.name} {step.request.version} on {server}{there}"
 
     def undoes(self, step: Step, server: str) -> str:
         match step.undo:
             case Undo.REMOVE:
                 return f"remove {step.request.name} from {server}"
+            case Undo.RESTORE:
+                return f"install {_former(step)} on {server} again, as it was"
             case Undo.WITH_SERVER:
                 return f"nothing by itself: removed together with server {server}"
         if step.retired is not None:
@@ -94,8 +99,29 @@ class TaskservBatchType(OperationType[TaskservBatch]):
             return "checking its server"
         return "installing again" if record.doubt else "installing"
 
-    def undoing(self, _step: Step) -> str:
-        return "removing"
+    def undoing(self, step: Step) -> str:
+        return "installing what was there before" if step.undo is Undo.RESTORE else "removing"
 
     def residue(self, step: Step, _ref: str) -> str:
+        if step.undo is Undo.RESTORE:
+            return f"task service on {step.provider}, where {_former(step)} was to be installed again"
         return f"task service on {step.provider}"
+
+    def cannot_restore(self, step: Step, catalogue: Mapping[str, Taskserv]) -> str:
+        before = step.before and step.before.request
+        if step.undo is not Undo.RESTORE or not isinstance(before, TaskservRequest):
+            return ""
+        entry = catalogue.get(before.name)
+        if entry is not None and (not before.digest or entry.digest == before.digest):
+            return ""
+        return f"that needs the catalogue entry {before.name} as it was, and it has changed"
+
+    def undo_target(self, step: Step, record: StepFoldState) -> str:
+        return _former(step) if step.undo is Undo.RESTORE else record.ref
+
+
+def _former(step: Step) -> str:
+    """What an install replaced."""
+    before = step.before and step.before.request
+    assert isinstance(before, TaskservRequest)
+    return f"{before.name} {before.version}"

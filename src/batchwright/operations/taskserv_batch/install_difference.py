@@ -22,7 +22,7 @@ ADDRESS = "${server.address}"
 
 
 def install_changes(one: Resource, wanted: TaskservRequest, address: str) -> tuple[FieldChange, ...]:
-    """All differences; none: there is nothing to do. `address` is the server's as it is now, "" if that is not known.
+    """All differences; none: there is nothing to do. `address` is the server's as it will be, "" if that is not known.
 
     An install of which it is not known which catalogue entry was used is a different one.
     """
@@ -40,8 +40,8 @@ def _changes(one: Resource, wanted: TaskservRequest, address: str) -> Iterator[F
         yield FieldChange(ENTRY, before.get("digest", "")[:DIGEST_SHOWN] or None, wanted.digest[:DIGEST_SHOWN] or None)
     yield from _variables(before.get("variables", {}), msgspec.to_builtins(wanted.variables))
     yield from _cluster(before.get("cluster") or {}, msgspec.to_builtins(wanted.cluster) or {})
-    if address and one.address != address and (wanted.cluster is not None or names_address(wanted)):
-        yield FieldChange("server.address", one.address or None, address)
+    if one.address != address and (wanted.cluster is not None or names_address(wanted)):
+        yield FieldChange("server.address", one.address or None, address or None, known=address != "")
 
 
 def _variables(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[FieldChange]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 from msgspec.structs import replace
 
 from batchwright.model.actions import Action, Undo
-from batchwright.model.plan import REINSTALL, FieldChange, Need, Step
+from batchwright.model.environment import Resource
+from batchwright.model.plan import REINSTALL, Before, FieldChange, Need, Step
 from batchwright.model.workflow import DependencyKind
 from batchwright.operations.planner_state import PlannedServer
 from batchwright.operations.taskserv_batch.clusters import cluster_needs, cluster_of, leader_stays
@@ -63,20 +65,32 @@ def _step(
     if found is not None and draft.workflow.changes.reinstalls(place.name, request.name):
         changes = (*changes, FieldChange(REINSTALL, None, "yes"))
     kept = found is not None and not changes
+    before = _before(found, request) if found is not None and changes else None
     must_leave = entry.remove_before_destroy or leader_stays(draft, request.name, place)
     undo = Undo.WITH_SERVER if place.vanishes and not must_leave else Undo.REMOVE
+    if before is not None:
+        undo = Undo.RESTORE
+    elif found is not None or _is_there(draft, place, request.name):
+        undo = Undo.NOTHING
     return Step(
         id=f"{op.id}/{place.name}/{request.name}",
         operation=op.id,
         provider=op.provider,
         action=Action.KEEP if kept else Action.INSTALL,
-        undo=Undo.NOTHING if found is not None or _is_there(draft, place, request.name) else undo,
+        undo=undo,
         request=request,
         needs=needs,
         server=place.step,
         seconds=0.0 if kept else entry.seconds if simulated_seconds is None else simulated_seconds,
         changes=changes,
+        before=before,
     )
+
+
+def _before(found: Resource, request: TaskservRequest) -> Before | None:
+    """What a rollback installs again; None if that is what is installed now."""
+    last = msgspec.convert(found.request, TaskservRequest)
+    return found.before(last) if last != request else None
 
 
 def _is_there(draft: TaskservDraft, place: PlannedServer, name: str) -> bool:
