@@ -10,10 +10,17 @@ from batchwright.journal.base import Journal
 from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.sqlite import SqliteJournal
 from batchwright.journal.surreal import SurrealJournal
-from batchwright.testing import journal_chain_suite, journal_delivery_suite, journal_suite, journal_turn_suite
+from batchwright.testing import (
+    journal_archive_suite,
+    journal_chain_suite,
+    journal_delivery_suite,
+    journal_suite,
+    journal_turn_suite,
+)
 from batchwright.testing.virtual_clock import run_virtual
 
-CASES = [*journal_suite.CASES, *journal_chain_suite.CASES, *journal_turn_suite.CASES, *journal_delivery_suite.CASES]
+SUITES = (journal_suite, journal_chain_suite, journal_turn_suite, journal_delivery_suite, journal_archive_suite)
+CASES = [case for suite in SUITES for case in suite.CASES]
 
 
 def sqlite(folder: Path) -> Callable[[], Journal]:

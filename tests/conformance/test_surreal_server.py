@@ -29,7 +29,13 @@ from batchwright.journal.surreal import ServerAddress, SurrealServerJournal, int
 from batchwright.journal.surreal.server import connection as server_module
 from batchwright.model.events import StepStarted
 from batchwright.model.run_signal import Signal, SignalKind
-from batchwright.testing import journal_chain_suite, journal_delivery_suite, journal_suite, journal_turn_suite
+from batchwright.testing import (
+    journal_archive_suite,
+    journal_chain_suite,
+    journal_delivery_suite,
+    journal_suite,
+    journal_turn_suite,
+)
 from batchwright.testing.journal_suite import NOW, begun, created, opened, steps, summary_of
 from tests.conformance.surreal_bridge import AFTER, BEFORE, CONFLICT, HANG, PASSWORD, SWALLOW, USER, Bridge
 from tests.support.needs import tool
@@ -45,7 +51,8 @@ def at(bridge: Bridge) -> ServerAddress:
     return ServerAddress(bridge.url, user=USER, password=lambda: PASSWORD)
 
 
-CASES = [*journal_suite.CASES, *journal_chain_suite.CASES, *journal_turn_suite.CASES, *journal_delivery_suite.CASES]
+SUITES = (journal_suite, journal_chain_suite, journal_turn_suite, journal_delivery_suite, journal_archive_suite)
+CASES = [case for suite in SUITES for case in suite.CASES]
 
 
 @pytest.mark.long  # in `make test` each case runs over a connection that breaks, which asks for all that this one does
@@ -286,9 +293,9 @@ def test_a_server_that_loses_changes_is_refused_before_anything_is_recorded(brid
 
 def test_a_newer_store_is_told(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(integrity, "FORMAT", 4)
+        patch.setattr(integrity, "FORMAT", 5)
         asyncio.run(empty(at(bridge)))
-    refused(at(bridge), StoreNewer, "format 4; this Batchwright knows formats up to 3")
+    refused(at(bridge), StoreNewer, "format 5; this Batchwright knows formats up to 4")
 
 
 async def empty(server: ServerAddress) -> None:

@@ -30,6 +30,7 @@ STATUS: tuple[tuple[type[BatchwrightError], int], ...] = (
     (errors.ServerNotFound, 404),
     (errors.StepNotFound, 404),
     (errors.RunAmbiguous, 409),
+    (errors.RunArchived, 410),
     (errors.NotAllowed, 409),
     (errors.RunHeld, 409),
     (errors.EnvironmentNotFound, 404),

@@ -16,7 +16,7 @@ TRIES = 3
 _WRITES = frozenset(
     (
         *("create", "append", "copy", "write_environment", "write_delivery", "accept_loss", "save_snapshot"),
-        *("acquire", "renew", "release", "signal"),
+        *("acquire", "renew", "release", "signal", "archive", "put_back", "unarchive", "compact"),
     )
 )
 

@@ -3,6 +3,12 @@
 Scripts match on `code`. scripts/reference.py writes docs/errors.md from the docstrings and hints of these classes.
 """
 
+from batchwright.errors.archive import (
+    ArchiveRefused as ArchiveRefused,
+)
+from batchwright.errors.archive import (
+    RunArchived as RunArchived,
+)
 from batchwright.errors.base import BatchwrightError as BatchwrightError
 from batchwright.errors.base import StoreError as StoreError
 from batchwright.errors.environment import (

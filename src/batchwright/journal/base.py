@@ -42,6 +42,23 @@ class Head(Struct, frozen=True):
     digest: str
 
 
+class ArchivedRun(Struct, frozen=True):
+    """What a store keeps of a run whose events are in an archive: its summary, which names the archive, and its head.
+
+    The head is the one of the events that were archived.
+    """
+
+    summary: RunSummary
+    head: Head
+
+
+class UnusedSpace(Struct, frozen=True):
+    """Bytes of what was deleted: given back to the file system, and unused in the store until something needs them."""
+
+    freed: int = 0
+    kept: int = 0
+
+
 class Turn(Struct, frozen=True):
     """How an append changes the environment of its run: `enter` first, then `leave`."""
 
@@ -63,6 +80,8 @@ class Journal(Protocol):
     Every method may raise a StoreError: StoreFull and StoreReadOnly when nothing could be written, StoreNewer on open,
     StoreCorrupt when what is read is not what was written, and StoreBehind, which is one, when acknowledged events are
     missing. No method leaves half of its work behind.
+
+    The events of an archived run are not in the store; `read`, `pages`, `acquire` and `signal` raise RunArchived.
 
     The events of a run are chained (journal.hash_chain): each page that an append wrote carries the digest of itself
     and, by the digest before it, of all before. What was written before there was a chain has none.
@@ -120,13 +139,23 @@ class Journal(Protocol):
         """What an environment had when its newest finished turn ended, ordered by key."""
         ...
 
+    async def base_resources(self, key: EnvironmentKey) -> list[Resource]:
+        """What an environment had after its turn `base`, ordered by key; nothing if it has no base."""
+        ...
+
     async def write_environment(
-        self, seen: Environment | None, row: Environment, resources: Sequence[Resource] | None = None
+        self,
+        seen: Environment | None,
+        row: Environment,
+        resources: Sequence[Resource] | None = None,
+        *,
+        base: Sequence[Resource] | None = None,
     ) -> None:
         """Replace an environment's row, and with `resources` all that it has, without an event.
 
-        For a move between stores, and for resources that were folded again. Raises EnvironmentMoved, and writes
-        nothing, if the row is not the one that was `seen`; None: there was none.
+        For a move between stores, and for resources that were folded again. `base` replaces what it had at its base;
+        its digest (environment_rows.base_digest) is the row's. Raises EnvironmentMoved, and writes nothing, if the row
+        is not the one that was `seen`; None: there was none.
         """
         ...
 
@@ -140,6 +169,34 @@ class Journal(Protocol):
 
     async def write_delivery(self, seen: Delivery | None, row: Delivery) -> None:
         """Replace a row, durable on return. Raises DeliveryMoved, and writes nothing, if it is not the one `seen`."""
+        ...
+
+    async def archive(self, runs: Sequence[ArchivedRun]) -> None:
+        """Keep of these runs only what is given, all or none: their events, snapshots and signals are deleted.
+
+        From then on RunArchived is raised by what reads their events, drives or signals them. A run that is not there
+        gets its line. May be repeated. Raises RunHeld for a run that a process may be driving, SequenceConflict for
+        one that is at another head.
+        """
+        ...
+
+    async def put_back(self, run: str, pages: Sequence[EventRow]) -> None:
+        """Write pages of an archived run again; it stays archived. May be repeated, in order.
+
+        Raises RunNotFound, SequenceConflict if the run is not archived, StoreCorrupt if the pages do not continue
+        those that are there.
+        """
+        ...
+
+    async def unarchive(self, summary: RunSummary, signals: Sequence[Signal] = ()) -> None:
+        """End the archiving of a run whose pages are all back: `summary` names no archive.
+
+        Raises RunNotFound, SequenceConflict if the run is not archived, StoreCorrupt if its last page is missing.
+        """
+        ...
+
+    async def compact(self) -> UnusedSpace:
+        """Give unused space back to the file system, in short transactions and as far as the store can."""
         ...
 
     async def copy(self, lease: Lease, pages: Sequence[EventRow]) -> int:

@@ -14,14 +14,19 @@ from batchwright.model.environment import Environment, EnvironmentKey, Resource,
 
 _environment = msgspec.json.Decoder(Environment)
 _resource = msgspec.json.Decoder(Resource)
+_resources = msgspec.json.Decoder(list[Resource])
 
 
 class EnvironmentWrite(NamedTuple):
-    """What is written of an environment: its row, resources that changed, keys of those that are gone."""
+    """What is written of an environment: its row, resources that changed, keys of those that are gone.
+
+    `base` are its resources at its base, encoded; None leaves them as they are.
+    """
 
     environment: Environment
     changed: tuple[Resource, ...]
     gone: tuple[str, ...]
+    base: bytes | None = None
 
 
 class Row(NamedTuple):
@@ -45,13 +50,35 @@ def turned(turn: Turn, found: Environment | None) -> EnvironmentWrite:
     return EnvironmentWrite(found, changed, gone)
 
 
-def replaced(row: Environment, resources: Sequence[Resource] | None, before: Sequence[Resource]) -> EnvironmentWrite:
-    """What replaces an environment's row and, unless None, the resources it had before."""
+def replaced(
+    row: Environment,
+    resources: Sequence[Resource] | None,
+    before: Sequence[Resource],
+    base: Sequence[Resource] | None = None,
+) -> EnvironmentWrite:
+    """What replaces an environment's row and, unless None, the resources it had before and those at its base."""
+    body = None if base is None else _base_body(base)
     if resources is None:
-        return EnvironmentWrite(row, (), ())
+        return EnvironmentWrite(row, (), (), body)
     had, has = {one.key: one for one in before}, {one.key: one for one in resources}
     changed = tuple(one for key, one in has.items() if had.get(key) != one)
-    return EnvironmentWrite(row, changed, tuple(key for key in had if key not in has))
+    return EnvironmentWrite(row, changed, tuple(key for key in had if key not in has), body)
+
+
+def base_digest(base: Sequence[Resource]) -> str:
+    """The digest of the resources at a base, which the environment's row holds."""
+    return hashlib.sha256(_base_body(base)).hexdigest()
+
+
+def base_of(row: Environment, body: bytes | None) -> list[Resource]:
+    """The resources at the environment's base. Raises StoreCorrupt if they are not those of the row's digest."""
+    if body is None or hashlib.sha256(body).hexdigest() != row.base_digest:
+        raise StoreCorrupt(f"what the environment {row.name} had at turn {row.base} is damaged or missing")
+    return _resources.decode(body)
+
+
+def _base_body(base: Sequence[Resource]) -> bytes:
+    return msgspec.json.encode(sorted(base, key=lambda one: one.key), order="deterministic")
 
 
 def refuse_unseen(seen: Environment | None, found: Environment | None, row: Environment) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from batchwright.errors import StoreCorrupt
@@ -30,6 +30,20 @@ def paginate(after: int, events: Sequence[AnyEvent]) -> list[EventRow]:
         first = after + start + 1
         pages.append(EventRow(first, first + len(part) - 1, event_codec.VERSION, event_codec.encode_page(part)))
     return pages
+
+
+def parts(pages: Iterable[EventRow], most: int) -> Iterator[list[EventRow]]:
+    """The pages in groups of at most so many bytes; a larger page is a group of its own."""
+    group: list[EventRow] = []
+    size = 0
+    for page in pages:
+        if group and size + len(page.body) > most:
+            yield group
+            group, size = [], 0
+        group.append(page)
+        size += len(page.body)
+    if group:
+        yield group
 
 
 def unpack(run: str, pages: Iterable[EventRow], after: int, limit: int) -> list[tuple[int, AnyEvent]]:

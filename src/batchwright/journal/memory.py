@@ -6,9 +6,10 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from batchwright.errors import StoreCorrupt
 from batchwright.journal import delivery_rows, event_codec, hash_chain, refusals
-from batchwright.journal.base import PENDING_MOST, Head, Lease, Snapshot, Turn
-from batchwright.journal.environment_rows import EnvironmentWrite, refuse_unseen, replaced, turned
+from batchwright.journal.base import PENDING_MOST, ArchivedRun, Head, Lease, Snapshot, Turn, UnusedSpace
+from batchwright.journal.environment_rows import EnvironmentWrite, base_of, refuse_unseen, replaced, turned
 from batchwright.journal.event_rows import EventRow, paginate
 from batchwright.journal.high_water_mark import Loss
 from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease, held, refuse_while_held
@@ -31,6 +32,7 @@ class _Record:
     expires: float = 0.0
     snapshot: Snapshot | None = None
     signals: list[Signal] = field(default_factory=list)
+    archived: Head | None = None  # its head, if its events are not here
 
 
 class MemoryJournal:
@@ -43,6 +45,7 @@ class MemoryJournal:
         self._environments: dict[EnvironmentKey, Environment] = {}
         self._resources: dict[EnvironmentKey, dict[str, Resource]] = {}
         self._deliveries: dict[tuple[str, str], Delivery] = {}
+        self._bases: dict[EnvironmentKey, bytes] = {}
 
     async def open(self, *, behind: bool = False) -> None:
         """Does nothing; there is no file to open."""
@@ -93,6 +96,8 @@ class MemoryJournal:
         kept.update({one.key: one for one in change.changed})
         for gone in change.gone:
             kept.pop(gone, None)
+        if change.base is not None:
+            self._bases[key] = change.base
 
     async def environment(self, key: EnvironmentKey) -> Environment | None:
         """Who may change an environment."""
@@ -107,12 +112,58 @@ class MemoryJournal:
         kept = self._resources.get(key, {})
         return [kept[one] for one in sorted(kept)]
 
+    async def base_resources(self, key: EnvironmentKey) -> list[Resource]:
+        """What an environment had at its base."""
+        row = self._environments.get(key)
+        return base_of(row, self._bases.get(key)) if row is not None and row.base_digest else []
+
     async def write_environment(
-        self, seen: Environment | None, row: Environment, resources: Sequence[Resource] | None = None
+        self,
+        seen: Environment | None,
+        row: Environment,
+        resources: Sequence[Resource] | None = None,
+        *,
+        base: Sequence[Resource] | None = None,
     ) -> None:
-        """Replace an environment's row, and perhaps its resources."""
+        """Replace an environment's row, and perhaps its resources, now and at its base."""
         refuse_unseen(seen, self._environments.get(row.key), row)
-        self._save(replaced(row, resources, list(self._resources.get(row.key, {}).values())))
+        self._save(replaced(row, resources, list(self._resources.get(row.key, {}).values()), base))
+
+    async def archive(self, runs: Sequence[ArchivedRun]) -> None:
+        """Keep only the lines of these runs."""
+        for one in runs:
+            found = self._runs.get(one.summary.run)
+            if found is not None:
+                refuse_while_held(one.summary.run, held(found.holder, found.fence, found.expires), "", None)
+                if (at := await self.head(one.summary.run)) != one.head:
+                    raise refusals.moved_on(one.summary.run, at.seq, one.head.seq)
+        for one in runs:
+            fence = self._runs[one.summary.run].fence if one.summary.run in self._runs else 0
+            self._runs[one.summary.run] = _Record(one.summary, [], [], fence, archived=one.head)
+
+    async def put_back(self, run: str, pages: Sequence[EventRow]) -> None:
+        """Write pages of an archived run again."""
+        record = self._archived(run)
+        for page in pages:
+            end = page.first - 1
+            if end not in (0, *record.ends):
+                raise StoreCorrupt(f"events of run {run} are missing near number {end}")
+            before = self._chained(run, record)
+            hash_chain.verify(run, next((one.chain for one in before if one.last == end), None), page)
+            record.ends = [one for one in record.ends if one <= end] + [page.last]
+            record.events[end:] = event_codec.decode_page(page.body, page.version)
+
+    async def unarchive(self, summary: RunSummary, signals: Sequence[Signal] = ()) -> None:
+        """End the archiving of a run."""
+        record = self._archived(summary.run)
+        pages = self._chained(summary.run, record)
+        if not pages or _head(pages) != record.archived:
+            raise StoreCorrupt(f"events of run {summary.run} are missing")
+        record.summary, record.signals, record.archived = summary, list(signals), None
+
+    async def compact(self) -> UnusedSpace:
+        """Memory has no file."""
+        return UnusedSpace()
 
     async def deliveries(self, run: str = "") -> list[Delivery]:
         """What webhooks have had."""
@@ -140,20 +191,22 @@ class MemoryJournal:
 
     async def pages(self, run: str, after: int = 0, limit: int = 10_000) -> list[EventRow]:
         """Made on demand, because no driver needs them."""
-        record = self._record(run)
-        pages: list[EventRow] = []
-        for start, end in itertools.pairwise([0, *record.ends]):
-            pages += paginate(start, record.events[start:end])
         chosen: list[EventRow] = []
-        for page in hash_chain.chained(None, run, pages):
+        for page in self._chained(run, self._here(run)):
             if page.first > after and (not chosen or page.first <= after + limit):
                 chosen.append(page)
         return chosen
 
+    def _chained(self, run: str, record: _Record) -> list[EventRow]:
+        pages: list[EventRow] = []
+        for start, end in itertools.pairwise([0, *record.ends]):
+            pages += paginate(start, record.events[start:end])
+        return hash_chain.chained(None, run, pages)
+
     async def head(self, run: str) -> Head:
         """The number of the last event and the digest of all events."""
-        last = (await self.pages(run, 0, len(self._record(run).events)))[-1]
-        return Head(last.last, (last.chain or b"").hex())
+        record = self._record(run)
+        return record.archived or _head(self._chained(run, record))
 
     async def runs(self) -> list[str]:
         """The ids of all runs."""
@@ -168,7 +221,7 @@ class MemoryJournal:
 
     async def read(self, run: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, AnyEvent]]:
         """Up to `limit` events after sequence `after`, in order."""
-        return list(enumerate(self._record(run).events[after : after + limit], after + 1))
+        return list(enumerate(self._here(run).events[after : after + limit], after + 1))
 
     async def summaries(self) -> list[RunSummary]:
         """The summaries of all runs, newest first."""
@@ -193,7 +246,7 @@ class MemoryJournal:
         self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS, *, silent: HeldLease | None = None
     ) -> Lease:
         """Become the run's driver with a fence higher than any before."""
-        record = self._record(run)
+        record = self._here(run)
         refuse_while_held(run, held(record.holder, record.fence, record.expires), holder, silent)
         record.fence += 1
         record.holder, record.expires = holder, now + ttl
@@ -218,7 +271,7 @@ class MemoryJournal:
 
     async def signal(self, run: str, signal: Signal) -> None:
         """Leave a signal for the driver."""
-        self._record(run).signals.append(signal)
+        self._here(run).signals.append(signal)
 
     async def signals(self, run: str, after: int = 0) -> list[tuple[int, Signal]]:
         """The signals after number `after`, in order."""
@@ -230,8 +283,24 @@ class MemoryJournal:
         except KeyError:
             raise refusals.missing(run) from None
 
+    def _here(self, run: str) -> _Record:
+        record = self._record(run)
+        if record.archived is not None:
+            raise refusals.archived(record.summary)
+        return record
+
+    def _archived(self, run: str) -> _Record:
+        record = self._record(run)
+        if record.archived is None:
+            raise refusals.not_archived(run)
+        return record
+
     def _held(self, lease: Lease) -> _Record:
         record = self._record(lease.run)
         if (record.fence, record.holder) != (lease.fence, lease.holder):
             raise refusals.lost(lease.run)
         return record
+
+
+def _head(pages: Sequence[EventRow]) -> Head:
+    return Head(pages[-1].last, (pages[-1].chain or b"").hex())

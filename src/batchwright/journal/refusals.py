@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from batchwright.errors import LeaseLost, RunNotFound, SequenceConflict, StoreUnavailable
+import time
+
+from batchwright.errors import LeaseLost, RunArchived, RunNotFound, SequenceConflict, StoreUnavailable
+from batchwright.model.run_summary import RunSummary
 
 
 def missing(run: str) -> RunNotFound:
@@ -13,6 +16,21 @@ def missing(run: str) -> RunNotFound:
 def exists(run: str) -> SequenceConflict:
     """The error for a second run with this id."""
     return SequenceConflict(f"run {run} already exists")
+
+
+def archived(summary: RunSummary) -> RunArchived:
+    """The error for a run whose events are in an archive."""
+    day = time.strftime("%Y-%m-%d", time.gmtime(summary.archived_at))
+    return RunArchived(
+        f"run {summary.run} of {summary.environment_key.name} ({summary.status}) was archived on {day}: its events are "
+        f"in {summary.archive}",
+        hint=f"To have them back: batchwright store import {summary.archive}",
+    )
+
+
+def not_archived(run: str) -> SequenceConflict:
+    """The error for a run whose events are in the store."""
+    return SequenceConflict(f"run {run} is not archived")
 
 
 def moved_on(run: str, last: int, after: int) -> SequenceConflict:

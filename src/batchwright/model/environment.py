@@ -51,6 +51,9 @@ class Environment(Struct, frozen=True, omit_defaults=True):
     turn; `newest` is the newest run that changed something and was not rolled back. `unsettled` left a call behind of
     which nobody knows whether it made a server. `through` is the newest turn whose changes are in the resources, as
     version `fold` of the fold wrote them.
+
+    Once runs were archived, the resources cannot be folded from the first run any more. The store keeps them as they
+    were after the turn `base`, with the digest `base_digest` ("": no run was ever archived), and folds on from there.
     """
 
     space: str
@@ -64,6 +67,8 @@ class Environment(Struct, frozen=True, omit_defaults=True):
     through: int = 0
     fold: int = 0
     store: str = ""
+    base: int = 0
+    base_digest: str = ""
 
     @property
     def key(self) -> EnvironmentKey:

@@ -76,16 +76,19 @@ def unsettled(run: Run) -> bool:
     )
 
 
-def rebuilt(runs: Iterable[Run], through: float = math.inf) -> dict[str, Resource]:
-    """The resources of an environment from all its runs: what an older version kept, or a check expects.
+def rebuilt(
+    runs: Iterable[Run], through: float = math.inf, base: Iterable[Resource] = (), after: int = -1
+) -> dict[str, Resource]:
+    """The resources of an environment from its runs: what an older version kept, or a check expects.
 
     Runs older than turns come first, in the order in which they were made. `through` is the last turn that counts.
+    Where runs were archived, the fold begins with the resources at the `base`, and with the turns after it.
     """
     turns = sorted(
-        ((turn, run.created_at, run.id, run) for run in runs for turn in _turns(run) if turn <= through),
+        ((turn, run.created_at, run.id, run) for run in runs for turn in _turns(run) if after < turn <= through),
         key=lambda one: one[:3],
     )
-    resources: dict[str, Resource] = {}
+    resources = {one.key: one for one in base}
     for turn, _, _, run in turns:
         resources = turn_changes(resources, run, turn).resources
     return resources

@@ -39,6 +39,8 @@ class RunSummary(Struct, frozen=True):
     environment: str = ""  # its name; not in rows from before there were any
     turn: int = 0  # its newest turn in the environment
     providers: dict[str, dict[str, int]] = {}  # provider -> steps, succeeded, failed, retries, throttles
+    archive: str = ""  # the file that has its events, if the store has them no more; relative to the state folder
+    archived_at: float = 0.0
 
     @property
     def environment_key(self) -> EnvironmentKey:

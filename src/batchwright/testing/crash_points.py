@@ -13,7 +13,7 @@ from functools import partial
 from typing import NoReturn, ParamSpec, TypeVar
 
 from batchwright.commands.base import Launch, Launcher
-from batchwright.journal.base import Head, Journal, Lease, Snapshot, Turn
+from batchwright.journal.base import ArchivedRun, Head, Journal, Lease, Snapshot, Turn, UnusedSpace
 from batchwright.journal.event_rows import EventRow
 from batchwright.journal.high_water_mark import Loss
 from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease
@@ -137,10 +137,31 @@ class CrashingJournal:
     async def resources(self, key: EnvironmentKey) -> list[Resource]:
         return await self._point.guard("journal.resources", self._inner.resources, key)
 
+    async def base_resources(self, key: EnvironmentKey) -> list[Resource]:
+        return await self._point.guard("journal.base_resources", self._inner.base_resources, key)
+
     async def write_environment(
-        self, seen: Environment | None, row: Environment, resources: Sequence[Resource] | None = None
+        self,
+        seen: Environment | None,
+        row: Environment,
+        resources: Sequence[Resource] | None = None,
+        *,
+        base: Sequence[Resource] | None = None,
     ) -> None:
-        await self._point.guard("journal.write_environment", self._inner.write_environment, seen, row, resources)
+        write = partial(self._inner.write_environment, base=base)
+        await self._point.guard("journal.write_environment", write, seen, row, resources)
+
+    async def archive(self, runs: Sequence[ArchivedRun]) -> None:
+        await self._point.guard("journal.archive", self._inner.archive, runs)
+
+    async def put_back(self, run: str, pages: Sequence[EventRow]) -> None:
+        await self._point.guard("journal.put_back", self._inner.put_back, run, pages)
+
+    async def unarchive(self, summary: RunSummary, signals: Sequence[Signal] = ()) -> None:
+        await self._point.guard("journal.unarchive", self._inner.unarchive, summary, signals)
+
+    async def compact(self) -> UnusedSpace:
+        return await self._point.guard("journal.compact", self._inner.compact)
 
     async def deliveries(self, run: str = "") -> list[Delivery]:
         return await self._point.guard("journal.deliveries", self._inner.deliveries, run)

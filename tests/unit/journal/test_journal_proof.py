@@ -221,7 +221,7 @@ def test_a_store_of_format_1_goes_on_and_its_chain_begins_with_the_next_entry(tm
                                "signal": ("digest",)}.items():  # fmt: skip
             for column in columns:
                 old.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-        for table in ("environment", "resource", "delivery"):
+        for table in ("environment", "resource", "delivery", "base"):
             old.execute(f"DROP TABLE {table}")
         old.execute("PRAGMA user_version = 1")
         old.commit()

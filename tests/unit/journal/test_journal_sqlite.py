@@ -62,9 +62,9 @@ def test_the_store_is_private(tmp_path: Path) -> None:
 def test_a_newer_store_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     asyncio.run(use(path))
-    changed(path, "PRAGMA user_version = 5")
+    changed(path, "PRAGMA user_version = 6")
     before = path.read_bytes()
-    told = opening_raises(path, StoreNewer, r"format 5; this Batchwright knows formats up to 4")
+    told = opening_raises(path, StoreNewer, r"format 6; this Batchwright knows formats up to 5")
     assert "newer Batchwright" in told.hint
     assert path.read_bytes() == before
 
@@ -317,7 +317,7 @@ def test_a_store_of_format_2_goes_on_with_its_runs(tmp_path: Path) -> None:
             lease = await begun(journal)
             await journal.append(lease, 1, steps(2, 5))
             head = await journal.head("aaaa")
-        for table in ("environment", "resource", "delivery"):
+        for table in ("environment", "resource", "delivery", "base"):
             changed(path, f"DROP TABLE {table}")
         changed(path, "PRAGMA user_version = 2")
         async with opened(lambda: SqliteJournal(path)) as journal:

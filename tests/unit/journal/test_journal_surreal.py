@@ -74,9 +74,9 @@ def test_the_store_is_private_and_synced(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_newer_store_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(integrity, "FORMAT", 4)
+        patch.setattr(integrity, "FORMAT", 5)
         asyncio.run(filled(tmp_path))
-    opening_raises(tmp_path, StoreNewer, r"format 4; this Batchwright knows formats up to 3")
+    opening_raises(tmp_path, StoreNewer, r"format 5; this Batchwright knows formats up to 4")
 
 
 def test_a_folder_that_cannot_be_written_is_told(mounted: Callable[[str], Path]) -> None:

@@ -14,7 +14,7 @@ from batchwright.journal.high_water_mark import Entry, HighWaterMark, Loss
 from batchwright.journal.high_water_mark import behind as mark_behind
 from batchwright.journal.sqlite import data_access
 
-SCHEMA_VERSION = 4  # 2: entries are chained, and there is a mark; 3: environments; 4: deliveries of webhooks
+SCHEMA_VERSION = 5  # 2: chains, and a mark; 3: environments; 4: deliveries of webhooks; 5: runs may be archived
 APPLICATION_ID = int.from_bytes(b"BtWr", "big")
 BUSY_SECONDS = 30.0  # longest wait for another process's transaction; its transactions take milliseconds
 
@@ -136,6 +136,7 @@ def _create(path: Path) -> None:
 
 
 def _fill(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before all else; only then can the file shrink
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         raise StoreUnavailable(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from batchwright.errors import StoreCorrupt, StoreError
+from batchwright.errors import RunArchived, StoreCorrupt, StoreError
 from batchwright.journal import hash_chain, refusals
 from batchwright.journal import lease_holder as leases
 from batchwright.journal.base import Head, Lease, Snapshot, Turn
@@ -75,6 +75,14 @@ def record(connection: sqlite3.Connection, run: str) -> SqliteRecord:
     if row is None:
         raise refusals.missing(run)
     return SqliteRecord(*row).checked()
+
+
+def whole(connection: sqlite3.Connection, run: str) -> SqliteRecord:
+    """The record of a run whose events are in the store. Raises RunArchived, RunNotFound, StoreCorrupt."""
+    found = record(connection, run)
+    if (about := _decoded(_summary, run, found.summary)).archive:
+        raise refusals.archived(about)
+    return found
 
 
 def create(
@@ -161,17 +169,20 @@ def write_environment(
     seen: Environment | None,
     row: Environment,
     resources_now: Sequence[Resource] | None,
+    base: Sequence[Resource] | None,
 ) -> None:
-    """Replace an environment's row, and perhaps its resources. Raises EnvironmentMoved."""
+    """Replace an environment's row, and perhaps its resources, now and at its base. Raises EnvironmentMoved."""
     refuse_unseen(seen, environment(connection, row.key), row)
     before = resources(connection, row.key) if resources_now is not None else ()
-    _save_environment(connection, replaced(row, resources_now, before))
+    _save_environment(connection, replaced(row, resources_now, before, base))
 
 
 def _save_environment(connection: sqlite3.Connection, change: EnvironmentWrite) -> None:
     row, key = environment_row(change.environment), change.environment.key
     values = {"space": key.space, "name": key.name, "body": row.body, "digest": row.digest}
     connection.execute(SQL["save_environment"], values)
+    if change.base is not None:
+        connection.execute(SQL["save_base"], {"space": key.space, "name": key.name, "body": change.base})
     rows = ((key.space, key.name, one.key, *resource_row(key, one)) for one in change.changed)
     connection.executemany(SQL["save_resource"], rows)
     connection.executemany(SQL["remove_resource"], ((key.space, key.name, gone) for gone in change.gone))
@@ -197,7 +208,7 @@ def resources(connection: sqlite3.Connection, key: EnvironmentKey) -> list[Resou
 
 def acquire(connection: sqlite3.Connection, run: str, holder: str, expires: float, silent: HeldLease | None) -> Lease:
     """Give the run's lease to this holder, with the next fence."""
-    record(connection, run)
+    whole(connection, run)
     found = state(connection, run)
     if found is None:
         raise refusals.missing(run)
@@ -233,10 +244,8 @@ def save_snapshot(connection: sqlite3.Connection, lease: Lease, snapshot: Snapsh
 
 def add_signal(connection: sqlite3.Connection, run: str, body: bytes) -> None:
     """Insert a signal with the next number."""
-    row = connection.execute(SQL["last_signal"], {"run": run}).fetchone()
-    if row is None:
-        raise refusals.missing(run)
-    number = row[0] + 1
+    whole(connection, run)
+    number = connection.execute(SQL["last_signal"], {"run": run}).fetchone()[0] + 1
     digest = hash_chain.digest_of("signal", run, number, body)
     connection.execute(SQL["add_signal"], {"run": run, "number": number, "body": body, "digest": digest})
 
@@ -275,12 +284,14 @@ def _pages(connection: sqlite3.Connection, run: str, after: int, limit: int) -> 
         finally:
             cursor.close()  # it may not have been read to its end, and would keep its view of the file
     if at < min(after + limit, found.last):
+        whole(connection, run)
         raise StoreCorrupt(f"events of run {run} are missing after number {at}: it had {found.last}")
 
 
 def _chain_at(connection: sqlite3.Connection, run: str, last: int) -> bytes | None:
     row = connection.execute(SQL["chain_at"], {"run": run, "last": last}).fetchone()
     if row is None:
+        whole(connection, run)
         raise StoreCorrupt(f"events of run {run} are missing near number {last}")
     chain_at: bytes | None = row[0]
     return chain_at
@@ -306,9 +317,21 @@ def losses(connection: sqlite3.Connection, marked: Iterable[Entry]) -> list[Loss
             lost.append(Loss(run, found.last if found else 0, last))
         elif digest is not None:
             row = connection.execute(SQL["chain_at"], {"run": run, "last": last}).fetchone()
+            if row is None and _is_archived(connection, run):  # its record, which is sealed, stands for its pages
+                row = (digest,)
             if row is None or row[0] != digest or (found.last == last and found.head != digest):
                 lost.append(Loss(run, found.last, last))
     return lost
+
+
+def _is_archived(connection: sqlite3.Connection, run: str) -> bool:
+    try:
+        whole(connection, run)
+    except RunArchived:
+        return True
+    except StoreCorrupt:
+        pass  # what a damaged record says does not count
+    return False
 
 
 def summaries(connection: sqlite3.Connection, marked: Mapping[str, Entry]) -> list[RunSummary]:

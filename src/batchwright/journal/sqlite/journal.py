@@ -13,13 +13,13 @@ import msgspec
 
 from batchwright.errors import RunNotFound
 from batchwright.journal import refusals
-from batchwright.journal.base import Head, Lease, Snapshot, Turn
+from batchwright.journal.base import ArchivedRun, Head, Lease, Snapshot, Turn, UnusedSpace
 from batchwright.journal.event_rows import EventRow, paginate
 from batchwright.journal.hash_chain import chained
 from batchwright.journal.high_water_mark import HighWaterMark, Loss
 from batchwright.journal.high_water_mark import behind as mark_behind
 from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease
-from batchwright.journal.sqlite import data_access, delivery_access
+from batchwright.journal.sqlite import archived_runs, data_access, delivery_access
 from batchwright.journal.sqlite.connect import connect, explain, open_store
 from batchwright.journal.sqlite.writer import Writer
 from batchwright.model.delivery import Delivery
@@ -106,11 +106,39 @@ class SqliteJournal:
         """What an environment had when its newest finished turn ended."""
         return await self._read(lambda db: data_access.resources(db, key))
 
+    async def base_resources(self, key: EnvironmentKey) -> list[Resource]:
+        """What an environment had at its base."""
+        return await self._read(lambda db: archived_runs.base_resources(db, key))
+
     async def write_environment(
-        self, seen: Environment | None, row: Environment, resources: Sequence[Resource] | None = None
+        self,
+        seen: Environment | None,
+        row: Environment,
+        resources: Sequence[Resource] | None = None,
+        *,
+        base: Sequence[Resource] | None = None,
     ) -> None:
-        """Replace an environment's row, and perhaps its resources."""
-        await self._write(lambda db: data_access.write_environment(db, seen, row, resources))
+        """Replace an environment's row, and perhaps its resources, now and at its base."""
+        await self._write(lambda db: data_access.write_environment(db, seen, row, resources, base))
+
+    async def archive(self, runs: Sequence[ArchivedRun]) -> None:
+        """Keep only the lines of these runs."""
+        await self._write(lambda db: archived_runs.archive(db, runs))
+
+    async def put_back(self, run: str, pages: Sequence[EventRow]) -> None:
+        """Write pages of an archived run again."""
+        await self._write(lambda db: archived_runs.put_back(db, run, pages), run)
+
+    async def unarchive(self, summary: RunSummary, signals: Sequence[Signal] = ()) -> None:
+        """End the archiving of a run."""
+        await self._write(lambda db: archived_runs.unarchive(db, summary, signals), summary.run)
+
+    async def compact(self) -> UnusedSpace:
+        """Give back what the file was made to give back: one that an older version made keeps its size."""
+        first = before = await self._read(archived_runs.unused)
+        while before and (after := await self._write(archived_runs.free_pages)) < before:
+            before = after
+        return archived_runs.space(first, before)
 
     async def deliveries(self, run: str = "") -> list[Delivery]:
         """What webhooks have had."""

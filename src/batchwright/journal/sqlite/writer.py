@@ -99,7 +99,7 @@ class Writer:
             connection = self._connection = self._connection or self._connect()
             connection.execute("BEGIN IMMEDIATE")
             outcomes = [_outcome(job, connection) for job in group]
-            entries = [outcome for outcome in outcomes if isinstance(outcome, Entry)]
+            entries = [entry for outcome in outcomes for entry in _entries(outcome)]
             self._mark.reserve(len(entries))
             connection.execute("COMMIT")
         except Exception as error:
@@ -113,7 +113,7 @@ class Writer:
             self._mark.put(entries)
         except StoreError as error:
             self._disconnect()
-            return [error if isinstance(outcome, Entry) else outcome for outcome in outcomes]
+            return [error if _entries(outcome) else outcome for outcome in outcomes]
         return outcomes
 
     def _sync_mark(self) -> None:
@@ -138,6 +138,13 @@ class Writer:
         # in a closed event loop no job waits any more
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(_settle, group, outcomes)
+
+
+def _entries(outcome: Any) -> list[Entry]:
+    """What is to be marked of a job's result."""
+    if isinstance(outcome, Entry):
+        return [outcome]
+    return [one for one in outcome if isinstance(one, Entry)] if isinstance(outcome, list) else []
 
 
 def _outcome(job: _Job, connection: sqlite3.Connection) -> Any:

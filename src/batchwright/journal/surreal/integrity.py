@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import msgspec
+
 from batchwright.errors import StoreCorrupt, StoreNewer
 from batchwright.journal import hash_chain
 from batchwright.journal.event_rows import EventRow
 from batchwright.journal.high_water_mark import Entry, HighWaterMark, Loss, behind
 from batchwright.journal.surreal.database import Database, Query
+from batchwright.model.run_summary import RunSummary
 
-FORMAT = 3  # 2: entries are chained, and there is a mark; 3: environments
+FORMAT = 4  # 2: entries are chained, and there is a mark; 3: environments; 4: runs may be archived
 PLACES_AT_ONCE = 1_000
 
 
@@ -79,8 +82,18 @@ async def losses(query: Query, marked: Iterable[Entry]) -> list[Loss]:
             if there is None or there < last:
                 lost.append(Loss(run, there or 0, last))
             elif digest is not None and (at_last != digest or (there == last and head != digest)):
-                lost.append(Loss(run, there, last))
+                stands = at_last is None and (there > last or head == digest) and await _is_archived(query, run)
+                lost += [] if stands else [Loss(run, there, last)]
     return lost
+
+
+async def _is_archived(query: Query, run: str) -> bool:
+    """Whether its record, which is sealed, stands for its pages. What a damaged one says does not count."""
+    try:
+        found = await record(query, run)
+        return found is not None and bool(msgspec.json.decode(found.summary, type=RunSummary).archive)
+    except (StoreCorrupt, msgspec.MsgspecError):
+        return False
 
 
 def proven(run: str, after: int, limit: int, answer: list[Any], most: int) -> list[EventRow]:

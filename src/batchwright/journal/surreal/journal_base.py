@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from batchwright.errors import LeaseLost
-from batchwright.journal.base import Head, Lease, Snapshot, Turn
+from batchwright.journal.base import ArchivedRun, Head, Lease, Snapshot, Turn, UnusedSpace
 from batchwright.journal.event_rows import EventRow, paginate, unpack
 from batchwright.journal.hash_chain import chained
 from batchwright.journal.high_water_mark import Loss
@@ -70,6 +70,10 @@ class Readable(Protocol):
 
     async def pending_deliveries(self) -> list[Delivery]:
         """Those that are open."""
+        ...
+
+    async def base_resources(self, key: EnvironmentKey) -> list[Resource]:
+        """What an environment had at its base."""
         ...
 
     async def snapshot(self, run: str) -> Snapshot | None:
@@ -142,11 +146,36 @@ class SurrealJournalBase(ABC):
         """What an environment had when its newest finished turn ended."""
         return await self._read(lambda role: role.resources(key))
 
+    async def base_resources(self, key: EnvironmentKey) -> list[Resource]:
+        """What an environment had at its base."""
+        return await self._read(lambda role: role.base_resources(key))
+
     async def write_environment(
-        self, seen: Environment | None, row: Environment, resources: Sequence[Resource] | None = None
+        self,
+        seen: Environment | None,
+        row: Environment,
+        resources: Sequence[Resource] | None = None,
+        *,
+        base: Sequence[Resource] | None = None,
     ) -> None:
-        """Replace an environment's row, and perhaps its resources."""
-        await self._write(lambda store: store.write_environment(seen, row, resources))
+        """Replace an environment's row, and perhaps its resources, now and at its base."""
+        await self._write(lambda store: store.write_environment(seen, row, resources, base))
+
+    async def archive(self, runs: Sequence[ArchivedRun]) -> None:
+        """Keep only the lines of these runs."""
+        await self._write(lambda store: store.archive(runs))
+
+    async def put_back(self, run: str, pages: Sequence[EventRow]) -> None:
+        """Write pages of an archived run again."""
+        await self._write(lambda store: store.put_back(run, pages))
+
+    async def unarchive(self, summary: RunSummary, signals: Sequence[Signal] = ()) -> None:
+        """End the archiving of a run."""
+        await self._write(lambda store: store.unarchive(summary, signals))
+
+    async def compact(self) -> UnusedSpace:
+        """SurrealDB does this by itself, or not at all."""
+        return UnusedSpace()
 
     async def deliveries(self, run: str = "") -> list[Delivery]:
         """What webhooks have had."""

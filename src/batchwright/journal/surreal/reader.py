@@ -12,7 +12,7 @@ from batchwright.errors import DeliveryMoved, EnvironmentMoved, RunHeld, StoreCo
 from batchwright.journal import hash_chain, refusals
 from batchwright.journal.base import PENDING_MOST, Head, Snapshot
 from batchwright.journal.delivery_rows import delivery_of
-from batchwright.journal.environment_rows import Row, environment_of, resource_of
+from batchwright.journal.environment_rows import Row, base_of, environment_of, resource_of
 from batchwright.journal.event_rows import PAGE_EVENTS, EventRow
 from batchwright.journal.high_water_mark import Entry, HighWaterMark, Loss, behind
 from batchwright.journal.lease_holder import HeldLease, held
@@ -47,7 +47,11 @@ class Reads:
             answer = await self._database.query("read_pages", **values)
         except QueryRefused as refused:
             raise await self._told(refused, run, 0) from None
-        return integrity.proven(run, after, limit, answer, PAGES_AT_ONCE)
+        try:
+            return integrity.proven(run, after, limit, answer, PAGES_AT_ONCE)
+        except StoreCorrupt:
+            await self._whole_run(run)
+            raise
 
     async def head(self, run: str) -> Head:
         """The last event of a run and the digest of all."""
@@ -83,6 +87,11 @@ class Reads:
         found = await self._database.query("environment", space=key.space, env=key.name)
         return await self._whole(environment_of(key, Row(*found[0]))) if found else None
 
+    async def _digest(self, key: EnvironmentKey) -> bytes | None:
+        """Of the environment's row as it is stored: the database writes only over that one."""
+        found = await self._database.query("environment", space=key.space, env=key.name)
+        return found[0][1] if found else None
+
     async def environments(self) -> list[Environment]:
         """All of them. Raises StoreCorrupt."""
         rows = sorted(await self._database.query("environments"))
@@ -103,6 +112,14 @@ class Reads:
         """What webhooks have had of a run, or of all. Raises StoreCorrupt."""
         rows = await self._database.query("run_deliveries" if run else "deliveries", run=run)
         return [delivery_of(*row) for row in sorted(rows)]
+
+    async def base_resources(self, key: EnvironmentKey) -> list[Resource]:
+        """What an environment had at its base. Raises StoreCorrupt."""
+        row = await self.environment(key)
+        if row is None or not row.base_digest:
+            return []
+        found = await self._database.query("base", space=key.space, env=key.name, digest=row.base_digest)
+        return base_of(row, found[0] if found else None)
 
     async def _whole(self, row: Environment) -> Environment:
         """The row as the run whose turn it was has it.
@@ -157,6 +174,13 @@ class Reads:
         found = await integrity.record(self._database.query, run)
         if found is None:
             raise refusals.missing(run)
+        return found
+
+    async def _whole_run(self, run: str) -> SurrealRecord:
+        """Of a run whose events are here. Raises RunArchived, and as `_record`."""
+        found = await self._record(run)
+        if (about := self._decoded(found.summary, RunSummary)).archive:
+            raise refusals.archived(about)
         return found
 
     async def _state(self, run: str) -> dict[str, Any] | None:

@@ -7,39 +7,39 @@ the record shows whether it happened; nothing is repeated blindly.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
-from batchwright.errors import EnvironmentRefused, LeaseLost, StoreCorrupt, StoreError, StoreFull, StoreUnavailable
+from batchwright.errors import EnvironmentRefused, LeaseLost, StoreCorrupt, StoreError, StoreFull
 from batchwright.journal import hash_chain, refusals
-from batchwright.journal.base import Lease, Snapshot, Turn
+from batchwright.journal.base import ArchivedRun, Lease, Snapshot, Turn
 from batchwright.journal.environment_rows import (
-    EnvironmentWrite,
+    base_digest,
     environment_row,
     refuse_unseen,
     replaced,
-    resource_row,
     turned,
 )
-from batchwright.journal.event_rows import EventRow
+from batchwright.journal.event_rows import EventRow, parts
 from batchwright.journal.high_water_mark import Entry, HighWaterMark
 from batchwright.journal.lease_holder import HeldLease, held, refuse_while_held
-from batchwright.journal.surreal import integrity
-from batchwright.journal.surreal.database import AnswerLost, Database, HolderGone, Query, QueryRefused, commit_id
+from batchwright.journal.surreal import archived_runs, integrity
+from batchwright.journal.surreal.commits import Commits
+from batchwright.journal.surreal.database import Database, HolderGone, Query, QueryRefused
 from batchwright.journal.surreal.delivery_write import write_delivery
+from batchwright.journal.surreal.environment_values import environment_values
 from batchwright.journal.surreal.integrity import SurrealRecord
 from batchwright.journal.surreal.pending_write import PendingAppend, PendingWrite, fail, succeed
 from batchwright.journal.surreal.reader import Reads
 from batchwright.model.delivery import Delivery
 from batchwright.model.environment import Environment, EnvironmentKey, Resource
 from batchwright.model.run_signal import Signal
+from batchwright.model.run_summary import RunSummary
 
 MAX_GROUP = 1_000
 GROUP_BYTES = 4 * 1024 * 1024  # a group ends beyond this, so that a server takes it in one message
-TRIES = 5  # of a write whose answer is lost each time
 
 T = TypeVar("T")
 
@@ -51,8 +51,7 @@ class SurrealRepository(Reads):
         super().__init__(database, mark)
         self._waiting: asyncio.Queue[PendingAppend | PendingWrite | None] = asyncio.Queue()
         self._writer: asyncio.Task[None] | None = None
-        self._marks = 0
-        self._session = secrets.token_hex(8)
+        self._commits = Commits(database)
         self._mark_failed = False
         self._known: dict[str, SurrealRecord] = {}  # of runs that are driven from here, as our last append left them
 
@@ -61,7 +60,7 @@ class SurrealRepository(Reads):
 
         async def examine(query: Query) -> None:
             self._known.clear()
-            await integrity.examine(self._database, query, self._acknowledged, self._mark(), behind)
+            await integrity.examine(self._database, query, self._acknowledged, self._commits.mark(), behind)
 
         await self._database.open(examine, look_only=behind)
         self._writer = asyncio.create_task(self._write())
@@ -95,7 +94,7 @@ class SurrealRepository(Reads):
                 "head": head,
             }
             turns = await self._turns(turn, {})
-            await self._once("create_run", [run], seal=seal, turns=turns, **values)
+            await self._commits.once("create_run", [run], seal=seal, turns=turns, **values)
             self._acknowledge([Entry(run, last, head)])
 
         await self._do(work, run)
@@ -116,23 +115,70 @@ class SurrealRepository(Reads):
         return await done
 
     async def write_environment(
-        self, seen: Environment | None, row: Environment, resources: Sequence[Resource] | None
+        self,
+        seen: Environment | None,
+        row: Environment,
+        resources: Sequence[Resource] | None,
+        base: Sequence[Resource] | None,
     ) -> None:
-        """Replace an environment's row, and perhaps its resources."""
+        """Replace an environment's row, and perhaps its resources, now and at its base."""
 
         async def work() -> None:
             stored = await self._digest(row.key)
             refuse_unseen(seen, await self.environment(row.key), row)
             before = await self.resources(row.key) if resources is not None else ()
-            values = _written(replaced(row, resources, before), stored)
-            self._database.need_space(len(values["body"]) + sum(len(body) for _, body, _ in values["changed"]))
-            await self._once("write_environment", [], environments=[[row.space, row.name]], turn=values)
+            change = replaced(row, resources, before, base)
+            values = environment_values(change, stored)
+            bases = [] if base is None else [[base_digest(base), change.base]]
+            size = sum(len(body) for _, body, _ in values["changed"]) + len(change.base or b"")
+            self._database.need_space(len(values["body"]) + size)
+            await self._commits.once(
+                "write_environment", [], environments=[[row.space, row.name]], turn=values, base=bases
+            )
 
         await self._do(work, "")
 
     async def write_delivery(self, seen: Delivery | None, row: Delivery) -> None:
         """Replace what is recorded of a webhook of a run."""
-        await self._do(lambda: write_delivery(self._database, self._mark(), seen, row), row.run)
+        await self._do(lambda: write_delivery(self._database, self._commits.mark(), seen, row), row.run)
+
+    async def archive(self, runs: Sequence[ArchivedRun]) -> None:
+        """Keep only the lines of these runs."""
+
+        async def work() -> None:
+            self._database.need_space(0)
+            self._known.clear()
+            values, fresh = await archived_runs.lines(self._database.query, runs)
+            self._reserve(len(fresh))
+            try:
+                await self._commits.once("archive", [one.summary.run for one in runs], archived=values)
+            except QueryRefused as refused:
+                raise archived_runs.refusal(refused, runs) from None
+            self._acknowledge([Entry(*one[:3]) for one in fresh])
+
+        await self._do(work, "")
+
+    async def put_back(self, run: str, pages: Sequence[EventRow]) -> None:
+        """Write pages of an archived run again."""
+
+        async def work() -> None:
+            await archived_runs.archived(self._database.query, run)
+            await archived_runs.continued(self._database.query, run, pages)
+            for part in parts(pages, GROUP_BYTES):
+                self._database.need_space(sum(len(page.body) for page in part))
+                await self._commits.once("put_back", [run], run=run, pages=[list(page) for page in part])
+
+        await self._do(work, run)
+
+    async def unarchive(self, summary: RunSummary, signals: Sequence[Signal]) -> None:
+        """The run is whole again."""
+
+        async def work() -> None:
+            values = await archived_runs.restored(self._database.query, summary, signals)
+            self._database.need_space(sum(len(body) for _, body, _ in values["signals"]))
+            await self._commits.once("unarchive", [summary.run], **values)
+
+        await self._do(work, summary.run)
 
     async def accept_loss(self) -> None:
         """Count the existing events as all that were acknowledged, from now on."""
@@ -150,13 +196,13 @@ class SurrealRepository(Reads):
 
         async def work() -> Lease:
             self._known.pop(run, None)
-            await self._record(run)
+            await self._whole_run(run)
             found = await self._state(run)
             if found is None:
                 raise refusals.missing(run)
             refuse_while_held(run, held(found["holder"], found["fence"], found["expires"]), holder, silent)
             seen = {"seen": found["fence"], "from": found["holder"], "at": found["expires"]}
-            await self._once("take_lease", [run], run=run, holder=holder, expires=expires, **seen)
+            await self._commits.once("take_lease", [run], run=run, holder=holder, expires=expires, **seen)
             return Lease(run, holder, found["fence"] + 1, expires)
 
         return await self._do(work, run)
@@ -165,7 +211,7 @@ class SurrealRepository(Reads):
         """Extend the same lease."""
 
         async def work() -> Lease:
-            if not await self._database.query("renew_lease", expires=expires, mark=self._mark(), **_of(lease)):
+            if not await self._database.query("renew_lease", expires=expires, mark=self._commits.mark(), **_of(lease)):
                 raise refusals.lost(lease.run)
             return Lease(lease.run, lease.holder, lease.fence, expires)
 
@@ -174,7 +220,9 @@ class SurrealRepository(Reads):
     async def release(self, lease: Lease) -> None:
         """Release the run's lease, unless another process holds it already."""
         self._known.pop(lease.run, None)
-        await self._do(lambda: self._database.query("release_lease", mark=self._mark(), **_of(lease)), lease.run)
+        await self._do(
+            lambda: self._database.query("release_lease", mark=self._commits.mark(), **_of(lease)), lease.run
+        )
 
     async def save_snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
         """Store the snapshot, unless a newer one exists."""
@@ -192,9 +240,10 @@ class SurrealRepository(Reads):
 
         async def work() -> None:
             self._database.need_space(0)
+            await self._whole_run(run)
             body = msgspec.json.encode(signal)
             digest = hash_chain.digest_of("signal", run, 0, body)  # its number is given by the database
-            await self._database.query("add_signal", run=run, body=body, digest=digest, mark=self._mark())
+            await self._database.query("add_signal", run=run, body=body, digest=digest, mark=self._commits.mark())
 
         await self._do(work, run)
 
@@ -300,7 +349,7 @@ class SurrealRepository(Reads):
                 fail(append.done, error)
         if not group:
             return
-        await self._once("append", [append.lease.run for append in group], appends=numbered)
+        await self._commits.once("append", [append.lease.run for append in group], appends=numbered)
         self._acknowledge([Entry(*known[append.lease.run][:3]) for append in group if append.pages])
         self._known = known
 
@@ -320,12 +369,7 @@ class SurrealRepository(Reads):
         seen = environment_row(rows[key]).digest if key in rows else stored
         change = turned(turn, found)
         rows[key] = change.environment
-        return [_written(change, seen)]
-
-    async def _digest(self, key: EnvironmentKey) -> bytes | None:
-        """Of the environment's row as it is stored: the database writes only over that one."""
-        found = await self._database.query("environment", space=key.space, env=key.name)
-        return found[0][1] if found else None
+        return [environment_values(change, seen)]
 
     async def _chained(self, number: int, append: PendingAppend, known: dict[str, SurrealRecord]) -> dict[str, Any]:
         """What append.surql takes; `known` gets the record as it will be. The database refuses what may not be made."""
@@ -347,45 +391,6 @@ class SurrealRepository(Reads):
         known[run] = SurrealRecord(run, append.last, head, seal, summary)
         values = {"number": number, "after": append.after, "last": append.last, "pages": [list(page) for page in pages]}
         return values | {"summary": append.summary, "head": head, "seal": seal} | _of(append.lease)
-
-    async def _once(
-        self, name: str, runs: Sequence[str], *, environments: Sequence[list[str]] = (), **values: Any
-    ) -> None:
-        """A write that must not be made twice. `runs` or `environments` are those that it marks, all or none."""
-        mark, lost = self._mark(), False
-        for _ in range(TRIES):
-            try:
-                await self._database.query(name, mark=mark, **values)
-                return
-            except AnswerLost:
-                lost = True
-            except QueryRefused:
-                if lost and await self._was_made(runs, environments, mark):  # it arrived after we had looked
-                    return
-                raise
-            if await self._was_made(runs, environments, mark):
-                return
-        raise StoreUnavailable(
-            f"{self._database.place} received a request {TRIES} times, but the connection broke before each answer",
-            hint="What was recorded is safe. When the connection is stable again: batchwright resume RUN",
-        )
-
-    async def _was_made(self, runs: Sequence[str], environments: Sequence[list[str]], mark: str) -> bool:
-        return bool(await self._database.query("marked", runs=runs, environments=environments, mark=mark))
-
-    def _mark(self) -> str:
-        """A unique text for each commit, which tells a damaged log from one that was cut off in its last commit."""
-        self._marks += 1
-        return commit_id(self._session, self._marks)
-
-
-def _written(change: EnvironmentWrite, seen: bytes | None) -> dict[str, Any]:
-    """What the queries take that write an environment; `seen` is the digest of the row they write over."""
-    key = change.environment.key
-    body, digest = environment_row(change.environment)
-    changed = [[one.key, *resource_row(key, one)] for one in change.changed]
-    values = {"space": key.space, "name": key.name, "seen": seen, "body": body, "digest": digest}
-    return values | {"changed": changed, "gone": list(change.gone)}
 
 
 def _of(lease: Lease) -> dict[str, Any]:

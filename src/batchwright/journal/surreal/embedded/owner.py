@@ -114,6 +114,8 @@ class FolderOwner:
                 return store.deliveries(run)
             case protocol.PendingDeliveriesRequest():
                 return store.pending_deliveries()
+            case protocol.BaseResourcesRequest(key):
+                return store.base_resources(key)
             case protocol.LeaseRequest(run):
                 return store.held(run)
             case protocol.SignalRequest(run, signal):

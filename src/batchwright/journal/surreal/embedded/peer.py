@@ -110,6 +110,11 @@ class FolderPeer:
         answer: list[Delivery] = await self._ask(protocol.PendingDeliveriesRequest(), list[Delivery])
         return answer
 
+    async def base_resources(self, key: EnvironmentKey) -> list[Resource]:
+        """What an environment had at its base."""
+        answer: list[Resource] = await self._ask(protocol.BaseResourcesRequest(key), list[Resource])
+        return answer
+
     async def held(self, run: str) -> HeldLease | None:
         """The lease of a run, None if no process holds it."""
         answer: HeldLease | None = await self._ask(protocol.LeaseRequest(run), HeldLease | None)

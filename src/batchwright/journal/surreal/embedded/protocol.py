@@ -13,7 +13,7 @@ from batchwright.errors import StoreError, StoreUnavailable
 from batchwright.model.environment import EnvironmentKey
 from batchwright.model.run_signal import Signal
 
-WIRE = 5  # raised when a message changes its meaning; holder and peer must agree
+WIRE = 6  # raised when a message changes its meaning; holder and peer must agree
 FRAME = 1024 * 1024
 MAX_REQUEST = 64 * 1024
 MAX_REPLY = 512 * 1024 * 1024  # the plan of a very large run is one event
@@ -89,6 +89,12 @@ class PendingDeliveriesRequest(Struct, frozen=True, tag="pending_deliveries"):
     """Those of which more is to be sent."""
 
 
+class BaseResourcesRequest(Struct, frozen=True, tag="base_resources"):
+    """What an environment had at its base."""
+
+    key: EnvironmentKey
+
+
 class LeaseRequest(Struct, frozen=True, tag="held"):
     """The lease of a run."""
 
@@ -126,6 +132,7 @@ WireRequest = (
     | ResourcesRequest
     | DeliveriesRequest
     | PendingDeliveriesRequest
+    | BaseResourcesRequest
     | LeaseRequest
     | SignalRequest
     | SignalsRequest

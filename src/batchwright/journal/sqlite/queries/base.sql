@@ -1,0 +1,1 @@
+SELECT body FROM base WHERE space = :space AND name = :name

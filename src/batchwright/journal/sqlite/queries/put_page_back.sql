@@ -1,0 +1,1 @@
+INSERT OR REPLACE INTO page (run, first, last, version, body, chain) VALUES (?, ?, ?, ?, ?, ?)

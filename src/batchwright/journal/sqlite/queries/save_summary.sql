@@ -1,0 +1,1 @@
+UPDATE run SET summary = :summary, seal = :seal WHERE run = :run
