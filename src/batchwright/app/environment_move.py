@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.app.environments import runs_of
-from batchwright.app.run_move import LEFT, RunMove
+from batchwright.app.run_move import LEFT, RunMove, move_line
 from batchwright.errors import EnvironmentBusy, EnvironmentElsewhere, EnvironmentRefused, RunHeld
 from batchwright.journal.base import Journal
 from batchwright.journal.lease_holder import driver_of, is_moved, process_of
@@ -60,12 +60,18 @@ class EnvironmentMove:
             for row in await pending_runs(self._source, self._target):
                 if row.environment_key == self._key:
                     moving = f"run {row.run} could not be moved: "
-                    events = await RunMove(self._source, self._target, self._clock, row).make()
-                    yield MovedRun(row.run, row.workflow, events)
+                    yield MovedRun(row.run, row.workflow, await self._move(row))
             moving = ""
             yield MovedEnvironment(self._key.space, self._key.name, await self._finish())
         except REFUSALS as error:
             yield self.left(moving + error.message)
+
+    async def _move(self, row: RunSummary) -> int:
+        """One run; gives the number of its events in the stores."""
+        if row.archive:
+            await move_line(self._source, self._target, row)
+            return 0
+        return await RunMove(self._source, self._target, self._clock, row).make()
 
     async def is_done(self) -> bool:
         """Whether an earlier move left nothing to do."""
@@ -90,7 +96,8 @@ class EnvironmentMove:
             await self._take(row, there, copy)
             there = copy
         if there == copy:
-            await self._target.write_environment(copy, copy, await self._source.resources(self._key))
+            resources, base = [await read(self._key) for read in (self._source.resources, self._source.base_resources)]
+            await self._target.write_environment(copy, copy, resources, base=base if row.base_digest else None)
 
     async def _take(self, row: Environment, there: Environment | None, copy: Environment) -> None:
         if there is not None and (not there.store or (there.is_copy and there != copy)):

@@ -145,7 +145,7 @@ async def _rollbacks(journal: Journal, newest: str, own: Sequence[RunSummary], n
     """
     by_id = {row.run: row for row in own}
     found: list[RunSummary] = []
-    while newest in by_id and len(found) < ROLLBACKS_MAX:
+    while newest in by_id and not by_id[newest].archive and len(found) < ROLLBACKS_MAX:
         run = await load_run(journal, newest)
         try:
             Machine(run).rollback(now, "")

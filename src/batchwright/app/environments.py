@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
@@ -39,6 +40,7 @@ from batchwright.model.environment import (
 from batchwright.model.environment_fold import FOLD, rebuilt, turn_changes
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.plan import Plan
+from batchwright.model.run import Run
 from batchwright.model.run_summary import RunSummary
 from batchwright.model.workflow import Workflow
 
@@ -86,15 +88,14 @@ async def environment_state(journal: Journal, key: EnvironmentKey, own: str | No
         return await _before_turns(journal, key, own)
     if own is not None:
         refuse_moved(row)
-    if row.through and row.fold != FOLD:
+    if (row.through or row.base_digest) and row.fold != FOLD:
         return await _folded_again(journal, row)
     return EnvironmentState(key, row, tuple(await journal.resources(key)), row.newest)
 
 
 async def _folded_again(journal: Journal, row: Environment) -> EnvironmentState:
     """What its runs add up to by this version's fold, which the store has from now on if it can be written."""
-    runs = [await load_run(journal, one.run) for one in await runs_of(journal, row.key)]
-    resources = rebuilt(runs, row.through)
+    resources = (await _history(journal, row)).rebuilt(row.through)
     now = replace(row, fold=FOLD)
     state = EnvironmentState(row.key, now, tuple(resources[key] for key in sorted(resources)), row.newest)
     try:
@@ -102,6 +103,28 @@ async def _folded_again(journal: Journal, row: Environment) -> EnvironmentState:
     except (EnvironmentMoved, StoreFull, StoreHeld, StoreReadOnly):
         return replace(state, row=row)  # it holds all the same, and the next reader writes it
     return state
+
+
+class _History(Struct, frozen=True):
+    """The runs of an environment that the store has whole, and what they follow if others were archived."""
+
+    runs: list[Run]
+    archived: list[RunSummary]
+    base: list[Resource]
+    after: int
+
+    def rebuilt(self, through: float = math.inf) -> dict[str, Resource]:
+        """What they add up to."""
+        return rebuilt(self.runs, through, self.base, self.after)
+
+
+async def _history(journal: Journal, row: Environment) -> _History:
+    """What resources are folded from: the base counts only while a run is archived."""
+    lines = await runs_of(journal, row.key)
+    runs = [await load_run(journal, one.run) for one in lines if not one.archive]
+    archived = [one for one in lines if one.archive]
+    base = await journal.base_resources(row.key) if archived else []
+    return _History(runs, archived, base, row.base if archived else -1)
 
 
 async def _before_turns(journal: Journal, key: EnvironmentKey, own: str | None) -> EnvironmentState:
@@ -216,20 +239,22 @@ async def environment_problems(journal: Journal) -> list[str]:
 
 
 async def _problem(journal: Journal, row: Environment) -> str:
-    runs = [await load_run(journal, one.run) for one in await runs_of(journal, row.key)]
+    history = await _history(journal, row)
+    runs, archived = history.runs, history.archived
     tenants = [run.id for run in runs if run.holds_environment]
     if tenants != ([row.tenant] if row.tenant else []):
         return (
             f"the environment {row.name} should be held by {', '.join(tenants) or 'no run'}, not {row.tenant or 'none'}"
         )
-    if row.turn != max((run.turn for run in runs), default=0):
+    if archived and not (row.base_digest and max(one.turn for one in archived) <= row.base):
+        return f"runs of the environment {row.name} were archived that are not in what it had at turn {row.base}"
+    if row.turn != max([0, *(run.turn for run in runs), *(one.turn for one in archived)]):
         return f"the environment {row.name} counts {row.turn} turns, which its runs do not"
     if row.tenant or row.fold != FOLD:
         return ""  # changed at this moment, or to be rebuilt by whoever reads it next
     kept = {one.key: one for one in await journal.resources(row.key)}
-    return (
-        "" if kept == rebuilt(runs) else f"the resources of the environment {row.name} are not what its runs add up to"
-    )
+    words = f"the resources of the environment {row.name} are not what its runs add up to"
+    return "" if kept == history.rebuilt() else words
 
 
 async def refuse_elsewhere(stores: Stores, home: Journal, key: EnvironmentKey) -> None:

@@ -9,13 +9,14 @@ from batchwright.errors import (
     EventUnreadable,
     IllegalTransition,
     LeaseLost,
+    RunArchived,
     RunHeld,
     RunNotFound,
     SequenceConflict,
     StoreCorrupt,
     StoreTooLarge,
 )
-from batchwright.journal.base import Journal, Lease
+from batchwright.journal.base import ArchivedRun, Journal, Lease
 from batchwright.journal.lease_holder import FOR_EVER, LEASE_SECONDS, is_moved, moved_to
 from batchwright.model.clock import Clock
 from batchwright.model.environment import copy_of
@@ -25,8 +26,18 @@ from batchwright.model.run_summary import RunSummary
 
 PIECE = 2_000  # events that are held at a time
 
-LEFT = (RunHeld, LeaseLost, SequenceConflict, EventUnreadable, IllegalTransition, StoreCorrupt, StoreTooLarge)
+LEFT = (
+    *(RunArchived, RunHeld, LeaseLost, SequenceConflict),
+    *(EventUnreadable, IllegalTransition, StoreCorrupt, StoreTooLarge),
+)
 # the errors with which a run stays where it is, and the others go on
+
+
+async def move_line(source: Journal, target: Journal, row: RunSummary) -> None:
+    """Move what the source has of a run whose events are in an archive. May be repeated, as a RunMove may."""
+    head = await source.head(row.run)
+    for journal, store in ((target, copy_of(source.name)), (source, target.name), (target, target.name)):
+        await journal.archive([ArchivedRun(replace(row, store=store), head)])
 
 
 class RunMove:

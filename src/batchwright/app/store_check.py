@@ -22,6 +22,7 @@ from batchwright.journal.event_rows import unpack
 from batchwright.journal.lease_holder import driver_of
 from batchwright.journal.replay import load_run
 from batchwright.model.clock import Clock
+from batchwright.model.environment_names import full_name
 from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.model.run import Run
 from batchwright.model.run_summary import RunSummary
@@ -42,18 +43,21 @@ class IntegrityReport(Struct, frozen=True):
     problems: tuple[str, ...] = ()
     head: str = ""  # the digest of the last event
     chained_from: int = 0
+    archive: str = ""  # the file that has its events: they are not checked here
 
 
 class StoreSeen(Struct, frozen=True):
     """The result for a whole store; `accepted` are losses that are ignored from now on.
 
-    `complete` says whether it has all acknowledged events.
+    `complete` says whether it has all acknowledged events. `bases` are the environments of which runs were archived,
+    each with the turn after which it was folded again.
     """
 
     store: str
     complete: bool = True
     problems: tuple[str, ...] = ()
     accepted: tuple[str, ...] = ()
+    bases: dict[str, int] = {}
 
 
 class Chained(Struct, frozen=True):
@@ -92,7 +96,16 @@ async def check(
                 yield sound
         whole = accept_loss or not lost  # where events are missing nothing fits
         problems = (*missing.values(), *(await environment_problems(journal) if whole else ()))
-        yield StoreSeen(name, whole, problems, tuple(problem for _, problem in lost) if accept_loss else ())
+        accepted = tuple(problem for _, problem in lost) if accept_loss else ()
+        yield StoreSeen(name, whole, problems, accepted, await _bases(journal) if whole else {})
+
+
+async def _bases(journal: Journal) -> dict[str, int]:
+    try:
+        archived = {row.environment_key for row in await journal.summaries() if row.archive}
+        return {full_name(row.key): row.base for row in await journal.environments() if row.key in archived}
+    except StoreCorrupt:
+        return {}  # a problem that has been found already
 
 
 async def _losses(journal: Journal) -> list[tuple[str, str]]:
@@ -110,6 +123,9 @@ async def _look(journal: Journal, run: str, clock: Clock, missing: str) -> Integ
         return IntegrityReport(journal.name, run, "?", 0, (missing or error.message,))
     if row.store != journal.name:
         return None
+    if row.archive:
+        problems = (missing,) if missing else ()
+        return IntegrityReport(journal.name, run, row.workflow, 0, problems, archive=row.archive)
     return await _fold(journal, row, clock)
 
 

@@ -148,10 +148,10 @@ def simulation_of(simulate: bool, pairs: Sequence[str] | None) -> dict[str, Scal
     return key_values.settings_of("--sim", pairs)
 
 
-def window(text: str) -> float:
+def window(text: str, option: str = "--since") -> float:
     """`90s`, `30m`, `24h`, `7d` in seconds. Raises UsageError."""
     try:
         return span(text)
     except ValueError as error:
-        hint = "Use a number followed by s, m, h or d: --since 24h"
-        raise UsageError(f"--since {error}", hint=hint) from error
+        hint = f"Use a number followed by s, m, h or d: {option} 24h"
+        raise UsageError(f"{option} {error}", hint=hint) from error

@@ -17,8 +17,9 @@ from batchwright.cli.monitor import stopped
 from batchwright.cli.options import Json, NoColor, RunArgument, StateDir, window
 from batchwright.cli.output import print_json, say
 from batchwright.cli.target import Url, chosen, chosen_run, is_name_of, show_warnings
-from batchwright.cli.view_printer import show_explanation, show_listing, show_run, show_stats, show_steps
+from batchwright.cli.view_printer import show_archived, show_explanation, show_listing, show_run, show_stats, show_steps
 from batchwright.client.base import Client
+from batchwright.errors import RunArchived
 from batchwright.model.events import AnyEvent
 from batchwright.views.events import event_record, numbered_line
 from batchwright.views.run import RunView
@@ -97,6 +98,16 @@ def status(
 
     With an environment's name: what the environment has, and whose turn it is; with --steps, its newest run.
     """
+    try:
+        return _show_status(run, steps=steps, state_dir=state_dir, url=url, json=json)
+    except RunArchived:
+        with chosen(url, state_dir) as client:
+            [row, *_] = [one for one in client.runs() if one.archive and one.run.startswith(run.lower())]
+        print_json(row) if json else show_archived(row)
+        return Exit.OK
+
+
+def _show_status(run: str, *, steps: bool, state_dir: StateDir, url: Url, json: bool) -> int:
     with chosen_run(run, url, state_dir) as (client, view):
         if not steps and is_name_of(run, view):
             environment = client.environment(run)

@@ -1,8 +1,9 @@
-"""The commands for stores: store migrate, store check."""
+"""The commands for stores: store migrate, store check, store prune, store import."""
 
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,12 +12,17 @@ from batchwright.app.environment_move import MovedEnvironment, MovedRun
 from batchwright.app.multi_store import STORES, Stores
 from batchwright.app.settings import Settings
 from batchwright.app.store_check import IntegrityReport, StoreSeen, chain_of, check
+from batchwright.app.store_import import import_archive
 from batchwright.app.store_migration import migrate
+from batchwright.app.store_prune import plan_prune, prune
 from batchwright.app.system_clock import SystemClock
+from batchwright.cli.completion import environments
 from batchwright.cli.exit_codes import Exit
-from batchwright.cli.options import Json, NoColor, StateDir, settings_of
+from batchwright.cli.options import Json, NoColor, StateDir, settings_of, window
 from batchwright.cli.output import note, print_json, say
 from batchwright.errors import UsageError
+from batchwright.model.retention import Retention
+from batchwright.views.store_prune import ImportedRun, PruneResult, import_lines, prune_lines, result_lines
 from batchwright.views.text_format import counted
 
 app = typer.Typer(help="The stores that hold the runs.")
@@ -135,10 +141,13 @@ def _tell_found(one: IntegrityReport) -> None:
     for problem in one.problems:
         note(f"{one.run}  {one.workflow} in {one.store}: {problem}", "red")
     if not one.problems:
-        say(f"{one.run}  {one.workflow} in {one.store}: {counted(one.events, 'event')}, sound; {_chain_in_words(one)}")
+        events = "archived" if one.archive else f"{counted(one.events, 'event')}, sound"
+        say(f"{one.run}  {one.workflow} in {one.store}: {events}; {_chain_in_words(one)}")
 
 
 def _chain_in_words(one: IntegrityReport) -> str:
+    if one.archive:
+        return f"its events are in {one.archive}"
     if not one.chained_from:
         return "written before chains existed"
     since = f" from event {one.chained_from} on" if one.chained_from > 1 else ""
@@ -150,6 +159,8 @@ def _tell_store(one: StoreSeen) -> None:
         note(f"{one.store}: {problem}", "red")
     for loss in one.accepted:
         note(f"{one.store}: accepted: {loss}", "yellow")
+    for name, turn in one.bases.items():
+        say(f"{one.store}: older runs of {name} are archived; what it has was checked from turn {turn} on")
     if one.complete and not one.accepted:
         say(f"{one.store}: has all acknowledged events")
 
@@ -171,4 +182,98 @@ async def _chain(settings: Settings, word: str, expected: str, json: bool) -> in
         note(f"{expected} is not on the chain of run {found.run}: the journal is not the one checked earlier", "red")
         return Exit.NO
     note(f"{expected} is on the chain of run {found.run}, followed by {counted(found.after, 'event')}")
+    return Exit.OK
+
+
+Keep = Annotated[
+    int | None, typer.Option("--keep", min=1, metavar="N", help="Keep at least the newest N runs of each environment.")
+]
+OlderThan = Annotated[
+    str, typer.Option("--older-than", metavar="SPAN", help="Keep what changed within this time: 24h, 90d.")
+]
+OfEnvironment = Annotated[
+    str,
+    typer.Option("--environment", metavar="ENV", help="Only runs of this environment.", autocompletion=environments),
+]
+ToArchive = Annotated[
+    Path | None,
+    typer.Option(
+        "--archive", metavar="FILE|DIR", help="Where the archive goes; default: archives/ in the state folder."
+    ),
+]
+OnlyPlan = Annotated[bool, typer.Option("--plan", help="Only show what would go, and why the rest stays.")]
+
+
+@app.command("prune")
+def prune_runs(
+    keep: Keep = None,
+    older_than: OlderThan = "",
+    environment: OfEnvironment = "",
+    archive: ToArchive = None,
+    plan: OnlyPlan = False,
+    state_dir: StateDir = None,
+    json: Json = False,
+    _no_color: NoColor = False,
+) -> int:
+    """Put the events of old runs into an archive, then delete them. What something still needs stays.
+
+    A run goes if neither --keep nor --older-than keeps it; give at least one. Its line in the list stays.
+    """
+    if keep is None and not older_than:
+        raise UsageError(
+            "say what is to stay: --keep N, --older-than SPAN or both",
+            hint="batchwright store prune --keep 20 --older-than 90d",
+        )
+    wanted = Retention(keep or 0, window(older_than, "--older-than") if older_than else 0.0)
+    settings = settings_of(state_dir)
+
+    async def work() -> PruneResult:
+        async with Stores(settings) as stores:
+            if plan:
+                return PruneResult(await plan_prune(stores, SystemClock(), wanted, environment))
+            return await prune(settings, stores, SystemClock(), wanted, environment, archive)
+
+    result = asyncio.run(work())
+    if json:
+        print_json(result)
+    else:
+        _tell_pruned(result, plan=plan)
+    return Exit.NO if result.refused or any(one.left for one in result.environments) else Exit.OK
+
+
+def _tell_pruned(result: PruneResult, *, plan: bool) -> None:
+    done = "would be archived" if plan else "archived"
+    for one in result.environments:
+        for line in prune_lines(one, done):
+            note(line, "yellow") if one.left else say(line)
+    if plan:
+        runs = sum(len(one.runs) for one in result.environments)
+        note(f"{counted(runs, 'run')} would be archived; nothing was changed")
+        return
+    for line in result_lines(result):
+        note(line)
+    if result.archive:
+        say(result.archive)
+
+
+@app.command("import")
+def import_runs(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An archive that store prune made.", show_default=False)],
+    state_dir: StateDir = None,
+    json: Json = False,
+    _no_color: NoColor = False,
+) -> int:
+    """Take all runs of an archive back into the stores that they left. It can be repeated."""
+    settings = settings_of(state_dir)
+
+    async def work() -> list[ImportedRun]:
+        async with Stores(settings) as stores:
+            return [one async for one in import_archive(settings, stores, file)]
+
+    runs = asyncio.run(work())
+    if json:
+        print_json({"archive": str(file), "runs": runs})
+    else:
+        for line in import_lines(runs):
+            note(line)
     return Exit.OK

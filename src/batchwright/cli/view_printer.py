@@ -22,6 +22,7 @@ from batchwright.cli.table import Cell, table
 from batchwright.cli.text_layout import hanging, labelled
 from batchwright.engine.rollback_preview import PlannedUndo, UndoKind
 from batchwright.model.lifecycle import RUN_ENDED
+from batchwright.model.run_summary import RunSummary
 from batchwright.providers.base import Quote
 from batchwright.views.explain import Explanation
 from batchwright.views.logs import LogLine, log_text
@@ -291,7 +292,16 @@ def show_listing(view: Listing, place: str) -> None:
 
 
 def _status(row: RunLine) -> str:
-    return row.status.value + ("" if row.driven or row.status in RUN_ENDED else " !")
+    mark = " (archived)" if row.archive else "" if row.driven or row.status in RUN_ENDED else " !"
+    return row.status.value + mark
+
+
+def show_archived(row: RunSummary) -> None:
+    """Print what is left to say of a run whose events are in an archive."""
+    say(f"{row.run}  {row.environment_key.name} {row.version}: {row.status}, {counted(row.steps, 'step')}")
+    say(f"  created   {clock_time(row.created_at)}" + (f" by {row.by}" if row.by else ""))
+    say(f"  archived  {clock_time(row.archived_at)}: its events are in {row.archive}")
+    say(f"  next      to have them back: batchwright store import {row.archive}")
 
 
 def show_stats(view: Stats) -> None:

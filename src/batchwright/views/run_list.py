@@ -17,7 +17,10 @@ Row = TypeVar("Row", bound=RunSummary)
 
 
 class RunLine(Struct, frozen=True):
-    """One run. `driven`: a process drives it now. A run that is not driven and has not ended waits for `resume`."""
+    """One run. `driven`: a process drives it now. A run that is not driven and has not ended waits for `resume`.
+
+    `archive` is the file that has its events, "" if the store has them.
+    """
 
     run: str
     workflow: str
@@ -35,6 +38,7 @@ class RunLine(Struct, frozen=True):
     skipped: int
     undone: int
     environment: str
+    archive: str = ""
 
 
 class Listing(Struct, frozen=True):
@@ -107,4 +111,5 @@ def _line(row: RunSummary, driven: bool, now: float) -> RunLine:
         skipped=row.skipped,
         undone=row.undone,
         environment=row.environment_key.name,
+        archive=row.archive,
     )
