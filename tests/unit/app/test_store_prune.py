@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import random
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,6 @@ from batchwright.app import environments, store_prune
 from batchwright.app.environment_reader import all_environments, find_home, read_environment
 from batchwright.app.environments import environment_problems, environment_state
 from batchwright.app.store_import import import_archive
-from batchwright.app.store_migration import migrate
 from batchwright.app.store_prune import alone_with_archives, archives_of, plan_prune, prune
 from batchwright.errors import (
     ArchiveRefused,
@@ -29,7 +26,6 @@ from batchwright.errors import (
     RunArchived,
     StoreUnavailable,
 )
-from batchwright.journal.base import Journal
 from batchwright.journal.memory import MemoryJournal
 from batchwright.model import environment_fold
 from batchwright.model.delivery import Delivery
@@ -37,11 +33,8 @@ from batchwright.model.environment import EnvironmentKey
 from batchwright.model.environment_fold import rebuilt
 from batchwright.model.lifecycle import RunState
 from batchwright.model.retention import KeptBecause, Retention
-from batchwright.testing.crash_points import CrashPoint, ProcessDied, When
 from batchwright.views.store_prune import ImportedRun, PruneResult, import_lines, prune_lines, result_lines
 from tests.support.examples import share
-from tests.unit.app.store_pair import FOLDER, SQLITE
-from tests.unit.app.test_environment_move import TwoStores
 from tests.unit.app.test_environments import SHOP, created, done, planned, shop
 from tests.unit.app.test_runs import House, housed
 
@@ -310,151 +303,6 @@ def test_a_run_that_went_on_after_an_import_stays_as_it_is(tmp_path: Path) -> No
         await journal.append(lease, last, (await house.run(failed.id)).created and [])
         await journal.release(lease)
         assert [one.restored for one in await imported(house, result.archive)] == [False]
-
-    housed(tmp_path, play)
-
-
-# -- moves ----------------------------------------------------------------------------------------------------------
-
-
-def test_an_environment_moves_with_its_archived_runs(tmp_path: Path) -> None:
-    async def play(_: House) -> None:
-        house = await TwoStores.with_history(tmp_path)
-        result = await pruned(house)
-        assert result.runs == 0  # all three are needed
-        for _ in range(2):
-            await done(house, replace(shop("a", "b"), storage_backend=SQLITE))
-        result = await pruned(house)
-        gone = set(await archived(house))
-        assert gone
-        assert not [one for one in await house.moved() if one.left]
-        assert {row.store for row in await house.pair.summaries()} == {FOLDER}
-        assert (await archived(house)).keys() == gone
-        for store in (SQLITE, FOLDER):
-            assert await environment_problems(house.of(store)) == []
-        row = await house.of(FOLDER).environment(SHOP)
-        assert row is not None
-        assert row.base_digest
-        assert {one.store for one in await imported(house, result.archive)} == {FOLDER}
-        assert await archived(house) == {}
-        assert await environment_problems(house.of(FOLDER)) == []
-
-    housed(tmp_path, play)
-
-
-# -- death ----------------------------------------------------------------------------------------------------------
-
-
-class _Story:
-    """A store pair whose first store has a pruned, or not yet pruned, history; each life gets a copy of it."""
-
-    def __init__(self, folder: Path, house: TwoStores) -> None:
-        self.folder, self.house = folder, house
-        self.journals = copy.deepcopy(house.pair.journals)
-
-    def again(self, point: CrashPoint | None = None, *, fresh: bool) -> TwoStores:
-        if fresh:
-            self.house.pair.journals.clear()
-            self.house.pair.journals |= copy.deepcopy(self.journals)
-        return TwoStores(self.folder, self.house.pair.after(point))
-
-
-async def long_history(folder: Path) -> TwoStores:
-    house = TwoStores(folder)
-    for names in ("a", "a", "ab", "b", "bc", "bc"):
-        await done(house, replace(shop(*names), storage_backend=SQLITE))
-    return house
-
-
-async def dying(story: _Story, work: Callable[[House], Any], check: Callable[[House], Any]) -> int:
-    """Die before and after each call in turn; then the same command ends as it does without a death."""
-    counted = CrashPoint()
-    await work(story.again(counted, fresh=True))
-    for n in range(1, counted.count + 1):
-        for when in When:
-            house = story.again(CrashPoint(n, when), fresh=True)
-            with suppress(ProcessDied):
-                await work(house)
-            after = story.again(fresh=False)
-            for store in (SQLITE, FOLDER):
-                assert await environment_problems(after.of(store)) == [], (n, when)
-            await work(after)
-            await check(after)
-    return counted.count
-
-
-def test_a_prune_that_dies_anywhere_is_sound_and_finished_by_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("batchwright.app.store_prune.BATCH_RUNS", 1)
-
-    async def play(_: House) -> None:
-        story = _Story(tmp_path, await long_history(tmp_path))
-        state = await environment_state(story.house.of(SQLITE), SHOP)
-        pages = {run: await story.house.of(SQLITE).pages(run) for run in await story.house.of(SQLITE).runs()}
-        expected: set[str] = set()
-
-        async def work(house: House) -> None:
-            await pruned(house)
-
-        async def check(house: House) -> None:
-            lines = await archived(house)
-            assert set(lines) == (expected or set(lines))
-            expected.update(lines)
-            journal = house.stores.journals[SQLITE]  # type: ignore[attr-defined]
-            now = await environment_state(journal, SHOP)
-            assert (now.resources, now.newest) == (state.resources, state.newest)
-            for place in set(lines.values()):  # several, where one died halfway
-                await imported(house, place)
-            assert {run: await journal.pages(run) for run in pages} == pages
-
-        assert await dying(story, work, check) >= 16
-        assert len(expected) == 2
-
-    housed(tmp_path, play)
-
-
-def test_an_import_that_dies_anywhere_is_finished_by_the_next(tmp_path: Path) -> None:
-    async def play(_: House) -> None:
-        house = await long_history(tmp_path)
-        pages = {run: await house.of(SQLITE).pages(run) for run in await house.of(SQLITE).runs()}
-        result = await pruned(house)
-        assert result.runs == 2
-        story = _Story(tmp_path, house)
-
-        async def work(house: House) -> None:
-            await imported(house, result.archive)
-
-        async def check(house: House) -> None:
-            journal = house.stores.journals[SQLITE]  # type: ignore[attr-defined]
-            assert {run: await journal.pages(run) for run in pages} == pages
-            assert await archived(house) == {}
-
-        assert await dying(story, work, check) >= 8
-
-    housed(tmp_path, play)
-
-
-def test_a_move_of_archived_runs_that_dies_anywhere_is_finished_by_the_next(tmp_path: Path) -> None:
-    async def play(_: House) -> None:
-        house = await long_history(tmp_path)
-        result = await pruned(house)
-        state = await environment_state(house.of(SQLITE), SHOP)
-        story = _Story(tmp_path, house)
-
-        async def work(house: House) -> None:
-            async for _ in migrate(house.stores, house.clock, SQLITE, FOLDER):
-                pass
-
-        async def check(house: House) -> None:
-            rows = await house.stores.summaries()
-            assert (len(rows), {row.store for row in rows}) == (6, {FOLDER})
-            assert len(await archived(house)) == result.runs
-            journal: Journal = house.stores.journals[FOLDER]  # type: ignore[attr-defined]
-            assert (await environment_state(journal, SHOP)).resources == state.resources
-            assert (await journal.base_resources(SHOP)) != []
-
-        assert await dying(story, work, check) > 30
 
     housed(tmp_path, play)
 
