@@ -162,11 +162,11 @@ def test_destroys_counts_what_is_retired_and_what_is_replaced(tmp_path: Path) ->
         assert codes(await looked(house, shop("a", "b", limits=one, changes=RETIRING))) == []
         assert codes(await looked(house, shop("a", limits=one, changes=RETIRING))) == ["limit-exceeded destroys"]
         assert codes(await looked(house, shop("a", limits=one))) == []  # b and c stay
-        larger = shop("a", "b", "c", limits=one, changes=Changes(replace=Permission.ALLOWED))
-        batch = larger.operations[0]
-        configs = tuple(replace(config, plan="2xCPU-4GB") for config in batch.server_configs)  # type: ignore[attr-defined]
-        larger = replace(larger, operations=(replace(batch, server_configs=configs), *larger.operations[1:]))  # type: ignore[type-var]
-        assert codes(await looked(house, larger)) == ["limit-exceeded destroys"]
+        elsewhere = shop("a", "b", "c", limits=one, changes=Changes(replace=Permission.ALLOWED))
+        batch = elsewhere.operations[0]
+        configs = tuple(replace(config, zone="fi-hel1") for config in batch.server_configs)  # type: ignore[attr-defined]
+        elsewhere = replace(elsewhere, operations=(replace(batch, server_configs=configs), *elsewhere.operations[1:]))  # type: ignore[type-var]
+        assert codes(await looked(house, elsewhere)) == ["limit-exceeded destroys"]
 
     housed(tmp_path, play)
 
@@ -315,11 +315,11 @@ def test_a_server_whose_place_is_free_already_is_created_whatever_the_limit(tmp_
 
     async def play(house: House) -> None:
         await done(house, shop("a"))
-        larger = shop("a", changes=Changes(replace=Permission.ALLOWED))
-        batch = larger.operations[0]
+        elsewhere = shop("a", changes=Changes(replace=Permission.ALLOWED))
+        batch = elsewhere.operations[0]
         (config,) = batch.server_configs  # type: ignore[attr-defined]
-        batch = replace(batch, server_configs=(replace(config, plan="2xCPU-4GB"),))  # type: ignore[type-var]
-        plan = await planned(house, replace(larger, operations=(batch, *larger.operations[1:])))
+        batch = replace(batch, server_configs=(replace(config, zone="fi-hel1"),))  # type: ignore[type-var]
+        plan = await planned(house, replace(elsewhere, operations=(batch, *elsewhere.operations[1:])))
         run = await driven(house, plan, "[limits]\nservers = 0\ncost_per_hour = { EUR = 0 }\n")
         assert run.status is RunState.COMPLETED
         assert house.alive() == ["a"]
