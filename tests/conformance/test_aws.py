@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from msgspec.structs import replace
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.emulators.aws import AwsBehaviour
+from batchwright.emulators.aws.resources import Instance
 from batchwright.model.clock import Clock
 from batchwright.model.workflow import ServerConfig
+from batchwright.providers.aws import Aws
 from batchwright.providers.base import Provider
 from batchwright.testing.provider_suite import ProviderSuite
 from tests.support.emulated import RunningAws
@@ -31,7 +34,7 @@ class AwsSuite(ProviderSuite):
     @pytest.fixture(autouse=True)
     def _account(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         set_credentials(monkeypatch, tmp_path)
-        self.folder, self.hung = tmp_path, set[str]()
+        self.folder, self.hung, self.kept = tmp_path, set[str](), AwsBehaviour()
         with RunningAws(AwsBehaviour(**{**QUICK, **self.behaviour})) as self.server:  # type: ignore[arg-type]
             yield
             left = self.server.account.inventory()
@@ -58,9 +61,55 @@ class AwsSuite(ProviderSuite):
         return client(self.server, self.folder, settle_seconds=self.settle)
 
     def losing_client(self) -> Provider:
+        return self._losing("run_instances")
+
+    def change_losing_client(self) -> Provider:
+        """Each of its changes breaks off."""
+        changes = "stop_instances", "modify_instance_attribute", "start_instances", "create_tags", "delete_tags"
+        return self._losing(*changes)
+
+    def _losing(self, *operations: str) -> Provider:
         losing = LosesAnswers.connect("aws", SystemClock(), {})
         losing.__dict__.update(self.client().__dict__)
+        losing.operations = operations  # type: ignore[attr-defined]
         return losing
+
+    def refusing_client(self) -> Provider:
+        """The quota has room for the smaller plan only: EC2 refuses the start, and not the change."""
+        account = self.server.account
+
+        class Refusing(Aws):
+            async def open(inner) -> None:  # noqa: N805
+                await super().open()
+                self.kept = account.behaviour
+                account.behaviour = replace(account.behaviour, vcpus=3)
+
+            async def aclose(inner) -> None:  # noqa: N805
+                account.behaviour = self.kept
+                await super().aclose()
+
+        refusing = Refusing.connect("aws", SystemClock(), {})
+        refusing.__dict__.update(self.client().__dict__)
+        return refusing
+
+    def other_plan(self) -> str:
+        return "t3.xlarge"
+
+    def labels(self, ref: str) -> dict[str, str]:
+        return dict(self._instance(ref).tags)
+
+    def label(self, ref: str, key: str, value: str) -> None:
+        self._instance(ref).tags[key] = value
+
+    def disown(self, ref: str) -> Callable[[], None]:
+        instance = self._instance(ref)
+        kept, instance.tags = instance.tags, {}
+        instance.made_at -= 3600.0  # so old that its tags cannot be late
+        return lambda: setattr(instance, "tags", kept)
+
+    def _instance(self, ref: str) -> Instance:
+        region, _, instance = ref.rpartition("/")
+        return self.server.account.regions[region].instances[instance]
 
     def clock(self) -> Clock:
         return SystemClock()

@@ -19,7 +19,7 @@ from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.aws import Aws
 from tests.support.emulated import RunningAws
 
-QUICK = {"boot_seconds": 0.2, "shutdown_seconds": 0.1, "answer_seconds": 0.0, "rate": 0.0}
+QUICK = {"boot_seconds": 0.2, "shutdown_seconds": 0.1, "stop_seconds": 0.1, "answer_seconds": 0.0, "rate": 0.0}
 SETTLE = 1.5
 
 T = TypeVar("T")
@@ -62,13 +62,15 @@ def client(server: RunningAws, folder: Path, **settings: str | float) -> Aws:
 class LosesAnswers(Aws):
     """Its creates are carried out, and the connection breaks before they are answered."""
 
+    operations: tuple[str, ...] = ("run_instances",)
+
     async def open(self) -> None:
         await super().open()
         inner = self._connection.change
 
         async def change(region: str, operation: str, **arguments: Any) -> dict[str, Any]:
             answer = await inner(region, operation, **arguments)
-            if operation == "run_instances":
+            if operation in self.operations:
                 raise ConnectionClosedError(endpoint_url="http://127.0.0.1")
             return answer
 

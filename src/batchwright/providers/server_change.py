@@ -11,7 +11,6 @@ from batchwright.model.clock import Clock
 from batchwright.model.fault import Fault, FaultClass
 
 STOP_SECONDS = 120.0  # for a clean shutdown; a server that still runs then did not heed it
-_OURS = "batchwright-"  # labels that begin so are not the user's
 
 
 class Power(StrEnum):
@@ -53,15 +52,17 @@ class ServerChange(ABC):
     """
 
     power: Power
-    planned: bool  # it has the plan that is asked for
-    labelled: bool  # and the labels
+    plan: str  # that it has
+    wanted: str  # the plan that is asked for
+    former: str  # and the one that was asked for before
+    labelled: bool  # it has the labels
 
     @abstractmethod
     async def stop(self) -> Rejected | Unknown | None:
         """Ask for a clean shutdown."""
 
     @abstractmethod
-    async def resize(self) -> Rejected | Unknown | None:
+    async def resize(self, plan: str) -> Rejected | Unknown | None:
         """Set the plan of the stopped server, and nothing else."""
 
     @abstractmethod
@@ -75,24 +76,34 @@ class ServerChange(ABC):
     async def step(self) -> Going | Rejected | Unknown | None:
         """The next step; None if nothing is left to do.
 
-        A plan that is refused leaves the server starting again with the former one. So does a server that is found
-        stopped with its plan, whoever stopped it: a process that died in between leaves no other trace. A server that
-        starts or stops is waited for, for it may be stopping.
+        A plan that is refused, at once or by the start with it, leaves the server starting again with the former one.
+        A server that is found stopped with its plan is started, whoever stopped it: a process that died in between
+        leaves no other trace. A server that starts or stops is waited for, since it may be stopping.
         """
         match self.power:
             case Power.BETWEEN:
                 return Going("the server is starting or stopping")
             case Power.OFF:
                 return await self._off()
-        if not self.planned:
+        if self.plan != self.wanted:
             return _patient(await self.stop()) or Going("the server is stopping")
         return None if self.labelled else _patient(await self.relabel())
 
     async def _off(self) -> Going | Rejected | Unknown:
-        refused = None if self.planned else await self.resize()
+        refused = None if self.plan == self.wanted else await self.resize(self.wanted)
         if isinstance(refused, Unknown):
             return refused
-        return _patient(await self.start()) or refused or Going("the server is starting")
+        answer = await self.start()
+        if refused is None and self.former != self.wanted and _is_about_the_plan(answer):
+            refused, undone = answer, await self.resize(self.former)
+            answer = await self.start() if undone is None else undone
+        return _patient(answer) or refused or Going("the server is starting")
+
+
+def _is_about_the_plan(answer: Rejected | Unknown | None) -> bool:
+    """Whether a start was refused for a reason that the start with another plan may not have."""
+    others = (FaultClass.BUSY, FaultClass.THROTTLE, FaultClass.TRANSIENT, FaultClass.AUTH, FaultClass.BILLING)
+    return isinstance(answer, Rejected) and answer.fault.kind not in others
 
 
 def _patient(answer: Rejected | Unknown | None) -> Going | Rejected | Unknown | None:
@@ -102,14 +113,19 @@ def _patient(answer: Rejected | Unknown | None) -> Going | Rejected | Unknown | 
     return answer
 
 
+def is_mark(label: str) -> bool:
+    """Whether a label is one of those that mark a server as ours, and not the user's."""
+    return label.startswith("batchwright-")
+
+
 def labels_after(found: Mapping[str, str], wanted: Mapping[str, str], before: Mapping[str, str]) -> dict[str, str]:
     """The labels of a server after a change: those of others stay, and so do the run's and the token's.
 
     >>> labels_after({"batchwright-run": "r", "a": "1", "cost": "7"}, {"b": "2"}, {"a": "1"})
     {'batchwright-run': 'r', 'cost': '7', 'b': '2'}
     """
-    kept = {key: value for key, value in found.items() if key.startswith(_OURS) or key not in before or key in wanted}
-    return kept | {key: value for key, value in wanted.items() if not key.startswith(_OURS)}
+    kept = {key: value for key, value in found.items() if is_mark(key) or key not in before or key in wanted}
+    return kept | {key: value for key, value in wanted.items() if not is_mark(key)}
 
 
 def refuse_foreign(ref: str) -> Rejected:

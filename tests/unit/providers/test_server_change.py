@@ -11,7 +11,10 @@ from batchwright.model.fault import Fault, FaultClass
 from batchwright.providers.server_change import STOP_SECONDS, Power, SentStops, ServerChange, labels_after
 from batchwright.testing.virtual_clock import EPOCH
 
-QUOTA, BUSY = (Rejected(Fault(kind, kind.value)) for kind in (FaultClass.QUOTA, FaultClass.BUSY))
+QUOTA, BUSY, FULL, DENIED = (
+    Rejected(Fault(kind, kind.value))
+    for kind in (FaultClass.QUOTA, FaultClass.BUSY, FaultClass.CAPACITY, FaultClass.AUTH)
+)
 LOST = Unknown("no answer")
 GOING = Going
 
@@ -19,18 +22,23 @@ GOING = Going
 class Scripted(ServerChange):
     """A server in one state whose calls are answered as told; None: taken."""
 
+    wanted, former = "large", "small"
+
     def __init__(self, power: Power, *, planned: bool, labelled: bool, **answers: Rejected | Unknown) -> None:
-        self.power, self.planned, self.labelled, self.answers = power, planned, labelled, answers
+        self.power, self.labelled, self.answers = power, labelled, answers
+        self.plan = self.wanted if planned else self.former
         self.sent: list[str] = []
 
     async def stop(self) -> Rejected | Unknown | None:
         return self._call("stop")
 
-    async def resize(self) -> Rejected | Unknown | None:
-        return self._call("resize")
+    async def resize(self, plan: str) -> Rejected | Unknown | None:
+        answer = self._call("resize" if plan == self.wanted else "back")
+        self.plan = self.plan if answer else plan
+        return answer
 
     async def start(self) -> Rejected | Unknown | None:
-        return self._call("start")
+        return self._call("start" if self.plan == self.wanted else "restart")
 
     async def relabel(self) -> Rejected | Unknown | None:
         return self._call("relabel")
@@ -52,11 +60,23 @@ class Scripted(ServerChange):
         (Power.ON, False, {"stop": QUOTA}, ["stop"], QUOTA),
         (Power.OFF, False, {}, ["resize", "start"], GOING),
         (Power.OFF, False, {"resize": LOST}, ["resize"], LOST),
-        (Power.OFF, False, {"resize": QUOTA}, ["resize", "start"], QUOTA),  # it runs again with its former plan
-        (Power.OFF, False, {"resize": BUSY}, ["resize", "start"], BUSY),
-        (Power.OFF, False, {"resize": QUOTA, "start": LOST}, ["resize", "start"], LOST),
-        (Power.OFF, False, {"resize": QUOTA, "start": BUSY}, ["resize", "start"], GOING),
-        (Power.OFF, False, {"start": QUOTA}, ["resize", "start"], QUOTA),
+        (Power.OFF, False, {"resize": QUOTA}, ["resize", "restart"], QUOTA),  # it runs again with its former plan
+        (Power.OFF, False, {"resize": BUSY}, ["resize", "restart"], BUSY),
+        (Power.OFF, False, {"resize": QUOTA, "restart": LOST}, ["resize", "restart"], LOST),
+        (Power.OFF, False, {"resize": QUOTA, "restart": BUSY}, ["resize", "restart"], GOING),
+        (Power.OFF, False, {"resize": QUOTA, "restart": FULL}, ["resize", "restart"], FULL),
+        (
+            Power.OFF,
+            False,
+            {"start": QUOTA},
+            ["resize", "start", "back", "restart"],
+            QUOTA,
+        ),  # only the start is refused
+        (Power.OFF, True, {"start": FULL}, ["start", "back", "restart"], FULL),
+        (Power.OFF, True, {"start": FULL, "back": LOST}, ["start", "back"], LOST),
+        (Power.OFF, True, {"start": FULL, "restart": QUOTA}, ["start", "back", "restart"], QUOTA),
+        (Power.OFF, True, {"start": DENIED}, ["start"], DENIED),  # with the former plan it is refused too
+        (Power.OFF, True, {"start": BUSY}, ["start"], GOING),
         (Power.OFF, True, {}, ["start"], GOING),  # also after a crash, or if somebody else stopped it
         (Power.OFF, True, {"start": LOST}, ["start"], LOST),
     ],
@@ -73,6 +93,12 @@ def test_the_next_step_of_another_plan(
     found = asyncio.run(change.step())
     assert change.sent == sent
     assert isinstance(found, Going) if outcome is GOING else found == outcome
+
+
+def test_a_stopped_server_with_one_plan_only_keeps_it_when_its_start_is_refused() -> None:
+    change = Scripted(Power.OFF, planned=True, labelled=False, start=FULL)
+    change.former = change.wanted
+    assert (asyncio.run(change.step()), change.sent) == (FULL, ["start"])
 
 
 def test_labels_are_set_once_it_runs_with_its_plan() -> None:

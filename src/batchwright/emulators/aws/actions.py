@@ -9,11 +9,11 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from batchwright.emulators.aws import filters, responses
+from batchwright.emulators.aws import filters, responses, server_changes
 from batchwright.emulators.aws.catalog import ARM, IMAGES, PARAMETERS, PRICES, VCPUS
 from batchwright.emulators.aws.protocol import ApiError
 from batchwright.emulators.aws.region import Region
-from batchwright.emulators.aws.resources import Interface
+from batchwright.emulators.aws.resources import Instance, Interface
 from batchwright.emulators.aws.settings import AwsBehaviour
 from batchwright.fault_injection.draw import Draw
 
@@ -38,7 +38,10 @@ class Call:
     def seen(self, rows: Mapping[str, Any]) -> list[Any]:
         """Rows that are visible in describes by now, with the tags that are visible by now."""
         shown_rows = [row for row in rows.values() if row.visible_at <= self.now]
-        return [row if row.tagged_at <= self.now else dataclasses.replace(row, tags={}) for row in shown_rows]
+        return [
+            row if row.tagged_at <= self.now else dataclasses.replace(row, tags=getattr(row, "old_tags", {}))
+            for row in shown_rows
+        ]
 
     def page(self, rows: list[Any]) -> tuple[list[Any], Result]:
         """One page of the rows, and where the next one begins."""
@@ -78,13 +81,45 @@ def run_instances(call: Call) -> Result:
 def terminate_instances(call: Call) -> Result:
     before = {name: one.state(call.now) for name, one in call.region.instances.items()}
     ending = call.region.terminate(call.arguments["InstanceIds"], call.now)
+    return {"TerminatingInstances": [_transition(one, before[one.id], call.now) for one in ending]}
 
-    def change(one: Any) -> Result:
-        (was, was_name), (code, name) = before[one.id], one.state(call.now)
-        now, old = {"Code": code, "Name": name}, {"Code": was, "Name": was_name}
-        return {"InstanceId": one.id, "CurrentState": now, "PreviousState": old}
 
-    return {"TerminatingInstances": [change(one) for one in ending]}
+def _transition(one: Instance, before: tuple[int, str], now: float) -> Result:
+    states = [{"Code": code, "Name": name} for code, name in (one.state(now), before)]
+    return {"InstanceId": one.id, "CurrentState": states[0], "PreviousState": states[1]}
+
+
+def stop_instances(call: Call) -> Result:
+    asked = server_changes.instances(call.region, call.arguments["InstanceIds"])
+    before = [one.state(call.now) for one in asked]
+    for one in asked:
+        server_changes.stop(one, call.behaviour, call.now)
+    shown = [_transition(one, was, call.now) for one, was in zip(asked, before, strict=True)]
+    return {"StoppingInstances": shown}
+
+
+def start_instances(call: Call) -> Result:
+    asked = server_changes.instances(call.region, call.arguments["InstanceIds"])
+    before = [one.state(call.now) for one in asked]
+    for one in asked:
+        server_changes.start(call.region, one, call.behaviour, call.now, call.drawn)
+    shown = [_transition(one, was, call.now) for one, was in zip(asked, before, strict=True)]
+    return {"StartingInstances": shown}
+
+
+def create_tags(call: Call) -> Result:
+    wanted = {tag["Key"]: tag["Value"] for tag in call.arguments["Tags"]}
+    for one in server_changes.instances(call.region, call.arguments["Resources"]):
+        server_changes.retag(one, {**one.tags, **wanted}, call.behaviour, call.now)
+    return {}
+
+
+def delete_tags(call: Call) -> Result:
+    gone = {tag["Key"] for tag in call.arguments["Tags"]}
+    for one in server_changes.instances(call.region, call.arguments["Resources"]):
+        kept = {key: value for key, value in one.tags.items() if key not in gone}
+        server_changes.retag(one, kept, call.behaviour, call.now)
+    return {}
 
 
 def describe_volumes(call: Call) -> Result:
@@ -164,6 +199,9 @@ def modify_network_interface_attribute(call: Call) -> Result:
 
 def modify_instance_attribute(call: Call) -> Result:
     instance = call.arguments["InstanceId"]
+    if "InstanceType" in call.arguments:
+        (one,) = server_changes.instances(call.region, [instance])
+        server_changes.resize(call.region, one, call.arguments["InstanceType"]["Value"], call.now)
     attached = {one.device: one for one in call.region.volumes.values() if one.instance == instance}
     for mapping in call.arguments.get("BlockDeviceMappings", ()):
         if mapping["DeviceName"] not in attached:
@@ -335,6 +373,10 @@ READS: dict[str, Callable[[Call], Result]] = {
 CHANGES: dict[str, Callable[[Call], Result]] = {
     "RunInstances": run_instances,
     "TerminateInstances": terminate_instances,
+    "StopInstances": stop_instances,
+    "StartInstances": start_instances,
+    "CreateTags": create_tags,
+    "DeleteTags": delete_tags,
     "DeleteVolume": delete_volume,
     "DeleteNetworkInterface": delete_network_interface,
     "CreateVolume": create_volume,

@@ -16,6 +16,12 @@ _RULES = (
     ("documented", "one unknown id fails a describe by id; a filter omits what does not exist"),
     ("documented", "names of security groups and key pairs are unique; a group in use cannot be deleted"),
     ("documented", "disks end with their instance only where the request or the image says so (here images never do)"),
+    (
+        "documented",
+        "another type: only while stopped; its quota and room are looked at by the start, not by the change",
+    ),
+    ("documented", "a stopped instance counts against no quota, and has another public address once it is started"),
+    ("assumed", "list_lag: changed tags are seen as late as new ones"),
     ("documented", "a request signed five minutes off is refused; DryRun answers DryRunOperation"),
     ("assumed", "list_lag: everything that is created becomes visible in describes after the same time"),
     ("assumed", "late_commits: a call whose connection broke is carried out as if it had been sent later"),

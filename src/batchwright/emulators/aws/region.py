@@ -81,7 +81,7 @@ class Region:
         earlier = self._tokens.get(token) if token else None
         if earlier is not None:
             return self._repeated(earlier, digest, now)
-        self._check_room(arguments["InstanceType"], zone, now)
+        self.check_room(arguments["InstanceType"], zone, now)
         made = self._made(arguments, digest, token, zone, subnet, now, drawn)
         self._attach(made, image, now)
         if token:
@@ -132,12 +132,13 @@ class Region:
 
     def vcpus_used(self, now: float) -> int:
         """What counts against the quota."""
-        return sum(VCPUS[one.arguments["InstanceType"]][0] for one in self.instances.values() if one.alive(now))
+        return sum(VCPUS[one.arguments["InstanceType"]][0] for one in self.instances.values() if one.counted(now))
 
-    def _check_room(self, kind: str, zone: str, now: float) -> None:
+    def check_room(self, kind: str, zone: str, now: float) -> None:
+        """Whether one more instance may run. Raises ApiError."""
         if self.vcpus_used(now) + VCPUS[kind][0] > self._behaviour().vcpus:
             raise ApiError("VcpuLimitExceeded", "You have requested more vCPU capacity than your current vCPU limit")
-        there = sum(one.zone == zone and one.alive(now) for one in self.instances.values())
+        there = sum(one.zone == zone and one.counted(now) for one in self.instances.values())
         if 0 < self._behaviour().capacity <= there:
             raise ApiError(
                 "InsufficientInstanceCapacity", f"We currently do not have sufficient capacity in {zone}", 500
@@ -147,7 +148,6 @@ class Region:
         self, arguments: Arguments, digest: str, token: str, zone: str, subnet: str, now: float, drawn: Draw
     ) -> Instance:
         name, here = self._id("i"), self._behaviour()
-        number = self._serial * 32 + self._place  # so that no two regions give one address
         visible, tagged = self._lag("instances", now)
         boot = here.scaled(here.boot_seconds) * (0.75 + 0.5 * drawn.fraction("boot"))
         made = Instance(
@@ -159,8 +159,8 @@ class Region:
             digest=digest,
             arguments=dict(arguments),
             tags=tags_of(arguments, "instance"),
-            private=f"172.31.{number >> 8 & 255}.{number & 255}",
-            public=f"198.{18 + (number >> 16 & 1)}.{number >> 8 & 255}.{number & 255}",
+            private=f"172.31.{self._number >> 8 & 255}.{self._number & 255}",
+            public=self._public,
             made_at=now,
             visible_at=visible,
             tagged_at=tagged,
@@ -169,6 +169,19 @@ class Region:
         )
         self.instances[name] = made
         return made
+
+    @property
+    def _number(self) -> int:
+        return self._serial * 32 + self._place  # so that no two regions give one address
+
+    @property
+    def _public(self) -> str:
+        return f"198.{18 + (self._number >> 16 & 1)}.{self._number >> 8 & 255}.{self._number & 255}"
+
+    def next_address(self) -> str:
+        """A public address that no other instance had."""
+        self._serial += 1
+        return self._public
 
     def _attach(self, made: Instance, image: Image, now: float) -> None:
         """Its disks and its interface. A disk ends with its instance only where the request says so."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +31,9 @@ class Instance:
     gone_at: float | None = None
     reason: tuple[str, str] = ("", "")
     tagged_at: float = 0.0  # from when on its tags are seen
+    old_tags: Tags = field(default_factory=dict)  # those that are seen until then
+    stopping_at: float = math.inf
+    stopped_at: float = math.inf
 
     @property
     def groups(self) -> list[str]:
@@ -42,11 +46,19 @@ class Instance:
             return 48, "terminated"
         if self.ending_at is not None and now >= self.ending_at:
             return 32, "shutting-down"
+        if now >= self.stopped_at:
+            return 80, "stopped"
+        if now >= self.stopping_at:
+            return 64, "stopping"
         return (16, "running") if now >= self.ready_at else (0, "pending")
 
     def alive(self, now: float) -> bool:
         """Whether the instance is not yet terminated."""
         return self.gone_at is None or now < self.gone_at
+
+    def counted(self, now: float) -> bool:
+        """Whether it uses processors: not while it is stopped."""
+        return self.alive(now) and now < self.stopped_at
 
 
 @dataclass

@@ -33,7 +33,7 @@ def instance_shown(one: Instance, region: Region, now: float) -> Shown:
     }
     if "KeyName" in asked:
         shown["KeyName"] = asked["KeyName"]
-    if one.reason[0] and state in ("shutting-down", "terminated"):
+    if one.reason[0] and state not in ("pending", "running"):
         shown["StateReason"] = {"Code": one.reason[0], "Message": one.reason[1]}
     if state == "terminated":
         return shown

@@ -21,6 +21,7 @@ class AwsBehaviour(EmulatorBehaviour, frozen=True, kw_only=True):
     answer_seconds: Annotated[Seconds, Meta(description="time of a call that changes something")] = 0.05
     boot_seconds: Annotated[Seconds, Meta(description="time from the create until running")] = 2.0
     shutdown_seconds: Annotated[Seconds, Meta(description="time from the terminate until terminated")] = 1.0
+    stop_seconds: Annotated[Seconds, Meta(description="time from the stop until stopped")] = 1.0
     forget_seconds: Annotated[Seconds, Meta(description="how long a terminated instance stays listed")] = 3600.0
     lag_tags: Annotated[Seconds, Meta(description="`list_lag` of tags, on what is listed already")] = 0.0
     lag_instances: Annotated[Seconds, Meta(description="`list_lag` of instances alone")] = 0.0

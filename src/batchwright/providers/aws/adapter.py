@@ -15,6 +15,7 @@ from batchwright.model.fault import PASSING, Fault, FaultClass
 from batchwright.model.ids import Token
 from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
+from batchwright.model.server_change import ChangeWay, FieldWay
 from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
@@ -34,10 +35,12 @@ from batchwright.providers.aws.faults import ERRORS, code_of, explain, outcome, 
 from batchwright.providers.aws.live_check import AwsLive
 from batchwright.providers.aws.refs import RefKind, parse, spent
 from batchwright.providers.aws.removal import Removal
+from batchwright.providers.aws.server_changes import AwsChange, ways
 from batchwright.providers.aws.settings import AwsSettings, settings_from
 from batchwright.providers.aws.shared_resources import SharedResources
 from batchwright.providers.base import Attached, Capabilities, ProviderHealthReport, Quota, Quote
 from batchwright.providers.live_check import LiveCheck
+from batchwright.providers.server_change import SentStops, refuse_foreign, refuse_gone
 
 Errors = ERRORS
 
@@ -62,12 +65,15 @@ class Aws:
             call_timeout=3 * (settings.connect_seconds + settings.read_seconds),
             create_seconds=25.0,
             cascades=("disk", "interface", "address"),
+            resizes=ChangeWay.STOPPED,
+            relabels=ChangeWay.LIVE,
         )
         self._settings, self._clock = settings, clock
         self._connection = AwsClient(settings)
         self._surroundings = SharedResources(self._connection, settings.ssh_from)
         settle = settings.settle_seconds
         self._removal = Removal(self._connection, clock, settle, self._surroundings.forget)
+        self._stops = SentStops(clock)
         self._account = ""
         self._regions: tuple[str, ...] = ()
 
@@ -269,6 +275,31 @@ class Aws:
         """The run's key, the server's host key and its private half. They are created on first use."""
         host = ssh_key_files.key_in(self._host_folder(token.run, token.value))
         return ssh_key_files.run_key(self._state, token.run), host, host.path.read_text()
+
+    # -- changing -----------------------------------------------------------------------------------------------
+
+    def ways(self, observed: Observed, request: ServerRequest) -> Mapping[str, FieldWay]:
+        return ways(observed, request)
+
+    async def change(
+        self, ref: str, request: ServerRequest, before: ServerRequest
+    ) -> Created | Going | Rejected | Unknown:
+        place, only = parse(ref), [lookup.only("instance-id", parse(ref).id)]
+        if place.kind is not RefKind.INSTANCE or not place.region:
+            return refuse_gone(ref)
+        try:
+            found = await lookup.rows_of(self._connection, place.region, RefKind.INSTANCE, only)
+        except Errors as error:
+            raise unavailable(error, self._clock.now()) from error
+        seen = rows.server(place.region, found[0]) if found else None
+        if seen is None or found[0]["State"]["Name"] in ("shutting-down", "terminated"):
+            return refuse_gone(ref)
+        if rows.tags_may_be_late(found[0], self._clock.now(), self._settings.settle_seconds):
+            return Going("AWS does not show its tags yet")
+        if not (seen.run and seen.token):
+            return refuse_foreign(ref)
+        change = AwsChange(self._connection, self._clock, self._stops, place, found[0], request, before)
+        return await change.step() or Created(ref, seen.state is ServerState.READY, seen.address)
 
     # -- removing -----------------------------------------------------------------------------------------------
 

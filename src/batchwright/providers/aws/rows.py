@@ -26,7 +26,7 @@ _STATES = {
     "running": ServerState.READY,
     "shutting-down": ServerState.STOPPING,
     "terminated": ServerState.GONE,
-    "stopping": ServerState.BROKEN,  # only a user stops a server here
+    "stopping": ServerState.BROKEN,  # by a user, or for another plan: then it is started again
     "stopped": ServerState.BROKEN,
 }
 USER_REASON = "Client.UserInitiatedShutdown"

@@ -58,11 +58,11 @@ class HetznerChange(ServerChange):
         request: ServerRequest,
         before: ServerRequest,
     ) -> None:
-        self._send, self._request, self._path = send, request, f"/servers/{row['id']}"
+        self._send, self._path = send, f"/servers/{row['id']}"
         self._last = max(actions, key=lambda one: int(one.get("id", 0)), default={})
         self._ignored = False  # a shutdown that the operating system did not react to
         self._labels = labels_after(rows.labels_of(row), request.labels, before.labels)
-        self.planned = rows.plan_of(row) == request.plan
+        self.plan, self.wanted, self.former = rows.plan_of(row), request.plan, before.plan
         self.labelled = self._labels == rows.labels_of(row)
         self.power = self._power(str(row.get("status")), now)
 
@@ -79,12 +79,12 @@ class HetznerChange(ServerChange):
         verb = "poweroff" if self._ignored else "shutdown"
         return await self._send("POST", f"{self._path}/actions/{verb}", {})
 
-    async def resize(self) -> Rejected | Unknown | None:
+    async def resize(self, plan: str) -> Rejected | Unknown | None:
         if self._last.get("command") == _CHANGE and self._last.get("status") == "error":
             return _failure(
                 self._last
             )  # it was taken, and failed later: the server is started before it is tried again
-        body = {"server_type": self._request.plan, "upgrade_disk": False}
+        body = {"server_type": plan, "upgrade_disk": False}
         return await self._send("POST", f"{self._path}/actions/change_type", body)
 
     async def start(self) -> Rejected | Unknown | None:

@@ -38,19 +38,20 @@ class UpCloudChange(ServerChange):
     def __init__(
         self, send: Send, stops: SentStops, row: dict[str, Any], request: ServerRequest, before: ServerRequest
     ) -> None:
-        self._send, self._stops, self._request, self._ref = send, stops, request, str(row["uuid"])
+        self._send, self._stops, self._ref = send, stops, str(row["uuid"])
         pairs = rows.entries(row, "labels", "label")
         found = {str(pair.get("key", "")): str(pair.get("value", "")) for pair in pairs}
         self._labels = labels_after(found, request.labels, before.labels)
         self.power = stops.power(self._ref, _POWERS.get(str(row.get("state")), Power.BETWEEN))
-        self.planned, self.labelled = row.get("plan") == request.plan, self._labels == found
+        self.plan, self.wanted, self.former = str(row.get("plan", "")), request.plan, before.plan
+        self.labelled = self._labels == found
 
     async def stop(self) -> Rejected | Unknown | None:
         body = {"stop_server": {"stop_type": "soft", "timeout": f"{STOP_SECONDS:.0f}"}}
         return await self._stops.send(self._ref, lambda: self._send("POST", f"/server/{self._ref}/stop", body))
 
-    async def resize(self) -> Rejected | Unknown | None:
-        return await self._send("PUT", f"/server/{self._ref}", {"server": {"plan": self._request.plan}})
+    async def resize(self, plan: str) -> Rejected | Unknown | None:
+        return await self._send("PUT", f"/server/{self._ref}", {"server": {"plan": plan}})
 
     async def start(self) -> Rejected | Unknown | None:
         return await self._send("POST", f"/server/{self._ref}/start", None)
