@@ -10,7 +10,7 @@ from msgspec import Struct
 from batchwright.errors import BatchwrightError, PlanRefused, WorkflowInvalid
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Plan
-from batchwright.model.run_inputs import RunInputs
+from batchwright.plan.plan_file import PlanBasis
 from batchwright.providers.base import Quote
 from batchwright.views.install_preview import InstallPreview
 from batchwright.views.plan import PlanView
@@ -20,14 +20,14 @@ from batchwright.views.text_format import counted
 class Planned(Struct, frozen=True):
     """A plan, or the diagnostics that say why there is none; with the price, if the providers tell prices.
 
-    `inputs` is what the plan was made from, if that was a file.
+    `basis` is what the plan was made from.
     """
 
     plan: Plan | None
     diagnostics: tuple[Diagnostic, ...]
     quotes: dict[str, Quote] = {}
     is_valid: bool = True  # the file itself; what is wrong is the providers' or the machine's
-    inputs: RunInputs | None = None
+    basis: PlanBasis = PlanBasis()
 
     def refusal(self) -> BatchwrightError:
         """The error that says why there is no plan, with all the reasons."""

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from batchwright.app.adapters import Adapters
 from batchwright.app.diagnostic_positions import placed, static_findings
-from batchwright.app.environments import environment_key, environment_state
+from batchwright.app.environments import EnvironmentState, environment_key, environment_state
 from batchwright.app.guardrails import guarded, guardrails, needs_all_prices, sources_of
 from batchwright.app.multi_store import Stores
 from batchwright.app.planned import Planned
@@ -47,8 +47,10 @@ from batchwright.operations.base import PortKind
 from batchwright.operations.observations import Observations
 from batchwright.operations.registry import type_of
 from batchwright.plan.build import PlanResult, build, wanted_installs
+from batchwright.plan.plan_file import PlanBasis
 from batchwright.providers import registry
 from batchwright.taskservs.catalogue import load_catalogue
+from batchwright.views.definition import digest as definition_digest
 
 MANY = 500  # servers, from which on a plan is made beside the event loop
 
@@ -138,7 +140,9 @@ async def plan_source(
     if planned.plan is not None:
         files = (source.file, *source.overlays)
         inputs = await asyncio.to_thread(recorded_inputs, files, source.inputs, settings.catalogues, os.environ)
-        planned = replace(planned, inputs=inputs)
+        assert loaded.workflow is not None
+        basis = replace(planned.basis, inputs=inputs, workflow=definition_digest(loaded.workflow))
+        planned = replace(planned, basis=basis)
     if not planned.diagnostics:
         return planned
 
@@ -170,7 +174,8 @@ async def plan_loaded(
     assert loaded.workflow is not None
     refuse_unknown_providers(loaded.workflow, simulation or {})
     # before anything is looked at: what changes from here on makes the plan one of something else
-    resources, busy = await _resources(stores, loaded.workflow, simulated=simulation is not None)
+    state, busy = await _state(stores, loaded.workflow, simulated=simulation is not None)
+    resources = state.resources
     if any(one.severity is Severity.ERROR for one in busy):
         return Planned(None, tuple(busy))
     others = {one.provider for one in resources if not one.server and one.provider and not one.borrowed}
@@ -195,7 +200,8 @@ async def plan_loaded(
     store = await _store_trouble(stores, built.plan.storage_backend)
     if store:
         return Planned(None, (*built.diagnostics, *store))
-    return await _guarded(settings, loaded.workflow, built, resources, busy, around)
+    planned = await _guarded(settings, loaded.workflow, built, resources, busy, around)
+    return replace(planned, basis=PlanBasis(resources=resources, turn=state.turn))
 
 
 async def _guarded(
@@ -259,29 +265,29 @@ def _build(
     )
 
 
-async def _resources(
-    stores: Stores, workflow: Workflow, *, simulated: bool
-) -> tuple[tuple[Resource, ...], list[Diagnostic]]:
-    """What the environment has, and a warning while a run is changing it.
+async def _state(stores: Stores, workflow: Workflow, *, simulated: bool) -> tuple[EnvironmentState, list[Diagnostic]]:
+    """The environment, and a warning while a run is changing it.
 
     A store that cannot be opened is told with the other problems of the plan.
     """
+    key = environment_key(workflow, simulated=simulated)
+    unknown = EnvironmentState(key, None)
     try:
         journal = await stores.get(stores.name_of(workflow.storage_backend))
-        state = await environment_state(journal, environment_key(workflow, simulated=simulated))
+        state = await environment_state(journal, key)
     except EnvironmentBusy as busy:
-        return (), [replace(Diagnostic.of_error(busy, "environment"), severity=Severity.WARNING)]
+        return unknown, [replace(Diagnostic.of_error(busy, "environment"), severity=Severity.WARNING)]
     except EnvironmentElsewhere as elsewhere:
-        return (), [Diagnostic.of_error(elsewhere, "storage_backend")]
+        return unknown, [Diagnostic.of_error(elsewhere, "storage_backend")]
     except (StoreError, SecretMissing):
-        return (), []
+        return unknown, []
     tenant = state.row.tenant if state.row is not None else ""
     if not tenant:
-        return state.resources, []
+        return state, []
     message = f"run {tenant} is changing the environment {state.key.name}, so this plan may not hold"
     hint = f"Plan again when it has ended: batchwright monitor {tenant}"
     warning = Diagnostic(EnvironmentBusy.code, message, hint, where="environment", severity=Severity.WARNING)
-    return state.resources, [warning]
+    return state, [warning]
 
 
 async def _makers(

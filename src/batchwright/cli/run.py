@@ -111,7 +111,7 @@ def run(
             with about(FILE=str(file)):
                 approve(planned.plan, plan_hash)
             try:
-                run_id, progress = client.start(planned.plan, own, planned.inputs)
+                run_id, progress = client.start(planned.plan, own, planned.basis.inputs)
             except (EnvironmentBusy, EnvironmentMoved) as refused:
                 turn.again(refused)
                 note(f"{refused.message}: planning again")

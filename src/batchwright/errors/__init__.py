@@ -44,6 +44,18 @@ from batchwright.errors.environment import (
 from batchwright.errors.environment import (
     ServerBorrowed as ServerBorrowed,
 )
+from batchwright.errors.plan import (
+    EntryChanged as EntryChanged,
+)
+from batchwright.errors.plan import (
+    PlanChanged as PlanChanged,
+)
+from batchwright.errors.plan import (
+    PlanFileInvalid as PlanFileInvalid,
+)
+from batchwright.errors.plan import (
+    PlanRefused as PlanRefused,
+)
 from batchwright.errors.service import (
     AddressRefused as AddressRefused,
 )
@@ -289,20 +301,6 @@ class WorkflowInvalid(BatchwrightError):
     """The workflow file has mistakes; each is reported as a diagnostic."""
 
     code = "workflow-invalid"
-
-
-class PlanRefused(BatchwrightError):
-    """The pre-flight check found problems; nothing was started."""
-
-    code = "plan-refused"
-    hint = "Nothing was changed. Fix the problems listed and try again."
-
-
-class PlanChanged(BatchwrightError):
-    """The plan differs from the one that was approved."""
-
-    code = "plan-changed"
-    hint = "Nothing was changed. Review the new plan: batchwright plan with the same options."
 
 
 class NotAllowed(BatchwrightError):

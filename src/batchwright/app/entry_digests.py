@@ -1,0 +1,43 @@
+"""Whether the catalogue entries at hand are those that a plan was made with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from batchwright.app.settings import Settings
+from batchwright.model.actions import Action
+from batchwright.model.plan import Step
+from batchwright.model.run_inputs import RunInputs
+from batchwright.operations.taskserv_batch import TaskservRequest
+from batchwright.taskservs.catalogue import load_catalogue
+
+
+def with_catalogues(settings: Settings, inputs: RunInputs | None) -> Settings:
+    """The settings, and the folders of task services that a plan was made with, as far as this machine has them."""
+    recorded = [Path(one.name) for one in inputs.catalogues] if inputs is not None else []
+    there = [folder for folder in recorded if folder.is_dir()]
+    return replace(settings, catalogues=tuple(dict.fromkeys((*settings.catalogues, *there))))
+
+
+def changed_entries(steps: Iterable[Step], folders: Iterable[Path]) -> list[str]:
+    """What differs of the entries that these steps install. Raises CatalogueInvalid.
+
+    Built-in entries and those of installed packages count, beside the entries in `folders`.
+    """
+    installs = [step.request for step in steps if step.action is Action.INSTALL]
+    planned = {one.name: one for one in installs if isinstance(one, TaskservRequest) and one.digest}
+    if not planned:
+        return []
+    found = load_catalogue(folders)
+    told = []
+    for name, request in sorted(planned.items()):
+        if name not in found:
+            told.append(f'the catalogue has no task service "{name}"; version {request.version} was planned')
+        elif found[name].digest != request.digest:
+            entry = found[name]
+            was, now = f"{request.version}, {request.digest[:12]}", f"{entry.version}, {entry.digest[:12]}"
+            told.append(f'the task service "{name}" in {found.folders[name]} is {now}, and {was} was planned')
+    return told

@@ -1,0 +1,131 @@
+"""What is wrong with a plan that comes from a file: whatever the planner never does. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+
+from batchwright.model.actions import Action, Undo
+from batchwright.model.environment import NAME_PATTERN, Resource
+from batchwright.model.plan import SEMANTICS, Plan, Step
+from batchwright.operations.base import PortKind
+from batchwright.operations.registry import TYPES, type_of
+
+_TYPES = {kind.name: kind for kind in TYPES}
+_ACTIONS = {
+    PortKind.PROVIDER: {Action.CREATE, Action.KEEP, Action.UPDATE, Action.RETIRE},
+    PortKind.RUNNER: {Action.INSTALL, Action.KEEP, Action.RETIRE},
+    PortKind.LAUNCHER: {Action.RUN, Action.RETIRE},
+}
+_ENVIRONMENT = re.compile(f"{NAME_PATTERN}(?:/{NAME_PATTERN})?")
+
+
+def plan_flaws(plan: Plan) -> tuple[str, ...]:
+    """Every way in which the plan contradicts itself or the operation types; the planner's plans have none."""
+    return (*_of_plan(plan), *_of_operations(plan), *_of_steps(plan))
+
+
+def record_flaws(plan: Plan, resources: Iterable[Resource]) -> tuple[str, ...]:
+    """Steps that would take away or change what the environment does not have under these labels."""
+    known = {one.key: one for one in resources}
+    servers = {(one.provider, one.ref): one for one in known.values() if not one.server and one.ref}
+    flaws: list[str] = []
+    for step in plan.steps:
+        if step.retired is not None:
+            flaws += _of_retired(step, known.get(step.retired.key))
+        elif step.before is not None:
+            flaws += _of_before(step, servers.get((step.provider, step.ref)))
+    return tuple(flaws)
+
+
+def _of_retired(step: Step, one: Resource | None) -> Iterator[str]:
+    assert step.retired is not None
+    if one is None:
+        yield f"{step.id} retires {step.retired.key}, which the environment does not have"
+    elif (step.retired.run, step.retired.token, step.provider) != (one.run, one.token, one.provider):
+        yield f"{step.id} retires {one.name} under other labels than those it was created with"
+    elif not one.server and step.ref not in (one.ref, ""):
+        yield f"{step.id} retires {step.ref}, and {one.name} is {one.ref or 'not there'}"
+
+
+def _of_before(step: Step, one: Resource | None) -> Iterator[str]:
+    assert step.before is not None
+    if step.server:
+        return  # what is on a server goes by the server
+    if one is None:
+        yield f"{step.id} changes {step.ref}, which the environment does not have"
+    elif (step.before.run, step.before.token) != (one.run, one.token):
+        yield f"{step.id} changes {one.name} under other labels than those it was created with"
+
+
+def _of_plan(plan: Plan) -> Iterator[str]:
+    if plan.semantics != SEMANTICS:
+        yield f"it was made for rules of version {plan.semantics}, and this Batchwright plans by version {SEMANTICS}"
+    if not _ENVIRONMENT.fullmatch(plan.environment or plan.workflow):
+        yield "the name of its environment is not one"
+    if plan.parallel_limit < 1:
+        yield f"parallel_limit is {plan.parallel_limit}"
+    yield from (f"the provider {name} stands in it twice" for name in _twice(one.name for one in plan.providers))
+
+
+def _of_operations(plan: Plan) -> Iterator[str]:
+    known = {op.id for op in plan.operations}
+    yield from (f"the operation {name} stands in it twice" for name in _twice(op.id for op in plan.operations))
+    for op in plan.operations:
+        kind = _TYPES.get(op.type)
+        if kind is None:
+            yield f"{op.id} has the unknown type {op.type}"
+        elif op.lane != (kind.lane or op.provider):
+            yield f"{op.id} uses the limits of {op.lane}"
+        if op.timeout <= 0 or op.retry.max_attempts < 1:
+            yield f"{op.id} has no time or no attempts"
+        strange = [one.id for one in op.dependencies if one.id not in known]
+        yield from (f"{op.id} depends on {name}, which is not in it" for name in strange)
+    yield from _circles({op.id: [one.id for one in op.dependencies] for op in plan.operations}, "operations")
+
+
+def _of_steps(plan: Plan) -> Iterator[str]:
+    operations = {op.id: op for op in plan.operations}
+    steps = {step.id: step for step in plan.steps}
+    providers = {one.name for one in plan.providers}
+    yield from (f"the step {name} stands in it twice" for name in _twice(step.id for step in plan.steps))
+    for step in plan.steps:
+        op, kind = operations.get(step.operation), type_of(step)
+        if op is None or op.type != kind.name:
+            yield f"{step.id} belongs to no operation of its type"
+        if any(need.step not in steps or steps[need.step].operation != step.operation for need in step.needs):
+            yield f"{step.id} waits for a step that is not in its operation"
+        if step.server and (step.server not in steps or type_of(steps[step.server]).port is not PortKind.PROVIDER):
+            yield f"{step.id} works on {step.server}, which is no server of the plan"
+        if kind.port is PortKind.PROVIDER and step.provider not in providers:
+            yield f"{step.id} is at {step.provider}, of which the plan says nothing"
+        if kind.port is PortKind.RUNNER and not step.server:
+            yield f"{step.id} is installed on no server"
+        if step.action not in _ACTIONS.get(kind.port, ()) or not _is_whole(step):
+            yield f"{step.id} cannot {step.action}"
+    yield from _circles({step.id: [need.step for need in step.needs] for step in plan.steps}, "steps")
+
+
+def _is_whole(step: Step) -> bool:
+    """Whether it has what its action needs, and an undo that fits."""
+    match step.action:
+        case Action.RETIRE:
+            return step.retired is not None and step.undo is Undo.NOTHING
+        case Action.KEEP:
+            return bool(step.ref or step.server) and step.undo is Undo.NOTHING
+        case Action.UPDATE:
+            return bool(step.ref) and step.before is not None
+    return step.retired is None
+
+
+def _twice(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def _circles(edges: Mapping[str, list[str]], what: str) -> Iterator[str]:
+    try:
+        TopologicalSorter(edges).prepare()
+    except CycleError as error:
+        yield f"its {what} wait for one another: {', '.join(error.args[1])}"
