@@ -184,10 +184,11 @@ class TurnWait:
 async def busy_with(stores: Stores, clock: Clock, workflow: Workflow, *, simulated: bool) -> Busy | None:
     """The run that is changing the workflow's environment, if one is. Raises StoreError, SecretMissing."""
     journal = await stores.get(stores.name_of(workflow.storage_backend))
-    return await _busy(journal, environment_key(workflow, simulated=simulated), clock)
+    return await busy_in(journal, environment_key(workflow, simulated=simulated), clock)
 
 
-async def _busy(journal: Journal, key: EnvironmentKey, clock: Clock) -> Busy | None:
+async def busy_in(journal: Journal, key: EnvironmentKey, clock: Clock) -> Busy | None:
+    """The run that is changing this environment, if one is."""
     try:
         row = (await environment_state(journal, key)).row
         run = row.tenant if row is not None else ""
@@ -214,7 +215,7 @@ async def wait_for_turn(stores: Stores, clock: Clock, workflow: Workflow, second
 async def wait_for_turn_of(journal: Journal, key: EnvironmentKey, clock: Clock, seconds: float) -> None:
     """The same for an environment by its key."""
     until = clock.monotonic() + seconds
-    while (busy := await _busy(journal, key, clock)) is not None:
+    while (busy := await busy_in(journal, key, clock)) is not None:
         if (left := until - clock.monotonic()) <= 0:
             raise busy.error
         await clock.sleep(min(WAIT_SECONDS, left))

@@ -20,6 +20,7 @@ from batchwright.app.planned import Planned
 from batchwright.app.recorded_inputs import recorded_place
 from batchwright.app.settings import Settings
 from batchwright.commands.preflight import secret_lack
+from batchwright.engine.limits import Limits
 from batchwright.errors import BatchwrightError, EntryChanged, PlanChanged, PlanFileInvalid, UsageError
 from batchwright.journal.base import Journal
 from batchwright.model.call_outcome import ServerState
@@ -41,7 +42,12 @@ from batchwright.user_home import with_own_home
 from batchwright.views.resource_difference import resource_differences
 
 _FIRST_LINE_MOST = 200
-_GONE = frozenset({ServerState.GONE, ServerState.NOT_VISIBLE})
+_STATES = {
+    ServerState.GONE: "is no longer there",
+    ServerState.NOT_VISIBLE: "is not shown by the provider",
+    ServerState.STOPPING: "is being destroyed",
+    ServerState.BROKEN: "is broken",
+}
 _AGAIN = "Nothing was changed. Make the plan again and review it: batchwright plan FILE --out PLANFILE"
 _ENTRY_HINT = "Name the folder that it was planned with: --catalogue DIR. Or make the plan again here."
 _DIR_HINT = "Name the folder that the commands are relative to with --dir."
@@ -73,14 +79,14 @@ def is_plan_file(path: Path) -> bool:
         return False
 
 
-def write_plan_file(path: Path, plan: Plan, basis: PlanBasis, clock: Clock) -> None:
+def write_plan_file(path: Path, plan: Plan, basis: PlanBasis, now: float) -> None:
     """Write it for its owner only, as a whole or not at all. Raises UsageError, PlanFileInvalid.
 
     A file that is no plan file is not replaced: it may be the workflow.
     """
     if path.exists() and not is_plan_file(path):
         raise UsageError(f"--out {path}: there is a file that is not a plan", hint="Give another name.")
-    body = encode(PlanFile(plan, basis, clock.now(), __version__))
+    body = encode(PlanFile(plan, basis, now, __version__))
     try:
         durable_files.write(path, body)
     except OSError as error:
@@ -99,6 +105,13 @@ def read_plan_file(path: Path, folder: Path | None = None) -> OpenedPlanFile:
         raise PlanFileInvalid(f"{path} holds a plan that no planner makes", diagnostics=bounded(found))
     place = os.path.abspath(folder or path.parent)  # noqa: PTH100 - links stay as they are named
     return OpenedPlanFile(path, hashlib.sha256(body).hexdigest(), file, place)
+
+
+async def look_at_plan_file(settings: Settings, clock: Clock, file: OpenedPlanFile) -> Planned:
+    """The same as `check_plan_file`, for a look."""
+    simulation = file.content.plan.simulation
+    async with Stores(settings) as stores, Adapters(settings, clock, Limits(), simulation) as around:
+        return await check_plan_file(settings, stores, around, file)
 
 
 async def check_plan_file(settings: Settings, stores: Stores, around: Adapters, file: OpenedPlanFile) -> Planned:
@@ -141,7 +154,7 @@ async def _preflight(settings: Settings, around: Adapters, file: OpenedPlanFile)
     problems += await _of_commands(around, plan, file.folder)
     if plan.simulation is None:
         problems += _of_secrets(plan, os.environ)
-        changed = await asyncio.to_thread(changed_entries, plan.steps, settings.catalogues)
+        changed = changed_entries(plan.steps, settings.catalogues)
         problems += [Diagnostic(EntryChanged.code, one, _ENTRY_HINT) for one in changed]
     return problems
 
@@ -179,10 +192,10 @@ async def _asked(provider: Provider, plan: Plan, facts: ProviderFacts) -> list[D
     problems += [one for request in made for one in _missing_keys(request)]
     found = {step.ref: request.name for step, request in own if step.ref}
     seen = await provider.describe(list(found)) if found else {}
-    gone = [ref for ref, one in seen.items() if one.state in _GONE]
+    states = {ref: _STATES[one.state] for ref, one in seen.items() if one.state in _STATES}
     problems += [
-        Diagnostic(PlanChanged.code, f"the server {found[ref]} ({ref}) is no longer there", _AGAIN, where=name)
-        for ref in gone
+        Diagnostic(PlanChanged.code, f"the server {found[ref]} ({ref}) {words}", _AGAIN, where=name)
+        for ref, words in states.items()
     ]
     return problems
 

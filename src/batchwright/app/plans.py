@@ -16,6 +16,7 @@ from batchwright.app.diagnostic_positions import placed, static_findings
 from batchwright.app.environments import EnvironmentState, environment_key, environment_state
 from batchwright.app.guardrails import guarded, guardrails, needs_all_prices, sources_of
 from batchwright.app.multi_store import Stores
+from batchwright.app.plan_files import is_plan_file
 from batchwright.app.planned import Planned
 from batchwright.app.preflight import observe, observe_commands, observe_secrets
 from batchwright.app.prices import find_prices, quotes_of
@@ -68,7 +69,9 @@ class Source(Struct, frozen=True):
 
 
 def check(source: Source, settings: Settings) -> Loaded:
-    """Check a workflow file; no provider is contacted."""
+    """Check a workflow file; no provider is contacted. Raises UsageError for a plan file."""
+    if is_plan_file(source.file):
+        raise UsageError(f"{source.file} is a plan, not a workflow", hint=f"Apply it: batchwright run {source.file}")
     catalogue = _catalogue(settings)
     loaded = load(
         source.file,
@@ -337,4 +340,4 @@ async def _store_trouble(stores: Stores, backend: str) -> list[Diagnostic]:
 def approve(plan: Plan, plan_hash: str | None) -> None:
     """Raises PlanChanged unless the plan is the one that was approved."""
     if plan_hash and plan.hash() != plan_hash:
-        raise PlanChanged(f"the plan is now {plan.hash()}, not {plan_hash}")
+        raise PlanChanged(f"the plan is now {plan.hash()}, not {plan_hash}; a hash does not tell what has changed")

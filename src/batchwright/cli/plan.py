@@ -10,7 +10,9 @@ from typing import Annotated
 
 import typer
 
+from batchwright.app.entry_digests import with_catalogues
 from batchwright.app.install_preview import preview_plan
+from batchwright.app.plan_files import is_plan_file, write_plan_file
 from batchwright.app.planned import PlanAnswer
 from batchwright.app.plans import Source, make_plan
 from batchwright.app.system_clock import SystemClock
@@ -36,6 +38,7 @@ from batchwright.cli.options import (
     source_of,
 )
 from batchwright.cli.output import note, print_json, say, show_diagnostics, tally
+from batchwright.cli.plan_file import Directory, looked_at, opened_plan, refuse_directory
 from batchwright.cli.view_printer import show_plan
 from batchwright.errors import UsageError
 from batchwright.views.install_preview import InstallPreview
@@ -48,6 +51,11 @@ AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown, fo
 ExitCode = Annotated[
     bool,
     typer.Option("--exit-code", help="Exit with 0 if a run would change nothing, 2 if it would, 1 if that is unknown."),
+]
+
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="PLANFILE", help="Write the plan to a file that `run PLANFILE` applies anywhere."),
 ]
 
 
@@ -68,37 +76,50 @@ def plan(
     markdown: AsMarkdown = False,
     exit_code: ExitCode = False,
     json: Json = False,
+    out: Out = None,
+    directory: Directory = None,
     _no_color: NoColor = False,
 ) -> int:
     """Show what a run would change, from what to what; nothing is changed."""
     if markdown and json:
         raise UsageError("--markdown and --json are two forms of one output", hint="Give one of them.")
-    source, settings, clock = (
-        source_of(file, overlay, inputs, env, retire=retire, replace=replace, reinstall=reinstall),
-        settings_of(state_dir, catalogue),
-        SystemClock(),
-    )
-    planned = asyncio.run(make_plan(settings, clock, source, simulation_of(simulate, sim)))
-    view = plan_view(planned.plan) if planned.plan else None
+    settings, clock, kept = settings_of(state_dir, catalogue), SystemClock(), None
+    if is_plan_file(file):
+        given = {"--out": out, **frozen(simulate, sim, env, retire, replace, reinstall, overlay, inputs)}
+        opened = opened_plan(file, directory, given)
+        kept, words = opened.content.plan, shlex.quote(str(file))
+        settings = with_catalogues(settings, opened.content.basis.inputs)
+        planned = looked_at(settings, clock, opened)
+    else:
+        refuse_directory(file, directory)
+        source = source_of(file, overlay, inputs, env, retire=retire, replace=replace, reinstall=reinstall)
+        planned = asyncio.run(make_plan(settings, clock, source, simulation_of(simulate, sim)))
+        words = again(source, simulate=simulate, sim=sim, catalogue=catalogue)
+        words += f" --plan-hash {planned.plan.hash()}" if planned.plan else ""
+    if out is not None and planned.plan is not None:
+        write_plan_file(out, planned.plan, planned.basis, clock.now())
+        words = shlex.quote(str(out))
+    shown = planned.plan or kept
+    view = plan_view(shown) if shown else None
     changes = asyncio.run(preview_plan(settings, clock, planned.plan)) if planned.plan and only_check else None
-    ended = _exit_of(view, changes or (), exit_code=exit_code)
+    ended = _exit_of(view if planned.plan else None, changes or (), exit_code=exit_code)
     if markdown:
         text = plan_markdown(view, planned.diagnostics) if view else refusal_markdown(str(file), planned.diagnostics)
         say(text.rstrip("\n"))
         return ended
     if json:
-        print_json(PlanAnswer(view is not None, view, planned.diagnostics, planned.quotes, changes))
+        print_json(PlanAnswer(planned.plan is not None, view, planned.diagnostics, planned.quotes, changes))
         return ended
     show_diagnostics(planned.diagnostics)
-    if view is None:
+    if view is not None:
+        show_plan(view, planned.quotes, steps=steps)
+    if planned.plan is None:
         note(f"no plan: {tally(planned.diagnostics)}; nothing was changed")
         return ended
-    show_plan(view, planned.quotes, steps=steps)
     if changes is not None:
         show_changes(changes)
     say("")
-    words = again(source, simulate=simulate, sim=sim, catalogue=catalogue)
-    say(f"next: batchwright run {words} --plan-hash {view.hash}")
+    say(f"next: batchwright run {words}")
     return ended
 
 
@@ -108,6 +129,12 @@ def _exit_of(view: PlanView | None, changes: Sequence[InstallPreview], *, exit_c
     if any(one.trouble for one in changes):
         return Exit.NO if exit_code else Exit.COULD_NOT
     return Exit.CHANGES if exit_code and not is_unchanged(view.difference) else Exit.OK
+
+
+def frozen(*given: object) -> dict[str, object]:
+    """The options that a plan file has settled, by their names."""
+    names = ("--simulate", "--sim", "--env", "--retire", "--replace", "--reinstall", "--overlay", "--set")
+    return dict(zip(names, given, strict=True))
 
 
 def again(source: Source, *, simulate: bool, sim: Sequence[str] | None, catalogue: Sequence[Path] | None) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from batchwright.app.environments import TurnWait, busy_with, wait_for_turn
+from batchwright.app.plan_files import is_plan_file
 from batchwright.app.planned import Planned
 from batchwright.app.plans import approve, check
 from batchwright.cli.exit_codes import Exit
@@ -33,7 +34,8 @@ from batchwright.cli.options import (
     source_of,
 )
 from batchwright.cli.output import about, note, say, show_diagnostics, show_error
-from batchwright.cli.plan import plan
+from batchwright.cli.plan import frozen, plan
+from batchwright.cli.plan_file import Directory, opened_plan, refuse_directory, run_plan_file
 from batchwright.cli.target import show_warnings
 from batchwright.cli.view_printer import show_brief
 from batchwright.client.local import LocalClient
@@ -70,25 +72,21 @@ def run(
     catalogue: Catalogues = None,
     state_dir: StateDir = None,
     json: Json = False,
+    directory: Directory = None,
     _no_color: NoColor = False,
 ) -> int:
-    """Check, plan and run a workflow, and show it live. Ctrl-C cancels; a second Ctrl-C exits at once."""
+    """Check, plan and run a workflow, or the plan of a file that `plan --out` wrote, and show it live.
+
+    Ctrl-C cancels; a second Ctrl-C exits at once.
+    """
     if only_check:
-        return plan(
-            file,
-            simulate,
-            sim,
-            only_check,
-            env,
-            retire,
-            replace,
-            reinstall,
-            overlay,
-            inputs,
-            catalogue,
-            state_dir,
-            json,
-        )
+        made = simulate, sim, only_check, env, retire, replace, reinstall, overlay, inputs, catalogue, state_dir
+        return plan(file, *made, json=json, directory=directory)
+    if is_plan_file(file):
+        opened = opened_plan(file, directory, frozen(simulate, sim, env, retire, replace, reinstall, overlay, inputs))
+        settings = settings_of(state_dir, catalogue)
+        return run_plan_file(opened, settings, plan_hash=plan_hash, resume=resume, wait=wait, json=json)
+    refuse_directory(file, directory)
     source, simulation = (
         source_of(file, overlay, inputs, env, retire=retire, replace=replace, reinstall=reinstall),
         simulation_of(simulate, sim),

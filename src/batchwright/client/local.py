@@ -17,6 +17,7 @@ from batchwright.app.environments import wait_for_turn_of
 from batchwright.app.live_servers import FoundServers, find_servers
 from batchwright.app.multi_store import Stores
 from batchwright.app.orphan_sweep import GcResult, sweep_orphans
+from batchwright.app.plan_files import OpenedPlanFile, check_plan_file
 from batchwright.app.planned import Planned
 from batchwright.app.plans import Source, approve, plan_source
 from batchwright.app.recorded_inputs import user
@@ -207,6 +208,11 @@ class LocalClient:
         """The plan of a checked file. What it opens stays open for `start`."""
         self._around = self.runs_here.adapters(simulation)
         return self.wait(plan_source(self.settings, self.stores, self._around, source, loaded, simulation))
+
+    def check_plan_file(self, file: OpenedPlanFile) -> Planned:
+        """Whether the plan of a file holds here and now. What that opens stays open for `start`. Raises PlanChanged."""
+        self._around = self.runs_here.adapters(file.content.plan.simulation)
+        return self.wait(check_plan_file(self.settings, self.stores, self._around, file))
 
     def drift(self, word: str) -> EnvironmentDrift:
         return self.wait(find_drift(self.settings, self.stores, self.clock, word))

@@ -16,7 +16,10 @@ class PlanChanged(BatchwrightError):
     """The plan differs from the one that was approved."""
 
     code = "plan-changed"
-    hint = "Nothing was changed. Review the new plan: batchwright plan with the same options."
+    hint = (
+        "Nothing was changed. Review the new plan: batchwright plan with the same options. A file that "
+        "`plan --out PLANFILE` writes and `run PLANFILE` applies tells what has changed since."
+    )
 
 
 class PlanFileInvalid(BatchwrightError):

@@ -26,6 +26,7 @@ from batchwright.engine.limits import Limits
 from batchwright.errors import (
     EnvironmentBusy,
     EnvironmentMoved,
+    Forbidden,
     IdempotencyMismatch,
     SecretRefused,
 )
@@ -36,9 +37,12 @@ from batchwright.model.ids import keyed_run_id
 from batchwright.model.plan import Plan
 from batchwright.model.run_summary import RunSummary
 from batchwright.model.scalar import Scalar
+from batchwright.plan.plan_file import MAGIC
 from batchwright.service.evaluator_pool import EvaluatorPool
 from batchwright.service.evaluator_worker import EvaluationJob
 from batchwright.views.text_format import counted
+
+PLAN_HINT = "Apply it on a machine that uses the same store: batchwright run PLANFILE"
 
 
 class KeyedRequest(Protocol):
@@ -132,9 +136,11 @@ class Submissions:
     async def load(self, submission: Submission, *, urgent: bool = False) -> Loaded:
         """Evaluate and check it in another process. An urgent one does not wait for read-only requests.
 
-        Raises SecretRefused with the position of each secret that is not allowed, BodyUnreadable, TooManyRequests,
-        ServiceBusy, EvaluatorUnavailable.
+        Raises Forbidden for a plan file, which could name foreign servers; SecretRefused with the position of each
+        secret that is not allowed; BodyUnreadable, TooManyRequests, ServiceBusy, EvaluatorUnavailable.
         """
+        if submission.text.startswith(MAGIC.decode()):
+            raise Forbidden("this service takes workflows, and this is a plan", hint=PLAN_HINT)
         loaded = await self._evaluations.load(self._job(submission), urgent=urgent)
         if refused := [one for one in loaded.diagnostics if one.code == CODE]:
             message = (

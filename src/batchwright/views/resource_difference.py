@@ -33,7 +33,8 @@ def _line(old: Resource | None, new: Resource | None, suspects: Sequence[str]) -
 
 
 def _name(one: Resource) -> str:
-    return f"{one.name} on {one.server}" if one.server else one.name
+    name = f"{one.name} on {one.server}" if one.server else one.name
+    return f"the command {name}" if one.kind == "command" else name
 
 
 def _changes(old: Resource, new: Resource) -> Iterator[str]:
