@@ -215,6 +215,8 @@ KNOW_TYPES = {  # who may import the module of an operation type, besides operat
     "testing": "builds workflows, and wraps ports",
     "__init__.py": "what plug-ins import",
     "app/preflight.py": "asks a port about requests",
+    "app/plan_file_preflight.py": "likewise, of a plan that comes from a file",
+    "app/entry_digests.py": "compares the entries of task services with those that were planned",
     "app/patient_provider.py": "wraps a port",
     "app/taskserv_health.py": "the use case of `check`, which is about task services only",
     "app/install_preview.py": "the use case of `plan --check`, which is about task services only",

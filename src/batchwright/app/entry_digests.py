@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from batchwright.app.settings import Settings
-from batchwright.model.actions import Action
+from batchwright.model.actions import Doubt
 from batchwright.model.plan import Step
 from batchwright.model.run_inputs import RunInputs
 from batchwright.operations.taskserv_batch import TaskservRequest
@@ -27,7 +27,7 @@ def changed_entries(steps: Iterable[Step], folders: Iterable[Path]) -> list[str]
 
     Built-in entries and those of installed packages count, beside the entries in `folders`.
     """
-    installs = [step.request for step in steps if step.action is Action.INSTALL]
+    installs = [step.request for step in steps if step.traits.doubt is not Doubt.NONE and not step.traits.removes]
     planned = {one.name: one for one in installs if isinstance(one, TaskservRequest) and one.digest}
     if not planned:
         return []

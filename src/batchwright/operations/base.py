@@ -55,6 +55,7 @@ class OperationType(ABC, Generic[Op]):
     name: ClassVar[str]
     operation: type[Op]
     request: ClassVar[type[Request]]
+    actions: ClassVar[frozenset[Action]]  # of its steps
     port: ClassVar[PortKind] = PortKind.NONE
     lane: ClassVar[str] = ""
     at_once: ClassVar[int] = 1

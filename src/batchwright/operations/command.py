@@ -100,6 +100,7 @@ class CommandType(OperationType[Command]):
     name = "command"
     operation = Command
     request = CommandRequest
+    actions = frozenset({Action.RUN, Action.RETIRE})
     port = PortKind.LAUNCHER
     lane = "commands"
     at_once = 20

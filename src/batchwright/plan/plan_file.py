@@ -46,6 +46,11 @@ class PlanFile(Struct, frozen=True):
     made_with: str
 
 
+def is_plan(content: bytes) -> bool:
+    """Whether a file with this content is meant as a plan file."""
+    return content[: len(MAGIC)] == MAGIC
+
+
 def encode(file: PlanFile) -> bytes:
     """The file's bytes. Raises PlanFileInvalid if they are more than are read."""
     body = msgspec.json.encode(file) + b"\n"

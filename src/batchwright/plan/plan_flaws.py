@@ -7,18 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 
-from batchwright.model.actions import Action, Undo
+from batchwright.model.actions import Doubt, Undo
 from batchwright.model.environment import NAME_PATTERN, Resource
 from batchwright.model.plan import SEMANTICS, Plan, Step
 from batchwright.operations.base import PortKind
 from batchwright.operations.registry import TYPES, type_of
 
 _TYPES = {kind.name: kind for kind in TYPES}
-_ACTIONS = {
-    PortKind.PROVIDER: {Action.CREATE, Action.KEEP, Action.UPDATE, Action.RETIRE},
-    PortKind.RUNNER: {Action.INSTALL, Action.KEEP, Action.RETIRE},
-    PortKind.LAUNCHER: {Action.RUN, Action.RETIRE},
-}
 _ENVIRONMENT = re.compile(f"{NAME_PATTERN}(?:/{NAME_PATTERN})?")
 
 
@@ -103,21 +98,18 @@ def _of_steps(plan: Plan) -> Iterator[str]:
             yield f"{step.id} is at {step.provider}, of which the plan says nothing"
         if kind.port is PortKind.RUNNER and not step.server:
             yield f"{step.id} is installed on no server"
-        if step.action not in _ACTIONS.get(kind.port, ()) or not _is_whole(step):
+        if step.action not in kind.actions or not _is_whole(step):
             yield f"{step.id} cannot {step.action}"
     yield from _circles({step.id: [need.step for need in step.needs] for step in plan.steps}, "steps")
 
 
 def _is_whole(step: Step) -> bool:
     """Whether it has what its action needs, and an undo that fits."""
-    match step.action:
-        case Action.RETIRE:
-            return step.retired is not None and step.undo is Undo.NOTHING
-        case Action.KEEP:
-            return bool(step.ref or step.server) and step.undo is Undo.NOTHING
-        case Action.UPDATE:
-            return bool(step.ref) and step.before is not None
-    return step.retired is None
+    if (step.retired is not None) != step.traits.removes or (step.undo is Undo.RESTORE and step.before is None):
+        return False
+    if step.traits.doubt is Doubt.NONE:  # it only finds what is there
+        return bool(step.ref or step.server) and step.undo is Undo.NOTHING
+    return not step.traits.removes or step.undo is Undo.NOTHING
 
 
 def _twice(names: Iterable[str]) -> list[str]:

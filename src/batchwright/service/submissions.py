@@ -37,7 +37,7 @@ from batchwright.model.ids import keyed_run_id
 from batchwright.model.plan import Plan
 from batchwright.model.run_summary import RunSummary
 from batchwright.model.scalar import Scalar
-from batchwright.plan.plan_file import MAGIC
+from batchwright.plan.plan_file import is_plan
 from batchwright.service.evaluator_pool import EvaluatorPool
 from batchwright.service.evaluator_worker import EvaluationJob
 from batchwright.views.text_format import counted
@@ -139,7 +139,7 @@ class Submissions:
         Raises Forbidden for a plan file, which could name foreign servers; SecretRefused with the position of each
         secret that is not allowed; BodyUnreadable, TooManyRequests, ServiceBusy, EvaluatorUnavailable.
         """
-        if submission.text.startswith(MAGIC.decode()):
+        if is_plan(submission.text.encode()):
             raise Forbidden("this service takes workflows, and this is a plan", hint=PLAN_HINT)
         loaded = await self._evaluations.load(self._job(submission), urgent=urgent)
         if refused := [one for one in loaded.diagnostics if one.code == CODE]:

@@ -88,6 +88,7 @@ class ServerBatchType(OperationType[ServerBatch]):
     name = "server_batch"
     operation = ServerBatch
     request = ServerRequest
+    actions = frozenset({Action.CREATE, Action.KEEP, Action.UPDATE, Action.RETIRE})
     port = PortKind.PROVIDER
     doubt_note = "its create call is in doubt: the rollback looks for it first"
 

@@ -38,6 +38,7 @@ class TaskservBatchType(OperationType[TaskservBatch]):
     name = "taskserv_batch"
     operation = TaskservBatch
     request = TaskservRequest
+    actions = frozenset({Action.INSTALL, Action.KEEP, Action.RETIRE})
     port = PortKind.RUNNER
     lane = "taskservs"
     at_once = 50

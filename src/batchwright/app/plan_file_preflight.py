@@ -1,0 +1,147 @@
+"""What a plan from a file needs here: its accounts, servers, programs, secrets, keys and catalogue entries."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from batchwright.app.adapters import Adapters
+from batchwright.app.entry_digests import changed_entries
+from batchwright.app.settings import Settings
+from batchwright.commands.preflight import secret_lack
+from batchwright.errors import BatchwrightError, EntryChanged, PlanChanged
+from batchwright.model.call_outcome import ServerState
+from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.plan import Plan, ProviderFacts, Step
+from batchwright.model.secret_reference import SecretReference
+from batchwright.model.secret_traversal import mapped
+from batchwright.operations.command import Command, CommandRequest
+from batchwright.operations.registry import type_of
+from batchwright.operations.server_batch import ServerRequest
+from batchwright.providers.base import Provider
+from batchwright.user_home import with_own_home
+
+AGAIN_HINT = "Nothing was changed. Make the plan again and review it: batchwright plan FILE --out PLANFILE"
+_ENTRY_HINT = "Name the folder that it was planned with: --catalogue DIR. Or make the plan again here."
+_DIR_HINT = "Name the folder that the commands are relative to with --dir."
+_STATES = {
+    ServerState.GONE: "is no longer there",
+    ServerState.NOT_VISIBLE: "is not shown by the provider",
+    ServerState.STOPPING: "is being destroyed",
+    ServerState.BROKEN: "is broken",
+}
+
+
+async def preflight(settings: Settings, around: Adapters, plan: Plan, folder: str) -> list[Diagnostic]:
+    """What this machine, its catalogues and the providers' accounts lack for a plan; read-only.
+
+    `folder` is what the folders of its commands are relative to.
+    """
+    await around.open([one.name for one in plan.providers], {type_of(step).port for step in plan.steps})
+    asked = await asyncio.gather(*(_at_provider(around, plan, facts) for facts in plan.providers))
+    problems = [one for found in asked for one in found]
+    problems += await _of_commands(around, plan, folder)
+    if plan.simulation is None:
+        problems += _of_secrets(plan, os.environ)
+        changed = changed_entries(plan.steps, settings.catalogues)
+        problems += [Diagnostic(EntryChanged.code, one, _ENTRY_HINT) for one in changed]
+    return problems
+
+
+async def _at_provider(around: Adapters, plan: Plan, facts: ProviderFacts) -> list[Diagnostic]:
+    if (trouble := around.troubles.get(facts.name)) is not None:
+        return [Diagnostic.of_error(trouble, facts.name)]
+    provider = around.readers[facts.name]
+    try:
+        async with asyncio.timeout(provider.capabilities.call_timeout * 2):
+            return await _asked(provider, plan, facts)
+    except TimeoutError:
+        return [Diagnostic("provider-unreachable", f"{facts.name} did not answer in time", where=facts.name)]
+    except BatchwrightError as error:
+        return [Diagnostic.of_error(error, facts.name)]
+
+
+async def _asked(provider: Provider, plan: Plan, facts: ProviderFacts) -> list[Diagnostic]:
+    name, account = facts.name, await provider.account()
+    if account != facts.account:
+        message = f"{name} is the account {account} here, and the plan is for the account {facts.account}"
+        return [Diagnostic("account-changed", message, "Use the credentials of the plan's account.", where=name)]
+    health = await provider.health()
+    if not health.ok:
+        return [Diagnostic("provider-unhealthy", health.message, "Check the credentials and the network.", where=name)]
+    problems = []
+    if provider.capabilities.facts(name, account) != facts:
+        message = f"{name} has other settings here than where the plan was made"
+        hint = "Compare its table in config.toml and the versions of Batchwright, or make the plan here."
+        problems.append(Diagnostic("provider-changed", message, hint, where=name))
+    own = [(step, step.request) for step in plan.steps if isinstance(step.request, ServerRequest)]
+    own = [(step, request) for step, request in own if step.provider == name and not step.traits.removes]
+    made = [request for step, request in own if step.traits.sweeps]
+    problems += [replace(one, where=name) for one in await provider.quota_after(made)]
+    problems += [one for request in made for one in _missing_keys(request)]
+    found = {step.ref: request.name for step, request in own if step.ref}
+    seen = await provider.describe(list(found)) if found else {}
+    states = {ref: _STATES[one.state] for ref, one in seen.items() if one.state in _STATES}
+    problems += [
+        Diagnostic(PlanChanged.code, f"the server {found[ref]} ({ref}) {words}", AGAIN_HINT, where=name)
+        for ref, words in states.items()
+    ]
+    return problems
+
+
+def _missing_keys(request: ServerRequest) -> list[Diagnostic]:
+    """Private keys of servers that exist already."""
+    hops = with_own_home(request.access).hops() if request.access is not None else []
+    missing = [hop.key for hop in hops if hop.key and not Path(hop.key).is_file()]
+    return [Diagnostic("key-missing", f"there is no private key {key}", where=request.name) for key in missing]
+
+
+async def _of_commands(around: Adapters, plan: Plan, folder: str) -> list[Diagnostic]:
+    """Programs, folders and secrets of commands; an operation's steps all run the same."""
+    first = {step.operation: step for step in plan.steps if isinstance(step.request, CommandRequest)}
+    wanted = [step for step in first.values() if not step.traits.removes]
+    if not wanted:
+        return []
+    around.open_programs()
+    problems: list[Diagnostic] = []
+    for step in wanted:
+        command = _command(step)
+        answer = await around.launcher_of(command).resolve(command, folder)
+        if isinstance(answer, list):
+            problems += [replace(one, where=step.operation, hint=_hint(one, command)) for one in answer]
+    return problems
+
+
+def _command(step: Step) -> Command:
+    """The operation that such a step is planned for."""
+    request, targets = step.request, (step.server,) if step.server else None
+    assert isinstance(request, CommandRequest)
+    folder = request.directory or None
+    return Command(step.operation, request.run, request.undo, request.env, folder, targets, request.idempotent)
+
+
+def _hint(one: Diagnostic, command: Command) -> str:
+    relative = command.directory is not None and not command.directory.startswith("/")
+    return _DIR_HINT if relative and one.field in ("directory", "run", "undo") else one.hint
+
+
+def _of_secrets(plan: Plan, environ: Mapping[str, str]) -> Iterator[Diagnostic]:
+    """Secrets that this machine does not have; those of commands are checked with the rest that these need."""
+    named: dict[str, tuple[str, SecretReference]] = {}
+
+    for step in plan.steps:
+        if isinstance(step.request, CommandRequest) or step.provider == "simulated":
+            continue
+
+        def note(_: object, secret: SecretReference, owner: str = step.operation) -> SecretReference:
+            named.setdefault(str(secret), (owner, secret))
+            return secret
+
+        mapped(step.request, note)
+    for words, (owner, secret) in named.items():
+        if why := secret_lack(secret, environ):
+            yield Diagnostic("secret-missing", f"{words} is missing: {why}", where=owner)
