@@ -33,8 +33,7 @@ def _line(old: Resource | None, new: Resource | None, suspects: Sequence[str]) -
 
 
 def _name(one: Resource) -> str:
-    name = f"{one.name} on {one.server}" if one.server else one.name
-    return f"the command {name}" if one.kind == "command" else name
+    return f"{one.kind} {one.name} on {one.server}" if one.server else f"{one.kind} {one.name}"
 
 
 def _changes(old: Resource, new: Resource) -> Iterator[str]:

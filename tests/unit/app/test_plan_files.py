@@ -91,9 +91,9 @@ def test_what_changed_since_is_told_with_the_run_that_did_it(tmp_path: Path) -> 
         with pytest.raises(PlanChanged) as refused:
             await checked(house, file)
         lines = [getattr(one, "message", "") for one in refused.value.diagnostics]
-        assert f"c was added by run {other.id}" in lines
-        assert f"b is gone; since then these runs changed the environment: {other.id}" in lines
-        assert f"nginx on a was changed by run {other.id}: variables differs" in lines
+        assert f"server c was added by run {other.id}" in lines
+        assert f"server b is gone; since then these runs changed the environment: {other.id}" in lines
+        assert f"taskserv nginx on a was changed by run {other.id}: variables differs" in lines
         assert "--out PLANFILE" in refused.value.hint
         assert house.alive() == ["a", "c"]
 
@@ -105,7 +105,7 @@ def test_a_change_names_its_fields_and_no_private_value() -> None:
     new = replace(old, ref="r2", changed_by="run-2", request={"plan": "large", "user_data": "secret", "image": "x"})
     (line,) = resource_differences([old], [new], ["run-2"])
     assert line == (
-        "web was changed by run run-2: ref was r1, is r2, image was not set, is x, labels differs, "
+        "server web was changed by run run-2: ref was r1, is r2, image was not set, is x, labels differs, "
         "plan was small, is large, user_data differs"
     )
     assert resource_differences([old], [replace(old, at=9.0, address="10.0.0.1")], []) == [], "not what plans read"
