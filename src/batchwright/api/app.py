@@ -24,6 +24,7 @@ from batchwright.api import (
     servers,
     submissions,
     taskservs,
+    webhooks,
     workflows,
 )
 from batchwright.api.admission_control import Bounds, BoundsMiddleware, RateLimits
@@ -45,6 +46,7 @@ SUBMIT_RATE, SUBMIT_BURST = 20.0, 100  # workflows per second, and in one burst,
 HANDLERS: Sequence[HTTPRouteHandler] = (
     *(submissions.submit, workflows.validate, workflows.plan),
     *(*run_queries.HANDLERS, *run_actions.HANDLERS, *environments.HANDLERS, *servers.HANDLERS),
+    *webhooks.HANDLERS,
     *(health.health, health.live, health.ready, metrics.metrics, providers.providers, taskservs.taskservs),
     *documentation.HANDLERS,
 )

@@ -62,6 +62,11 @@ class Stores:
         """Whether the state folder is not writable, so that a copy of it is read."""
         return self._copy is not None
 
+    @property
+    def opened(self) -> list[Journal]:
+        """The stores that are open now."""
+        return list(self._open.values())
+
     def name_of(self, backend: str) -> str:
         """The store for new runs of this storage_backend: the server if one is configured."""
         server = backend == "surrealdb" and self._settings.surrealdb is not None

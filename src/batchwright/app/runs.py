@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import NoReturn
 
 from msgspec import Struct
@@ -20,6 +21,7 @@ from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowli
 from batchwright.app.recorded_inputs import recorded_place
 from batchwright.app.run_reader import history
 from batchwright.app.settings import Settings
+from batchwright.app.webhook_delivery import WebhookDeliverer
 from batchwright.engine.environment_turn import BEGIN_TURN, EnvironmentTurn
 from batchwright.engine.limits import Lane, Limits
 from batchwright.engine.loop import SIGNAL_SECONDS, Driver
@@ -82,6 +84,7 @@ class Runs:
         runner: SharedRunner | None = None,
         allowed: ProgramAndSecretAllowlist | None = None,
         signal_seconds: float = SIGNAL_SECONDS,
+        webhooks: Callable[[], WebhookDeliverer] | None = None,
     ) -> None:
         self._allowed = allowed
         self._settings = settings
@@ -91,6 +94,7 @@ class Runs:
         self._world = world
         self._signal_seconds = signal_seconds
         self._runner = runner
+        self._webhooks = webhooks
 
     async def create(
         self,
@@ -226,6 +230,7 @@ class Runs:
         active.accepted = wishes is None  # another process's doing: the run is to be driven
         seen = len(await journal.signals(run_id))  # before the lease: a signal from here on is for this driver
         lease = await take(journal, run_id, self._clock, stored.silent)
+        webhooks: WebhookDeliverer | None = None
         try:
             run = await stored.current()
             if self._allowed is not None:
@@ -235,6 +240,7 @@ class Runs:
             if turn is not None:  # refuse before a provider is opened or a driver recorded
                 turn.check(wanted)
             active.accepted = True
+            webhooks = await self._told(journal, run)
             async with opened or self.adapters(run.plan.simulation) as around:
                 around.look_for(OUTAGE_SECONDS, active.waits)
                 async with renewed(journal, lease, self._clock):
@@ -248,7 +254,7 @@ class Runs:
                     around.runners,
                     _no_calls(run.plan) if offline else self._limits,
                     self._clock,
-                    active.appended,
+                    partial(_appended, active, webhooks),
                     self._signal_seconds,
                     around.launchers,
                     turn,
@@ -259,6 +265,22 @@ class Runs:
         finally:
             with contextlib.suppress(StoreFull):  # it ends with this process at the latest
                 await journal.release(lease)
+            if webhooks is not None:
+                webhooks.left(run_id)
+
+    async def _told(self, journal: Journal, run: Run) -> WebhookDeliverer | None:
+        """Who delivers what happens to the run, if anybody is to be told about it."""
+        if self._webhooks is None or not (run.plan.notify or self._settings.notify):
+            return None
+        webhooks = self._webhooks()
+        await webhooks.enlist(journal, run)
+        return webhooks
+
+
+def _appended(active: ActiveRun, webhooks: WebhookDeliverer | None, events: Sequence[ev.AnyEvent]) -> None:
+    active.appended(events)
+    if webhooks is not None:
+        webhooks.appended(active.run_id, events)
 
 
 def _no_calls(plan: Plan) -> Limits:

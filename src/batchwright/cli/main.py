@@ -35,6 +35,7 @@ from batchwright.cli import (
     taskservs,
     token,
     validate,
+    webhooks,
 )
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.output import note, print_json, say, show_diagnostics, show_error
@@ -83,6 +84,7 @@ app.add_typer(taskservs.app, name="taskservs", rich_help_panel=OFFERS)
 app.add_typer(store.app, name="store", rich_help_panel=OFFERS)
 app.add_typer(local.app, name="local", rich_help_panel=OFFERS)
 app.command("emulate", rich_help_panel=OFFERS)(emulate.emulate)
+app.add_typer(webhooks.app, name="webhooks", rich_help_panel=LOOKING)
 app.add_typer(token.app, name="token", rich_help_panel=SERVICE)
 
 

@@ -13,6 +13,7 @@ from batchwright.cli.output import note, print_json
 from batchwright.cli.progress_display import JsonDisplay, NullDisplay, ProgressDisplay, display_for
 from batchwright.cli.target import Url, chosen_run
 from batchwright.cli.view_printer import show_end, show_run
+from batchwright.cli.webhooks import note_undelivered
 from batchwright.client.base import Client
 from batchwright.client.progress import Progress, WatchedProgress
 from batchwright.model.lifecycle import RUN_ENDED
@@ -83,10 +84,13 @@ def show_progress(
         return _left(run, last, json=json)
     assert last is not None
     view = last.view
-    if (code := stopped(view)) is not Exit.OK:
-        return code
-    print_json(view) if json else ending(view)
-    return exit_of(view)
+    code = stopped(view)
+    if code is Exit.OK:
+        print_json(view) if json else ending(view)
+        code = exit_of(view)
+    if not progress.driver:
+        note_undelivered(client, run)
+    return code
 
 
 class _SafeDisplay:

@@ -29,6 +29,7 @@ from batchwright.views.run_stats import Stats
 from batchwright.views.steps import StepLine
 from batchwright.views.taskserv_status import TaskservStatuses
 from batchwright.views.update import Update
+from batchwright.views.webhook import DeliveryLine
 
 Verb = Literal["pause", "resume", "cancel", "rollback"]
 
@@ -130,6 +131,21 @@ class Client(Protocol):
         Raises LatestAmbiguous for a rollback or a forced cancel, and NotAllowed and RunHeld, at once or with the first
         update, before anything is changed.
         """
+        ...
+
+    def deliveries(self, word: str = "") -> tuple[DeliveryLine, ...]:
+        """What webhooks were told about one run, or about all: the newest run first."""
+        ...
+
+    def resend(self, word: str, event: int, *, failed: bool) -> tuple[DeliveryLine, ...]:
+        """Send messages again: all about a run, one event's if it is not 0, or those given up. Raises WebhookNotFound.
+
+        Local stores send now and give what became of it; a service sends soon and gives what is to be sent.
+        """
+        ...
+
+    def undelivered(self, word: str) -> tuple[DeliveryLine, ...]:
+        """Wait a few seconds for the webhooks of a run that this process drove; gives those with something left."""
         ...
 
     def servers(self, provider: str, simulation: SimulationSettings | None) -> FoundServers:

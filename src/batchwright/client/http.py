@@ -40,9 +40,11 @@ from batchwright.views.run_stats import Stats
 from batchwright.views.steps import StepLine, step_lines
 from batchwright.views.taskserv_status import TaskservStatuses
 from batchwright.views.update import Update
+from batchwright.views.webhook import DeliveryLine
 
 RUNS = "/v1/workflows/batch"
 ENVIRONMENTS = "/v1/environments"
+WEBHOOKS = "/v1/webhooks"
 RESERVED = frozenset({"submit", "validate", "plan", "stats"})  # what comes after RUNS and is no run
 TRIES = 120  # connections in a row that may fail before a stream is given up
 SIMULATE = [("simulate", "true")]
@@ -70,6 +72,10 @@ class _Rows(Struct, frozen=True):
 
 class _Environments(Struct, frozen=True):
     items: tuple[EnvironmentLine, ...]
+
+
+class _Deliveries(Struct, frozen=True):
+    items: tuple[DeliveryLine, ...]
 
 
 class _Events(Struct, frozen=True):
@@ -226,6 +232,16 @@ class HttpClient:
 
     def checks(self, word: str) -> TaskservStatuses:
         return self._http.done(self._path(word, "checks"), TaskservStatuses)
+
+    def deliveries(self, word: str = "") -> tuple[DeliveryLine, ...]:
+        return self._http.get(WEBHOOKS, _Deliveries, [("run", word)] if word else []).items
+
+    def resend(self, word: str, event: int, *, failed: bool) -> tuple[DeliveryLine, ...]:
+        query = [("run", word)] * bool(word) + [("event", str(event))] * bool(event) + [("failed", "true")] * failed
+        return self._http.done(f"{WEBHOOKS}/resend", _Deliveries, query).items
+
+    def undelivered(self, _word: str) -> tuple[DeliveryLine, ...]:
+        return ()  # the service delivers
 
     def servers(self, provider: str, simulation: SimulationSettings | None) -> FoundServers:
         query = [("provider", provider)] * bool(provider) + SIMULATE * (simulation is not None)

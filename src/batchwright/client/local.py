@@ -28,6 +28,8 @@ from batchwright.app.server_destroy import ServerDestroyResult, destroy_server
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.app.taskserv_health import check_run
+from batchwright.app.webhook_delivery import WebhookDeliverer, webhook_deliverer
+from batchwright.app.webhook_resend import deliveries, send_again
 from batchwright.client.base import RunRow, Verb, run_row
 from batchwright.client.driven_progress import DrivenProgress
 from batchwright.client.progress import Progress, WatchedProgress
@@ -35,6 +37,7 @@ from batchwright.engine.manual_resolution import NO_ANSWERS, ResumeAnswers
 from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.journal.lease_holder import process_of
 from batchwright.loader import Loaded
+from batchwright.model.delivery import Delivery
 from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
@@ -54,10 +57,13 @@ from batchwright.views.taskserv_status import TaskservStatuses
 from batchwright.views.text_format import span
 from batchwright.views.update import Update
 from batchwright.views.wait_reasons import Circumstances
+from batchwright.views.webhook import DeliveryLine, delivery_line
 
 # Between two looks at a run that another process drives. It polls: neither SQLite nor an embedded SurrealDB tells
 # others of a change, and a look is one indexed query: `monitor` takes 0.4 % of a core while nothing happens.
 FOLLOW_SECONDS = 0.2
+RESEND_SECONDS = 30.0  # for all messages of a run that are sent again
+FLUSH_SECONDS = 5.0  # for the last messages of webhooks, when a run that was driven here has ended
 
 T = TypeVar("T")
 
@@ -73,7 +79,8 @@ class LocalClient:
         self.settings = settings
         self.clock = SystemClock()
         self.stores = Stores(settings)
-        self.runs_here = Runs(settings, self.stores, self.clock)
+        self.runs_here = Runs(settings, self.stores, self.clock, webhooks=self._deliverer)
+        self._webhooks: WebhookDeliverer | None = None
         self._runner = asyncio.Runner()
         self._opened: OpenedRun | None = None
         self._destruction: Plan | None = None
@@ -86,6 +93,8 @@ class LocalClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._runner:
+            if self._webhooks is not None:
+                self.wait(self._webhooks.aclose())
             if self._around is not None:
                 self.wait(self._around.__aexit__(None, None, None))
             self.wait(self.stores.__aexit__())
@@ -113,6 +122,12 @@ class LocalClient:
             return opened
         self._opened = self.wait(look(self.stores, word, self.clock, destroys=destroys))
         return self._opened
+
+    def _deliverer(self) -> WebhookDeliverer:
+        """Made when a run that this process drives has webhooks."""
+        if self._webhooks is None:
+            self._webhooks = webhook_deliverer(self.settings, self.stores, self.clock)
+        return self._webhooks
 
     # -- looking --------------------------------------------------------------------------------------------------
 
@@ -246,6 +261,31 @@ class LocalClient:
     def drive(self, run: ActiveRun) -> Progress:
         """The updates of a run that this process drives."""
         return DrivenProgress(self._runner, run, user())
+
+    def deliveries(self, word: str = "") -> tuple[DeliveryLine, ...]:
+        return tuple(map(delivery_line, self.wait(deliveries(self.stores, word))))
+
+    def resend(self, word: str, event: int, *, failed: bool) -> tuple[DeliveryLine, ...]:
+        return tuple(map(delivery_line, self.wait(self._resend(word, event, failed))))
+
+    async def _resend(self, word: str, event: int, failed: bool) -> list[Delivery]:
+        found = await send_again(self.settings, self.stores, word, event, failed=failed)
+        deliverer = self._deliverer()
+        deliverer.start()
+        runs = {row.run: journal for journal, row in found}
+        for run in runs:
+            deliverer.hint(run)
+        for run, journal in runs.items():
+            await deliverer.flush(journal, run, RESEND_SECONDS)
+        changed = {(row.run, row.webhook) for _, row in found}
+        rows = [row for run, journal in runs.items() for row in await journal.deliveries(run)]
+        return [row for row in rows if (row.run, row.webhook) in changed]
+
+    def undelivered(self, word: str) -> tuple[DeliveryLine, ...]:
+        if self._webhooks is None:
+            return ()
+        opened = self.look(word)
+        return tuple(map(delivery_line, self.wait(self._webhooks.flush(opened.journal, opened.run.id, FLUSH_SECONDS))))
 
     # -- servers --------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowli
 from batchwright.app.recorded_inputs import catalogue_digests, recorded_place, text_input
 from batchwright.app.runs import Runs, StoredRun, nothing_to_pause, refuse_rollback, refuse_unless
 from batchwright.app.settings import Settings
+from batchwright.app.webhook_delivery import webhook_deliverer
 from batchwright.engine.limits import Limits
 from batchwright.engine.manual_resolution import NO_ANSWERS, ResumeAnswers
 from batchwright.errors import (
@@ -83,6 +84,7 @@ class RunSupervisor:
         self.desk = Submissions(settings, clock, self.stores, self.world, simulation, allowed=self.allowed)
         self.stopping = False
         self.observers: list[Callable[[ActiveRun], None]] = []
+        self.webhooks = webhook_deliverer(settings, self.stores, clock)
         self._limits = Limits()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.undriven: dict[str, float] = {}  # unfinished -> when to look whether it can be taken up
@@ -103,6 +105,7 @@ class RunSupervisor:
         for row in rows:
             if row.status not in RUN_ENDED or row.rollback_due:
                 self.undriven[row.run] = 0.0
+        self.webhooks.start()
         await self._adopt()
         self._caring = asyncio.create_task(self._care())
         return self
@@ -111,6 +114,7 @@ class RunSupervisor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop(0.0)
+        await self.webhooks.aclose()
         await self.stores.__aexit__()
         self.world.close()
         await self.desk.aclose()
@@ -198,6 +202,7 @@ class RunSupervisor:
         runs = Runs(
             *(self.settings, self.stores, self.clock, limits, self.world, self.runner, self.allowed),
             signal_seconds=SIGNAL_SECONDS,
+            webhooks=lambda: self.webhooks,
         )
         driven = self.driven[row.run] = verb(runs)
         self.undriven.pop(row.run, None)

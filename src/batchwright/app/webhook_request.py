@@ -1,0 +1,242 @@
+"""Sends one message to one receiver: signed, to an address that was checked, with one answer that is bounded.
+
+Receivers are not trusted. No redirect is followed and no proxy is used, since either would lead to an address that was
+not checked; certificates are verified; the body of an answer is not read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from functools import partial
+from ipaddress import ip_address
+
+from msgspec import Struct
+
+from batchwright import __version__
+from batchwright.errors import SecretMissing, WebhookInvalid
+from batchwright.model.clock import Clock
+from batchwright.model.delivery import Answer
+from batchwright.model.receiver_url import Address, UrlParts, address_refusal, is_listed, literal_address, url_parts
+from batchwright.model.webhook import Webhook
+from batchwright.secret_resolver import reveal, revealed
+
+ANSWER_SECONDS = 10.0  # for one attempt: looking up, connecting, sending, and the head of the answer
+CONNECT_SECONDS = 4.0  # for one address, so that another can be tried
+ADDRESSES_MOST = 3
+HEAD_MOST = 16 * 1024  # bytes of the head of an answer
+INTERIM_MOST = 4  # answers such as 103, before the one that counts
+LOOKUPS_MOST = 16  # at the same time; one that hangs holds a thread
+KEY_BYTES = range(24, 65)
+
+Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
+
+_STATUS = re.compile(rb"HTTP/1\.[01] ([1-9]\d\d)(?: |$)")
+
+
+class Receiver(Struct, frozen=True):
+    """A webhook to send to. `trusted`: the operator's own, which may be at any address."""
+
+    webhook: Webhook
+    trusted: bool
+
+
+class Message(Struct, frozen=True):
+    """What is sent; `id` is the same each time."""
+
+    id: str
+    body: bytes
+
+
+class WebhookSender:
+    """Sends messages. `private_hosts` are receivers that workflow files may name although they are not public."""
+
+    def __init__(
+        self,
+        private_hosts: Sequence[str],
+        clock: Clock,
+        resolve: Resolve | None = None,
+        context: ssl.SSLContext | None = None,
+        seconds: float = ANSWER_SECONDS,
+    ) -> None:
+        self._private_hosts = private_hosts
+        self._clock = clock
+        self._resolve = resolve or _Lookup()
+        self._context = context
+        self._seconds = seconds
+
+    async def send(self, receiver: Receiver, message: Message) -> Answer:
+        """The receiver's answer, or why there is none; raises nothing but CancelledError."""
+        webhook = receiver.webhook
+        try:
+            key = signing_key(await revealed(webhook.secret, partial(reveal, environ=os.environ)))
+            parts = url_parts(webhook.url)
+            async with asyncio.timeout(self._seconds):
+                addresses = await self._addresses(receiver, parts)
+                return await self._exchange(parts, addresses, self._request(parts, message, key))
+        except (SecretMissing, WebhookInvalid) as error:
+            return Answer(False, error.message)
+        except TimeoutError:
+            return Answer(False, f"no answer within {self._seconds:g} s")
+        except ssl.SSLError as error:
+            return Answer(False, f"no secure connection: {getattr(error, 'verify_message', '') or error.reason}")
+        except (OSError, ValueError) as error:
+            return Answer(False, getattr(error, "strerror", None) or str(error) or type(error).__name__)
+
+    async def _addresses(self, receiver: Receiver, parts: UrlParts) -> Sequence[Address]:
+        """The addresses to connect to, each of them allowed. Raises WebhookInvalid, OSError, ValueError."""
+        literal = literal_address(parts.host)
+        found = [literal] if literal is not None else await self._resolve(parts.host, parts.port)
+        if not found:
+            raise OSError(f"{parts.host} has no address")
+        if receiver.trusted:
+            return found[:ADDRESSES_MOST]
+        listed = [is_listed(parts.host, one, self._private_hosts) for one in found]
+        for one, allowed in zip(found, listed, strict=True):
+            if not allowed and (why := address_refusal(one)):
+                raise WebhookInvalid(f"not sent: {parts.host} is {one}, {why}")
+        if parts.scheme == "http" and not all(listed):
+            raise WebhookInvalid("not sent: its URL begins with http://, so the message would not be encrypted")
+        return found[:ADDRESSES_MOST]
+
+    def _request(self, parts: UrlParts, message: Message, key: bytes) -> bytes:
+        timestamp = str(int(self._clock.now()))
+        head = (
+            f"POST {parts.target} HTTP/1.1\r\n"
+            f"Host: {parts.authority}\r\n"
+            f"User-Agent: batchwright/{__version__}\r\n"
+            "Content-Type: application/json\r\n"
+            f"Content-Length: {len(message.body)}\r\n"
+            f"webhook-id: {message.id}\r\n"
+            f"webhook-timestamp: {timestamp}\r\n"
+            f"webhook-signature: {signature(key, message.id, timestamp, message.body)}\r\n"
+            "Connection: close\r\n\r\n"
+        )
+        return head.encode("ascii") + message.body
+
+    async def _exchange(self, parts: UrlParts, addresses: Sequence[Address], request: bytes) -> Answer:
+        reader, writer = await self._connected(parts, addresses)
+        try:
+            writer.write(request)
+            await writer.drain()
+            for _ in range(INTERIM_MOST + 1):
+                head = await reader.readuntil(b"\r\n\r\n")
+                found = _STATUS.match(head)
+                if found is None:
+                    return Answer(False, "the answer is not HTTP")
+                if (status := int(found[1])) >= 200:
+                    return answer_of(status, head, self._clock.now())
+            return Answer(False, "no final answer came")
+        except asyncio.IncompleteReadError:
+            return Answer(False, "the connection was closed before an answer came")
+        except asyncio.LimitOverrunError:
+            return Answer(False, f"the head of the answer has more than {HEAD_MOST:,} bytes")
+        finally:
+            writer.transport.abort()  # what else comes is not waited for, however much it is
+
+    async def _connected(
+        self, parts: UrlParts, addresses: Sequence[Address]
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        secure = {}
+        if parts.scheme == "https":
+            self._context = self._context or ssl.create_default_context()
+            secure = {"ssl": self._context, "server_hostname": parts.host}
+        for number, address in enumerate(addresses, 1):
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    return await asyncio.open_connection(str(address), parts.port, limit=HEAD_MOST, **secure)  # type: ignore[arg-type]
+            except (OSError, TimeoutError):
+                if number == len(addresses):
+                    raise
+        raise OSError(f"{parts.host} has no address")
+
+
+def signing_key(secret: str) -> bytes:
+    """The key in a secret of Standard Webhooks: base64, usually after whsec_. Raises WebhookInvalid."""
+    try:
+        key = base64.b64decode(secret.strip().removeprefix("whsec_"), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) not in KEY_BYTES:
+        raise WebhookInvalid("its secret is not whsec_ followed by 24 to 64 bytes in base64")
+    return key
+
+
+def signature(key: bytes, message_id: str, timestamp: str, body: bytes) -> str:
+    """The header webhook-signature, version 1 of Standard Webhooks (https://www.standardwebhooks.com)."""
+    signed = hmac.new(key, f"{message_id}.{timestamp}.".encode() + body, hashlib.sha256).digest()
+    return f"v1,{base64.b64encode(signed).decode()}"
+
+
+def answer_of(status: int, head: bytes, now: float) -> Answer:
+    """What an answer with this status means. Of its head only Retry-After counts."""
+    if 200 <= status < 300:
+        return Answer(True, str(status))
+    if status == 410:
+        return Answer(False, "410: the receiver wants no more", gone=True)
+    if 300 <= status < 400:
+        return Answer(False, f"{status}: redirects are not followed")
+    return Answer(False, str(status), retry_after=_retry_after(head, now))
+
+
+def _retry_after(head: bytes, now: float) -> float:
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.strip().lower() == b"retry-after":
+            text = value.strip().decode("latin-1")
+            if text.isascii() and text.isdigit():
+                return float(text[:9])
+            with suppress(ValueError, OverflowError):
+                return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    return 0.0
+
+
+class _Lookup:
+    """Looks names up, each in a thread of its own that nothing waits for: the system's resolver cannot be cancelled."""
+
+    def __init__(self) -> None:
+        self._running = 0
+
+    async def __call__(self, host: str, port: int) -> Sequence[Address]:
+        """The addresses of a host. Raises OSError."""
+        if self._running >= LOOKUPS_MOST:
+            raise OSError(f"{host} was not looked up: {LOOKUPS_MOST} other lookups have no answer yet")
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Sequence[Address]] = loop.create_future()
+
+        def settle(found: Sequence[Address], error: OSError | None) -> None:
+            self._running -= 1
+            if done.done():
+                return
+            if error is None:
+                done.set_result(found)
+            else:
+                done.set_exception(error)
+
+        def look() -> None:
+            found: Sequence[Address] = ()
+            failed: OSError | None = None
+            try:
+                rows = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                found = list(dict.fromkeys(ip_address(str(row[4][0]).partition("%")[0]) for row in rows))
+            except OSError as error:
+                failed = OSError(f"{host} cannot be looked up: {error.strerror}")
+            except ValueError as error:  # a name that cannot be encoded
+                failed = OSError(f"{host} cannot be looked up: {error}")
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(settle, found, failed)
+
+        self._running += 1
+        threading.Thread(target=look, name="batchwright-lookup", daemon=True).start()
+        return await done
