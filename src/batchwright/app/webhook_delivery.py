@@ -16,7 +16,7 @@ from types import TracebackType
 from batchwright.app.multi_store import Stores
 from batchwright.app.settings import Settings
 from batchwright.app.webhook_events import WebhookEvents
-from batchwright.app.webhook_request import Message, Receiver, WebhookSender
+from batchwright.app.webhook_request import OutgoingMessage, Receiver, WebhookSender
 from batchwright.errors import BatchwrightError, DeliveryMoved, StoreError
 from batchwright.journal.base import Journal
 from batchwright.journal.lease_holder import is_dead, is_gone, own_holder
@@ -35,7 +35,7 @@ MOST_AT_ONCE = 32  # webhooks that are being sent to
 MOST_PER_RECEIVER = 2  # of which so many have the same receiver, so that one that hangs delays only its own
 WRITES = 5  # attempts to change a row that others change too
 
-Send = Callable[[Receiver, Message], Awaitable[Answer]]
+Send = Callable[[Receiver, OutgoingMessage], Awaitable[Answer]]
 Key = tuple[str, str, str]  # store, run, webhook
 
 log = logging.getLogger("batchwright.webhooks")
@@ -231,6 +231,9 @@ class WebhookDeliverer:
 
     async def _send_all(self, journal: Journal, key: Key, row: Delivery) -> None:
         """Send one message after the other until one fails or none is left."""
+        if await _moved(journal, row.run):  # the row went with the run
+            await _written(journal, row, row.changed(open=False, sender=""))
+            return
         events = WebhookEvents(journal, row.run, self._read.get(key, 0))
         receiver = receiver_of(self._settings, row, await events.created())
         if receiver is None:
@@ -276,7 +279,7 @@ class WebhookDeliverer:
             if await journal.read(row.run, read, 1):
                 return False
             summary = await journal.summary(row.run)
-            if (summary.status in RUN_ENDED and not summary.rollback_due) or await _moved(journal, row.run):
+            if summary.status in RUN_ENDED and not summary.rollback_due:
                 await _written(journal, row, row.changed(open=False, sender="", cursor=max(row.cursor, read)))
                 return True
         row = await self._release(journal, row)

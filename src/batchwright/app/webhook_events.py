@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
-from batchwright.app.webhook_request import Message
+from batchwright.app.webhook_request import OutgoingMessage
 from batchwright.errors import EventUnreadable
 from batchwright.journal.base import Journal
 from batchwright.model.events import AnyEvent, RunCreated
@@ -56,7 +56,7 @@ class WebhookEvents:
             at = page[-1][0]
         return found
 
-    async def message(self, seq: int) -> tuple[Message, float]:
+    async def message(self, seq: int) -> tuple[OutgoingMessage, float]:
         """The message about event `seq`, and when that happened. Raises EventUnreadable if there is nothing to tell."""
         if self._run is None or self._run.seq >= seq:
             self._run = Run(await self.created())
@@ -69,4 +69,4 @@ class WebhookEvents:
         kind = webhook_event(event)
         if run.seq != seq or kind is None:
             raise EventUnreadable(f"webhooks are told nothing about event {seq} of run {self._id}")
-        return Message(message_id(self._id, seq), webhook_message(run, event, kind)), event.at
+        return OutgoingMessage(message_id(self._id, seq), webhook_message(run, event, kind)), event.at

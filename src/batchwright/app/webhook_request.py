@@ -42,7 +42,7 @@ KEY_BYTES = range(24, 65)
 
 Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 
-_STATUS = re.compile(rb"HTTP/1\.[01] ([1-9]\d\d)(?: |$)")
+_STATUS = re.compile(rb"HTTP/1\.[01] ([1-9]\d\d)(?: |\r)")
 
 
 class Receiver(Struct, frozen=True):
@@ -52,7 +52,7 @@ class Receiver(Struct, frozen=True):
     trusted: bool
 
 
-class Message(Struct, frozen=True):
+class OutgoingMessage(Struct, frozen=True):
     """What is sent; `id` is the same each time."""
 
     id: str
@@ -76,7 +76,7 @@ class WebhookSender:
         self._context = context
         self._seconds = seconds
 
-    async def send(self, receiver: Receiver, message: Message) -> Answer:
+    async def send(self, receiver: Receiver, message: OutgoingMessage) -> Answer:
         """The receiver's answer, or why there is none; raises nothing but CancelledError."""
         webhook = receiver.webhook
         try:
@@ -110,7 +110,7 @@ class WebhookSender:
             raise WebhookInvalid("not sent: its URL begins with http://, so the message would not be encrypted")
         return found[:ADDRESSES_MOST]
 
-    def _request(self, parts: UrlParts, message: Message, key: bytes) -> bytes:
+    def _request(self, parts: UrlParts, message: OutgoingMessage, key: bytes) -> bytes:
         timestamp = str(int(self._clock.now()))
         head = (
             f"POST {parts.target} HTTP/1.1\r\n"

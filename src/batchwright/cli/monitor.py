@@ -13,12 +13,14 @@ from batchwright.cli.output import note, print_json
 from batchwright.cli.progress_display import JsonDisplay, NullDisplay, ProgressDisplay, display_for
 from batchwright.cli.target import Url, chosen_run
 from batchwright.cli.view_printer import show_end, show_run
-from batchwright.cli.webhooks import note_undelivered
 from batchwright.client.base import Client
 from batchwright.client.progress import Progress, WatchedProgress
+from batchwright.errors import StoreError
 from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.views.run import RunView
+from batchwright.views.text_format import counted
 from batchwright.views.update import Update
+from batchwright.views.webhook import UNDELIVERED_HINT, undelivered_words
 
 
 def monitor(
@@ -89,8 +91,24 @@ def show_progress(
         print_json(view) if json else ending(view)
         code = exit_of(view)
     if not progress.driver:
-        note_undelivered(client, run)
+        _note_undelivered(client, run)
     return code
+
+
+def _note_undelivered(client: Client, run: str) -> None:
+    """Wait a few seconds for the webhooks of a run that was driven here, and say what is left. Ctrl-C ends the wait."""
+    try:
+        lines = client.undelivered(run)
+    except KeyboardInterrupt:
+        note(f"webhooks of run {run} may not be told everything yet: batchwright webhooks list {run}")
+        return
+    except StoreError as error:
+        note(f"webhooks of run {run} may not be told everything yet: {error.message}", "yellow")
+        return
+    for line in lines:
+        note(undelivered_words(line), "yellow")
+    if lines:
+        note(f"{counted(len(lines), 'webhook')} left: {UNDELIVERED_HINT.format(run=run)}")
 
 
 class _SafeDisplay:

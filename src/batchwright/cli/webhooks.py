@@ -11,13 +11,12 @@ import typer
 
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Json, NoColor, StateDir
-from batchwright.cli.output import note, print_json, say
+from batchwright.cli.output import print_json, say
 from batchwright.cli.target import Url, chosen, show_warnings
 from batchwright.cli.view_printer import show_table
-from batchwright.client.base import Client
-from batchwright.errors import StoreError, UsageError
-from batchwright.views.text_format import counted, duration
-from batchwright.views.webhook import UNDELIVERED_HINT, DeliveryLine, DeliveryState, undelivered_words
+from batchwright.errors import UsageError
+from batchwright.views.text_format import duration
+from batchwright.views.webhook import DeliveryLine, DeliveryState
 
 app = typer.Typer(help="Webhooks: who was told what, and sending messages again.")
 
@@ -98,19 +97,3 @@ def _next(line: DeliveryLine) -> str:
         return ""
     left = line.next - time.time()
     return f"in {duration(left)}" if left > 0 else "now"
-
-
-def note_undelivered(client: Client, run: str) -> None:
-    """Wait a few seconds for the webhooks of a run that was driven here, and say what is left. Ctrl-C ends the wait."""
-    try:
-        lines = client.undelivered(run)
-    except KeyboardInterrupt:
-        note(f"webhooks of run {run} may not be told everything yet: batchwright webhooks list {run}")
-        return
-    except StoreError as error:
-        note(f"webhooks of run {run} may not be told everything yet: {error.message}", "yellow")
-        return
-    for line in lines:
-        note(undelivered_words(line), "yellow")
-    if lines:
-        note(f"{counted(len(lines), 'webhook')} left: {UNDELIVERED_HINT.format(run=run)}")
