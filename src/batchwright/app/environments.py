@@ -24,7 +24,7 @@ from batchwright.errors import (
 )
 from batchwright.journal.base import Journal
 from batchwright.journal.lease_holder import driver_of, process_of
-from batchwright.journal.replay import load_run
+from batchwright.journal.replay import load_run, load_turns
 from batchwright.journal.store_folder import make_private
 from batchwright.model.clock import Clock
 from batchwright.model.environment import (
@@ -106,25 +106,28 @@ async def _folded_again(journal: Journal, row: Environment) -> EnvironmentState:
 
 
 class _History(Struct, frozen=True):
-    """The runs of an environment that the store has whole, and what they follow if others were archived."""
+    """The turns of the runs that the store has whole, and what they follow if others were archived.
 
-    runs: list[Run]
+    Each turn is its run as that was when the turn ended.
+    """
+
+    turns: list[Run]
     archived: list[RunSummary]
     base: list[Resource]
     after: int
 
     def rebuilt(self, through: float = math.inf) -> dict[str, Resource]:
         """What they add up to."""
-        return rebuilt(self.runs, through, self.base, self.after)
+        return rebuilt(self.turns, through, self.base, self.after)
 
 
 async def _history(journal: Journal, row: Environment) -> _History:
     """What resources are folded from: the base counts only while a run is archived."""
     lines = await runs_of(journal, row.key)
-    runs = [await load_run(journal, one.run) for one in lines if not one.archive]
+    turns = [turn for one in lines if not one.archive for turn in await load_turns(journal, one.run)]
     archived = [one for one in lines if one.archive]
     base = await journal.base_resources(row.key) if archived else []
-    return _History(runs, archived, base, row.base if archived else -1)
+    return _History(turns, archived, base, row.base if archived else -1)
 
 
 async def _before_turns(journal: Journal, key: EnvironmentKey, own: str | None) -> EnvironmentState:
@@ -241,7 +244,8 @@ async def environment_problems(journal: Journal) -> list[str]:
 
 async def _problem(journal: Journal, row: Environment) -> str:
     history = await _history(journal, row)
-    runs, archived = history.runs, history.archived
+    runs = {run.id: run for run in history.turns}.values()  # as they are now
+    archived = history.archived
     tenants = [run.id for run in runs if run.holds_environment]
     if tenants != ([row.tenant] if row.tenant else []):
         return (

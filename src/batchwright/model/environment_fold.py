@@ -30,9 +30,9 @@ class TurnChanges(Struct, frozen=True):
 
 
 def turn_changes(before: Resources, run: Run, turn: int) -> TurnChanges:
-    """The resources after this turn of the run, which is its newest or, in a rebuild, an earlier one.
+    """The resources after this turn of the run, which is the run's newest.
 
-    Only steps that last changed in this turn count; what a step did in an earlier turn is history by then.
+    Only steps that changed in this turn count.
     """
     now = dict(before)
     contributed = False
@@ -77,25 +77,19 @@ def unsettled(run: Run) -> bool:
 
 
 def rebuilt(
-    runs: Iterable[Run], through: float = math.inf, base: Iterable[Resource] = (), after: int = -1
+    turns: Iterable[Run], through: float = math.inf, base: Iterable[Resource] = (), after: int = -1
 ) -> dict[str, Resource]:
-    """The resources of an environment from its runs: what an older version kept, or a check expects.
+    """The resources of an environment from all its turns: what an older version kept, or a check expects.
 
-    Runs older than turns come first, in the order in which they were made. `through` is the last turn that counts.
-    Where runs were archived, the fold begins with the resources at the `base`, and with the turns after it.
+    Each turn is its run as that was when the turn ended. Runs older than turns come first, in the order in which they
+    were made. `through` is the last turn that counts. Where runs were archived, the fold begins with the resources at
+    the `base`, and with the turns after it.
     """
-    turns = sorted(
-        ((turn, run.created_at, run.id, run) for run in runs for turn in _turns(run) if after < turn <= through),
-        key=lambda one: one[:3],
-    )
     resources = {one.key: one for one in base}
-    for turn, _, _, run in turns:
-        resources = turn_changes(resources, run, turn).resources
+    for run in sorted(turns, key=lambda run: (run.turn, run.created_at, run.id)):
+        if after < run.turn <= through:
+            resources = turn_changes(resources, run, run.turn).resources
     return resources
-
-
-def _turns(run: Run) -> set[int]:
-    return {record.turn for record in run.records if _touched(record)}
 
 
 def _touched(record: StepFoldState) -> bool:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from batchwright.app.environments import environment_problems, environment_state, wait_for_turn
@@ -21,12 +19,10 @@ from batchwright.engine.manual_resolution import ResumeAnswers
 from batchwright.errors import (
     EnvironmentBusy,
     EnvironmentMoved,
-    EnvironmentRefused,
-    NotAllowed,
-    PlanRefused,
     RunSuperseded,
 )
 from batchwright.journal.base import Turn
+from batchwright.journal.replay import load_turns
 from batchwright.loader import Loaded
 from batchwright.model.environment import Enter, EnvironmentKey, Leave
 from batchwright.model.environment_fold import FOLD, rebuilt
@@ -37,7 +33,6 @@ from batchwright.model.run import Run
 from batchwright.model.workflow import Dependency, OnFailure, Workflow
 from batchwright.operations.taskserv_batch import TaskservBatch, TaskservUse
 from batchwright.testing.plans import servers
-from tests.support.examples import share
 from tests.unit.app.test_runs import House, housed
 from tests.unit.engine.stage import QUICK
 
@@ -86,13 +81,14 @@ async def check_kept(house: House) -> None:
     journal = await house.journal()
     row = await journal.environment(SHOP)
     assert row is not None
-    every = [await house.run(one) for one in await journal.runs()]
-    runs = [run for run in every if EnvironmentKey.of(run.plan) == SHOP]
+    every = [await load_turns(journal, one) for one in await journal.runs()]
+    turns = [turns for turns in every if EnvironmentKey.of(turns[0].plan) == SHOP]
+    runs = [one[-1] for one in turns]
     assert row.turn == max(run.turn for run in runs)
     assert [run.id for run in runs if run.holds_environment] == ([row.tenant] if row.tenant else [])
     if not row.tenant:
         assert row.through == row.turn
-        assert await kept(house) == rebuilt(runs)
+        assert await kept(house) == rebuilt(chain(*turns))
     assert await environment_problems(journal) == []
 
 
@@ -351,42 +347,3 @@ def test_what_another_version_folded_is_folded_again_during_a_turn_too(tmp_path:
         assert row.newest == first.id
 
     housed(tmp_path, play)
-
-
-# -- any history ----------------------------------------------------------------------------------------------------
-
-
-@settings(max_examples=share(40), deadline=None)
-@given(st.integers(0, 2**32 - 1))
-def test_whatever_people_do_what_is_kept_is_what_the_runs_add_up_to(
-    tmp_path_factory: pytest.TempPathFactory, seed: int
-) -> None:
-    """I1, I2: runs, failures, deaths, resumes, cancels and rollbacks in any order."""
-    draw = random.Random(seed)
-
-    async def play(house: House) -> None:
-        journal = await house.journal()
-        for _ in range(12):
-            names = draw.sample("abcd", draw.randint(1, 3))
-            simulation = {"fail": draw.choice(names)} if draw.random() < 0.3 else {}
-            runs = await journal.runs()
-            try:
-                match draw.choice(["run", "run", "run", "die", "resume", "rollback", "cancel", "forget"]):
-                    case "run":
-                        await done(house, shop(*names, port=draw.randint(1, 2)), **simulation)
-                    case "die":
-                        await house.left_behind((await created(house, shop(*names), **simulation)).id)
-                    case "resume" if runs:
-                        await house.resume(draw.choice(runs), "ada")
-                    case "forget" if runs:
-                        await forgotten(house, await house.stored(draw.choice(runs)), "upcloud")
-                    case "rollback" if runs:
-                        await house.rollback(draw.choice(runs), "ada")
-                    case "cancel" if runs:
-                        await house.cancel(draw.choice(runs), "ada", force=draw.random() < 0.5)
-            except (EnvironmentRefused, NotAllowed, PlanRefused):
-                pass
-            if await journal.environment(SHOP) is not None:
-                await check_kept(house)
-
-    housed(tmp_path_factory.mktemp("house"), play)

@@ -1,0 +1,95 @@
+"""Any history of an environment: what is kept is what its runs add up to."""
+
+from __future__ import annotations
+
+import random
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from batchwright.errors import EnvironmentRefused, NotAllowed, PlanRefused
+from batchwright.model.lifecycle import RunState
+from batchwright.model.workflow import Changes, Permission, Workflow
+from batchwright.operations.server_batch import ServerBatch
+from batchwright.providers.simulated import World
+from tests.support.examples import share
+from tests.unit.app.test_environments import SHOP, check_kept, created, done, forgotten, kept, shop
+from tests.unit.app.test_runs import House, housed
+
+
+def changed(draw: random.Random, *names: str) -> Workflow:
+    """Servers of other sizes and labels than before; what is no longer asked for goes."""
+    asked = shop(*names, port=draw.randint(1, 2), changes=Changes(Permission.ALLOWED, Permission.ALLOWED))
+    up, web = asked.operations
+    assert isinstance(up, ServerBatch)
+    plans = ("1xCPU-2GB", "2xCPU-4GB")
+    configs = [replace(one, plan=draw.choice(plans), labels={"team": draw.choice("xy")}) for one in up.server_configs]
+    return replace(asked, operations=(replace(up, server_configs=tuple(configs)), web))
+
+
+def destroyed_by_hand(house: House, name: str) -> None:
+    """Somebody destroys it in the cloud's console."""
+    now = house.clock.now()
+    with closing(World(house.settings.world_file)) as world:
+        for one in [one for one in world.servers() if one.name == name]:
+            world.destroy(one.ref, now, now)
+
+
+def test_a_rollback_does_not_bring_back_what_had_vanished_before(tmp_path: Path) -> None:
+    """In the rebuild the vanished server returned, since the run that replaced it had only its last turn."""
+
+    async def play(house: House) -> None:
+        await done(house, shop("a"))
+        destroyed_by_hand(house, "a")
+        again = await done(house, shop("a"))
+        await check_kept(house)
+        assert (await house.rollback(again.id, "ada")).status is RunState.ROLLED_BACK
+        assert await kept(house) == {}
+        await check_kept(house)
+
+    housed(tmp_path, play)
+
+
+@settings(max_examples=share(40), deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_whatever_people_do_what_is_kept_is_what_the_runs_add_up_to(
+    tmp_path_factory: pytest.TempPathFactory, seed: int
+) -> None:
+    """I1, I2: runs, failures, deaths, resumes, cancels and rollbacks in any order."""
+    draw = random.Random(seed)
+
+    async def play(house: House) -> None:
+        journal = await house.journal()
+        for _ in range(20):
+            names = draw.sample("abcd", draw.randint(1, 3))
+            simulation = {"fail": draw.choice(names)} if draw.random() < 0.3 else {}
+            runs = await journal.runs()
+            try:
+                kinds = ["run", "run", "run", "change", "destroy", "die", "resume", "rollback", "cancel", "forget"]
+                match draw.choice(kinds):
+                    case "run":
+                        await done(house, shop(*names, port=draw.randint(1, 2)), **simulation)
+                    case "change":
+                        await done(house, changed(draw, *names), **simulation)
+                    case "destroy":
+                        destroyed_by_hand(house, draw.choice("abcd"))
+                    case "die":
+                        await house.left_behind((await created(house, shop(*names), **simulation)).id)
+                    case "resume" if runs:
+                        await house.resume(draw.choice(runs), "ada")
+                    case "forget" if runs:
+                        await forgotten(house, await house.stored(draw.choice(runs)), "upcloud")
+                    case "rollback" if runs:
+                        await house.rollback(draw.choice((runs[-1], draw.choice(runs))), "ada")
+                    case "cancel" if runs:
+                        await house.cancel(draw.choice(runs), "ada", force=draw.random() < 0.5)
+            except (EnvironmentRefused, NotAllowed, PlanRefused):
+                pass
+            if await journal.environment(SHOP) is not None:
+                await check_kept(house)
+
+    housed(tmp_path_factory.mktemp("house"), play)
