@@ -18,7 +18,7 @@ from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.call_outcome import ServerState
-from batchwright.model.environment import EnvironmentKey
+from batchwright.model.environment import EnvironmentKey, digest
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run, unsettled
 from batchwright.model.run_signal import Signal, SignalKind
@@ -34,7 +34,7 @@ from batchwright.testing.crash_points import (
 )
 from batchwright.testing.virtual_clock import VirtualClock
 from tests.crash.programs import Ledger
-from tests.crash.scenarios import Scenario
+from tests.crash.scenarios import EARLIER, Scenario
 
 LIVES_MAX = 12
 ASKING = (RunState.FAILED, RunState.CANCELLED)
@@ -48,13 +48,15 @@ class Outcome:
     def __init__(self, run: Run, world: World, ledger: Ledger, now: float) -> None:
         self.ran, self.undone = ledger.ran, ledger.undone
         self.environment: list[str] = []  # what is wrong with the environment
+        self.before = self.digest = ""  # of what the environment had when the run was created, and has
         self.status = run.status
         alive = [s for s in world.servers(now) if s.true_state(now) is not ServerState.GONE]
         self.names = Counter(server.name for server in alive)
         self.duplicates = [name for name, count in self.names.items() if count > 1]
         known = {record.ref for record in run.records if record.ref}
         self.orphans = [server.ref for server in alive if server.ref not in known]
-        self.installed = {server.name: sorted(world.installed_on(server.ref)) for server in alive}
+        self.servers = {server.name: (server.request.plan, server.request.labels) for server in alive}
+        self.installed = {server.name: dict(sorted(world.installed_on(server.ref).items())) for server in alive}
         self.steps = {step.id: record.state for step, record in zip(run.plan.steps, run.records, strict=True)}
 
 
@@ -69,6 +71,7 @@ class Lives:
         self.world = world or World(None)
         self.ledger = Ledger(self.clock)
         self.count = 0
+        self.before = ""  # digest of what the environment had when the run was created
 
     async def live(self, point: CrashPoint) -> bool:
         """One process: start or go on, as a user would. True when all that was wanted is done."""
@@ -92,14 +95,30 @@ class Lives:
             run = await self._drive(journal, point, lambda machine, now, of=doubts: self.answer(machine, now, of))
         if scenario.rollback and run.status is not RunState.ROLLED_BACK:
             begun = run.status is RunState.ROLLING_BACK
+            self._vanish()
             run = await self._drive(
                 journal, point, None if begun else lambda machine, now: machine.rollback(now, "user")
             )
         return True
 
+    async def _live_earlier(self) -> None:
+        """The run before, undisturbed."""
+        if self.scenario.earlier is not None and EARLIER not in await self.journal.runs():
+            quiet = self.scenario.earlier.simulation or {}
+            before = Lives(Scenario(EARLIER, self.scenario.earlier, quiet, RunState.COMPLETED), EARLIER, self.world)
+            before.journal, before.clock = self.journal, self.clock
+            assert await before.live(CrashPoint())
+
+    def _vanish(self) -> None:
+        for server in self.world.servers():
+            if server.name in self.scenario.vanishes:
+                self.world.destroy(server.ref, self.clock.now(), self.clock.now())
+
     async def create(self, journal: Journal) -> None:
-        """Record the run, whose turn in its environment begins."""
+        """Record the run, whose turn in its environment begins, after the run before."""
+        await self._live_earlier()
         state = await environment_state(self.journal, EnvironmentKey.of(self.scenario.plan))
+        self.before = digest(state.resources)
         now, plan = self.clock.now(), self.scenario.plan
         created = ev.RunCreated(now, self.run, plan, turn=state.turn + 1, after=state.newest)
         await journal.create(created, Run(created).summary("memory"), enter=state.enter(self.run, now))
@@ -161,7 +180,9 @@ class Lives:
         state = await environment_state(self.journal, EnvironmentKey.of(run.plan))
         if state.row is None or state.row.tenant or state.row.unsettled:
             outcome.environment.append(f"it is left as {state.row}")
+        outcome.before, outcome.digest = self.before, digest(state.resources)
         there = Counter(one.name for one in state.resources if not one.server and one.ref and not one.borrowed)
+        there -= Counter(self.scenario.vanishes)
         if outcome.status is not RunState.ROLLBACK_INCOMPLETE and there - outcome.names:
             outcome.environment.append(f"it has {there}, and there is {outcome.names}")
         return outcome

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchwright.model.actions import Action, Undo
+from batchwright.model.ids import step_token
 from batchwright.model.lifecycle import RunState
-from batchwright.model.plan import Guard, Need, Plan, PlannedOperation, Step
+from batchwright.model.plan import Before, Guard, Need, Plan, PlannedOperation, Retired, Step
 from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
 from batchwright.operations.command import CommandRequest
@@ -30,6 +32,8 @@ class Scenario(Struct, frozen=True):
     rollback: bool = False
     races: bool = False  # how far it gets before it is stopped is a matter of time
     cancel_after: float | None = None  # seconds after the start at which the user cancels
+    earlier: Plan | None = None  # of a run that ended well before
+    vanishes: tuple[str, ...] = ()  # servers that somebody destroys before the rollback
 
 
 def needs(*ids: str) -> tuple[Dependency, ...]:
@@ -67,6 +71,60 @@ def installs(
             steps.append(Step(step_id, op, provider, Action.INSTALL, undo, request, before, server.id))
     lane = "taskservs"
     return PlannedOperation(op, "taskserv_batch", provider, lane, needs(*after), OnFailure.CONTINUE, RETRY, 60.0), steps
+
+
+EARLIER = "earlier"  # the run before, which created the servers that the run changes
+
+
+def stands(settings: Settings, *sizes: str) -> tuple[Plan, list[tuple[str, Before]]]:
+    """The plan of the run before, with a server of each size; and each server by reference, with what it was asked for.
+
+    They have redis, of version 1.
+    """
+    op, steps = servers("up", "upcloud", *(chr(ord("a") + n) for n in range(len(sizes))))
+    steps = [replace(one, request=replace(one.request, plan=size)) for one, size in zip(steps, sizes, strict=True)]
+    there = [
+        (f"upcloud-{n + 1:06}", Before(one.request, EARLIER, step_token(EARLIER, one.id, 0)))
+        for n, one in enumerate(steps)
+    ]
+    return plan(settings, (op, steps), installs("svc", "upcloud", steps, "redis", after=("up",)), limit=1), there
+
+
+def updates(there: list[tuple[str, Before]], **fields: object) -> tuple[PlannedOperation, list[Step]]:
+    """Changes these fields of the servers that stand there, in place."""
+    op, _ = servers("up", "upcloud")
+    return op, [
+        Step(
+            *(f"up/{before.request.name}", "up", "upcloud", Action.UPDATE, Undo.RESTORE),
+            replace(before.request, **fields),
+            ref=ref,
+            before=before,
+        )
+        for ref, before in there
+    ]
+
+
+def upgrades(
+    op: str, version: str, targets: list[Step], after: tuple[str, ...] = ("up",)
+) -> tuple[PlannedOperation, list[Step]]:
+    """Another version of redis on servers that have version 1."""
+    made, steps = installs(op, "upcloud", targets, "redis", after=after)
+    return made, [
+        replace(one, undo=Undo.RESTORE, before=Before(one.request), request=replace(one.request, version=version))
+        for one in steps
+    ]
+
+
+def replaced(there: list[tuple[str, Before]], zone: str) -> tuple[PlannedOperation, list[Step]]:
+    """Servers that are destroyed, and created anew in another zone."""
+    op, _ = servers("up", "upcloud")
+    steps = []
+    for ref, before in there:
+        own, retired = f"up/{before.request.name}", Retired(f"server//{before.request.name}", before.run, before.token)
+        old = Step(f"{own}!old", "up", "upcloud", Action.RETIRE, Undo.NOTHING, before.request, ref=ref, retired=retired)
+        new = replace(before.request, zone=zone)
+        steps += [old, Step(own, "up", "upcloud", Action.CREATE, Undo.DESTROY, new, (Need(old.id),))]
+    return op, steps
 
 
 def command(
@@ -117,6 +175,36 @@ def _programs(settings: Settings) -> Plan:
     )
 
 
+def _changes_in_place() -> list[Scenario]:
+    """Servers and services of a run before: changed, changed back, replaced."""
+    quiet: Settings = {"seed": 1, "spread": 0}
+    done, back = RunState.COMPLETED, RunState.ROLLED_BACK
+    both: dict[str, object] = {"plan": "2xCPU-4GB", "labels": {"team": "x"}}
+    scenarios = []
+    for name, settings in (("", quiet), ("-hostile", HARD)):
+        first, there = stands(quiet, "1xCPU-2GB", "1xCPU-2GB")
+        live, stopped = updates(there, labels={"team": "x"}), updates(there, **both)
+        kept = [replace(one, action=Action.KEEP, undo=Undo.NOTHING, before=None) for one in updates(there)[1]]
+        upgraded = plan(settings, stopped, upgrades("svc", "2", stopped[1]))
+        services = plan(settings, (stopped[0], kept), upgrades("svc", "2", kept))
+        moved = replaced(there, "fi-hel1")
+        anew = plan(settings, moved, installs("svc", "upcloud", moved[1][1::2], "redis", after=("up",)))
+        scenarios += [
+            Scenario(f"update-live{name}", plan(settings, live), settings, done, earlier=first),
+            Scenario(f"update-stopped{name}", plan(settings, stopped), settings, done, earlier=first),
+            Scenario(f"update-and-upgrade{name}", upgraded, settings, done, earlier=first),
+            Scenario(f"update-rollback{name}", upgraded, settings, back, rollback=True, earlier=first),
+            Scenario(f"replaced-old-first{name}", anew, settings, done, earlier=first),
+            Scenario(
+                f"rollback-of-vanished{name}", upgraded, settings, back, rollback=True, earlier=first, vanishes=("b",)
+            ),
+            Scenario(
+                f"restore-on-vanished{name}", services, settings, back, rollback=True, earlier=first, vanishes=("b",)
+            ),
+        ]
+    return scenarios
+
+
 def all_scenarios() -> list[Scenario]:
     """Named for the test ids."""
     quiet: Settings = {"seed": 1, "spread": 0}
@@ -141,6 +229,7 @@ def all_scenarios() -> list[Scenario]:
         Scenario("stop", _diamond(failing, OnFailure.STOP), failing, RunState.FAILED, races=True),
         Scenario("commands", _programs(quiet), quiet, RunState.COMPLETED),
         Scenario("commands-rollback", _programs(quiet), quiet, RunState.ROLLED_BACK, rollback=True),
+        *_changes_in_place(),
         Scenario("cancelled", _mixed(HARD), HARD, RunState.CANCELLED, races=True, cancel_after=1.0),
     ]
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import random
 
 import pytest
+from msgspec.structs import replace
 
 from batchwright.operations.command import CommandRequest
+from batchwright.operations.server_batch import ServerRequest
+from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.testing.crash_points import CrashPoint, When
 from batchwright.testing.virtual_clock import run_virtual
 from tests.crash.lives import Outcome, live_through
@@ -31,9 +34,11 @@ def check(scenario: Scenario, wanted: Outcome, outcome: Outcome, where: str) -> 
     assert not outcome.orphans, where
     assert outcome.environment == [], where  # I1, I2, I9: its turn is over, and what is kept is the fold
     check_programs(scenario, outcome, where)
+    check_changes(scenario, outcome, where)
     if scenario.races:  # what was begun when it was stopped depends on when the process died
         return
     assert outcome.names == wanted.names, where
+    assert outcome.servers == wanted.servers, where
     assert outcome.installed == wanted.installed, where
 
 
@@ -45,6 +50,22 @@ def check_programs(scenario: Scenario, outcome: Outcome, where: str) -> None:
             once = not request.idempotent
             assert outcome.ran[step.id] == 1 if once else outcome.ran[step.id] >= 1, f"{where}: {step.id}"
             assert bool(outcome.undone[step.id]) is scenario.rollback, f"{where}: {step.id}"
+
+
+def check_changes(scenario: Scenario, outcome: Outcome, where: str) -> None:
+    """What a run changes is as its plan says, or as it was before where the run was rolled back (I7)."""
+    if scenario.earlier is None:
+        return
+    plan = scenario.earlier if scenario.rollback else scenario.plan
+    for step in plan.steps:
+        request = step.request
+        if isinstance(request, ServerRequest) and request.name not in scenario.vanishes and step.retired is None:
+            assert outcome.servers[request.name] == (request.plan, request.labels), where
+        if isinstance(request, TaskservRequest):
+            server = plan.steps[[one.id for one in plan.steps].index(step.server)].request.name
+            assert server in scenario.vanishes or outcome.installed[server] == {request.name: request.version}, where
+    if scenario.rollback and not scenario.vanishes:
+        assert outcome.digest == outcome.before, where
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -64,7 +85,9 @@ def test_the_end_is_the_same_wherever_the_process_dies(name: str, capsys: pytest
 
 
 @pytest.mark.parametrize("first", [4, pytest.param(12, marks=pytest.mark.long)])
-@pytest.mark.parametrize("name", ["diamond-hostile", "rollback-hostile", "replaced-servers"])
+@pytest.mark.parametrize(
+    "name", ["diamond-hostile", "rollback-hostile", "replaced-servers", "update-and-upgrade-hostile", "update-rollback"]
+)
 def test_a_crash_inside_the_recovery_changes_nothing(name: str, first: int, capsys: pytest.CaptureFixture[str]) -> None:
     """Every other call of the recovery, after a crash at so many calls on the way."""
     scenario = SCENARIOS[name]
@@ -85,15 +108,7 @@ def wander(seed: int) -> str:
     chance = random.Random(seed)
     template = chance.choice(list(SCENARIOS.values()))
     settings = {**template.settings, "seed": seed, "spread": chance.choice([0, 0.3, 1.0])}
-    scenario = Scenario(
-        f"{template.name}-{seed}",
-        template.plan,
-        settings,
-        template.ends,
-        template.rollback,
-        template.races,
-        template.cancel_after,
-    )
+    scenario = replace(template, name=f"{template.name}-{seed}", settings=settings)
     points = [CrashPoint(chance.randint(1, 80), chance.choice(list(When))) for _ in range(chance.randint(1, 4))]
     outcome, _ = run_virtual(live_through(scenario, *points))
     where = f"seed {seed}: {template.name}, {', '.join(map(str, points))}"

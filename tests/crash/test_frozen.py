@@ -24,9 +24,9 @@ from tests.crash.lives import Lives
 from tests.crash.scenarios import Scenario, all_scenarios
 from tests.crash.test_explore import check, reference
 
-NAMES = ("mixed-hostile", "replaced-servers", "rollback-with-removal", "automatic-rollback")
+NAMES = ("mixed-hostile", "replaced-servers", "rollback-with-removal", "automatic-rollback", "update-rollback-hostile")
 SCENARIOS = {scenario.name: scenario for scenario in all_scenarios() if scenario.name in NAMES}
-CHANGES = ("create", "destroy", "install", "remove")
+CHANGES = ("create", "change", "destroy", "install", "remove")
 ASLEEP = (LEASE_SECONDS + 1.0, LEASE_SECONDS + 6.0, 400.0)  # its successor begins, is at work, has finished
 TOO_LONG = 100_000.0
 

@@ -153,14 +153,14 @@ def _kept_server(run: Run, rank: int, step: Step, record: StepFoldState, old: Re
     return replace(bare, ref=record.ref, address=record.address, borrowed=True)
 
 
-def _updated_server(run: Run, rank: int, step: Step, record: StepFoldState, old: Resource | None) -> Resource:
+def _updated_server(run: Run, rank: int, step: Step, record: StepFoldState, old: Resource | None) -> Resource | None:
     """By its record alone, and not by what an earlier turn of the run did: that is not folded again in a rebuild."""
     assert step.before is not None
     if old is None or old.ref != step.ref:
         old = replace(_bare(run, rank, step, record), ref=step.ref, run=step.before.run, token=step.before.token)
     seen = replace(old, address=record.address or old.address, at=record.ended_at or record.attempt_at)
     if record.state is StepState.UNDONE:
-        return _restored(step.before, seen)
+        return None if record.gone else _restored(step.before, seen)
     done = record.state is StepState.SUCCEEDED
     return replace(
         seen,
@@ -188,7 +188,7 @@ def _restored(before: Before, now: Resource) -> Resource:
 
 def _installed(run: Run, rank: int, step: Step, record: StepFoldState, old: Resource | None) -> Resource | None:
     if record.state is StepState.UNDONE:
-        if step.undo is not Undo.RESTORE or step.before is None:
+        if step.undo is not Undo.RESTORE or step.before is None or record.gone:
             return None
         server = run.record(step.server)
         return _restored(step.before, replace(_bare(run, rank, step, record), ref=server.ref, address=server.address))

@@ -289,6 +289,7 @@ def _undo_retrying(run: RunFoldState, event: ev.UndoRetrying) -> int:
 def _step_undone(run: RunFoldState, event: ev.StepUndone) -> int:
     i, record = _change(run, event.step, "step_undone")
     record.doubt = record.made = False
+    record.gone = event.gone
     record.ended_at = event.at
     record.fault = None
     return i

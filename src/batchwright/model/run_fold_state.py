@@ -39,6 +39,7 @@ class StepFoldState(Struct, gc=False, omit_defaults=True):
     crashed: bool = False
     undo_attempt: int = 0
     undo_failures: int = 0
+    gone: bool = False  # nothing was undone: its server was no longer there
     fault: Fault | None = None
     reason: str = ""
     because: str = ""
