@@ -17,11 +17,12 @@ from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ids import Token
 from batchwright.model.plan import Guard, ServerFacts
 from batchwright.model.scalar import Scalar
+from batchwright.model.server_change import ChangeWay, FieldWay
 from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Capabilities, ProviderHealthReport, Quota, Quote
-from batchwright.providers.local import base_tree, config_checks, sizes
+from batchwright.providers.local import base_tree, config_checks, server_changes, sizes
 from batchwright.providers.local.host_support import NONE, HostSupport, this_machine
 from batchwright.providers.local.records import SYSTEM, Damaged
 from batchwright.providers.local.server_lifecycle import LocalServers
@@ -54,6 +55,8 @@ class Local:
             privileged=system,
             own_network=machine.own_network,
             free=True,
+            resizes=ChangeWay.LIVE,
+            relabels=ChangeWay.LIVE,
             note=f"{machine.why}. {machine.hint or NO_BOUNDARY}",
         )
         self._base, self._image = base_tree, image
@@ -141,6 +144,18 @@ class Local:
 
     async def destroy(self, ref: str) -> Gone | Going | Rejected | Unknown:
         return await self._carried_out(lambda: self._lot.destroy(ref))
+
+    def ways(self, _observed: Observed, _request: ServerRequest) -> Mapping[str, FieldWay]:
+        return server_changes.WAYS
+
+    async def change(
+        self, ref: str, request: ServerRequest, before: ServerRequest
+    ) -> Created | Going | Rejected | Unknown:
+        answer = await self._carried_out(lambda: self._lot.change(ref, request, before))
+        if answer is not None:
+            return answer
+        seen = (await self.describe([ref]))[ref]
+        return Created(ref, seen.state is ServerState.READY, seen.address)
 
     # Beyond the port: these servers survive a reboot of the machine, so they can be stopped and started
 

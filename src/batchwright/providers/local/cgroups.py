@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -79,6 +79,23 @@ def _limit_memory(group: Path, memory_mb: int) -> None:
         limit = group / name
         if limit.exists():
             limit.write_text(str(memory_mb * 1024 * 1024))
+
+
+def limit_memory(found: Sequence[Hierarchy], ref: str, memory_mb: int) -> None:
+    """Change the memory limit of a server that may run. Raises OSError, with EBUSY if it uses more.
+
+    A v1 group refuses by itself what it cannot reclaim. A v2 group would kill processes instead: `memory.high` makes it
+    reclaim first.
+    """
+    size = memory_mb * 1024 * 1024
+    for group in [group_of(one, ref) for one in found]:
+        if (group / "memory.max").exists():
+            (group / "memory.high").write_text(str(size))
+            used = int((group / "memory.current").read_text())
+            (group / "memory.high").write_text("max")
+            if used > size:
+                raise OSError(errno.EBUSY, "it uses more memory", str(group))
+        _limit_memory(group, memory_mb)
 
 
 def set_aside(found: list[Hierarchy], ref: str, pid: int) -> None:

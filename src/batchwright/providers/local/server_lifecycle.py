@@ -21,10 +21,20 @@ from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ids import Token, base32
 from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.server_batch import ServerRequest
-from batchwright.providers.local import addresses, host_limits, hosts_file, network, records, sandbox
+from batchwright.providers.local import (
+    addresses,
+    cgroups,
+    host_limits,
+    hosts_file,
+    network,
+    records,
+    sandbox,
+    server_changes,
+)
 from batchwright.providers.local.boot_status import SCRIPT_UNIT, SSH_UNIT
 from batchwright.providers.local.host_support import HostSupport
 from batchwright.providers.local.records import Intent
+from batchwright.providers.server_change import refuse_gone
 from batchwright.providers.ssh_key_files import key_in, run_key
 
 PORTS = {records.SYSTEM: 22, records.USER: 2222}  # a plain user may not listen below 1024
@@ -210,6 +220,19 @@ class LocalServers:
             (folder / records.STOPPED).touch()
             if not sandbox.stop(folder, intent):
                 raise NotAllowed(f"{ref} does not stop", hint="Check its processes.")
+
+    def change(self, ref: str, request: ServerRequest, before: ServerRequest) -> Going | Rejected | None:
+        """Give a server another plan or other labels, and start it if it does not run; None once it is done."""
+        folder = self._servers / ref
+        if not records.is_ref(ref):
+            return refuse_gone(ref)
+        answer = server_changes.change(folder, cgroups.here(), request, before)
+        if answer is None and sandbox.running(folder, ref) is None:
+            try:
+                self.start(ref)
+            except NotAllowed as error:
+                return Rejected(Fault(FaultClass.TRANSIENT, error.message, "NOT_STARTED", error.hint))
+        return answer
 
     def _settled(self, folder: Path) -> Intent:
         """The intent of a server that was made and is not being destroyed."""
