@@ -35,6 +35,7 @@ export def "batch submit" [
     --sim: any                 # settings of the simulation: key=value, a list of these, or a record; implies --simulate
     --set: any                 # inputs of the file, written as for --sim
     --overlay: any             # a file to merge over the workflow, or a list of files
+    --retire                   # destroy what the workflow no longer asks for, last of all
     --reinstall: any           # task services, or servers for all on them, to install again; or "all"
     --watch (-w)               # watch the run to its end; fail if it does
 ]: any -> record {
@@ -43,7 +44,7 @@ export def "batch submit" [
     let settings = (pairs $sim "--sim" (metadata $sim).span)
     let inputs = (pairs $set "--set" (metadata $set).span)
     let body = (definition $file $named $inputs (files $overlay))
-    let query = (query $simulate $settings $reinstall)
+    let query = (query $simulate $settings $retire $reinstall)
     let run = (call post $"($RUNS)/submit" --query $query --content $body --span $named)
     if $watch {
         print --stderr $"run ($run.run)"

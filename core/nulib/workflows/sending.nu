@@ -43,9 +43,10 @@ export def files [given: any] {
 }
 
 # What is asked for beside the workflow itself.
-export def query [simulate: bool, settings: list<string>, reinstall: any] {
+export def query [simulate: bool, settings: list<string>, retire: bool, reinstall: any] {
     $settings | each {|pair| {key: sim, value: $pair} }
     | append (if ($simulate or ($settings | is-not-empty)) { [{key: simulate, value: "true"}] } else { [] })
+    | append (if $retire { [{key: retire, value: "true"}] } else { [] })
     | append ([$reinstall] | flatten | compact | each {|name| {key: reinstall, value: $name} })
 }
 

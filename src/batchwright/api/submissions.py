@@ -47,6 +47,7 @@ EnvironmentName = Annotated[
         description="Which environment of the workflow, instead of the one it names.", pattern=NAME_OR_NOTHING
     ),
 ]
+Retire = Annotated[bool, QueryParameter(description="Destroy what the workflow no longer asks for, last of all.")]
 Reinstall = Annotated[
     list[Annotated[str, Meta(pattern=WHOLE_NAME)]] | None,
     QueryParameter(
@@ -79,13 +80,18 @@ async def submit(
     plan_hash: PlanHash = "",
     wait: Wait = 0.0,
     environment: EnvironmentName = "",
+    retire: Retire = False,
     reinstall: Reinstall = None,
     key: Key = None,
 ) -> Response[RunView]:
     """Check, plan, record and start a run. 409 `environment-busy` while another run is changing the environment."""
     caller = take_place(request, rates)
     submission = await submission_of(
-        request, caller, simulate, sim, plan_hash, key or "", wait=wait, environment=environment, reinstall=reinstall
+        *(request, caller, simulate, sim, plan_hash, key or ""),
+        wait=wait,
+        environment=environment,
+        retire=retire,
+        reinstall=reinstall,
     )
     feed, new = await supervisor.submit(submission)
     run_id = request.scope["state"]["run"] = feed.run.id
@@ -112,6 +118,7 @@ async def submission_of(
     *,
     wait: float = 0.0,
     environment: str = "",
+    retire: bool = False,
     reinstall: Sequence[str] | None = None,
 ) -> Submission:
     """The submission in a request. Raises BodyUnreadable, MediaTypeUnknown, UsageError."""
@@ -132,5 +139,6 @@ async def submission_of(
         by=caller.name,
         wait=wait,
         environment=environment,
+        retire=retire,
         reinstall=tuple(reinstall or ()),
     )

@@ -14,7 +14,16 @@ from batchwright.api.openapi import (
     WorkflowBodyOperation,
     problems,
 )
-from batchwright.api.submissions import EnvironmentName, PlanHash, Reinstall, Sim, Simulate, submission_of, take_place
+from batchwright.api.submissions import (
+    EnvironmentName,
+    PlanHash,
+    Reinstall,
+    Retire,
+    Sim,
+    Simulate,
+    submission_of,
+    take_place,
+)
 from batchwright.app.planned import PlanAnswer, ValidationAnswer
 from batchwright.model.diagnostic import bounded
 from batchwright.service.run_supervisor import RunSupervisor
@@ -60,12 +69,15 @@ async def plan(
     sim: Sim = None,
     plan_hash: PlanHash = "",
     environment: EnvironmentName = "",
+    retire: Retire = False,
     reinstall: Reinstall = None,
 ) -> PlanAnswer:
     """What a run would do, and what undoing it would do. Nothing is changed."""
     caller = take_place(request, rates)
     planned = await supervisor.desk.look(
-        await submission_of(request, caller, simulate, sim, plan_hash, environment=environment, reinstall=reinstall)
+        await submission_of(
+            *(request, caller, simulate, sim, plan_hash), environment=environment, retire=retire, reinstall=reinstall
+        )
     )
     assert planned.plan is not None
     view = await bounds.in_thread(partial(plan_view, planned.plan))

@@ -87,7 +87,7 @@ def check(source: Source, settings: Settings) -> Loaded:
     if source.environment:
         workflow = replace(workflow, environment=source.environment)
     if source.retire:
-        workflow = replace(workflow, changes=replace(workflow.changes, retire=Permission.ALLOWED))
+        workflow = replace(workflow, changes=replace(workflow.changes, retire=Permission.REQUESTED))
     if ALL in source.replace:
         workflow = replace(workflow, changes=replace(workflow.changes, replace=Permission.ALLOWED))
     elif source.replace:
@@ -264,7 +264,7 @@ def _build(
         warnings=loaded.diagnostics,
         simulation=dict(simulation) if simulation is not None else None,  # type: ignore[arg-type]
         base=digest(observations.resources),
-        retire=loaded.workflow.changes.retire is Permission.ALLOWED,
+        retire=loaded.workflow.changes.retire,
     )
 
 

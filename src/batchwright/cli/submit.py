@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from msgspec.structs import replace as changed
 
 from batchwright.app.planned import workflow_invalid
 from batchwright.app.plans import anchored, check
@@ -66,7 +67,7 @@ def submit(
         source_of(file, overlay, inputs, env, retire=retire, replace=replace, reinstall=reinstall),
         simulation_of(simulate, sim),
     )
-    loaded = check(source, settings_of(state_dir, catalogue))
+    loaded = check(changed(source, retire=False), settings_of(state_dir, catalogue))
     if loaded.workflow is None:
         return _refuse(workflow_invalid(loaded.diagnostics), loaded.diagnostics, json=json)
     client = chosen(url, state_dir)
@@ -78,7 +79,7 @@ def submit(
         )
     try:
         with about(FILE=str(file)):
-            view = client.submit(definition(anchored(loaded.workflow, file.parent)), simulation, wait)
+            view = client.submit(definition(anchored(loaded.workflow, file.parent)), simulation, wait, retire=retire)
     except BatchwrightError as error:
         found = tuple(one for one in error.diagnostics if isinstance(one, Diagnostic))
         if not found:

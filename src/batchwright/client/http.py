@@ -134,11 +134,19 @@ class HttpClient:
         """Whether the service answers, and which state folder it serves."""
         return self._http.get("/health", ServiceHealthView)
 
-    def submit(self, workflow: Mapping[str, Any], simulation: Mapping[str, Any] | None, wait: float = 0.0) -> RunView:
+    def submit(
+        self,
+        workflow: Mapping[str, Any],
+        simulation: Mapping[str, Any] | None,
+        wait: float = 0.0,
+        *,
+        retire: bool = False,
+    ) -> RunView:
         """Start a run of an evaluated workflow; sent again after a broken connection, it starts no second run."""
         query = [("simulate", "true")] if simulation is not None else []
         query += [("sim", f"{key}={_plain(value)}") for key, value in (simulation or {}).items()]
         query += [("wait", f"{wait:g}")] if wait else []
+        query += [("retire", "true")] if retire else []
         headers = {"Content-Type": "application/json"}
         body = msgspec.json.encode({"batch_workflow": workflow})
         return cast(

@@ -92,6 +92,7 @@ class Permission(StrEnum):
 
     ALLOWED = "allowed"
     REFUSED = "refused"
+    REQUESTED = "requested"  # on the command line or in the request; no file says so
 
 
 ALL = "all"

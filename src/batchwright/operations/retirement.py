@@ -17,7 +17,7 @@ from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.environment import Resource
 from batchwright.model.plan import PlannedOperation, Request, Retired, Step
 from batchwright.model.taskserv import Taskserv
-from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
+from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Permission, Retry
 from batchwright.operations.observations import Observations
 from batchwright.operations.planner_state import Draft
 from batchwright.operations.registry import TYPES, dec_hook
@@ -26,6 +26,7 @@ from batchwright.operations.suggestions import enumerated
 TIMEOUT = 1800.0  # seconds for one step
 SECONDS = 10.0  # an estimate
 NOT_IN_FILE, ACCOUNT_CHANGED, UNREACHABLE = "not-in-file", "account-changed", "provider-not-open"
+ENVIRONMENT_MISMATCH = "environment-mismatch"
 RETRY_HINT = "Use the account that they were created in, or roll back the runs that created them there first."
 
 _TYPES = {kind.request.kind(): kind for kind in TYPES}
@@ -39,8 +40,11 @@ class Retirement(Struct, frozen=True):
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
-def retirement(draft: Draft, *, allowed: bool) -> Retirement:
-    """Of all resources that the workflow no longer asks for. A borrowed server is released, never destroyed."""
+def retirement(draft: Draft, permission: Permission) -> Retirement:
+    """Of all resources that the workflow no longer asks for. A borrowed server is released, never destroyed.
+
+    If no server of the environment is asked for, the file may be the wrong one: then its own permission is not enough.
+    """
     wanted = _wanted(draft)
     kept = {place.name: place.step for places in draft.places.values() for place in places if place.ref}
     unwanted = [one for one in draft.observations.resources if one.key not in wanted]
@@ -49,10 +53,13 @@ def retirement(draft: Draft, *, allowed: bool) -> Retirement:
     servers = [one for one in unwanted if not one.server and one.ref]
     services = [one for one in unwanted if one.server in kept and one.kind in _REMOVED]
     gone = [one for one in servers if _is_gone(draft.observations, one)]
-    chosen = [*released, *([*services, *servers] if allowed else gone)]
+    chosen = [*released, *([*services, *servers] if permission is not Permission.REFUSED else gone)]
     left = [one for one in (*services, *servers) if one not in chosen]
     all_servers = [one for one in draft.observations.resources if not one.server and one.ref and not one.borrowed]
     problems = unreachable(draft.observations, all_servers, {one.key for one in chosen})
+    going = [one for one in servers if one not in gone]
+    if permission is Permission.ALLOWED and going == [one for one in all_servers if one not in gone] != []:
+        problems.append(_mismatch(draft, going))
     after = tuple(Dependency(op.id) for op in draft.order)
     operations, steps = retiring(chosen, after, kept, draft.catalogue, draft.observations.resources)
     return Retirement(
@@ -103,6 +110,14 @@ def unreachable(observations: Observations, servers: Iterable[Resource], chosen:
         code = ACCOUNT_CHANGED if account else UNREACHABLE
         problems.append(Diagnostic(code, message, RETRY_HINT, where=provider))
     return problems
+
+
+def _mismatch(draft: Draft, going: Sequence[Resource]) -> Diagnostic:
+    name = draft.workflow.environment_name
+    names = enumerated([one.name for one in going])
+    message = f"the file asks for no server that the environment {name} has, so all would be destroyed: {names}"
+    hint = f"If it is the right file and environment, add --retire. To destroy all: batchwright destroy {name}"
+    return Diagnostic(ENVIRONMENT_MISMATCH, message, hint, where="environment")
 
 
 def _named(left: Sequence[Resource]) -> list[Diagnostic]:

@@ -14,7 +14,7 @@ from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Plan, PlannedOperation
 from batchwright.model.scalar import Scalar
 from batchwright.model.taskserv import Taskserv
-from batchwright.model.workflow import ALL, Operation, Workflow
+from batchwright.model.workflow import ALL, Operation, Permission, Workflow
 from batchwright.operations.base import OperationType
 from batchwright.operations.observations import Observations
 from batchwright.operations.planner_state import Draft, PlannedServer, Predecessors
@@ -176,19 +176,19 @@ def build(
     warnings: tuple[Diagnostic, ...] = (),
     simulation: dict[str, Scalar] | None = None,
     base: str = "",
-    retire: bool = False,
+    retire: Permission = Permission.REFUSED,
 ) -> PlanResult:
     """Plan a workflow that has passed its contracts: names are unique, what it refers to exists, nothing is circular.
 
     Every problem of the whole batch is in the diagnostics; `warnings` are the loader's and are passed through. `base`
-    is the digest of what the environment has; `retire` allows to destroy what the workflow no longer asks for.
+    is the digest of what the environment has; `retire` may allow to destroy what the workflow no longer asks for.
     """
     draft = Draft(workflow, catalogue, observations)
     kinds = _check(draft)
     for kind in kinds:
         kind.plan(draft)
     _refuse_unknown_reinstalls(draft)
-    retired = retirement(draft, allowed=retire)
+    retired = retirement(draft, retire)
     draft.problems += retired.diagnostics
     told = {(one.code, one.message) for one in warnings}
     problems = (one for one in draft.problems if (one.code, one.message) not in told)

@@ -37,6 +37,7 @@ from batchwright.model.ids import keyed_run_id
 from batchwright.model.plan import Plan
 from batchwright.model.run_summary import RunSummary
 from batchwright.model.scalar import Scalar
+from batchwright.model.workflow import Permission
 from batchwright.plan.plan_file import is_plan
 from batchwright.service.evaluator_pool import EvaluatorPool
 from batchwright.service.evaluator_worker import EvaluationJob
@@ -76,6 +77,7 @@ class Submission(Struct, frozen=True):
     by: str = ""
     wait: float = 0.0  # seconds for the turn in the environment
     environment: str = ""  # instead of the one that the workflow names
+    retire: bool = False  # what the workflow no longer asks for may be destroyed
     reinstall: tuple[str, ...] = ()  # what is installed again although nothing changed
 
     def digest(self) -> str:
@@ -85,6 +87,8 @@ class Submission(Struct, frozen=True):
         bare: tuple[object, ...] = (self.text, self.name, self.simulation, self.plan_hash)
         if self.environment:
             bare = (*bare, self.environment)
+        if self.retire:
+            bare = (*bare, "retire")
         if self.reinstall:
             bare = (*bare, self.reinstall)
         return hashlib.sha256(msgspec.json.encode(bare, order="deterministic")).hexdigest()
@@ -152,6 +156,8 @@ class Submissions:
         workflow = loaded.workflow
         if submission.environment:
             workflow = replace(workflow, environment=submission.environment)
+        if submission.retire:
+            workflow = replace(workflow, changes=replace(workflow.changes, retire=Permission.REQUESTED))
         if submission.reinstall:
             workflow = replace(workflow, changes=replace(workflow.changes, reinstall=submission.reinstall))
         return replace(loaded, workflow=workflow)

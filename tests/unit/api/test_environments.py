@@ -51,6 +51,25 @@ def test_the_list_and_one_with_its_servers_and_runs(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_file_of_other_servers_retires_only_if_the_request_says_so(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path) as service:
+            await completed(service, "shop")
+            other = workflow("shop", 1, changes={"retire": "allowed"})
+            inner = other["batch_workflow"]
+            inner["operations"][0]["server_configs"][0]["name"] = "other"
+            refused = await service.submit(other)
+            assert told(refused) == (422, "plan-refused")
+            assert [one["code"] for one in refused.json["diagnostics"]] == ["environment-mismatch"]
+            del inner["changes"]
+            run = (await service.post(f"{RUNS}/submit?simulate=true&retire=true", json=other)).json["run"]
+            await service.until(run, "Completed")
+            (item,) = (await service.get(ENVIRONMENTS)).json["items"]
+            assert item["servers"] == 1
+
+    asyncio.run(main())
+
+
 def test_an_unknown_name_is_told_with_the_closest_one(tmp_path: Path) -> None:
     async def main() -> None:
         async with serving(tmp_path) as service:

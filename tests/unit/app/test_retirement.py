@@ -102,6 +102,27 @@ def test_a_task_service_that_is_no_longer_asked_for_is_removed_from_a_server_tha
     housed(tmp_path, play)
 
 
+def test_a_file_that_shares_no_server_with_the_environment_needs_more_than_its_own_permission(tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        await done(house, shop("a", "b"))
+        with pytest.raises(PlanRefused) as refused:
+            await planned(house, retiring(shop("x")))
+        (problem,) = refused.value.diagnostics
+        assert getattr(problem, "code", "") == "environment-mismatch"
+        assert "a and b" in getattr(problem, "message", "")
+        assert "--retire" in getattr(problem, "hint", "")
+        assert retired(await planned(house, retiring(shop("a", "x")))), "one of its servers is enough"
+        assert retired(await planned(house, shop("x"))) == [], "nothing is destroyed, so nothing is refused"
+        requested = replace(shop("x"), changes=Changes(retire=Permission.REQUESTED))
+        await done(house, requested)
+        assert house.alive() == ["x"]
+        destroy(house, "x")
+        await house.clock.sleep(3_600.0)
+        assert (await done(house, retiring(shop("y")))).status is RunState.COMPLETED, "nothing was left to destroy"
+
+    housed(tmp_path, play)
+
+
 def test_what_was_destroyed_by_someone_else_is_created_again_or_forgotten(tmp_path: Path) -> None:
     async def play(house: House) -> None:
         await done(house, shop("a", "b"))

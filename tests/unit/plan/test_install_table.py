@@ -15,7 +15,7 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.environment import Resource
 from batchwright.model.plan import FieldChange, Step
 from batchwright.model.taskserv import Scope, Taskserv
-from batchwright.model.workflow import Changes, Workflow
+from batchwright.model.workflow import Changes, Permission, Workflow
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.operations.taskserv_batch import Cluster, TaskservBatch, TaskservRequest, TaskservUse
 from batchwright.operations.taskserv_batch.install_difference import install_changes
@@ -80,7 +80,8 @@ def planned(
     }
     upcloud = replace(world.providers["upcloud"], managed=there)
     seen = Observations({"upcloud": upcloud}, requests=world.requests, resources=resources)
-    return build(wanted, entries or catalogue(), seen, retire=retire)
+    permission = Permission.REQUESTED if retire else Permission.REFUSED
+    return build(wanted, entries or catalogue(), seen, retire=permission)
 
 
 def step_of(result: PlanResult, step: str) -> Step:
