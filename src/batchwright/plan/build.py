@@ -209,8 +209,8 @@ def _plan(
 ) -> Plan:
     workflow = draft.workflow
     used = {place.provider for places in draft.places.values() for place in places}
-    used |= {step.provider for step in retired.steps if not step.server and step.provider}
     steps = (*(step for i in range(len(draft.order)) for step in draft.steps[i]), *retired.steps)
+    used |= {step.provider for step in steps if step.retired is not None and not step.server and step.provider}
     assert len({step.id for step in steps}) == len(steps), "two steps have the same name"
     return Plan(
         workflow=workflow.name,

@@ -13,6 +13,7 @@ from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.plan import FieldChange
 from batchwright.model.workflow import Changes, Permission, Workflow
 from batchwright.operations.server_batch import ServerBatch
+from tests.unit.app.test_environment_history import destroyed_by_hand
 from tests.unit.app.test_environments import check_kept, done, kept, planned, shop
 from tests.unit.app.test_runs import House, housed
 
@@ -112,5 +113,61 @@ def test_a_server_of_another_environment_is_never_replaced(tmp_path: Path) -> No
         problem = await refused(house, replace(changed(apps, "a", plan="2xCPU-4GB"), changes=everything))
         assert problem.code == "server-differs"
         assert "did not create it" in problem.hint
+
+    housed(tmp_path, play)
+
+
+def moved(workflow: Workflow, *, allowed: bool = False) -> Workflow:
+    """The workflow with all its servers at another provider."""
+    up, *rest = workflow.operations
+    assert isinstance(up, ServerBatch)
+    configs = tuple(replace(one, plan="t3.small", zone="eu-central-1a") for one in up.server_configs)
+    changes = Changes(replace=Permission.ALLOWED) if allowed else Changes()
+    return replace(workflow, operations=(replace(up, provider="aws", server_configs=configs), *rest), changes=changes)
+
+
+def test_a_server_moves_to_another_provider_and_none_is_forgotten(tmp_path: Path) -> None:
+    """The new one was created and the old one stood on, in no record of any environment."""
+
+    async def play(house: House) -> None:
+        await done(house, shop("a"))
+        problem = await refused(house, moved(shop("a")))
+        assert (problem.code, problem.where) == ("server-differs", "up/a")
+        assert "exists at upcloud, the workflow asks for aws" in problem.message
+        assert "--replace a" in problem.hint
+        run = await done(house, moved(shop("a"), allowed=True))
+        assert (run.status, house.alive()) == (RunState.COMPLETED, ["a"])
+        assert run.plan.steps[run.index["up/a"]].changes == (FieldChange("provider", "upcloud", "aws"),)
+        now = await kept(house)
+        assert (now["server//a"].provider, now["taskserv/a/nginx"].ref) == ("aws", now["server//a"].ref)
+        assert run.record("up/a!old").ended_at <= run.record("up/a").started_at
+        await check_kept(house)
+        assert (await house.rollback(run.id, "ada")).status is RunState.ROLLED_BACK
+        assert (house.alive(), await kept(house)) == ([], {})
+        await check_kept(house)
+
+    housed(tmp_path, play)
+
+
+def test_one_that_vanished_at_the_other_provider_is_created_anew_without_a_question(tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        await done(house, shop("a"))
+        destroyed_by_hand(house, "a")
+        run = await done(house, moved(shop("a")))
+        assert (run.status, [step.id for step in run.plan.steps if step.retired]) == (RunState.COMPLETED, [])
+        assert (await kept(house))["server//a"].provider == "aws"
+
+    housed(tmp_path, play)
+
+
+def test_two_servers_of_one_name_at_two_providers_are_refused(tmp_path: Path) -> None:
+    """The one here is another environment's: taking it would forget the own one there."""
+
+    async def play(house: House) -> None:
+        await done(house, replace(moved(shop("a")), name="other"))
+        await done(house, shop("a"))
+        problem = await refused(house, moved(shop("a"), allowed=True))
+        assert problem.code == "server-ambiguous"
+        assert "exists at aws, and at upcloud, where this environment has it" in problem.message
 
     housed(tmp_path, play)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from batchwright.model.actions import Action, Undo
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.plan import FieldChange, Need, Step
+from batchwright.model.plan import FieldChange, Need, Retired, Step
 from batchwright.model.run_fold_state import StepFoldState
 from batchwright.operations.base import FieldPath, OperationType, PortKind, Wants
 from batchwright.operations.observations import ProviderObserved
@@ -36,26 +37,25 @@ def plan_servers(draft: Draft) -> None:
             step
             for place in draft.places[i]
             if observed and (place.made or place.ref)
-            for step in (*_old(op, place, observed), _step(op, place, observed))
+            for step in (*_old(op, place), _step(op, place, observed))
         ]
 
 
-def _old(op: ServerBatch, place: PlannedServer, observed: ProviderObserved) -> list[Step]:
-    """The step that destroys the server which this one replaces."""
+def _old(op: ServerBatch, place: PlannedServer) -> list[Step]:
+    """The step that destroys the server which this one replaces, which may be at another provider."""
     if place.old is None:
         return []
-    request = replace(cast(ServerRequest, observed.requests[place.name]), facts=None)
     return [
         Step(
             id=f"{place.step}!old",
             operation=op.id,
-            provider=op.provider,
+            provider=place.old.provider,
             action=Action.RETIRE,
             undo=Undo.NOTHING,
-            request=request,
-            ref=place.old_ref,
+            request=msgspec.convert(place.old.request, ServerRequest),
+            ref=place.old.ref,
             seconds=RETIRE_SECONDS,
-            retired=place.old,
+            retired=Retired(place.old.key, place.old.run, place.old.token),
         )
     ]
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.environment import Resource, resource_key
-from batchwright.model.plan import DESTROYED, Before, FieldChange, Retired
+from batchwright.model.plan import DESTROYED, Before, FieldChange
 from batchwright.model.server_change import ChangeWay, FieldWay
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.observations import ProviderObserved
@@ -27,6 +27,10 @@ from batchwright.operations.suggestions import enumerated
 Asked = Mapping[str, Any]
 _NAMES = ("plan", "zone", "image", "network")  # the values of the other fields are words
 _ABSENT = frozenset({ServerState.GONE, ServerState.NOT_VISIBLE})
+REPLACE_HINT = (
+    "To destroy it, with its data and addresses, and create it anew, add --replace {}. "
+    "Otherwise change the workflow to match it."
+)
 _KEPT = frozenset({ServerState.STARTING, ServerState.READY})
 
 
@@ -49,36 +53,74 @@ def _decide(draft: Draft, place: PlannedServer, config: ServerConfig, observed: 
         return  # what stands against it is among the problems
     place.facts = request.facts or NO_FACTS
     managed = [one for one in observed.managed.get(place.name, ()) if one.state not in _ABSENT]
-    if not managed and _is_hidden(draft, place, observed):
+    if _is_refused_elsewhere(draft, place) or (not managed and _is_hidden(draft, place)):
         return
-    if not managed:
+    if managed and place.old is not None:
+        what = f'the server "{place.name}" ({managed[0].ref}) exists at {place.provider}, and at {place.old.provider}'
+        draft.refuse("server-ambiguous", f"{what}, where this environment has it", place.step, "Choose another name.")
+    elif not managed:
         place.made, place.vanishes = True, observed.destroys
-        place.changes = _destroyed(draft, place)
+        place.changes = _former(draft, place)
     elif not _is_refused(draft, place, managed):
         _compare(draft, place, config, request, managed[0])
 
 
-def _is_hidden(draft: Draft, place: PlannedServer, observed: ProviderObserved) -> bool:
-    """Whether the environment has this server and its provider does not show it: then no second one may be created."""
-    for one in draft.observations.resources:
-        if (one.name, one.server, one.provider) != (place.name, "", place.provider) or one.ref not in observed.recorded:
-            continue
-        if observed.recorded[one.ref].state is ServerState.NOT_VISIBLE:
-            draft.refuse(
-                "server-not-visible",
-                f'the environment has the server "{place.name}" ({one.ref}), and {place.provider} does not show it',
-                place.step,
-                "Plan again in a minute: by then the provider shows it, or it counts as destroyed by someone else.",
-            )
-            return True
-    return False
-
-
-def _destroyed(draft: Draft, place: PlannedServer) -> tuple[FieldChange, ...]:
-    """That the environment had this server and someone else destroyed it, if that is so."""
+def _had(draft: Draft, place: PlannedServer) -> Resource | None:
+    """The server of this name that the environment has by its own runs, wherever it is."""
     key = resource_key(ServerRequest.kind(), "", place.name)
-    had = [one for one in draft.observations.resources if one.key == key and one.provider == place.provider and one.ref]
-    return tuple(FieldChange(DESTROYED, one.ref, known=False) for one in had)
+    return next((one for one in draft.observations.resources if one.key == key and one.ref and not one.borrowed), None)
+
+
+def _seen(draft: Draft, one: Resource) -> Observed | None:
+    """The server as its provider shows it now; None if the provider could not be asked."""
+    observed = draft.observations.providers.get(one.provider)
+    return observed.recorded.get(one.ref) if observed is not None else None
+
+
+def _is_hidden(draft: Draft, place: PlannedServer) -> bool:
+    """Whether the environment has this server and its provider does not show it: then no second one may be created."""
+    had = _had(draft, place)
+    seen = _seen(draft, had) if had is not None else None
+    if had is None or seen is None or seen.state is not ServerState.NOT_VISIBLE:
+        return False
+    draft.refuse(
+        "server-not-visible",
+        f'the environment has the server "{place.name}" ({had.ref}), and {had.provider} does not show it',
+        place.step,
+        "Plan again in a minute: by then the provider shows it, or it counts as destroyed by someone else.",
+    )
+    return True
+
+
+def _is_refused_elsewhere(draft: Draft, place: PlannedServer) -> bool:
+    """Whether the environment has this server at another provider and may not destroy it there; else it is replaced."""
+    had = _had(draft, place)
+    if had is None or had.provider == place.provider:
+        return False
+    seen = _seen(draft, had)
+    asked = f"the workflow asks for {place.provider}"
+    what = f'the server "{place.name}" ({had.ref}) exists at {had.provider}, {asked}'
+    if seen is None:
+        hint = f"{had.provider} must answer, so that the server can be destroyed there."
+        draft.refuse("provider-not-open", what, place.step, hint)
+    elif seen.state is ServerState.GONE:
+        return False
+    elif not draft.workflow.changes.replaces(place.name):
+        draft.refuse("server-differs", what, place.step, REPLACE_HINT.format(place.name))
+    else:
+        place.old = had
+        return False
+    return True
+
+
+def _former(draft: Draft, place: PlannedServer) -> tuple[FieldChange, ...]:
+    """That the environment had this server, at another provider or until someone else destroyed it, if that is so."""
+    had = _had(draft, place)
+    if had is None:
+        return ()
+    if place.old is not None:
+        return (FieldChange("provider", had.provider, place.provider),)
+    return (FieldChange(DESTROYED, had.ref, known=False),)
 
 
 def _state(found: Observed) -> str:
@@ -171,14 +213,9 @@ def _replace_or_refuse(draft: Draft, place: PlannedServer, found: Observed, reas
         draft.refuse(code, what, place.step, hint)
     elif draft.workflow.changes.replaces(place.name):
         place.made, place.vanishes = True, True
-        place.old = Retired(own.key, own.run, own.token)
-        place.old_ref = own.ref
+        place.old = own
     else:
-        hint = (
-            f"To destroy it, with its data and addresses, and create it anew, add --replace {place.name}. "
-            "Otherwise change the workflow to match it."
-        )
-        draft.refuse(code, what, place.step, hint)
+        draft.refuse(code, what, place.step, REPLACE_HINT.format(place.name))
 
 
 _AMBIGUOUS = (
