@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from typing import Any
 
 from bench.terraform import apply_seconds
 
+PLAN_MOST, ENVIRONMENTS_MOST = 2.0, 0.5  # seconds
 OUT = Path(__file__).parent / "RESULTS.md"
 
 
@@ -84,6 +86,34 @@ def makespan() -> list[str]:
     return rows
 
 
+def started() -> float:
+    """CPU seconds of a command that does nothing."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-m", "batchwright", "--version"], check=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def environments() -> list[str]:
+    """The whole commands beside what they may take; of each, how long `batchwright --version` takes: Python's start."""
+    rows = [
+        "| command | of | CPU s | of it the start | s | limit, s | calls to servers |",
+        "|--|--|--|--|--|--|--|",
+    ]
+    start = min(started() for _ in range(5))
+    for name, told, limit in (
+        ("unchanged_plan", "`plan`, unchanged: {servers:,} servers, {taskservs:,} task services", PLAN_MOST),
+        ("environments", "`environments`: {environments:,} with {runs:,} runs", ENVIRONMENTS_MOST),
+    ):
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, "-m", f"bench.{name}", folder]
+            got = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        word, _, rest = told.format(**got).partition(": ")
+        figures = f"{got['cpu']:.2f} | {start:.2f} | {got['wall']:.2f} | {limit} | {got.get('calls', '')}"
+        rows.append(f"| {word} | {rest} | {figures} |")
+    return rows
+
+
 def script(name: str) -> list[str]:
     """A measurement that prints its own table."""
     done = subprocess.run([sys.executable, "-m", f"bench.{name}"], check=True, capture_output=True, text=True)
@@ -111,6 +141,7 @@ SECTIONS = {
     "Reopening a run": reopen,
     "Makespan": makespan,
     "Limits of two runs at one account": lambda: script("limits"),
+    "Environments": environments,
     "Journals": lambda: script("journal"),
     "Loader": lambda: script("loader"),
     "Service": lambda: script("service"),

@@ -62,8 +62,10 @@ async def all_environments(stores: Stores, clock: Clock) -> tuple[EnvironmentLin
     homes = await _homes_of_copies(stores, {one.store for one in rows})
     runs: dict[str, dict[EnvironmentKey, list[RunSummary]]] = {}
     for one in rows:
-        home = homes.get((one.store, one.environment_key), one.store)
-        runs.setdefault(home, {}).setdefault(one.environment_key, []).append(replace(one, store=home))
+        key = one.environment_key
+        home = homes.get((one.store, key), one.store)
+        at_home = one if home == one.store else replace(one, store=home)
+        runs.setdefault(home, {}).setdefault(key, []).append(at_home)
     lines: list[EnvironmentLine] = []
     for name, own in runs.items():
         try:

@@ -11,7 +11,7 @@ from batchwright.model.lifecycle import RUN_ENDED, RunState
 LATER = ("by", "environment")  # fields that rows of older versions do not have
 
 
-class RunSummary(Struct, frozen=True):
+class RunSummary(Struct, frozen=True, gc=False):
     """What `list` and `stats` need. Times are seconds since the epoch, 0 when it has not happened."""
 
     run: str

@@ -69,6 +69,8 @@ class Draft:
     problems: list[Diagnostic] = field(default_factory=list)
     order: list[Operation] = field(default_factory=list)
     index: dict[str, int] = field(default_factory=dict)
+    had: dict[str, Resource] = field(default_factory=dict)  # the environment's servers, by name
+    had_refs: set[str] = field(default_factory=set)  # of these, and of those that should be gone
     places: dict[int, list[PlannedServer]] = field(default_factory=dict)
     targets: dict[int, list[PlannedServer]] = field(default_factory=dict)
     steps: dict[int, list[Step]] = field(default_factory=dict)

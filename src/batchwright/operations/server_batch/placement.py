@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.model.call_outcome import Observed, ServerState
-from batchwright.model.environment import Resource, resource_key
+from batchwright.model.environment import Resource
 from batchwright.model.plan import DESTROYED, Before, FieldChange
 from batchwright.model.server_change import ChangeWay, FieldWay
 from batchwright.model.workflow import ServerConfig
@@ -37,6 +37,9 @@ _KEPT = frozenset({ServerState.STARTING, ServerState.READY})
 def place_servers(draft: Draft) -> None:
     """Fill `places`: which servers are kept, which are created, and the problems of the rest."""
     numbers = count()
+    servers = [one for one in draft.observations.resources if one.kind == ServerRequest.kind()]
+    draft.had.update({one.name: one for one in servers if one.ref})
+    draft.had_refs.update(ref for one in servers for ref in (one.ref, *one.leftover) if ref)
     for i, op in draft.of(ServerBatch):
         draft.places[i] = []
         observed = draft.observations.providers.get(op.provider)
@@ -67,8 +70,8 @@ def _decide(draft: Draft, place: PlannedServer, config: ServerConfig, observed: 
 
 def _had(draft: Draft, place: PlannedServer) -> Resource | None:
     """The server of this name that the environment has by its own runs, wherever it is."""
-    key = resource_key(ServerRequest.kind(), "", place.name)
-    return next((one for one in draft.observations.resources if one.key == key and one.ref and not one.borrowed), None)
+    had = draft.had.get(place.name)
+    return had if had is not None and not had.borrowed else None
 
 
 def _seen(draft: Draft, one: Resource) -> Observed | None:
@@ -198,10 +201,8 @@ def _without_told(
 
 def _own_record(draft: Draft, place: PlannedServer, found: Observed) -> Resource | None:
     """What the environment knows of a server that its own runs created."""
-    key = resource_key(ServerRequest.kind(), "", place.name)
-    return next(
-        (one for one in draft.observations.resources if (one.key, one.ref) == (key, found.ref) and one.run), None
-    )
+    had = draft.had.get(place.name)
+    return had if had is not None and had.ref == found.ref and had.run else None
 
 
 def _replace_or_refuse(draft: Draft, place: PlannedServer, found: Observed, reason: str) -> None:
@@ -225,8 +226,7 @@ _AMBIGUOUS = (
 
 
 def _is_orphan(draft: Draft, one: Observed) -> bool:
-    known = {ref for found in draft.observations.resources for ref in (found.ref, *found.leftover)}
-    return one.run in draft.observations.orphans and one.ref not in known
+    return one.run in draft.observations.orphans and one.ref not in draft.had_refs
 
 
 def _is_refused(draft: Draft, place: PlannedServer, managed: Sequence[Observed]) -> bool:
