@@ -17,6 +17,7 @@ from batchwright.api.app import make_app
 from batchwright.api.connections import MOST, Connections
 from batchwright.api.progress import EventFrames
 from batchwright.api.server import ServiceServer
+from batchwright.app.guardrail_settings import Guardrails
 from batchwright.app.settings import ServiceConfig, Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.service.health import HealthMonitor
@@ -93,10 +94,11 @@ async def serving(
     *,
     service: ServiceConfig | None = None,
     commands: bool = False,
+    guardrails: Guardrails = Guardrails(),  # noqa: B008 - frozen
     **options: Any,
 ) -> AsyncIterator[Serving]:
     """A service over the state folder; leaving it stops it at once, as SIGTERM with no grace does."""
-    settings, clock = Settings(folder, service=service or ServiceConfig()), SystemClock()
+    settings, clock = Settings(folder, service=service or ServiceConfig(), guardrails=guardrails), SystemClock()
     made = RunSupervisor(settings, clock, EventFrames(), commands=commands)
     async with made as supervisor, HealthMonitor(supervisor) as monitor:
         app = make_app(supervisor, monitor, **options)

@@ -52,4 +52,4 @@ async def plan_destruction(settings: Settings, around: Adapters, found: Environm
         base=digest(found.state.resources),
         notify=last.notify,
     )
-    return await guarded(Planned(plan, tuple(problems)), resources, guardrails(settings))
+    return await guarded(Planned(plan, tuple(problems)), resources, guardrails(settings), around.clock.now())

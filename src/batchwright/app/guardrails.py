@@ -1,13 +1,15 @@
-"""Use cases of guardrails: whether a plan, and later each create of its run, keeps the limits."""
+"""Use cases of guardrails: whether a plan keeps the limits and the rules, and each create of its run the limits."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from functools import cache
 
 from msgspec.structs import replace
 
 from batchwright.app.guardrail_settings import Guardrails, guardrails_now
+from batchwright.app.plan_judge import judge
 from batchwright.app.planned import Planned, plan_refused
 from batchwright.app.settings import Settings
 from batchwright.engine.handler_context import CreateCheck
@@ -18,6 +20,7 @@ from batchwright.model.environment_limits import NO_LIMITS, EnvironmentLimits, I
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.plan import Plan, Step
 from batchwright.plan.impact import impact
+from batchwright.plan.policy_data import policy_data
 
 
 def guardrails(settings: Settings) -> Guardrails:
@@ -35,37 +38,43 @@ def any_of(sources: Iterable[LimitsSource]) -> bool:
     return any(one.limits != NO_LIMITS for one in sources)
 
 
-def needs_all_prices(sources: Iterable[LimitsSource]) -> bool:
-    """Whether something is decided by what the environment costs."""
-    return any(one.limits.cost_per_hour is not None for one in sources)
+def needs_all_prices(rails: Guardrails, sources: Iterable[LimitsSource]) -> bool:
+    """Whether something may be decided by what the environment costs."""
+    return rails.policy is not None or any(one.limits.cost_per_hour is not None for one in sources)
 
 
 async def guarded(
-    planned: Planned, resources: Iterable[Resource], rails: Guardrails, own: EnvironmentLimits = NO_LIMITS
+    planned: Planned, resources: Iterable[Resource], rails: Guardrails, now: float, own: EnvironmentLimits = NO_LIMITS
 ) -> Planned:
     """The same, unless the plan does not keep a guardrail: then there is no plan, and the diagnostics say why."""
     plan = planned.plan
     if plan is None:
         return planned
-    found = await _judged(plan, resources, rails, own)
+    found = await _judged(plan, resources, rails, own, now)
     if any(one.severity is Severity.ERROR for one in found):
         return Planned(None, (*planned.diagnostics, *found))
     plan = replace(plan, warnings=(*plan.warnings, *found))
     return replace(planned, plan=plan, diagnostics=(*planned.diagnostics, *found))
 
 
-async def refuse_unguarded(settings: Settings, plan: Plan, resources: Iterable[Resource]) -> None:
+async def refuse_unguarded(settings: Settings, plan: Plan, resources: Iterable[Resource], now: float) -> None:
     """Raise PlanRefused if a plan that is to be run does not keep the operator's guardrails as they are now."""
-    found = await _judged(plan, resources, guardrails(settings), NO_LIMITS)
+    found = await _judged(plan, resources, guardrails(settings), NO_LIMITS, now)
     if any(one.severity is Severity.ERROR for one in found):
         raise plan_refused(found)
 
 
 async def _judged(
-    plan: Plan, resources: Iterable[Resource], rails: Guardrails, own: EnvironmentLimits
+    plan: Plan, resources: Iterable[Resource], rails: Guardrails, own: EnvironmentLimits, now: float
 ) -> list[Diagnostic]:
     sources = sources_of(rails, EnvironmentKey.of(plan).name, own)
-    return broken_limits(sources, impact(plan, resources)) if any_of(sources) else []
+    if rails.policy is None and not any_of(sources):
+        return []
+    made = impact(plan, resources)
+    found = broken_limits(sources, made)
+    if rails.policy is not None:
+        found += await asyncio.to_thread(judge, rails.policy, plan, policy_data(plan, made, now), now)
+    return found
 
 
 def create_check(settings: Settings, plan: Plan, resources: Sequence[Resource]) -> CreateCheck:

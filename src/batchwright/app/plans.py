@@ -218,14 +218,14 @@ async def _guarded(
     """The plan with its prices, if it keeps the limits of the workflow and of the operator."""
     assert built.plan is not None
     rails = guardrails(settings)
-    everything = needs_all_prices(sources_of(rails, workflow.environment_name, workflow.limits))
+    everything = needs_all_prices(rails, sources_of(rails, workflow.environment_name, workflow.limits))
     prices, unknown = await find_prices(built.plan, resources, around, all_servers=everything)
     planned = Planned(
         replace(built.plan, prices=prices if everything else ()),
         (*built.diagnostics, *busy, *unknown),
         quotes_of(built.plan.steps, prices),
     )
-    return await guarded(planned, resources, rails, workflow.limits)
+    return await guarded(planned, resources, rails, around.clock.now(), workflow.limits)
 
 
 def _servers(workflow: Workflow) -> int:

@@ -126,7 +126,7 @@ class Runs:
             refuse_changed(plan, state)
             await refuse_lender_busy(journal, plan, state.resources)
             await refuse_borrowed(journal, state.key, ended_by_plan(plan))
-            await refuse_unguarded(self._settings, plan, state.resources)
+            await refuse_unguarded(self._settings, plan, state.resources, now)
             told = now, own, plan, by, key, digest, client, source
             recorded = inputs or recorded_place()
             created = ev.RunCreated(*told, turn=state.turn + 1, after=state.newest, inputs=recorded)

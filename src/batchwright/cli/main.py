@@ -24,6 +24,7 @@ from batchwright.cli import (
     logs,
     monitor,
     plan,
+    policy,
     providers,
     run,
     run_control,
@@ -83,6 +84,7 @@ app.add_typer(providers.app, name="providers", rich_help_panel=OFFERS)
 app.add_typer(taskservs.app, name="taskservs", rich_help_panel=OFFERS)
 app.add_typer(store.app, name="store", rich_help_panel=OFFERS)
 app.add_typer(local.app, name="local", rich_help_panel=OFFERS)
+app.add_typer(policy.app, name="policy", rich_help_panel=OFFERS)
 app.command("emulate", rich_help_panel=OFFERS)(emulate.emulate)
 app.add_typer(webhooks.app, name="webhooks", rich_help_panel=LOOKING)
 app.add_typer(token.app, name="token", rich_help_panel=SERVICE)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.errors import ProviderUnavailable
@@ -38,6 +39,15 @@ DEATH_HINTS = {
 }
 
 
+class FileContract(Struct, frozen=True):
+    """The file of schemas/ whose `File` is the contract, and the field that holds all there is."""
+
+    schema: str
+    whole: Path_
+
+
+WORKFLOW = FileContract("workflows.ncl", WHOLE)
+
 TOO_DEEP = EvaluationLimitExceeded("too-deep", "it is nested too deeply, or refers to itself endlessly")
 
 
@@ -51,12 +61,14 @@ class Evaluation:
         inputs: Mapping[str, str],
         providers: Mapping[str, Path | None],
         catalogue: Mapping[str, Taskserv] | None = None,
+        contract: FileContract = WORKFLOW,
     ) -> None:
         self.diagnostics: list[Diagnostic] = []
         self._sources = sources
         self._evaluator = evaluator
         self._limits: LoaderLimits = sources.limits
-        self._schema = sources.schema_folder / "workflows.ncl"
+        self._schema = sources.schema_folder / contract.schema
+        self._whole = contract.whole
         self._providers = providers
         self._catalogue = catalogue
         self._inputs = inputs
@@ -64,7 +76,7 @@ class Evaluation:
         self._deadline = 0.0
 
     def tree(self, judge: Callable[[dict[str, Any]], Sequence[PathDiagnostic]] | None = None) -> dict[str, Any] | None:
-        """The workflow as plain values, None if it has mistakes. `judge` checks a workflow without mistakes so far."""
+        """All there is as plain values, None if it has mistakes. `judge` checks what has no mistakes so far."""
         try:
             report = self._report()
         except EvaluationLimitExceeded as death:
@@ -74,7 +86,7 @@ class Evaluation:
             self._judge(report)
         if report is None or report.tree is None or self._has_errors():
             return None
-        tree: dict[str, Any] = report.tree["batch_workflow"]
+        tree: dict[str, Any] = report.tree[str(self._whole[0])]
         if judge is not None:
             self._tell_all(report, judge(tree))
         return None if self._has_errors() else tree
@@ -131,7 +143,7 @@ class Evaluation:
         masked: list[Path_] = []
         while len(masked) < self._limits.diagnostics and not self._is_over():
             found = [one for one in self._broken_at(error) if one[0] not in masked]
-            for path, reason in found or self._broken(WHOLE):
+            for path, reason in found or self._broken(self._whole):
                 masked.append(path)
                 diagnostic, _ = explained(reason, self._sources)
                 if diagnostic not in self.diagnostics:
@@ -139,7 +151,7 @@ class Evaluation:
             if not found:
                 break  # that was all there is
             try:
-                self._evaluator.run(nickel_expressions.forced(self._without(masked), (), WHOLE))
+                self._evaluator.run(nickel_expressions.forced(self._without(masked), (), self._whole))
             except NickelError as next_error:
                 error = next_error
             else:
@@ -150,7 +162,7 @@ class Evaluation:
         """What is broken at the path that the source shows at the error's place: right where nothing is computed."""
         found = place_of(nickel_message_parser.parse(error.args[0]), self._sources)
         path = nickel_scanner.path_at(found[0].text, found[1]) if found and found[1].line > 0 else ()
-        return list(self._broken(path)) if len(path) > len(WHOLE) else []
+        return list(self._broken(path)) if len(path) > len(self._whole) else []
 
     def _check_each_file(self, first: Diagnostic) -> None:
         """A file that cannot be parsed hides the others: look at each by itself."""

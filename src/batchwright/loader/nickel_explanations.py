@@ -215,6 +215,12 @@ _RECURSION = ErrorExplanation(
     "Inside a record, a name refers to the record's own field; use another name or `let`.",
 )
 
+_NO_DATA = ErrorExplanation(
+    "evaluation-error",
+    "this is not data: it is or contains a function",
+    "A result consists of texts, numbers, true, false, null, arrays and records.",
+)
+
 _EXPLAINERS: tuple[tuple[re.Pattern[str], Explainer | ErrorExplanation], ...] = tuple(
     (re.compile(pattern), how)
     for pattern, how in (
@@ -227,6 +233,7 @@ _EXPLAINERS: tuple[tuple[re.Pattern[str], Explainer | ErrorExplanation], ...] = 
         ("import of .* failed|tried to import", _IMPORT),
         ("dynamic type error", _type),
         ("incompatible types|.*type.*mismatch", _static_type),
+        ("non serializable term", _NO_DATA),
         ("not a function", _CALL),
         ("non mergeable terms", _conflict),
         ("missing definition for `(?P<name>.+)`", _definition),

@@ -119,3 +119,13 @@ def type_of(raw: str, path: Path_) -> str:
 def imported(file: str, form: str) -> str:
     """true, when the file can be read as what it is; nothing of it is evaluated."""
     return f"let _file = {content(file, form)} in true"
+
+
+def called(policy: str, data: str, names: Sequence[str]) -> str:
+    """What the rules of these names give when they are called with the plan in a JSON file, by name."""
+    return (
+        f"let rules = {policy}.rules in let plan = {content(data, 'json')} in\n"
+        'let judge = fun rule => if std.record.has_field "deny" rule then rule.deny else rule.warn in\n'
+        f'{literal(names)} |> std.array.map (fun name => {{ field = name, value = judge rules."%{{name}}" plan }})\n'
+        "|> std.record.from_array"
+    )

@@ -49,13 +49,15 @@ class OperationType(ABC, Generic[Op]):
     """One operation type. Planning calls `place_servers`, `check` and `plan` of each type that a workflow uses.
 
     `lane` is the account whose limits its calls use, "" for that of the operation's provider; `at_once` is how many
-    calls of that lane are under way at a time in one process, for all runs.
+    calls of that lane are under way at a time in one process, for all runs. `policy_group` is the list of its steps in
+    the plan data that the operator's rules get.
     """
 
     name: ClassVar[str]
     operation: type[Op]
     request: ClassVar[type[Request]]
     actions: ClassVar[frozenset[Action]]  # of its steps
+    policy_group: ClassVar[str]
     port: ClassVar[PortKind] = PortKind.NONE
     lane: ClassVar[str] = ""
     at_once: ClassVar[int] = 1
@@ -84,6 +86,10 @@ class OperationType(ABC, Generic[Op]):
     @abstractmethod
     def plan(self, draft: Draft) -> None:
         """Fill `draft.steps` of each operation of this type, unless a problem says why it has none."""
+
+    def policy_data(self, _step: Step) -> dict[str, Any]:
+        """What the operator's rules may know of a step's request besides its name; secrets only as references."""
+        return {}
 
     def unplanned(self, _draft: Draft) -> list[Diagnostic]:
         """What should have a step but has none, although no problem says why."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
-from typing import Self
+from typing import Any, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -101,6 +101,7 @@ class CommandType(OperationType[Command]):
     operation = Command
     request = CommandRequest
     actions = frozenset({Action.RUN, Action.RETIRE})
+    policy_group = "commands"
     port = PortKind.LAUNCHER
     lane = "commands"
     at_once = 20
@@ -132,6 +133,10 @@ class CommandType(OperationType[Command]):
         request = _request(step)
         place = f"in {request.directory}" if request.directory else ""
         return place if step.retired is None else f"undoes {_words(request.run)}"
+
+    def policy_data(self, step: Step) -> dict[str, Any]:
+        assert isinstance(step.request, CommandRequest)
+        return {"run": step.request.run, "undo": step.request.undo, "env": step.request.env}
 
     def does(self, step: Step, server: str) -> str:
         request = _request(step)

@@ -48,7 +48,11 @@ def test_every_command_and_option_is_told() -> None:
 def test_every_command_has_json_and_no_color() -> None:
     commands = COMMANDS.keys() - SERVERS
     assert {name for name in commands if not {"--json", "--no-color"} <= options_of(name)} == set()
-    stateless = {n for n in commands if n in ("validate", "providers") or n.startswith(("taskservs", "local base "))}
+    stateless = {
+        n
+        for n in commands
+        if n in ("validate", "providers", "policy check") or n.startswith(("taskservs", "local base "))
+    }
     assert {name for name in commands if "--state-dir" not in options_of(name)} == stateless
 
 

@@ -89,6 +89,7 @@ class ServerBatchType(OperationType[ServerBatch]):
     operation = ServerBatch
     request = ServerRequest
     actions = frozenset({Action.CREATE, Action.KEEP, Action.UPDATE, Action.RETIRE})
+    policy_group = "servers"
     port = PortKind.PROVIDER
     doubt_note = "its create call is in doubt: the rollback looks for it first"
 
@@ -131,6 +132,11 @@ class ServerBatchType(OperationType[ServerBatch]):
         if not request.plan:
             return "it exists already" + (f" at {request.access.host}" if request.access is not None else "")
         return f"plan {request.plan}, zone {request.zone}" + (f", image {request.image}" if request.image else "")
+
+    def policy_data(self, step: Step) -> dict[str, Any]:
+        request = step.request
+        assert isinstance(request, ServerRequest)
+        return {"zone": request.zone, "plan": request.plan, "image": request.image, "labels": request.labels}
 
     def does(self, step: Step, _server: str) -> str:
         request = step.request

@@ -1,6 +1,7 @@
 """Task services on servers: what is installed where, in which order, and what servers they join together."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from batchwright.model.actions import Action, Undo
 from batchwright.model.plan import Step
@@ -39,6 +40,7 @@ class TaskservBatchType(OperationType[TaskservBatch]):
     operation = TaskservBatch
     request = TaskservRequest
     actions = frozenset({Action.INSTALL, Action.KEEP, Action.RETIRE})
+    policy_group = "services"
     port = PortKind.RUNNER
     lane = "taskservs"
     at_once = 50
@@ -67,6 +69,10 @@ class TaskservBatchType(OperationType[TaskservBatch]):
             return "removed"
         there = ", it is there already" if step.undo is Undo.NOTHING and not step.changes else ""
         return f"version {step.request.version}{there}"
+
+    def policy_data(self, step: Step) -> dict[str, Any]:
+        assert isinstance(step.request, TaskservRequest)
+        return {"version": step.request.version, "variables": step.request.variables}
 
     def does(self, step: Step, server: str) -> str:
         assert isinstance(step.request, TaskservRequest)
