@@ -6,6 +6,7 @@ Only known keys are trusted, and the `SshAccess` alone says which, and who logs 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import copy
 from collections.abc import Callable, Iterable, Sequence
@@ -39,6 +40,10 @@ _ELSEWHERE = (
     "A run's own key is only in the state folder in which the run was started (keys/RUN): carry on there, or copy it. "
     "With [ssh] identity in config.toml, runs use a key that you can share."
 )
+_KEY_MADE_ELSEWHERE = (
+    "It is in the state folder in which the server was created: run its file there once, which records it for everyone."
+)
+_MISSING = f"Name its file in config.toml: [ssh] identity. Or use an SSH agent. {ADD_TO_AGENT.format('FILE')}"
 _METHODS = ("publickey", "keyboard-interactive", "password")  # only the first is used, the others show what is asked
 
 
@@ -85,7 +90,7 @@ async def connect(access: SshAccess, stack: AsyncExitStack, seconds: float) -> a
     for hop in access.hops():
         if not hop.host_keys:
             message = f"the host key of {hop} is not known, and keys are not trusted on first use"
-            raise Unreachable(Fault(FaultClass.AUTH, message, "host-key-unknown"), lasting=True)
+            raise Unreachable(Fault(FaultClass.AUTH, message, "host-key-unknown", _KEY_MADE_ELSEWHERE), lasting=True)
     connection: asyncssh.SSHClientConnection | None = None
     before: SshAccess | None = None
     for hop in reversed(access.hops()):
@@ -142,6 +147,11 @@ async def agent_keys(stack: AsyncExitStack) -> list[asyncssh.SSHKeyPair]:
         raise KeyFileUnusable("no SSH agent answers", hint) from error
 
 
+def public_line(pair: asyncssh.SSHKeyPair) -> str:
+    """Its public key, "ssh-ed25519 AAAA..."."""
+    return f"{pair.algorithm.decode()} {base64.b64encode(pair.public_data).decode()}"
+
+
 async def _key_pairs(hop: SshAccess, stack: AsyncExitStack) -> list[asyncssh.SSHKeyPair]:
     """What the key file of this hop offers. Raises KeyFileUnusable, FileNotFoundError, asyncssh.KeyImportError."""
     file = read_key_file(hop.key)
@@ -167,10 +177,9 @@ async def _in_agent(hop: SshAccess, file: LoginKeyFile, stack: AsyncExitStack) -
     try:
         held = [pair for pair in await agent_keys(stack) if pair.public_data == file.blob]
     except KeyFileUnusable as error:
-        raise KeyFileUnusable(f"{told}, which is in no file here, and {error}", error.hint) from error
+        raise KeyFileUnusable(f"{told}, which is not here, and {error}", _MISSING) from error
     if not held:
-        hint = ADD_TO_AGENT.format("FILE") + ". Or name its file in config.toml: [ssh] identity"
-        raise KeyFileUnusable(f"{told}, which your SSH agent does not have", hint)
+        raise KeyFileUnusable(f"{told}, which your SSH agent does not have", _MISSING)
     return held
 
 

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.xdist_group("sources")  # they share what is read of all files
 LINES_MAX, BODY_MAX, BYTES_MAX = 400, 60, 1_000_000
 LATE_IMPORTS = (
+    "app/login_keys.py",
     "app/multi_store.py",
     "providers/registry.py",
     "cli/emulate.py",

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable
 from functools import partial
 from types import TracebackType
 
+from batchwright.app.login_keys import LoginKeys
 from batchwright.app.patient_provider import PatientProvider
 from batchwright.app.settings import Settings
 from batchwright.commands.base import Launcher
@@ -80,6 +81,7 @@ class SharedRunner:
 class Adapters:
     """Opened providers by name, runners for their servers, and the limits of both; closes what it opened.
 
+    `logins` are the keys that log in to servers.
     `launchers` run the programs of commands: on this machine (""), and on the servers of each provider.
     With `simulation` every provider is simulated, whatever its name, over the durable world of the state folder.
     A provider that does not answer is asked again for `patience` seconds.
@@ -102,6 +104,7 @@ class Adapters:
         self.launchers: dict[str, Launcher] = {}
         self.troubles: dict[str, ProviderUnavailable] = {}
         self.limits = limits
+        self.logins = LoginKeys(settings)
         self._settings = settings
         self.clock = clock
         self._simulation = simulation

@@ -25,6 +25,7 @@ from batchwright.model.plan import Request
 from batchwright.operations.base import PortKind
 from batchwright.operations.observations import ProviderObserved
 from batchwright.operations.registry import dec_hook
+from batchwright.operations.server_login import recorded_login
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.base import Target, TaskservCall
 from batchwright.views.drift import (
@@ -116,7 +117,8 @@ async def _services(
         if one.provider in seen and is_ready(seen[one.provider].recorded.get(one.ref))
     }
     wanted = [one for one in resources if one.kind == TASKSERV]
-    ways = await reached_by(around, {one.server: there[one.server] for one in wanted if one.server in there})
+    logins = {one.ref: recorded_login(one) for one in by_name.values()}
+    ways = await reached_by(around, {one.server: there[one.server] for one in wanted if one.server in there}, logins)
     gate = asyncio.Semaphore(AT_ONCE)
 
     def target_of(name: str) -> Target:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from batchwright.app.borrowed_servers import users_and_owners
 from batchwright.app.environments import EnvironmentState, environment_state
 from batchwright.app.multi_store import Stores
+from batchwright.app.recorded_servers import resources_now
 from batchwright.engine.machine import Machine
 from batchwright.errors import NotAllowed, StoreError
 from batchwright.journal.base import Journal
@@ -17,7 +18,7 @@ from batchwright.journal.lease_holder import driver_of, process_of
 from batchwright.journal.replay import load_run
 from batchwright.model.clock import Clock
 from batchwright.model.environment import REAL, SIMULATED, Environment, EnvironmentKey, Resource
-from batchwright.model.environment_fold import FOLD, turn_changes
+from batchwright.model.environment_fold import FOLD
 from batchwright.model.environment_names import environment_named, full_name, newest_turn
 from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.model.plan import Plan
@@ -131,9 +132,7 @@ async def read_environment(stores: Stores, clock: Clock, word: str) -> Environme
     last = newest_turn(own)
     journal = await stores.get(last.store)
     state = await environment_state(journal, key, None)
-    row, resources = state.row or _before_turns(key, last), {one.key: one for one in state.resources}
-    if row.tenant and row.turn:
-        resources = turn_changes(resources, await load_run(journal, row.tenant), row.turn).resources
+    row, resources = state.row or _before_turns(key, last), await resources_now(journal, key)
     line = await _line(journal, clock, row, last, tuple(resources.values()))
     undoable = [] if row.tenant else await _rollbacks(journal, state.newest, own, clock.now())
     shared = await users_and_owners(journal, key, resources.values())

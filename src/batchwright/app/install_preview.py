@@ -12,6 +12,7 @@ from batchwright.engine.limits import Limits
 from batchwright.errors import BatchwrightError
 from batchwright.model.clock import Clock
 from batchwright.model.plan import Plan, Step
+from batchwright.operations.server_login import planned_login
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.base import Target, TaskservCall
 from batchwright.views.install_preview import InstallPreview
@@ -28,7 +29,8 @@ async def preview_plan(settings: Settings, clock: Clock, plan: Plan) -> tuple[In
             for step in wanted
             if steps[step.server].ref
         }
-        ways = await reached_by(around, kept)
+        logins = {steps[server].ref: planned_login(steps[server].request) for server in kept}
+        ways = await reached_by(around, kept, logins)
         addresses = await _addresses(around, list(kept.values()))
         gate = asyncio.Semaphore(AT_ONCE)
 

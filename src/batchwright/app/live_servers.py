@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchwright import durable_files
 from batchwright.app import read_only_store
 from batchwright.app.adapters import Adapters, SharedWorld
 from batchwright.app.multi_store import Stores
+from batchwright.app.recorded_servers import RecordedServer, RecordedServers
 from batchwright.app.run_reader import all_runs
 from batchwright.app.settings import Settings
 from batchwright.engine.limits import Limits
 from batchwright.engine.read_retry import SOON_SECONDS
 from batchwright.engine.server_calls import ServerCalls
-from batchwright.errors import BatchwrightError, NotAllowed, ServerNotFound, UsageError
+from batchwright.errors import BatchwrightError, NotAllowed, ServerNotFound, StoreError, UsageError
 from batchwright.journal.store_folder import make_private
 from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.clock import Clock
@@ -27,9 +31,10 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.fault import Fault
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.openssh_command import known_hosts, ssh_command, with_command
+from batchwright.model.public_key import fingerprint
 from batchwright.model.run_summary import RunSummary
 from batchwright.model.scalar import SimulationSettings
-from batchwright.model.ssh_access import SshAccess
+from batchwright.model.ssh_access import ServerLogin, SshAccess
 from batchwright.providers import registry
 from batchwright.providers.base import Provider
 
@@ -39,8 +44,9 @@ HERE = ("local", "static")  # providers of this machine, which keep what they ma
 class ListedServer(Struct, frozen=True):
     """A server that carries Batchwright's labels. `workflow` and `status` are those of its run, empty if not known.
 
-    `ssh` is the command line that logs in without a question, empty if no login is possible. `stays`: a destroy only
-    releases the server.
+    `ssh` is the command line that logs in without a question, empty if no login is possible; then `no_login` says why,
+    and `access` says how SSH reaches it. `stays`: a destroy only releases the server. `environment`, `operation` and
+    `taskservs` are what runs recorded of it, empty if none of this store did.
     """
 
     name: str
@@ -56,6 +62,11 @@ class ListedServer(Struct, frozen=True):
     driven: bool = False
     stays: bool = False
     ssh: str = ""
+    no_login: str = ""
+    access: SshAccess | None = None
+    environment: str = ""
+    operation: str = ""
+    taskservs: tuple[str, ...] = ()
 
     @property
     def owner(self) -> str:
@@ -78,7 +89,7 @@ class ListedServer(Struct, frozen=True):
         One word is a line for the server's shell, as with ssh; several are passed unchanged, as with kubectl exec.
         """
         if not self.ssh:
-            raise NotAllowed(f"{self.name} ({self.ref}) cannot be reached over SSH")
+            raise NotAllowed(f"{self.name} ({self.ref}) cannot be reached over SSH: {self.no_login}")
         words = list(command[1:] if command[:1] == ["--"] else command)
         return with_command(shlex.split(self.ssh), words[0] if len(words) == 1 else words)
 
@@ -124,8 +135,8 @@ class Servers:
         self._stores = stores
         self._clock = clock
         self._simulated = simulation is not None
+        self._recorded: dict[str, RecordedServers] = {}
         self._around = Adapters(settings, clock, Limits(), simulation, world)
-        self._access: dict[str, SshAccess] = {}
 
     async def __aenter__(self) -> Servers:
         await self._around.__aenter__()
@@ -147,6 +158,9 @@ class Servers:
         for name, error in self._around.troubles.items():
             self.troubles.append(ProviderDiagnostic.of_error(error, name))
         runs = {row.run: row for row in summaries}
+        for store in sorted({row.store for row in summaries}):
+            with contextlib.suppress(StoreError):  # told by the stores
+                self._recorded[store] = RecordedServers(await self._stores.get(store))
         providers = self._around.readers
         listed = await asyncio.gather(
             *(self._ask(name, provider, runs, driven) for name, provider in providers.items())
@@ -166,8 +180,8 @@ class Servers:
         try:
             async with asyncio.timeout(provider.capabilities.call_timeout + SOON_SECONDS):
                 refs = [observed.ref for observed in await provider.find()]
-                seen = (await provider.describe(refs)).values() if refs else ()
-                access = await provider.access(refs) if refs else {}
+                seen = list((await provider.describe(refs)).values()) if refs else []
+                told = await provider.access(refs) if refs else {}
         except BatchwrightError as error:
             self.troubles.append(ProviderDiagnostic.of_error(error, name))
             return []
@@ -177,13 +191,31 @@ class Servers:
                 ProviderDiagnostic("provider-unreachable", message, "Try again in a moment.", where=name)
             )
             return []
-        if access and _written(self._trusted(name), known_hosts(access.values())):
-            self._access.update(access)
+        recorded = await self._records(name, seen, runs)
+        logins = {ref: recorded[ref].login if ref in recorded else ServerLogin() for ref in told}
+        access = {ref: logins[ref].applied_to(way, self._around.logins.file) for ref, way in told.items()}
+        if access and not _written(self._trusted(name), known_hosts(access.values())):
+            access = {}
+        missing = await self._around.logins.missing(login.key for login in logins.values())
         return [
-            self._standing(name, provider, observed, runs.get(observed.run), driven)
-            for observed in seen
-            if observed.state not in (ServerState.GONE, ServerState.NOT_VISIBLE)
+            replace(
+                self._standing(name, provider, one, runs.get(one.run), driven),
+                **self._recorded_fields(name, access.get(one.ref), recorded.get(one.ref), missing),
+            )
+            for one in seen
+            if one.state not in (ServerState.GONE, ServerState.NOT_VISIBLE)
         ]
+
+    async def _records(
+        self, provider: str, seen: Sequence[Observed], runs: Mapping[str, RunSummary]
+    ) -> dict[str, RecordedServer]:
+        """What the stores know of these servers, by reference."""
+        found: dict[str, RecordedServer] = {}
+        for store, recorded in self._recorded.items():
+            own = [one for one in seen if one.run in runs and runs[one.run].store == store]
+            with contextlib.suppress(StoreError):  # told by the stores
+                found |= await recorded.of(provider, own)
+        return found
 
     def _standing(
         self, name: str, provider: Provider, seen: Observed, run: RunSummary | None, driven: set[str]
@@ -201,16 +233,24 @@ class Servers:
             status=run.status if run else None,
             driven=seen.run in driven,
             stays=not provider.capabilities.destroys,
-            ssh=shlex.join(self._ssh(name, seen.ref)),
         )
+
+    def _recorded_fields(
+        self, provider: str, access: SshAccess | None, recorded: RecordedServer | None, missing: Collection[str]
+    ) -> dict[str, Any]:
+        key = recorded.login.key if recorded is not None else ""
+        no_login = _no_login(access, key if key in missing else "")
+        fields: dict[str, Any] = {
+            "ssh": shlex.join(ssh_command(access, str(self._trusted(provider)))) if access and not no_login else "",
+            "no_login": no_login,
+            "access": access,
+        }
+        if recorded is not None:
+            fields |= {name: getattr(recorded, name) for name in ("environment", "operation", "taskservs")}
+        return fields
 
     def _trusted(self, provider: str) -> Path:
         return self._settings.state_dir / "known_hosts" / provider
-
-    def _ssh(self, provider: str, ref: str) -> list[str]:
-        if ref not in self._access:
-            return []
-        return ssh_command(self._access[ref], str(self._trusted(provider)))
 
     def result(self) -> FoundServers:
         """The servers and troubles that `look` found."""
@@ -234,6 +274,20 @@ class Servers:
             lambda _: None,
         )
         return await calls.destroy()
+
+
+def _no_login(access: SshAccess | None, missing: str) -> str:
+    """Why no login is possible; "" if one is. `missing` is the public key that is let in and not here."""
+    if access is None:
+        return "its provider does not say how"
+    if not access.host_keys:
+        return "its host key is only known in the state folder in which it was created; run its file there once"
+    if missing:
+        told = f"it lets in the key {fingerprint(missing)}, which is not here"
+        return f"{told}; name its file in config.toml ([ssh] identity), or add it to your SSH agent (ssh-add FILE)"
+    if access.key and not Path(access.key).exists():
+        return f"it lets in the key of its run, {access.key}, which is in the state folder in which it was created"
+    return ""
 
 
 async def find_servers(

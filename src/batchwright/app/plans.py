@@ -18,9 +18,10 @@ from batchwright.app.guardrails import guarded, guardrails, needs_all_prices, so
 from batchwright.app.multi_store import Stores
 from batchwright.app.plan_files import is_plan_file
 from batchwright.app.planned import Planned
-from batchwright.app.preflight import observe, observe_commands, observe_secrets
+from batchwright.app.preflight import ServerReach, observe, observe_commands, observe_identity, observe_secrets
 from batchwright.app.prices import find_prices, quotes_of
 from batchwright.app.recorded_inputs import recorded_inputs
+from batchwright.app.recorded_servers import RecordedServers
 from batchwright.app.settings import Settings
 from batchwright.app.webhook_checks import observe_webhooks
 from batchwright.engine.limits import Limits
@@ -185,13 +186,16 @@ async def plan_loaded(
     names = sorted({*_server_providers(loaded.workflow), *others})
     await around.open(names, {type_of(op).port for op in loaded.workflow.operations})
     wanted = wanted_installs(loaded.workflow, catalogue)
-    observations = await observe(loaded.workflow, around.readers, around.runners, resources, around.clock.now(), wanted)
+    reach = None if simulation is not None else await _reach(stores, loaded.workflow, around)
+    now = around.clock.now()
+    observations = await observe(loaded.workflow, around.readers, around.runners, resources, now, wanted, reach)
     observations = await observe_commands(loaded.workflow, observations, around, folder)
     key = environment_key(loaded.workflow, simulated=simulation is not None)
     strangers, orphans = await _makers(stores, loaded.workflow, observations, key)
     # while a run has its turn, what it has created is in no resource yet
     observations = replace(observations, strangers=strangers, orphans=frozenset() if busy else orphans)
     if simulation is None:
+        observations = await observe_identity(observations, around.logins)
         observations = observe_secrets(loaded.workflow, observations, os.environ)
     if loaded.workflow.notify:
         observations = observe_webhooks(loaded.workflow, observations, settings, simulated=simulation is not None)
@@ -226,6 +230,15 @@ async def _guarded(
         quotes_of(built.plan.steps, prices),
     )
     return await guarded(planned, resources, rails, around.clock.now(), workflow.limits)
+
+
+async def _reach(stores: Stores, workflow: Workflow, around: Adapters) -> ServerReach | None:
+    """How to log in to servers that exist; None if the store cannot be opened, which the plan tells."""
+    try:
+        journal = await stores.get(stores.name_of(workflow.storage_backend))
+    except (StoreError, SecretMissing):
+        return None
+    return ServerReach(RecordedServers(journal), around.logins.file)
 
 
 def _servers(workflow: Workflow) -> int:

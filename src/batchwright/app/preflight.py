@@ -7,15 +7,20 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.app.adapters import Adapters
+from batchwright.app.login_keys import LoginKeys
+from batchwright.app.recorded_servers import RecordedServers
 from batchwright.commands.preflight import secret_flaws
 from batchwright.errors import BatchwrightError
+from batchwright.errors.ssh import IdentityUnusable
 from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.environment import Resource
 from batchwright.model.plan import ProviderFacts, Request
+from batchwright.model.ssh_access import ServerLogin
 from batchwright.model.workflow import ServerConfig, Workflow
 from batchwright.operations.observations import Observations, ProviderObserved
 from batchwright.operations.registry import type_of
@@ -23,6 +28,14 @@ from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider, ways_of
 from batchwright.taskservs.base import Runner, Target
 from batchwright.user_home import with_own_home
+
+
+class ServerReach(Struct, frozen=True):
+    """How to log in to servers that exist: what runs recorded, and where the keys are."""
+
+    recorded: RecordedServers
+    key_file: Callable[[str], str]
+
 
 SIMULATED = "simulated"  # its servers are given nothing
 _ABSENT = frozenset({ServerState.GONE, ServerState.NOT_VISIBLE})
@@ -36,11 +49,13 @@ async def observe(
     resources: Sequence[Resource] = (),
     now: float = 0.0,
     wanted: Mapping[str, Collection[str]] = {},
+    reach: ServerReach | None = None,
 ) -> Observations:
     """What each provider says about its part of the workflow; one that does not answer becomes one problem.
 
     `resources` are what the environment has: its servers are looked at too. `wanted` are the task services that go on
-    each server: a server is asked what is installed on it only if the environment does not know one of them.
+    each server: a server is asked what is installed on it only if the environment does not know one of them. `reach`
+    says how to log in to servers that exist; None: as their providers say.
     """
     asked = [(op, type_of(op).wants(op)) for op in workflow.operations]
     named = {op.provider for op in workflow.operations}
@@ -61,6 +76,7 @@ async def observe(
                 [one for one in resources if one.provider == name],
                 now,
                 unknown,
+                reach,
             )
             for name, configs in configs_of.items()
         )
@@ -76,6 +92,33 @@ async def observe(
         resources=tuple(resources),
         today=datetime.fromtimestamp(now, UTC).date(),
     )
+
+
+async def observe_identity(observations: Observations, logins: LoginKeys) -> Observations:
+    """The observations; servers that are to be created let in the operator's identity, if one is configured."""
+    created = {name for name, one in observations.providers.items() if one.requests.keys() - one.managed.keys()}
+    if not created - {SIMULATED}:
+        return observations
+    try:
+        key = await logins.identity()
+    except IdentityUnusable as error:
+        return replace(observations, problems=(*observations.problems, Diagnostic.of_error(error, "config.toml")))
+    if not key:
+        return observations
+    providers = {
+        name: observed if name == SIMULATED else replace(observed, requests=_let_in(observed.requests, key))
+        for name, observed in observations.providers.items()
+    }
+    return replace(observations, providers=providers)
+
+
+def _let_in(requests: Mapping[str, Request], key: str) -> dict[str, Request]:
+    return {
+        name: replace(request, login=ServerLogin(key))
+        if isinstance(request, ServerRequest) and request.access is None
+        else request
+        for name, request in requests.items()
+    }
 
 
 async def observe_commands(
@@ -123,11 +166,12 @@ async def observe_provider(
     resources: list[Resource],
     now: float,
     unknown: Callable[[Observed], bool] = lambda _server: True,
+    reach: ServerReach | None = None,
 ) -> tuple[ProviderObserved | None, list[Diagnostic]]:
     """What one provider says; None and the reason if it does not answer."""
     try:
         async with asyncio.timeout(provider.capabilities.call_timeout * 2):
-            return await _observe(name, provider, runner, configs, resources, now, unknown)
+            return await _observe(name, provider, runner, configs, resources, now, unknown, reach)
     except TimeoutError:
         message = f"{name} did not answer the pre-flight in time"
         return None, [Diagnostic("provider-unreachable", message, where=name, hint="Try again in a moment.")]
@@ -146,6 +190,7 @@ async def _observe(
     resources: list[Resource],
     now: float,
     unknown: Callable[[Observed], bool],
+    reach: ServerReach | None,
 ) -> tuple[ProviderObserved, list[Diagnostic]]:
     health = await provider.health()
     known = provider.capabilities
@@ -173,7 +218,10 @@ async def _observe(
     kept = [found for one in requests if one in managed and unknown(found := managed[one][0])]
     if missing and not known.adopts:
         problems.append(_duplicates(name))
-    installed, starting = await _installed(name, provider, runner, kept)
+    there = [managed[one][0] for one in requests if one in managed]
+    known_to_runs = await reach.recorded.of(name, there) if reach is not None else {}
+    logins = {ref: one.login for ref, one in known_to_runs.items()}
+    installed, starting = await _installed(name, provider, runner, kept, logins, reach)
     problems += starting
     if runner is not None and not known.destroys:
         installed |= await _before(name, runner, missing)
@@ -183,7 +231,7 @@ async def _observe(
         for name, request in requests.items()
         for one in managed.get(name, ())
     }  # fmt: skip
-    return ProviderObserved(facts, *abilities, requests, managed, installed, recorded, ways), _merged(problems)
+    return ProviderObserved(facts, *abilities, requests, managed, installed, recorded, ways, logins), _merged(problems)
 
 
 def _by_server(resources: Sequence[Resource]) -> dict[tuple[str, str], set[str]]:
@@ -221,7 +269,12 @@ async def _recorded(
 
 
 async def _installed(
-    name: str, provider: Provider, runner: Runner | None, kept: list[Observed]
+    name: str,
+    provider: Provider,
+    runner: Runner | None,
+    kept: list[Observed],
+    logins: Mapping[str, ServerLogin],
+    reach: ServerReach | None,
 ) -> tuple[dict[str, tuple[str, ...]], list[Diagnostic]]:
     """What is on the servers that are there already: not this run's to take away. One that starts is waited for."""
     if runner is None or not kept:
@@ -229,6 +282,8 @@ async def _installed(
     now = await _started(provider, kept)
     ready = [one for one in now if one.state is ServerState.READY]
     ways = await provider.access([one.ref for one in ready])
+    if reach is not None:
+        ways = {ref: logins.get(ref, ServerLogin()).applied_to(way, reach.key_file) for ref, way in ways.items()}
     looks = [runner.installed(Target(name, one.ref, one.name, one.address, ways.get(one.ref))) for one in ready]
     starting = [one for one in now if one.state is ServerState.STARTING]
     return dict(zip([one.name for one in ready], await asyncio.gather(*looks), strict=True)), [

@@ -36,12 +36,13 @@ from batchwright.model import events as ev
 from batchwright.model.clock import Clock
 from batchwright.model.environment import EnvironmentKey, entered
 from batchwright.model.ids import run_id
-from batchwright.model.lifecycle import RunState
+from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 from batchwright.model.run_inputs import RunInputs
 from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.model.scalar import SimulationSettings
+from batchwright.operations.server_login import login_of
 from batchwright.views.steps import step_named
 
 Wishes = Callable[[Machine, float], Sequence[ev.AnyEvent]]
@@ -246,6 +247,7 @@ class Runs:
                 async with renewed(journal, lease, self._clock):
                     if not offline:
                         await around.open_for(run.plan)
+                        await around.logins.refuse_missing(_keys_needed(run, wanted))
                 driver = Driver(
                     journal,
                     lease,
@@ -259,6 +261,7 @@ class Runs:
                     around.launchers,
                     turn,
                     create_check(self._settings, run.plan, turn.resources if turn is not None else ()),
+                    around.logins.file,
                 )
                 active.begun(driver)
                 return await driver.drive(wishes, seen)
@@ -281,6 +284,17 @@ def _appended(active: ActiveRun, webhooks: WebhookDeliverer | None, events: Sequ
     active.appended(events)
     if webhooks is not None:
         webhooks.appended(active.run_id, events)
+
+
+def _keys_needed(run: Run, wanted: Sequence[ev.AnyEvent]) -> set[str]:
+    """The public keys with which the unfinished steps log in. A rollback needs them only for servers that stay."""
+    if run.status is RunState.ROLLING_BACK or any(isinstance(event, ev.RollbackStarted) for event in wanted):
+        return set()
+    return {
+        login_of(run.plan.steps[run.index[step.server]], run.record(step.server)).key
+        for step, record in zip(run.plan.steps, run.records, strict=True)
+        if step.server and record.state is not StepState.SUCCEEDED
+    }
 
 
 def _no_calls(plan: Plan) -> Limits:

@@ -23,6 +23,7 @@ from batchwright.providers import registry
 from batchwright.regular_files import contents
 from batchwright.user_home import expanded, home
 
+AGENT = "agent"
 _PREFIX = "BATCHWRIGHT_SURREALDB_"
 
 
@@ -84,6 +85,16 @@ class WebhookConfig(Struct, frozen=True, forbid_unknown_fields=True):
     private_hosts: tuple[str, ...] = ()
 
 
+class SshConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """How runs and people log in to servers. `identity` is a key file or "agent"; empty: each run makes its own key."""
+
+    identity: str = ""
+
+    def __post_init__(self) -> None:
+        if self.identity and self.identity != AGENT and not self.identity.startswith(("/", "~/")):
+            raise ValueError(f'{self.identity!r} is neither "{AGENT}" nor a path that begins with / or ~/')
+
+
 class ConfigFile(Struct, frozen=True, forbid_unknown_fields=True):
     """What the file may contain besides one table for each provider."""
 
@@ -91,6 +102,7 @@ class ConfigFile(Struct, frozen=True, forbid_unknown_fields=True):
     service: ServiceConfig = ServiceConfig()
     catalogues: tuple[str, ...] = ()
     surrealdb: SurrealConfig | None = None
+    ssh: SshConfig = SshConfig()
     webhooks: WebhookConfig = WebhookConfig()
     notify: tuple[ConfiguredWebhook, ...] = ()
     limits: dict[str, Any] = {}
@@ -118,6 +130,7 @@ class Config(Struct, frozen=True):
     notify: tuple[ConfiguredWebhook, ...] = ()
     guardrails: Guardrails = Guardrails()
     file: Path | None = None
+    ssh: SshConfig = SshConfig()
 
 
 class Settings(Struct, frozen=True):
@@ -132,6 +145,7 @@ class Settings(Struct, frozen=True):
     notify: tuple[ConfiguredWebhook, ...] = ()  # the operator's webhooks
     guardrails: Guardrails = Guardrails()  # as they were when the program began
     config_file: Path | None = None  # where they are read again before each decision
+    ssh: SshConfig = SshConfig()  # the key that logs in, its path with ~ replaced
 
     @property
     def journal_file(self) -> Path:
@@ -181,6 +195,9 @@ def settings_from(
         else:
             state_dir = home(environ) / ".local" / "state" / "batchwright"
     own = tuple(dict.fromkeys(expanded(folder, environ).absolute() for folder in folders))
+    ssh = config.ssh
+    if ssh.identity not in ("", AGENT):
+        ssh = SshConfig(str(expanded(ssh.identity, environ)))
     return Settings(
         expanded(state_dir, environ).absolute(),
         config.surrealdb,
@@ -191,6 +208,7 @@ def settings_from(
         config.notify,
         config.guardrails,
         config.file,
+        ssh,
     )
 
 
@@ -222,7 +240,7 @@ def config_from(environ: Mapping[str, str]) -> Config:
         file = msgspec.convert(found, ConfigFile)
         providers = msgspec.convert(tables, dict[str, dict[str, Any]])
         read = file.url, file.service, file.catalogues, file.surrealdb, providers, file.webhooks, file.notify
-        return Config(*read, guardrails, place if place.is_absolute() else None)
+        return Config(*read, guardrails, place if place.is_absolute() else None, file.ssh)
     except msgspec.ValidationError as error:
         about = f"{place} or a variable {_PREFIX}*" if over else str(place)
         raise ConfigInvalid(f"{about} has a mistake: {_told(error)}", hint=_hint(found)) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from batchwright.app.adapters import Adapters, SharedRunner, SharedWorld
 from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
@@ -13,7 +14,8 @@ from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import StepState
 from batchwright.model.plan import Step
 from batchwright.model.run import Run
-from batchwright.model.ssh_access import SshAccess
+from batchwright.model.ssh_access import ServerLogin, SshAccess
+from batchwright.operations.server_login import login_of
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.base import Target, TaskservCall
 from batchwright.views.taskserv_status import TaskservStatus, TaskservStatuses, statuses_of
@@ -44,7 +46,8 @@ async def check_run(
         await around.open_for(run.plan)
         places = {step.id: step.provider for step in run.plan.steps}
         refs = {step.server: run.record(step.server).ref for step in wanted}
-        ways = await reached_by(around, {server: (places[server], ref) for server, ref in refs.items()})
+        logins = {ref: login_of(run.plan.steps[run.index[server]], run.record(server)) for server, ref in refs.items()}
+        ways = await reached_by(around, {server: (places[server], ref) for server, ref in refs.items()}, logins)
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def look(step: Step) -> TaskservStatus:
@@ -71,11 +74,13 @@ def _leader(run: Run, request: TaskservRequest, server: str) -> Target | None:
     return Target(step.provider, record.ref, step.request.name, record.address)
 
 
-async def reached_by(around: Adapters, servers: dict[str, tuple[str, str]]) -> dict[str, SshAccess]:
-    """How to log in to these servers, by reference, with one call per provider."""
+async def reached_by(
+    around: Adapters, servers: dict[str, tuple[str, str]], logins: Mapping[str, ServerLogin]
+) -> dict[str, SshAccess]:
+    """How to log in to these servers, by reference, with one call per provider. `logins` is what runs recorded."""
     found: dict[str, SshAccess] = {}
     for name, provider in around.readers.items():
         refs = [ref for place, ref in servers.values() if place == name]
         if refs:
             found |= await provider.access(refs)
-    return found
+    return {ref: logins.get(ref, ServerLogin()).applied_to(access, around.logins.file) for ref, access in found.items()}

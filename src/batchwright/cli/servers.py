@@ -77,6 +77,8 @@ def _show(found: list[ListedServer]) -> None:
         say(line)
         if one.ssh:
             say(f"    {one.ssh}")  # never truncated, so that it can be copied
+        elif one.access is not None:
+            say(f"    no login: {one.no_login}")
 
 
 @app.command("ssh", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

@@ -250,7 +250,8 @@ class Forward:
             blameless = certain and (record.crashed or record.doubt_at < record.attempt_at)
             return self._fault(report.step, record, fault, now, counted=not blameless, doubt=not certain)
         if found.state is ServerState.READY and self._clear_look(report.step) is None:
-            return [ev.StepSucceeded(now, step, found.ref, found.address, settled=True)]
+            keys = found.host_keys
+            return [ev.StepSucceeded(now, step, found.ref, found.address, settled=True, host_keys=keys)]
         return [ev.StepCreated(now, step, found.ref, settled=True)]
 
     def _looked(self, report: reports.ServerReport, record: StepFoldState, now: float) -> list[ev.AnyEvent]:
@@ -261,7 +262,8 @@ class Forward:
             return self._fault(report.step, record, report.fault, now, replace=step.traits.replaces)
         if not report.clear and self._clear_look(report.step) is not None:
             return []  # it may have a twin
-        return [ev.StepSucceeded(now, step.id, report.ref, report.address, made=not step.existed)]
+        made, keys = not step.existed, report.host_keys
+        return [ev.StepSucceeded(now, step.id, report.ref, report.address, made=made, host_keys=keys)]
 
     def _contested(self, report: reports.TwinReport, record: StepFoldState, now: float) -> list[ev.AnyEvent]:
         look, step = self._clear_look(report.step), self.run.plan.steps[report.step]

@@ -18,12 +18,20 @@ from batchwright.model.call_outcome import Observed, Rejected, ServerState, Thro
 from batchwright.model.clock import Clock
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.plan import Retired, Step
-from batchwright.model.run import Run
+from batchwright.model.run import Run, StepFoldState
+from batchwright.model.ssh_access import SshAccess
+from batchwright.operations.server_login import login_of
 from batchwright.providers.base import Provider
 from batchwright.taskservs.base import Runner
 
 T = TypeVar("T")
 CreateCheck = Callable[[Step], Fault | None]  # why a server must not be created now
+KeyFile = Callable[[str], str]
+
+
+def no_key_file(public: str) -> str:
+    """For runs whose servers all let in their run's own key. Raises LookupError."""
+    raise LookupError(public)
 
 
 class HandlerContext:
@@ -31,7 +39,8 @@ class HandlerContext:
 
     Reports go to `send`, unexpected errors to `fail`. `hold` is awaited just before every call that changes something,
     and raises if this process no longer drives the run. `launchers` are by the provider of the server that runs a
-    program, "" for this machine. `check_create` is asked just before a server is created.
+    program, "" for this machine. `check_create` is asked just before a server is created. `key_file` gives the file
+    with which a public key logs in.
     """
 
     def __init__(
@@ -46,6 +55,7 @@ class HandlerContext:
         fail: Fail,
         hold: Hold,
         check_create: CreateCheck = lambda _: None,
+        key_file: KeyFile = no_key_file,
     ) -> None:
         self.run = run
         self.providers = providers
@@ -56,6 +66,7 @@ class HandlerContext:
         self.send = send
         self.hold = hold
         self.check_create = check_create
+        self._key_file = key_file
         self.closing = False
         self.looks = ReadRetry(clock, lambda: self.closing)
         self.facts = {facts.name: facts for facts in run.plan.providers}
@@ -102,6 +113,11 @@ class HandlerContext:
             bucket.throttled(self.clock.monotonic(), outcome.fault.retry_after)
         elif not isinstance(outcome, Unknown):
             bucket.answered(self.clock.monotonic())
+
+    def access(self, server: Step, record: StepFoldState, told: Mapping[str, SshAccess]) -> SshAccess | None:
+        """How to log in to the server of a step: what its provider told, by reference, with what runs recorded."""
+        access = told.get(record.ref)
+        return None if access is None else login_of(server, record).applied_to(access, self._key_file)
 
     # -- calls --------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from batchwright import resource_exhaustion
 from batchwright.commands.base import Launcher
 from batchwright.engine import effects, reports
 from batchwright.engine.environment_turn import EnvironmentTurn
-from batchwright.engine.handler_context import CreateCheck
+from batchwright.engine.handler_context import CreateCheck, KeyFile, no_key_file
 from batchwright.engine.limits import Limits, calls_of
 from batchwright.engine.machine import Machine
 from batchwright.engine.monotonic_clocks import RunClock
@@ -95,6 +95,7 @@ class Driver:
         launchers: Mapping[str, Launcher] = {},
         turn: EnvironmentTurn | None = None,
         check_create: CreateCheck = lambda _: None,
+        key_file: KeyFile = no_key_file,
     ) -> None:
         self.run = run
         self.providers = providers
@@ -116,7 +117,7 @@ class Driver:
         self._failure: BaseException | None = None
         self._wake = asyncio.Event()
         reply = self._report, self._broke, self._hold
-        self._performer = Performer(run, providers, runners, limits, clock, *reply, launchers, check_create)
+        self._performer = Performer(run, providers, runners, limits, clock, *reply, launchers, check_create, key_file)
         self._summary_at = 0.0
         self._summary_status, self._summary_seq = run.status, run.seq
         self._draining = False

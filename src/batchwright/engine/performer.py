@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from batchwright.commands.base import Launcher
 from batchwright.engine import effects, reports
-from batchwright.engine.handler_context import CreateCheck, HandlerContext
+from batchwright.engine.handler_context import CreateCheck, HandlerContext, KeyFile, no_key_file
 from batchwright.engine.handlers import HANDLERS, Handler
 from batchwright.engine.limits import CallClass, Limits
 from batchwright.engine.poller import Fail, Send
@@ -48,12 +48,13 @@ class Performer:
         hold: Hold,
         launchers: Mapping[str, Launcher] = {},
         check_create: CreateCheck = lambda _: None,
+        key_file: KeyFile = no_key_file,
     ) -> None:
         self._run = run
         self._send = send
         self._fail = fail
         self._context = HandlerContext(
-            run, providers, runners, launchers, limits, clock, send, fail, hold, check_create
+            run, providers, runners, launchers, limits, clock, send, fail, hold, check_create, key_file
         )
         self._handlers: dict[str, Handler] = {}
         self._strays = asyncio.Semaphore(STRAYS_AT_ONCE)

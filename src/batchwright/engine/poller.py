@@ -264,7 +264,8 @@ class Poller:
                 return
         del self._awaits[step]
         clear = fault is None and waiting.clear and command.clear_look is not None
-        self._send(reports.ServerReport(step, command.attempt, command.ref, seen.address, fault, clear))
+        found = reports.ServerReport(step, command.attempt, command.ref, seen.address, fault, clear, seen.host_keys)
+        self._send(found)
 
     def _unseen(self, ref: str, seen: Observed, now: float) -> float:
         """For how long a server has not been seen at all, once that is no lag any more; else 0."""

@@ -36,6 +36,7 @@ class ServerReport(Struct, frozen=True):
     address: str = ""
     fault: Fault | None = None
     clear: bool = False
+    host_keys: tuple[str, ...] = ()
 
 
 class TwinReport(Struct, frozen=True):

@@ -31,6 +31,7 @@ class Observed(Struct, frozen=True, omit_defaults=True):
     their token. While the journal keeps such a server, the resource is not an orphan. Empty: every server of its run
     needs it. `made_with` is the token of the server that a disk was created with, if a search for a token must not find
     the disk itself. `disk_gb` is the size of a server's first disk where the provider shows it with the server.
+    `host_keys` are a server's public SSH host keys ("ssh-ed25519 AAAA..."), if it tells them.
 
     >>> seen = Observed("racks-7", ServerState.READY, name="web-01", run="abcdefabcdef", address="10.0.0.5")
     >>> seen.state is ServerState.READY
@@ -50,6 +51,7 @@ class Observed(Struct, frozen=True, omit_defaults=True):
     needed_by: str | None = None
     made_with: str = ""
     disk_gb: int = 0
+    host_keys: tuple[str, ...] = ()
 
 
 class Created(Struct, frozen=True):

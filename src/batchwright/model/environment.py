@@ -94,6 +94,7 @@ class Resource(Struct, frozen=True, omit_defaults=True):
     they did it. `borrowed`: it was there before and is no run's of this environment. `whole`: the last run that worked
     on it finished. `leftover` are references of servers that should be gone; `residue` says why an undo failed.
     `folder` is where a command on the driving machine worked, and where its undo works.
+    `host_keys` are a server's SSH host keys, as first told.
     """
 
     kind: str
@@ -119,6 +120,7 @@ class Resource(Struct, frozen=True, omit_defaults=True):
     leftover: tuple[str, ...] = ()
     residue: str = ""
     folder: str = ""
+    host_keys: tuple[str, ...] = ()
 
     def before(self, request: Request) -> Before:
         """What a step that changes it finds; `request` is the one last applied."""

@@ -17,7 +17,7 @@ from batchwright.model.plan import Before, Step
 from batchwright.model.run import Run
 from batchwright.model.run_fold_state import StepFoldState
 
-FOLD = 2  # raised with every change of what is folded; resources of another one are rebuilt from the runs
+FOLD = 3  # raised with every change of what is folded; resources of another one are rebuilt from the runs
 
 Resources = Mapping[str, Resource]
 
@@ -47,7 +47,7 @@ def turn_changes(before: Resources, run: Run, turn: int) -> TurnChanges:
             now.pop(key, None)
         else:
             now[key] = new
-        moved = new is not None and old is not None and replace(new, address=old.address, at=old.at) == old
+        moved = new is not None and old is not None and _seen_as(new, old) == old
         contributed |= (old is not new and not moved and not found) or not step.traits.lasts
     if run.status is RunState.ROLLED_BACK:  # what it borrowed it uses no more
         now = {key: one for key, one in now.items() if not (one.borrowed and one.changed_by == run.id)}
@@ -56,6 +56,11 @@ def turn_changes(before: Resources, run: Run, turn: int) -> TurnChanges:
     for key in gone:  # what stood on a server that is gone, or that another one replaced
         del now[key]
     return TurnChanges(now, contributed or bool(gone))
+
+
+def _seen_as(new: Resource, old: Resource) -> Resource:
+    """Without what a look alone changes."""
+    return replace(new, address=old.address, at=old.at, host_keys=old.host_keys)
 
 
 def leave(before: Resources, run: Run, prior: str) -> Leave:
@@ -133,6 +138,7 @@ def _made_server(run: Run, rank: int, step: Step, record: StepFoldState, old: Re
         address=record.address,
         run=run.id,
         token=run.token(rank),
+        host_keys=record.host_keys,
         made_by=run.id if done or record.made_turn else "",
         made_turn=record.made_turn,
         whole=done,
@@ -147,10 +153,10 @@ def _kept_server(run: Run, rank: int, step: Step, record: StepFoldState, old: Re
         return old
     if old is not None and old.ref == record.ref:
         request = old.request if step.before is None else msgspec.to_builtins(step.request)
-        whole = old.whole or step.unclear
-        return replace(old, address=record.address, at=record.ended_at, request=request, whole=whole)
+        whole, keys = old.whole or step.unclear, old.host_keys or record.host_keys
+        return replace(old, address=record.address, at=record.ended_at, request=request, whole=whole, host_keys=keys)
     bare = _bare(run, rank, step, record)
-    return replace(bare, ref=record.ref, address=record.address, borrowed=True)
+    return replace(bare, ref=record.ref, address=record.address, host_keys=record.host_keys, borrowed=True)
 
 
 def _updated_server(run: Run, rank: int, step: Step, record: StepFoldState, old: Resource | None) -> Resource | None:

@@ -168,13 +168,18 @@ class StepCreated(Event, frozen=True, tag="step_created"):
 
 
 class StepSucceeded(Event, frozen=True, tag="step_succeeded"):
-    """The step is done. `made` is false if the resource existed before; then it is never rolled back."""
+    """The step is done. `made` is false if the resource existed before; then it is never rolled back.
+
+    `host_keys` are the SSH host keys of a server, as its provider tells them; empty if it does not, and in journals
+    older than this field.
+    """
 
     step: str
     ref: str = ""
     address: str = ""
     made: bool = True
     settled: bool = False
+    host_keys: tuple[str, ...] = ()
 
 
 class StepRetrying(Event, frozen=True, tag="step_retrying"):

@@ -204,6 +204,7 @@ def _step_created(run: RunFoldState, event: ev.StepCreated) -> int:
 
 def _step_succeeded(run: RunFoldState, event: ev.StepSucceeded) -> int:
     i, record = _change(run, event.step, "step_succeeded")
+    record.host_keys = event.host_keys
     record.ref = event.ref or record.ref
     record.stale = ""
     record.address = event.address

@@ -28,6 +28,7 @@ class StepFoldState(Struct, gc=False, omit_defaults=True):
     ref: str = ""
     stale: str = ""
     address: str = ""
+    host_keys: tuple[str, ...] = ()  # of its server
     started_at: float = 0.0
     attempt_at: float = 0.0
     known_at: float = 0.0

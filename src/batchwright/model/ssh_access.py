@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec import Struct
+from msgspec.structs import replace
 
 
 class SshAccess(Struct, frozen=True, omit_defaults=True):
@@ -30,3 +33,23 @@ class SshAccess(Struct, frozen=True, omit_defaults=True):
     def hops(self) -> list[SshAccess]:
         """The server itself, then its jump host, and so on."""
         return [self, *(self.jump.hops() if self.jump is not None else ())]
+
+
+class ServerLogin(Struct, frozen=True, omit_defaults=True):
+    """What a run recorded about logging in to a server: the public key that it lets in, and its own host keys.
+
+    `key` is "" for a server that lets in the own key of the run that created it.
+    """
+
+    key: str = ""
+    host_keys: tuple[str, ...] = ()
+
+    def applied_to(self, access: SshAccess, key_file: Callable[[str], str]) -> SshAccess:
+        """The access that a provider tells, with what is recorded. `key_file` gives the file of a public key.
+
+        >>> told = SshAccess("10.0.0.5", key="/state/keys/run/id_ed25519", host_keys=("ssh-ed25519 TOLD",))
+        >>> ServerLogin("ssh-ed25519 AAAA", ("ssh-ed25519 KNOWN",)).applied_to(told, lambda key: "/home/ada/key").key
+        '/home/ada/key'
+        """
+        key = key_file(self.key) if self.key else access.key
+        return replace(access, key=key, host_keys=self.host_keys or access.host_keys)

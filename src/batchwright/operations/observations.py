@@ -12,6 +12,7 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.environment import Resource
 from batchwright.model.plan import ProviderFacts, Request
 from batchwright.model.server_change import FieldWay
+from batchwright.model.ssh_access import ServerLogin
 
 
 class ProviderObserved(Struct, frozen=True):
@@ -20,7 +21,8 @@ class ProviderObserved(Struct, frozen=True):
     `requests` is by server name; a server that did not resolve is missing and a problem says why. `managed` holds the
     servers that Batchwright created in this account, `installed` the task services on them, both by server name.
     `recorded` holds the servers that the environment has in this account, by reference, as they are now. `ways` says
-    how fields of a managed server, by its reference, become what the workflow asks for.
+    how fields of a managed server, by its reference, become what the workflow asks for, and `logins` what is recorded
+    about logging in to it.
     """
 
     facts: ProviderFacts
@@ -34,6 +36,7 @@ class ProviderObserved(Struct, frozen=True):
     installed: dict[str, tuple[str, ...]] = {}
     recorded: Mapping[str, Observed] = {}
     ways: Mapping[str, Mapping[str, FieldWay]] = {}
+    logins: Mapping[str, ServerLogin] = {}
 
 
 class Observations(Struct, frozen=True):

@@ -6,8 +6,11 @@ import asyncio
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from msgspec.structs import replace
 
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.call_outcome import Created, Observed, Rejected, Unknown
@@ -179,17 +182,21 @@ class RestProvider(ABC, Generic[C, F]):
         """The state of these servers, as the port defines it."""
 
     async def access(self, refs: Sequence[str]) -> dict[str, SshAccess]:
-        """With the run's key; a server whose own key is not known cannot be trusted and is left out."""
         seen = await self.describe([ref for ref in refs if not ref.startswith(self.beside)])
         return await asyncio.to_thread(
-            lambda: {ref: way for ref, one in seen.items() if one.address and (way := self._way(one)) is not None}
+            lambda: {ref: self._way(one) for ref, one in seen.items() if one.address and one.token}
         )
 
-    def _way(self, server: Observed) -> SshAccess | None:
-        if not server.token or not ssh_key_files.host_folder(self._state, server.run, server.token).exists():
-            return None
-        host, own = self._host_key(server.run, server.token), ssh_key_files.run_key(self._state, server.run)
-        return SshAccess(server.address, self.user, key=str(own.path), host_keys=(host.public,))
+    def _way(self, server: Observed) -> SshAccess:
+        key, host_keys = ssh_key_files.run_key_file(self._state, server.run), ssh_key_files.host_keys
+        return SshAccess(server.address, self.user, key=str(key), host_keys=host_keys(self._state, server))
+
+    async def _with_host_keys(self, seen: dict[str, Observed]) -> dict[str, Observed]:
+        """What was seen, with the host keys of servers that are older than their label."""
+        told = partial(ssh_key_files.host_keys, self._state)
+        return await asyncio.to_thread(
+            lambda: {ref: replace(one, host_keys=told(one)) if one.token else one for ref, one in seen.items()}
+        )
 
 
 class RestCheck(LiveCheck, Generic[C, F]):

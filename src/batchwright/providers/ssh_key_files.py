@@ -1,4 +1,7 @@
-"""SSH key pairs, created once and kept: one per run to log in with, and one per server as its host key."""
+"""SSH key pairs, created once and kept: one per run to log in with, and one per server as its host key.
+
+A run that logs in with the operator's identity has no key of its own.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from msgspec import Struct
 
 from batchwright.durable_files import alone, make_private, write
 from batchwright.errors import ProviderUnavailable
+from batchwright.model.call_outcome import Observed
+from batchwright.operations.server_batch import ServerRequest
 
 NAME = "id_ed25519"
 
@@ -21,7 +26,31 @@ class KeyPair(Struct, frozen=True):
 
 def run_key(state_dir: Path, run: str) -> KeyPair:
     """The key of a run, made before it is first used. Raises OSError, ProviderUnavailable."""
-    return key_in(state_dir / "keys" / run)
+    return key_in(run_key_file(state_dir, run).parent)
+
+
+def run_key_file(state_dir: Path, run: str) -> Path:
+    """The private key of a run, which exists only in the state folder in which the run created a server."""
+    return state_dir / "keys" / run / NAME
+
+
+def login_key(state_dir: Path, run: str, request: ServerRequest) -> str:
+    """The public key that the server lets in: the operator's identity, or the run's own key.
+
+    Raises OSError, ProviderUnavailable.
+    """
+    return request.login.key if request.login is not None and request.login.key else run_key(state_dir, run).public
+
+
+def host_keys(state_dir: Path, server: Observed) -> tuple[str, ...]:
+    """The host keys that the server tells, or that this state folder gave it; none if neither is known.
+
+    Raises OSError, ProviderUnavailable.
+    """
+    if server.host_keys or not server.token:
+        return server.host_keys
+    folder = host_folder(state_dir, server.run, server.token)
+    return (key_in(folder).public,) if folder.exists() else ()
 
 
 def host_folder(state_dir: Path, run: str, token: str) -> Path:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from libcloud.compute.base import Node, NodeDriver, StorageVolume
 from libcloud.compute.types import NodeState
+from msgspec.structs import replace
 
 from batchwright import (
     Attached,
@@ -188,8 +191,7 @@ class Libcloud:
         if not argument:
             return {}
         host = ssh_key_files.key_in(ssh_key_files.host_folder(self._state, token.run, token.value))
-        own = ssh_key_files.run_key(self._state, token.run)
-        who = [own.public, *request.ssh_keys]
+        who = [ssh_key_files.login_key(self._state, token.run, request), *request.ssh_keys]
         boundary = f"batchwright-{token.value}"
         return {argument: combined(request.user_data, who, host.path.read_text(), host.public, boundary)}
 
@@ -219,7 +221,9 @@ class Libcloud:
 
     async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
         known = {str(node.id): _observed(node, mark) for node, mark in await self._nodes()} if refs else {}
-        return {ref: known.get(ref) or Observed(ref, self._absent(ref)) for ref in refs}
+        seen = {ref: known.get(ref) or Observed(ref, self._absent(ref)) for ref in refs}
+        told = partial(ssh_key_files.host_keys, self._state)
+        return await asyncio.to_thread(lambda: {ref: replace(one, host_keys=told(one)) for ref, one in seen.items()})
 
     def _absent(self, ref: str) -> ServerState:
         """Gone if it was seen before, or if it was looked for during the whole settle time and never seen."""
@@ -230,15 +234,12 @@ class Libcloud:
     async def access(self, refs: Sequence[str]) -> dict[str, SshAccess]:
         seen = await self.describe(refs)
         return await self._api.run(
-            lambda _: {ref: way for ref, one in seen.items() if one.address and (way := self._way(one)) is not None}
+            lambda _: {ref: self._way(one) for ref, one in seen.items() if one.address and one.token}
         )
 
-    def _way(self, server: Observed) -> SshAccess | None:
-        folder = ssh_key_files.host_folder(self._state, server.run, server.token)
-        if not server.token or not folder.exists():
-            return None
-        host, own = ssh_key_files.key_in(folder), ssh_key_files.run_key(self._state, server.run)
-        return SshAccess(server.address, self._settings.user, key=str(own.path), host_keys=(host.public,))
+    def _way(self, server: Observed) -> SshAccess:
+        key = ssh_key_files.run_key_file(self._state, server.run)
+        return SshAccess(server.address, self._settings.user, key=str(key), host_keys=server.host_keys)
 
     # -- destroy ------------------------------------------------------------------------------------------------
 

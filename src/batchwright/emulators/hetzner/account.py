@@ -121,6 +121,9 @@ class HetznerAccount(EmulatedAccount[HetznerBehaviour]):
         if any(thing.name == name for thing in self.all(kind)):
             self.happened[f"{kind} named twice"] += 1
             raise CallRefused(409, "uniqueness_error", f"{kind.removesuffix('s')} name is already used")
+        key = _bare(asked)
+        if key and any(_bare(thing.asked) == key for thing in self.all(kind)):
+            raise CallRefused(409, "uniqueness_error", "SSH key is already used")
         mine = self._things[kind]
         for other in [thing for thing in mine.values() if thing.name == name and thing.committed_at > self.clock()]:
             if drawn.late:
@@ -237,3 +240,8 @@ class HetznerAccount(EmulatedAccount[HetznerBehaviour]):
         rows["primary_ips"] = [{"id": a.id, "name": a.name, "server": a.server} for a in self.primary_ips.values()]
         rows["primary_ips"] += [{"id": number, "name": "kept", "server": 0} for number in self.kept_own]
         return {**rows, "happened": dict(self.happened), "refused": dict(self.refused)}
+
+
+def _bare(asked: dict[str, Any]) -> list[str]:
+    """A public key without its comment."""
+    return str(asked.get("public_key", "")).split()[:2]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 COVERED = (
     "GET /servers, /ssh_keys: pages, name, label_selector (key, key=value, several by comma)",
     "GET /servers/{id}, /ssh_keys/{id}: 200, 404 not_found",
-    "POST /servers, /ssh_keys: 201, 409 uniqueness_error while the name is taken",
+    "POST /servers, /ssh_keys: 201, 409 uniqueness_error while the name, or the key, is taken",
     "DELETE /servers/{id}: 200, then the status deleting, then 404; DELETE /ssh_keys/{id}: 204",
     "GET /servers/{id}/actions; POST /servers/{id}/actions/shutdown (ends before the server is off), poweroff, poweron",
     "POST /servers/{id}/actions/change_type: only when off, same architecture, no smaller disk; then it is locked",

@@ -15,6 +15,7 @@ from batchwright.model.call_outcome import Applied, Rejected, Unknown
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import StepState
 from batchwright.model.plan import Step
+from batchwright.model.run import StepFoldState
 from batchwright.operations.command import CommandRequest
 from batchwright.operations.server_batch import ServerRequest
 
@@ -105,22 +106,23 @@ class CommandHandler(Handler):
         A program that runs on a server gets only that server.
         """
         run, before, only = self.context.run, self._before(i), self.context.step(i).server
-        wanted: dict[str, list[tuple[Step, str, str]]] = {}
+        wanted: dict[str, list[tuple[Step, StepFoldState]]] = {}
         for step, record in zip(run.plan.steps, run.records, strict=True):
             meant = step.id == only if only else step.operation in before
             there = record.state is StepState.SUCCEEDED and record.ref
             if meant and there and isinstance(step.request, ServerRequest):
-                wanted.setdefault(step.provider, []).append((step, record.ref, record.address))
+                wanted.setdefault(step.provider, []).append((step, record))
         found: dict[str, CommandServer] = {}
         for name, rows in wanted.items():
-            provider, refs = self.context.providers[name], [ref for _, ref, _ in rows]
+            provider, refs = self.context.providers[name], [record.ref for _, record in rows]
             access = await self.context.looks.look(provider, partial(provider.access, refs), limit=REACH_SECONDS)
             if isinstance(access, Unknown):
                 return access
-            for step, ref, address in rows:
+            for step, record in rows:
                 assert isinstance(step.request, ServerRequest)
                 request = step.request
-                found[step.id] = CommandServer(request.name, address, name, request.zone, access.get(ref))
+                way = self.context.access(step, record, access)
+                found[step.id] = CommandServer(request.name, record.address, name, request.zone, way)
         return {step.id: found[step.id] for step in run.plan.steps if step.id in found}
 
     def _before(self, i: int) -> set[str]:

@@ -99,4 +99,6 @@ class TaskservHandler(Handler):
         )
         if isinstance(access, Unknown):
             return access
-        return Target(server.provider, record.ref, server.request.name, record.address, access.get(record.ref))
+        return Target(
+            server.provider, record.ref, server.request.name, record.address, context.access(server, record, access)
+        )

@@ -66,13 +66,14 @@ def _step(op: ServerBatch, place: PlannedServer, observed: ProviderObserved) -> 
     undo = Undo.DESTROY if place.vanishes else Undo.RELEASE
     found, kept = (Action.UPDATE, Undo.RESTORE) if place.updated else (Action.KEEP, Undo.NOTHING)
     boots = place.made or any(one.stops for one in place.changes)
+    login = request.login if place.made else observed.logins.get(place.ref)
     return Step(
         id=place.step,
         operation=op.id,
         provider=op.provider,
         action=Action.CREATE if place.made else found,
         undo=undo if place.made else kept,
-        request=replace(request, facts=None),
+        request=replace(request, facts=None, login=login),
         needs=(Need(f"{place.step}!old"),) if place.old is not None else (),
         ref=place.ref,
         seconds=observed.create_seconds if boots else KEEP_SECONDS,

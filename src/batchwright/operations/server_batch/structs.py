@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.model.plan import Request, ServerFacts
-from batchwright.model.ssh_access import SshAccess
+from batchwright.model.ssh_access import ServerLogin, SshAccess
 from batchwright.model.workflow import Dependency, OnFailure, Operation, Retry, ServerConfig
 
 
@@ -29,7 +29,8 @@ class ServerRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field=
     """A create request with the provider's own ids in it, so that a retry sends exactly the same request.
 
     Only the provider that wrote `resolved` reads it. `access` is set for a server that exists already and is only
-    taken. `facts` exist only while planning; the steps of the plan have none.
+    taken. `login` says which key the server lets in, and for a kept one its host keys; None: the run's own key. `facts`
+    exist only while planning; the steps of the plan have none.
 
     >>> config = ServerConfig("web-01", plan="small", zone="eu")
     >>> ServerRequest.of(config, "debian-12", {"image_id": "img-42"}).resolved["image_id"]
@@ -45,6 +46,7 @@ class ServerRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field=
     labels: dict[str, str] = {}
     resolved: dict[str, str] = {}
     access: SshAccess | None = None
+    login: ServerLogin | None = None
     facts: ServerFacts | None = None
 
     @classmethod

@@ -14,6 +14,7 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.fault import PASSING, Fault, FaultClass
 from batchwright.model.ids import Token
 from batchwright.model.plan import Guard
+from batchwright.model.public_key import fingerprint
 from batchwright.model.scalar import Scalar
 from batchwright.model.server_change import ChangeWay, FieldWay
 from batchwright.model.ssh_access import SshAccess
@@ -39,6 +40,7 @@ from batchwright.providers.aws.server_changes import AwsChange, ways
 from batchwright.providers.aws.settings import AwsSettings, settings_from
 from batchwright.providers.aws.shared_resources import SharedResources
 from batchwright.providers.base import Attached, Capabilities, ProviderHealthReport, Quota, Quote
+from batchwright.providers.host_key_label import LABEL
 from batchwright.providers.live_check import LiveCheck
 from batchwright.providers.server_change import SentStops, refuse_foreign, refuse_gone
 
@@ -178,16 +180,16 @@ class Aws:
         except Errors as error:
             return await self._refused(error, region, request, token)
         seen = rows.server(region, answer["Instances"][0])
-        return Created(seen.ref, ready=seen.state is ServerState.READY, address=seen.address)
+        return Created(seen.ref, address=seen.address)  # a look tells whether it is ready, and its host key
 
     async def _prepare(self, request: ServerRequest, token: Token) -> dict[str, Any]:
         """Prepare what the server needs, and return the arguments of its create call. Raises botocore's exceptions,
         OSError.
         """
-        shared, host, private = await asyncio.to_thread(self._keys, token)
+        login_key, host_key, private = await asyncio.to_thread(self._keys, request, token)
         region, vpc = zones.region_of(request.zone), request.resolved["vpc"]
-        group = await self._surroundings.ready(region, vpc, token.run, shared.public)
-        return payload.arguments(request, token, group, private, host.public)
+        group = await self._surroundings.ready(region, vpc, token.run, login_key)
+        return payload.arguments(request, token, group, private, host_key)
 
     async def _refused(
         self, error: BaseException, region: str, request: ServerRequest, token: Token
@@ -251,15 +253,15 @@ class Aws:
         return await asyncio.to_thread(self._reached, up)
 
     def _reached(self, servers: Sequence[tuple[Observed, rows.Tags]]) -> dict[str, SshAccess]:
-        """The servers whose host key is known here: we gave it to them, and its fingerprint is in their tags."""
+        """Each with the host key in its tags; of older servers they hold only the fingerprint of one made here."""
         reached = {}
         for seen, tags in servers:
-            if not seen.token or not self._host_folder(seen.run, seen.token).exists():
-                continue
-            shared, host, _ = self._keys(Token(seen.run, seen.token))
-            if rows.fingerprint(host.public) == tags.get(rows.HOST_KEY):
-                login = tags.get(rows.LOGIN, "")
-                reached[seen.ref] = SshAccess(seen.address, login, key=str(shared.path), host_keys=(host.public,))
+            known = ssh_key_files.host_keys(self._state, seen)
+            if not seen.host_keys:
+                known = tuple(key for key in known if fingerprint(key) == tags.get(LABEL))
+            if seen.token:
+                key = str(ssh_key_files.run_key_file(self._state, seen.run))
+                reached[seen.ref] = SshAccess(seen.address, tags.get(rows.LOGIN, ""), key=key, host_keys=known)
         return reached
 
     @property
@@ -268,13 +270,10 @@ class Aws:
             raise ProviderUnavailable("aws needs a state folder to keep keys in")
         return Path(self._settings.state_dir)
 
-    def _host_folder(self, run: str, token: str) -> Path:
-        return ssh_key_files.host_folder(self._state, run, token)
-
-    def _keys(self, token: Token) -> tuple[ssh_key_files.KeyPair, ssh_key_files.KeyPair, str]:
-        """The run's key, the server's host key and its private half. They are created on first use."""
-        host = ssh_key_files.key_in(self._host_folder(token.run, token.value))
-        return ssh_key_files.run_key(self._state, token.run), host, host.path.read_text()
+    def _keys(self, request: ServerRequest, token: Token) -> tuple[str, str, str]:
+        """The public key that is let in, the server's host key and its private half. They are created on first use."""
+        host = ssh_key_files.key_in(ssh_key_files.host_folder(self._state, token.run, token.value))
+        return ssh_key_files.login_key(self._state, token.run, request), host.public, host.path.read_text()
 
     # -- changing -----------------------------------------------------------------------------------------------
 

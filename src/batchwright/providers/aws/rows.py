@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,10 +11,9 @@ from batchwright.model.ids import Token
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.aws.faults import kind_of
 from batchwright.providers.aws.refs import Ref, RefKind
+from batchwright.providers.host_key_label import LABEL, from_label, to_label
 
-RUN, TOKEN, ZONE, IMAGE, LOGIN, HOST_KEY = (
-    f"batchwright-{word}" for word in ("run", "token", "zone", "image", "login", "host-key")
-)
+RUN, TOKEN, ZONE, IMAGE, LOGIN = (f"batchwright-{word}" for word in ("run", "token", "zone", "image", "login"))
 
 Row = Mapping[str, Any]
 Tags = dict[str, str]
@@ -35,14 +32,8 @@ USER_REASON = "Client.UserInitiatedShutdown"
 def server_tags(request: ServerRequest, token: Token, host_key: str) -> Tags:
     """The tags of a server, its disks and its network interface; `host_key` is the public one that it was given."""
     ours = {RUN: token.run, TOKEN: token.value, ZONE: request.zone, IMAGE: request.image}
-    login = {LOGIN: request.resolved.get("login", ""), HOST_KEY: fingerprint(host_key)}
+    login = {LOGIN: request.resolved.get("login", ""), LABEL: to_label(host_key)}
     return {**request.labels, "Name": request.name, **ours, **login}
-
-
-def fingerprint(public: str) -> str:
-    """The fingerprint of a public key "ssh-ed25519 AAAA...", as OpenSSH shows it."""
-    digest = hashlib.sha256(base64.b64decode(public.split()[1])).digest()
-    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
 
 def run_tags(run: str) -> Tags:
@@ -113,6 +104,7 @@ def server(region: str, row: Row) -> Observed:
         zone=tags.get(ZONE) or row.get("Placement", {}).get("AvailabilityZone", ""),
         image=tags.get(IMAGE) or row.get("ImageId", ""),
         fault=fault,
+        host_keys=from_label(tags.get(LABEL, "")),
     )
 
 

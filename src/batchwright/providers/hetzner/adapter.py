@@ -49,7 +49,7 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
 
     def __init__(self, name: str, clock: Clock, settings: Mapping[str, Scalar], environ: Mapping[str, str]) -> None:
         super().__init__(name, clock, settings, environ)
-        self._with_key: set[str] = set()  # runs whose key exists in the project
+        self._key_names: dict[str, str] = {}  # of the SSH keys that exist in the project, by public key
 
     def validate(self, config: ServerConfig) -> list[Diagnostic]:
         return config_checks.problems(config)
@@ -103,13 +103,15 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
         if wrong:  # checked before the run's key is created
             return Rejected(Fault(FaultClass.INVALID, wrong[0].message, hint=wrong[0].hint))
         try:
-            user_data = await asyncio.to_thread(self._user_data, request, token)
-            own = await asyncio.to_thread(ssh_key_files.run_key, self._state, token.run)
+            host_key, user_data = await asyncio.to_thread(self._user_data, request, token)
+            login_key = await asyncio.to_thread(ssh_key_files.login_key, self._state, token.run, request)
         except OSError as error:  # no key, nothing sent
             return Rejected(Fault(FaultClass.PERMANENT, f"the keys of this run cannot be kept: {error}"))
-        if (fault := await self._key_missing(token.run, own.public)) is not None:
-            return Rejected(fault)
-        body = payload.create_body(request, token, user_data)
+        shared = request.login is not None and request.login.key == login_key
+        key_name = await self._key_name(login_key, "" if shared else token.run)
+        if isinstance(key_name, Fault):
+            return Rejected(key_name)
+        body = payload.create_body(request, token, user_data, key_name, host_key)
         reply = await meant(self._api.call("POST", "/servers", body, fresh=True))
         if not isinstance(reply, HttpReply):
             return reply
@@ -118,7 +120,7 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
             if isinstance(made, Created):
                 await self._note_addresses(made.ref, reply.body, body["labels"])
             return made
-        return await self._refused(reply, request, token)
+        return await self._refused(reply, request, token, login_key)
 
     async def _note_addresses(self, ref: str, answer: Any, labels: Any) -> None:
         """Record which addresses were created with the server, for its destroy: they have no labels of their own.
@@ -128,14 +130,16 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
         if numbers := "-".join(map(str, rows.address_ids(answer))):
             await meant(self._api.call("PUT", f"/servers/{ref}", {"labels": {**labels, rows.ADDRESSES: numbers}}))
 
-    async def _refused(self, reply: HttpReply, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
+    async def _refused(
+        self, reply: HttpReply, request: ServerRequest, token: Token, login_key: str
+    ) -> Created | Rejected | Unknown:
         fault = REFUSALS.fault(reply)
         if not REFUSALS.certain(reply):
             return Unknown(fault.message)
         if fault.kind is FaultClass.CONFLICT:
             return await self._namesake(request.name, token, fault)
-        if fault.kind is FaultClass.NOT_FOUND and token.run in self._with_key:
-            self._with_key.discard(token.run)  # somebody may have removed the key: create it again next time
+        if fault.kind is FaultClass.NOT_FOUND and self._key_names.pop(login_key, None) is not None:
+            # somebody may have removed the key: create it again next time
             return Rejected(Fault(FaultClass.TRANSIENT, fault.message, fault.code))
         return Rejected(fault)
 
@@ -159,28 +163,37 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
             return Rejected(Fault(FaultClass.CONFLICT, message, "server-exists", hint))
         return Rejected(Fault(FaultClass.CONFLICT, f"{fault.message} (server {row['id']})", fault.code, hint))
 
-    async def _key_missing(self, run: str, public: str) -> Fault | None:
-        """Make sure the run's key exists, since the create call names it: without a key Hetzner mails a password."""
+    async def _key_name(self, public: str, run: str) -> str | Fault:
+        """The name of this key, which now exists: the create call names it, without a key Hetzner mails a password.
+
+        `run`: it is this run's own. One that several runs use has no run's label and stays in the project.
+        """
         async with self._first:
-            if run in self._with_key:
-                return None
-            body = {"name": rows.key_name(run), "public_key": public, "labels": {rows.RUN: run}}
+            if public in self._key_names:
+                return self._key_names[public]
+            name = rows.key_name(run) if run else rows.shared_key_name(public)
+            body = {"name": name, "public_key": public, "labels": {rows.RUN: run} if run else {}}
             try:
                 reply = await self._api.call("POST", "/ssh_keys", body)
             except (NotSent, NoAnswer) as error:  # names of keys are unique, so a retry cannot create a second one
-                return Fault(FaultClass.TRANSIENT, f"the run's key: {error}")
+                return Fault(FaultClass.TRANSIENT, f"the SSH key: {error}")
             fault = None if reply.ok else REFUSALS.fault(reply)
             if fault is not None and not REFUSALS.certain(reply):
-                return Fault(FaultClass.TRANSIENT, f"the run's key: {fault.message}", fault.code)
+                return Fault(FaultClass.TRANSIENT, f"the SSH key: {fault.message}", fault.code)
             if fault is not None and fault.kind is not FaultClass.CONFLICT:
                 return fault
-            self._with_key.add(run)
-            return None
+            if fault is not None and not run:  # keys are unique too: someone may have added it under another name
+                listed = await self._api.listing("ssh_keys")
+                name = next((str(row["name"]) for row in listed if rows.is_key(row, public)), name)
+            self._key_names[public] = name
+            return name
 
-    def _user_data(self, request: ServerRequest, token: Token) -> str:
+    def _user_data(self, request: ServerRequest, token: Token) -> tuple[str, str]:
+        """The public host key, and the user data that gives it to the server."""
         host = self._host_key(token.run, token.value)
         boundary = f"batchwright-{token.value}"
-        return combined(request.user_data, request.ssh_keys, host.path.read_text(), host.public, boundary)
+        private = host.path.read_text()
+        return host.public, combined(request.user_data, request.ssh_keys, private, host.public, boundary)
 
     # -- look ---------------------------------------------------------------------------------------------------
 
@@ -197,7 +210,7 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
 
     async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
         known = await lookup.records(refs, self._all, self._get)
-        return {ref: self._shown(ref, known.get(ref)) for ref in refs}
+        return await self._with_host_keys({ref: self._shown(ref, known.get(ref)) for ref in refs})
 
     async def _all(self) -> dict[str, dict[str, Any]]:
         """Every server of Batchwright, by reference. Raises ProviderUnavailable."""
@@ -260,7 +273,7 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
         if not isinstance(reply, HttpReply):
             return reply
         if reply.ok:
-            self._with_key.discard(rows.labels_of(row)[rows.RUN])
+            self._key_names = {key: name for key, name in self._key_names.items() if name != row.get("name")}
             return Gone() if is_key else Going("it is being deleted")
         return _refusal(reply)
 

@@ -57,7 +57,7 @@ class HetznerLive(RestCheck[HetznerClient, HetznerCatalog]):
         said = await self._provider.create(replace(request, plan="cx999"), token)  # leaves the run's key there
         told = f"{said.fault.code}: {said.fault.message}" if isinstance(said, Rejected) else str(said)
         self.found(NO_TYPE, told, isinstance(said, Rejected) and said.fault.kind is FaultClass.INVALID)
-        keyless = payload.create_body(request, token, "") | {"ssh_keys": [f"{rows.key_name(run)}-none"]}
+        keyless = payload.create_body(request, token, "", f"{rows.key_name(run)}-none", "")
         reply = await self._api.call("POST", "/servers", keyless)
         self.found(NO_KEY, self.said(reply), REFUSALS.code(reply) == "not_found")
 
@@ -65,17 +65,19 @@ class HetznerLive(RestCheck[HetznerClient, HetznerCatalog]):
         request, token = await self.request("verify-1"), token_of(run, "verify-1")
         ref, began = await self.made(request, token), self._clock.now()
         await self.listed(token, began)
-        reply = await self._api.call("POST", "/servers", payload.create_body(request, token, ""))
+        reply = await self._api.call(
+            "POST", "/servers", payload.create_body(request, token, "", rows.key_name(run), "")
+        )
         self.found(TWICE, self.said(reply), (reply.status, REFUSALS.code(reply)) == (409, "uniqueness_error"))
         await self.started(STARTED, ref, began)
         addresses = rows.address_ids(await self._api.read(f"/servers/{ref}"))
         await self.gone(ref)
         reply = await self._api.call("GET", f"/servers/{ref}")
         self.found(DELETED, self.said(reply), (reply.status, REFUSALS.code(reply)) == (404, "not_found"))
-        again = await self._provider.create(request, token_of(run, "verify-1", 2))
-        free = isinstance(again, Created)
-        self.found(FREED, "yes" if free else str(again), free)
-        if isinstance(again, Created):
-            await self.gone(again.ref)
+        second = await self._provider.create(request, token_of(run, "verify-1", 2))
+        free = isinstance(second, Created)
+        self.found(FREED, "yes" if free else str(second), free)
+        if isinstance(second, Created):
+            await self.gone(second.ref)
         left = [number for number in addresses if (await self._api.look(f"/primary_ips/{number}")) is not None]
         self.found(ADDRESSES, f"{len(left)} of {len(addresses)} are left", not left if addresses else None)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from typing import Any
 
 from batchwright.model.call_outcome import Observed, ServerState
+from batchwright.providers.host_key_label import LABEL, from_label
 from batchwright.providers.lookup import is_wanted
 
 RUN, TOKEN, IMAGE, ADDRESSES = (f"batchwright-{word}" for word in ("run", "token", "image", "addresses"))
@@ -22,6 +24,16 @@ _STATES = {
 def key_name(run: str) -> str:
     """The name of a run's SSH key."""
     return f"batchwright-{run}"
+
+
+def shared_key_name(public: str) -> str:
+    """The name of an SSH key that several runs use: the operator's identity."""
+    return f"batchwright-login-{hashlib.sha256(public.encode()).hexdigest()[:12]}"
+
+
+def is_key(row: dict[str, Any], public: str) -> bool:
+    """Whether an SSH key of the project is this one, whatever its name and comment."""
+    return str(row.get("public_key", "")).split()[:2] == public.split()[:2]
 
 
 def selector(run: str | None, token: str | None) -> list[tuple[str, str]]:
@@ -60,6 +72,7 @@ def observed_server(row: dict[str, Any]) -> Observed:
         zone=str(place.get("name", "")) if isinstance(place, dict) else "",
         image=labels.get(IMAGE, ""),
         disk_gb=int(row.get("primary_disk_size") or 0),
+        host_keys=from_label(labels.get(LABEL, "")),
     )
 
 

@@ -35,7 +35,7 @@ from batchwright.providers.local.boot_status import SCRIPT_UNIT, SSH_UNIT
 from batchwright.providers.local.host_support import HostSupport
 from batchwright.providers.local.records import Intent
 from batchwright.providers.server_change import refuse_gone
-from batchwright.providers.ssh_key_files import key_in, run_key
+from batchwright.providers.ssh_key_files import key_in, login_key, run_key_file
 
 PORTS = {records.SYSTEM: 22, records.USER: 2222}  # a plain user may not listen below 1024
 BANNER_SECONDS = 2.0
@@ -190,7 +190,7 @@ class LocalServers:
             raise sandbox.NotStarted(f"it was made in mode {intent.mode}, and this is {self._machine.mode}")
         if intent.mode == records.SYSTEM:
             host_limits.raise_instances()
-        keys = (run_key(self._state_dir, intent.run).public, *intent.request.ssh_keys)
+        keys = (login_key(self._state_dir, intent.run, intent.request), *intent.request.ssh_keys)
         sandbox.prepare(folder, intent, keys)
         sandbox.start(folder, intent, base, self._machine.tools, holder)
 
@@ -264,6 +264,7 @@ class LocalServers:
             zone=request.zone,
             image=request.image,
             fault=fault,
+            host_keys=_host_keys(folder) if state is ServerState.READY else (),
         )
         return Look(seen, intent.port if state is ServerState.READY else 0)
 
@@ -309,9 +310,8 @@ class LocalServers:
             folder = self._servers / ref
             intent = records.read_intent(folder) if records.is_ref(ref) else None
             if intent is not None and (folder / records.IDENTITY).exists():
-                key = run_key(self._state_dir, intent.run)
-                host_key = key_in(folder / records.IDENTITY).public
-                found[ref] = SshAccess(intent.address, "root", intent.port, str(key.path), (host_key,))
+                key = run_key_file(self._state_dir, intent.run)
+                found[ref] = SshAccess(intent.address, "root", intent.port, str(key), _host_keys(folder))
         return found
 
     # -- destroyed ----------------------------------------------------------------------------------------------
@@ -343,6 +343,10 @@ class LocalServers:
         addresses.release(folder)
         sandbox.remove(folder)
         return True
+
+
+def _host_keys(folder: Path) -> tuple[str, ...]:
+    return (key_in(folder / records.IDENTITY).public,)
 
 
 def _is_held(folder: Path) -> bool:

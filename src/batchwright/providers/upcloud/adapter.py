@@ -165,12 +165,14 @@ class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
             await meant(self._api.call("PUT", f"/storage/{uuid}", {"storage": {"labels": labels}}))
 
     def _body(self, request: ServerRequest, token: Token, taken: payload.SupportedCreateFields) -> dict[str, object]:
-        run_key, user_data = ssh_key_files.run_key(self._state, token.run), request.user_data
+        login_key, user_data = ssh_key_files.login_key(self._state, token.run, request), request.user_data
+        host_key = ""
         if request.resolved.get("host_key") == "given":
             pair = self._host_key(token.run, token.value)
-            let_in = () if taken.login_user else (run_key.public, *request.ssh_keys)
+            host_key = pair.public
+            let_in = () if taken.login_user else (login_key, *request.ssh_keys)
             user_data = combined(user_data, pair.path.read_text(), pair.public, f"=={token.value}==", let_in)
-        return payload.create_body(request, token, run_key.public, user_data, taken)
+        return payload.create_body(request, token, login_key, user_data, host_key, taken)
 
     # -- look ---------------------------------------------------------------------------------------------------
 
@@ -229,7 +231,7 @@ class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
             if ref.startswith(rows.DISK):
                 disk = await self._get("storage", ref.removeprefix(rows.DISK))
                 found[ref] = rows.observed_disk(disk) if disk else Observed(ref, ServerState.GONE)
-        return found
+        return await self._with_host_keys(found)
 
     async def _servers(self, refs: Sequence[str]) -> dict[str, Observed]:
         known = await lookup.records(refs, self._all, lambda ref: self._get("server", ref))

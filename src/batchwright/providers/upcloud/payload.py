@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from batchwright.model.ids import Token
 from batchwright.operations.server_batch import ServerRequest
+from batchwright.providers.host_key_label import LABEL, to_label
 from batchwright.providers.upcloud.rows import IMAGE, NAME, RUN, TOKEN, title_mark
 
 USER = "root"  # whom the templates let in
@@ -42,10 +43,16 @@ ALL_TAKEN = SupportedCreateFields()
 
 
 def create_body(
-    request: ServerRequest, token: Token, run_key: str, user_data: str, taken: SupportedCreateFields = ALL_TAKEN
+    request: ServerRequest,
+    token: Token,
+    login_key: str,
+    user_data: str,
+    host_key: str = "",
+    taken: SupportedCreateFields = ALL_TAKEN,
 ) -> dict[str, object]:
-    """Everything in one call. The firewall is left as the API leaves it: off."""
+    """Everything in one call. The firewall is left as the API leaves it: off. `host_key`: the public one, if known."""
     marks, facts = labels(request, token), request.resolved
+    own = [{"key": LABEL, "value": to_label(host_key)}] if host_key else []
     disk = {
         "action": "clone",
         "storage": facts["template"],
@@ -68,12 +75,12 @@ def create_body(
         "plan": request.plan,
         "metadata": "yes",  # cloud-init templates refuse to be without
         "password_delivery": "none",
-        "labels": {"label": marks},
+        "labels": {"label": [*marks, *own]},
         "networking": {"interfaces": {"interface": faces}},
         "storage_devices": {"storage_device": [disk]},
     }
     if taken.login_user:
-        keys = {"ssh_key": [run_key, *request.ssh_keys]}
+        keys = {"ssh_key": [login_key, *request.ssh_keys]}
         server["login_user"] = {"username": USER, "create_password": "no", "ssh_keys": keys}
     if user_data:
         server["user_data"] = user_data

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.fault import Fault, FaultClass
+from batchwright.providers.host_key_label import LABEL, from_label
 from batchwright.providers.lookup import is_wanted
 
 RUN, TOKEN, NAME, IMAGE = (f"batchwright-{word}" for word in ("run", "token", "name", "image"))
@@ -120,6 +121,7 @@ def observed_server(row: dict[str, Any], address: str) -> Observed:
         zone=str(row.get("zone", "")),
         image=labels.get(IMAGE, ""),
         fault=fault,
+        host_keys=from_label(labels.get(LABEL, "")),
     )
 
 

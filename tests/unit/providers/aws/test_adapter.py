@@ -93,7 +93,10 @@ def test_a_token_sent_with_another_host_key_is_still_the_same_server(server: Run
     assert len(holds(server).instances) == 1
 
     async def reach(here: Visit) -> None:
-        assert await here.aws.access([first]) == {}, "nobody knows its host key here"
+        row = server.account.regions["eu-central-1"].instances[first.partition("/")[2]]
+        (given,) = user_data(row.arguments["UserData"])
+        access = (await here.aws.access([first]))[first]
+        assert access.host_keys == (given["ssh_keys"]["ed25519_public"],), "its tags say so, not this folder"
 
     visit(client(server, tmp_path / "two"), reach)
 

@@ -15,10 +15,12 @@ from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers import user_data
 from batchwright.providers.aws import payload, rows
 from batchwright.providers.aws.config_checks import USER_DATA_MAX
+from batchwright.providers.host_key_label import from_label
 
 KNOWN = {"image_id": "ami-1", "devices": "/dev/xvda=8,/dev/sdb", "vpc": "vpc-1", "login": "admin"}
 REQUEST = ServerRequest("web", "t3.micro", "eu-central-1a", image="debian-12", labels={"team": "red"}, resolved=KNOWN)
 TOKEN = Token("therun234567", "abcdefghijklmnopqrstuvwxyz")
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFfplimWnViY9wu5MK1IS6q6QeNQIzqZwtogRcsp1Mvo"
 PRIVATE = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n"
 
 
@@ -35,7 +37,7 @@ def content(part: Message) -> str:
 
 
 def test_everything_that_is_made_is_labelled_and_ends_with_the_server() -> None:
-    asked = payload.arguments(REQUEST, TOKEN, "sg-1", PRIVATE, "ssh-ed25519 AAAA")
+    asked = payload.arguments(REQUEST, TOKEN, "sg-1", PRIVATE, HOST_KEY)
     assert asked["ClientToken"] == TOKEN.value
     assert (asked["MinCount"], asked["MaxCount"]) == (1, 1)
     assert [row["ResourceType"] for row in asked["TagSpecifications"]] == ["instance", "network-interface", "volume"]
@@ -43,7 +45,7 @@ def test_everything_that_is_made_is_labelled_and_ends_with_the_server() -> None:
         tags = {tag["Key"]: tag["Value"] for tag in row["Tags"]}
         assert tags["batchwright-run"] == TOKEN.run
         assert tags["batchwright-token"] == TOKEN.value
-        assert tags["batchwright-host-key"] == rows.fingerprint("ssh-ed25519 AAAA")
+        assert from_label(tags["batchwright-host-key"]) == (HOST_KEY,)
         assert tags["Name"] == "web"
         assert tags["team"] == "red"
     assert [row["DeviceName"] for row in asked["BlockDeviceMappings"]] == ["/dev/xvda", "/dev/sdb"]
