@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Collection, Iterable
-from functools import partial
+from functools import cached_property, partial
 from types import TracebackType
 
 from batchwright.app.login_keys import LoginKeys
@@ -81,7 +81,6 @@ class SharedRunner:
 class Adapters:
     """Opened providers by name, runners for their servers, and the limits of both; closes what it opened.
 
-    `logins` are the keys that log in to servers.
     `launchers` run the programs of commands: on this machine (""), and on the servers of each provider.
     With `simulation` every provider is simulated, whatever its name, over the durable world of the state folder.
     A provider that does not answer is asked again for `patience` seconds.
@@ -104,7 +103,6 @@ class Adapters:
         self.launchers: dict[str, Launcher] = {}
         self.troubles: dict[str, ProviderUnavailable] = {}
         self.limits = limits
-        self.logins = LoginKeys(settings)
         self._settings = settings
         self.clock = clock
         self._simulation = simulation
@@ -128,6 +126,15 @@ class Adapters:
         for outcome in closed:
             if outcome is not None:
                 raise outcome
+
+    @cached_property
+    def logins(self) -> LoginKeys:
+        """The keys that log in to servers; simulated ones need none."""
+        return LoginKeys(self._settings)
+
+    def key_file(self, public: str) -> str:
+        """The file with which a public key logs in."""
+        return self.logins.file(public)
 
     def _patient(self, provider: Provider) -> Provider:
         return PatientProvider(provider, self.looks, self._patience)

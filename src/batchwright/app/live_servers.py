@@ -193,7 +193,7 @@ class Servers:
             return []
         recorded = await self._records(name, seen, runs)
         logins = {ref: recorded[ref].login if ref in recorded else ServerLogin() for ref in told}
-        access = {ref: logins[ref].applied_to(way, self._around.logins.file) for ref, way in told.items()}
+        access = {ref: logins[ref].applied_to(way, self._around.key_file) for ref, way in told.items()}
         if access and not _written(self._trusted(name), known_hosts(access.values())):
             access = {}
         missing = await self._around.logins.missing(login.key for login in logins.values())

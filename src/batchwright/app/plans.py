@@ -238,7 +238,7 @@ async def _reach(stores: Stores, workflow: Workflow, around: Adapters) -> Server
         journal = await stores.get(stores.name_of(workflow.storage_backend))
     except (StoreError, SecretMissing):
         return None
-    return ServerReach(RecordedServers(journal), around.logins.file)
+    return ServerReach(RecordedServers(journal), around.key_file)
 
 
 def _servers(workflow: Workflow) -> int:

@@ -247,7 +247,8 @@ class Runs:
                 async with renewed(journal, lease, self._clock):
                     if not offline:
                         await around.open_for(run.plan)
-                        await around.logins.refuse_missing(_keys_needed(run, wanted))
+                        if keys := _keys_needed(run, wanted):
+                            await around.logins.refuse_missing(keys)
                 driver = Driver(
                     journal,
                     lease,
@@ -261,7 +262,7 @@ class Runs:
                     around.launchers,
                     turn,
                     create_check(self._settings, run.plan, turn.resources if turn is not None else ()),
-                    around.logins.file,
+                    around.key_file,
                 )
                 active.begun(driver)
                 return await driver.drive(wishes, seen)
@@ -288,13 +289,14 @@ def _appended(active: ActiveRun, webhooks: WebhookDeliverer | None, events: Sequ
 
 def _keys_needed(run: Run, wanted: Sequence[ev.AnyEvent]) -> set[str]:
     """The public keys with which the unfinished steps log in. A rollback needs them only for servers that stay."""
-    if run.status is RunState.ROLLING_BACK or any(isinstance(event, ev.RollbackStarted) for event in wanted):
+    back = run.status is RunState.ROLLING_BACK or any(isinstance(event, ev.RollbackStarted) for event in wanted)
+    if back or run.plan.simulation is not None:
         return set()
     return {
         login_of(run.plan.steps[run.index[step.server]], run.record(step.server)).key
         for step, record in zip(run.plan.steps, run.records, strict=True)
         if step.server and record.state is not StepState.SUCCEEDED
-    }
+    } - {""}
 
 
 def _no_calls(plan: Plan) -> Limits:

@@ -83,4 +83,4 @@ async def reached_by(
         refs = [ref for place, ref in servers.values() if place == name]
         if refs:
             found |= await provider.access(refs)
-    return {ref: logins.get(ref, ServerLogin()).applied_to(access, around.logins.file) for ref, access in found.items()}
+    return {ref: logins.get(ref, ServerLogin()).applied_to(access, around.key_file) for ref, access in found.items()}

@@ -48,8 +48,8 @@ class ServerLogin(Struct, frozen=True, omit_defaults=True):
         """The access that a provider tells, with what is recorded. `key_file` gives the file of a public key.
 
         >>> told = SshAccess("10.0.0.5", key="/state/keys/run/id_ed25519", host_keys=("ssh-ed25519 TOLD",))
-        >>> ServerLogin("ssh-ed25519 AAAA", ("ssh-ed25519 KNOWN",)).applied_to(told, lambda key: "/home/ada/key").key
-        '/home/ada/key'
+        >>> ServerLogin("ssh-ed25519 AAAA", ("ssh-ed25519 KNOWN",)).applied_to(told, lambda key: "/keys/ada").key
+        '/keys/ada'
         """
         key = key_file(self.key) if self.key else access.key
         return replace(access, key=key, host_keys=self.host_keys or access.host_keys)
