@@ -9,6 +9,7 @@
 # what it is asked about.
 
 export use environments.nu *
+export use webhooks.nu *
 use runs.nu [listed seconds told watch]
 use sending.nu [STATES definition files pairs query state-named]
 use service.nu [RUNS act base call direct fit headers refuse-latest run-path]

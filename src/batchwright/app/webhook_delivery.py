@@ -31,6 +31,7 @@ from batchwright.model.webhook_trigger import webhook_event
 
 POLL_SECONDS = 5.0  # between two looks for what other processes left
 CLAIM_SECONDS = 60.0  # a sender that cannot be seen and has written nothing for so long may be replaced
+BROKEN_SECONDS = 60.0  # between two looks at a row that cannot be sent from here
 MOST_AT_ONCE = 32  # webhooks that are being sent to
 MOST_PER_RECEIVER = 2  # of which so many have the same receiver, so that one that hangs delays only its own
 WRITES = 5  # attempts to change a row that others change too
@@ -56,6 +57,7 @@ class WebhookDeliverer:
         self._read: dict[Key, int] = {}  # up to which event nothing more is wanted
         self._silent: dict[Key, tuple[int, float]] = {}  # the revision of another's row, and since when it is that
         self._done: dict[Key, int] = {}  # the revision at which nothing was left to send
+        self._broken: dict[Key, float] = {}  # when to look again at a row that cannot be sent from here
         self._busy: dict[Key, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._progress = asyncio.Event()
@@ -183,7 +185,7 @@ class WebhookDeliverer:
 
     def _forget(self, pending: set[Key]) -> None:
         """Drop what is remembered of rows that are settled."""
-        for memory in (self._met, self._read, self._silent, self._done):
+        for memory in (self._met, self._read, self._silent, self._done, self._broken):
             for key in [key for key in memory if key not in pending and key not in self._busy]:
                 del memory[key]
         runs = {run for _, run, _ in (*pending, *self._busy)} | self._driven
@@ -192,6 +194,8 @@ class WebhookDeliverer:
 
     def _is_news(self, key: Key, row: Delivery) -> bool:
         """Whether there may be something to send: it failed before, was asked for, or has not been looked at."""
+        if self._broken.get(key, 0.0) > self._clock.monotonic():
+            return False
         if row.attempts or row.again or self._met.get(key) != self._hints.get(row.run):
             return True
         return row.run not in self._driven and self._done.get(key) != row.revision
@@ -220,10 +224,10 @@ class WebhookDeliverer:
             pass  # another process is at it, or something more was asked for
         except BatchwrightError as error:
             log.warning("the webhook %s of run %s was not told: %s", row.webhook, row.run, error.message)
-            self._done[key] = row.revision
+            self._broken[key] = self._clock.monotonic() + BROKEN_SECONDS
         except Exception:
             log.exception("the webhook %s of run %s was not told", row.webhook, row.run)
-            self._done[key] = row.revision
+            self._broken[key] = self._clock.monotonic() + BROKEN_SECONDS
         finally:
             self._busy.pop(key, None)
             self._progress.set()
@@ -264,7 +268,7 @@ class WebhookDeliverer:
 
     async def _expire(self, journal: Journal, key: Key, row: Delivery) -> None:
         """Leave it to a process whose config.toml has the webhook, but not for ever."""
-        self._done[key] = row.revision
+        self._broken[key] = self._clock.monotonic() + BROKEN_SECONDS
         summary = await journal.summary(row.run)
         if self._clock.now() - summary.updated_at > DAY and not await _driven(journal, row.run):
             words = f"{row.webhook} is in no config.toml that this process knows"

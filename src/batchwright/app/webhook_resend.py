@@ -56,7 +56,7 @@ async def _rows(stores: Stores, word: str) -> list[tuple[Journal, Delivery]]:
         journal, run = await stores.find(word)
         return [(journal, row) for row in await journal.deliveries(run)]
     homes: Sequence[RunSummary] = await stores.summaries()
-    home = {row.run: row.store for row in homes}
+    home = {row.run: row.store for row in homes if not row.archive}
     return [
         (journal, row)
         for journal in stores.opened

@@ -90,11 +90,11 @@ def passed_over(row: Delivery, seq: int) -> Delivery:
 
 
 def asked_again(row: Delivery, seqs: tuple[int, ...]) -> Delivery:
-    """The row with these events to be sent again, and the first unsettled one without waiting.
+    """The row with these events to be sent again. Those that are unsettled still are sent anyway, now without waiting.
 
     What no longer fits is not taken; `again` shows what was.
     """
-    again = tuple(dict.fromkeys((*row.again, *seqs)))[:AGAIN_MOST]
+    again = tuple(dict.fromkeys((*row.again, *(seq for seq in seqs if seq <= row.cursor))))[:AGAIN_MOST]
     return row.changed(again=again, due=0.0, open=True)
 
 

@@ -6,7 +6,9 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import socket
 import ssl
+import threading
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -18,6 +20,7 @@ from msgspec.structs import replace
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.app.webhook_request import (
+    LOOKUPS_MOST,
     OutgoingMessage,
     Receiver,
     WebhookSender,
@@ -29,55 +32,12 @@ from batchwright.errors import WebhookInvalid
 from batchwright.model.delivery import Answer
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.webhook import Webhook
+from tests.unit.app.webhook_rig import RealReceiver, Talk, certified
 
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 MESSAGE = OutgoingMessage("aaaabbbbcccc:7", b'{"type":"run.failed"}')
 KEY = bytes(range(32))
 MOMENT = 0.2  # a time-out that a test waits for
 SIGNATURE = "webhook-signature"
-
-
-class RealReceiver:
-    """A server on loopback that notes each request and answers with these bytes, or does what `talk` does."""
-
-    def __init__(self, answer: bytes = b"HTTP/1.1 204 No Content\r\n\r\n", talk: Talk | None = None) -> None:
-        self.requests: list[tuple[str, dict[str, str], bytes]] = []
-        self._answer, self._talk = answer, talk
-        self._talks: set[asyncio.Task[Any]] = set()
-        self.port = 0
-
-    async def __aenter__(self) -> RealReceiver:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for one in self._talks:
-            one.cancel()
-        await asyncio.gather(*self._talks, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._talks.add(task)
-        try:
-            lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:-2])}
-            body = await reader.readexactly(int(headers["content-length"]))
-            self.requests.append((lines[0], headers, body))
-            if self._talk is not None:
-                await self._talk(reader, writer)
-            else:
-                writer.write(self._answer)
-                await writer.drain()
-        except ConnectionError:
-            pass  # the sender has what it wanted
-        finally:
-            writer.close()
-
-    def url(self, path: str = "/hooks?token=x", host: str = "127.0.0.1") -> str:
-        return f"http://{host}:{self.port}{path}"
 
 
 @pytest.fixture(autouse=True)
@@ -318,10 +278,38 @@ def test_names_are_looked_up_by_the_system() -> None:
             url = receiver.url(host="localhost")
             assert "the machine itself" in (await sender().send(Receiver(hook(url), False), MESSAGE)).words
             assert (await sender("localhost").send(Receiver(hook(url), False), MESSAGE)).delivered
-        unknown = await sender().send(Receiver(hook("https://no-such-host.invalid/"), False), MESSAGE)
-        assert "no-such-host.invalid cannot be looked up" in unknown.words
 
     asyncio.run(attempt())
+
+
+def test_a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    answer = asyncio.run(sender().send(Receiver(hook("https://nobody.example/"), False), MESSAGE))
+    assert answer.words == "nobody.example cannot be looked up: Name or service not known"
+
+
+def test_lookups_that_hang_hold_nothing_up_and_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+
+    def never(*_: object, **__: object) -> Any:
+        answered.wait(60)
+        return []
+
+    async def attempt() -> list[str]:
+        sending = sender(seconds=MOMENT)
+        hooks = [Receiver(hook(f"https://host{number}.example/"), False) for number in range(LOOKUPS_MOST + 1)]
+        answers = await asyncio.gather(*(sending.send(one, MESSAGE) for one in hooks))
+        return [one.words for one in answers]
+
+    monkeypatch.setattr(socket, "getaddrinfo", never)
+    words = asyncio.run(attempt())
+    answered.set()
+    assert words.count(f"no answer within {MOMENT:g} s") == LOOKUPS_MOST
+    [refused] = [one for one in words if "was not looked up" in one]
+    assert refused.endswith(f"was not looked up: {LOOKUPS_MOST} other lookups have no answer yet")
 
 
 def test_a_certificate_is_verified(tmp_path: Path) -> None:
@@ -348,31 +336,3 @@ def test_a_certificate_is_verified(tmp_path: Path) -> None:
         assert len(receiver.requests) == 1
 
     asyncio.run(attempt())
-
-
-def certified(folder: Path, name: str) -> tuple[Path, Path]:
-    """A certificate that signs itself, and its key."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    private = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(private.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(private, hashes.SHA256())
-    )
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    form = serialization.PrivateFormat.PKCS8
-    key.write_bytes(private.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
-    return certificate, key

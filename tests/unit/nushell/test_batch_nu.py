@@ -272,8 +272,9 @@ def test_of_a_big_run_only_sums_are_told(service: FakeService, nu: Nu) -> None:
 
 def test_there_is_help(nu: Nu) -> None:
     names = nu.value("batch | get name")
-    verbs = "cancel destroy environment environments list monitor pause resume rollback stats status submit"
-    assert names == [f"batch {verb}" for verb in verbs.split()]
+    looks = "drift environment environments list monitor stats status webhooks"
+    acts = "cancel destroy pause resend-webhooks resume rollback submit"
+    assert names == sorted(f"batch {verb}" for verb in f"{looks} {acts}".split())
     for name in names:
         assert "Usage:" in nu(f"help {name}").stdout
 
