@@ -128,6 +128,8 @@ class ServerBatchType(OperationType[ServerBatch]):
     def about(self, step: Step) -> str:
         request = step.request
         assert isinstance(request, ServerRequest)
+        if step.gone:
+            return "was destroyed by someone else, and is forgotten"
         if step.retired is not None:
             return "destroyed with its data and addresses" if step.retired.run else "released, it stays"
         if not request.plan:
