@@ -12,7 +12,7 @@ export use environments.nu *
 export use webhooks.nu *
 use runs.nu [listed seconds told watch]
 use sending.nu [STATES definition files pairs query state-named]
-use service.nu [RUNS act base call direct fit headers refuse-latest run-path]
+use service.nu [RUNS act base call diagnostic direct fit headers refuse-latest run-path]
 
 const UNDO_SHOWN = 12  # of what a rollback would do, before it asks
 
@@ -52,6 +52,40 @@ export def "batch submit" [
         watch $run.run $named --after "1"
     } else {
         told $run
+    }
+}
+
+# What submitting a workflow would change, from what to what; nothing is changed.
+#
+# `counts` has the number of servers, task services and commands by symbol: + created, ~ changed, -/+ replaced, - taken away, run, = kept.
+@example "what would change" { batch plan shop.ncl | get changes }
+@example "is there anything to do?" { (batch plan shop.ncl).changes | is-not-empty }
+export def "batch plan" [
+    file: path@workflow-files  # the workflow: .ncl, .json or .yaml
+    --simulate                 # simulate every provider
+    --sim: any                 # settings of the simulation: key=value, a list of these, or a record; implies --simulate
+    --set: any                 # inputs of the file, written as for --sim
+    --overlay: any             # a file to merge over the workflow, or a list of files
+    --retire                   # destroy what the file no longer asks for, last of all
+    --reinstall: any           # task services, or servers for all on them, to install again; or "all"
+]: any -> record {
+    ignore
+    let named = (metadata $file).span
+    let settings = (pairs $sim "--sim" (metadata $sim).span)
+    let inputs = (pairs $set "--set" (metadata $set).span)
+    let body = (definition $file $named $inputs (files $overlay))
+    let query = (query $simulate $settings $retire $reinstall)
+    let answer = (call post $"($RUNS)/plan" --query $query --content $body --span $named)
+    for one in $answer.diagnostics { print --stderr (diagnostic $one) }
+    {
+        environment: $answer.plan.environment
+        hash: $answer.plan.hash
+        counts: $answer.plan.difference
+        changes: (
+            $answer.plan.steps
+            | where {|step| $step.symbol not-in [null "="] }
+            | select symbol name server provider about changes
+        )
     }
 }
 

@@ -12,10 +12,13 @@ import msgspec
 import pytest
 from tests.support.fake_service import Answer, FakeService, fake_service, message, problem
 from tests.support.nushell import ROOT, Nu
+from tests.unit.plan.test_install_table import flow, install, planned, server
 from tests.unit.views.story import BAD, T0, Story, fleet
 
+from batchwright.app.planned import PlanAnswer
 from batchwright.model.lifecycle import RunState
 from batchwright.views.events import event_line, event_record
+from batchwright.views.plan import plan_view
 from batchwright.views.run import run_view
 from batchwright.views.run_stats import stats_view
 
@@ -132,6 +135,22 @@ def test_plain_nickel_is_sent_as_it_is_where_there_is_no_command(service: FakeSe
     assert asked.body.decode() == (ROOT / EXAMPLE).read_text()
     assert asked.query == [("sim", "transient=0.2"), ("sim", "boot_seconds=0"), ("simulate", "true")]
     assert len(asked.headers["idempotency-key"]) == 36
+
+
+def test_a_plan_tells_what_would_change(service: FakeService, nu: Nu) -> None:
+    there = (server("a"), server("b"), install("a"), install("b"))
+    plan = planned(flow("a", "b", variables={"port": 81}), *there).plan
+    assert plan is not None
+    service.on("POST", f"{RUNS}/plan", PlanAnswer(True, plan_view(plan), ()))
+    told = nu.value(f"batch plan {EXAMPLE} --simulate --reinstall [nginx a]")
+    assert (told["hash"], told["counts"]["~"], told["counts"]["="]) == (plan.hash(), 2, 2)
+    assert [(one["symbol"], one["name"], one["server"]) for one in told["changes"]] == [
+        ("~", "web", "a"),
+        ("~", "web", "b"),
+    ]
+    assert told["changes"][0]["changes"] == [{"field": "variables.port", "from": "80", "to": "81"}]
+    (asked,) = service.asked
+    assert asked.query == [("simulate", "true"), ("reinstall", "nginx"), ("reinstall", "a")]
 
 
 def test_what_needs_the_command_says_so(nu: Nu, tmp_path: Path) -> None:
@@ -272,7 +291,7 @@ def test_of_a_big_run_only_sums_are_told(service: FakeService, nu: Nu) -> None:
 
 def test_there_is_help(nu: Nu) -> None:
     names = nu.value("batch | get name")
-    looks = "drift environment environments list monitor stats status webhooks"
+    looks = "drift environment environments list monitor plan stats status webhooks"
     acts = "cancel destroy pause resend-webhooks resume rollback submit"
     assert names == sorted(f"batch {verb}" for verb in f"{looks} {acts}".split())
     for name in names:
