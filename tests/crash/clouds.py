@@ -21,3 +21,17 @@ class CloudCrashSuite(CrashSuite):
         told = self.killed(self.folder, seed, servers, forward, back, least)
         with self.capsys.disabled():
             print(f"\n{told}")
+
+    def changes(self, seed: int, servers: int, forward: int, back: int) -> None:
+        """See `changed`."""
+        told = self.changed(self.folder, seed, servers, forward, back)
+        with self.capsys.disabled():
+            print(f"\n{told}")
+
+    def test_a_change_killed_at_random_changes_all_or_is_taken_back(self) -> None:
+        self.changes(0, servers=8, forward=4, back=3)
+
+    @pytest.mark.long
+    @pytest.mark.parametrize("seed", range(1, 4))
+    def test_changes_of_60_servers(self, seed: int) -> None:
+        self.changes(seed, servers=60, forward=8, back=6)

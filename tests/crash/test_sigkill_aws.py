@@ -27,7 +27,7 @@ class TestAws(CloudCrashSuite):
         *("lag_tags=0.9", "lag_volumes=0.6"),
     )
     config = "[aws]\nsettle_seconds = 2.5\npoll_seconds = 0.2\nrate = 0\n"
-    plan = "t3.micro"
+    plan, other_plan = "t3.micro", "t3.large"
     kinds = ("instances", "volumes", "interfaces", "groups", "keys")
 
     def batches(self, name: str, servers: int) -> dict[str, list[dict[str, str]]]:
@@ -59,6 +59,10 @@ class TestAws(CloudCrashSuite):
         servers = names.total()
         kinds = ("volumes", "interfaces", "groups", "keys")
         assert [len(made[kind]) for kind in kinds] == [3 * servers // 2, servers, 2, 2]
+
+    def running(self, made: dict[str, Any]) -> dict[str, tuple[str, str]]:
+        up = [one for one in made["instances"] if one["state"] == "running"]
+        return {one["Name"]: (one["type"], one.get("tier", "")) for one in up}
 
     def happened(self, left: dict[str, Any]) -> dict[str, int]:
         refused = {code: n for code, n in left["refused"].items() if code != "DryRunOperation"}

@@ -26,7 +26,7 @@ settle_seconds = 2.5  # late_max and list_lag are 1.3 s together
 poll_seconds = 0.2
 rate = 0
 """
-    plan, zone = "cx23", "fsn1"
+    plan, other_plan, zone = "cx23", "cx33", "fsn1"
     kinds = ("servers", "ssh_keys")
     scale = 0.05
 
@@ -36,6 +36,10 @@ rate = 0
     def check(self, made: dict[str, Any], names: Counter[str]) -> None:
         assert Counter(one["name"] for one in made["servers"]) == names
         assert len(made["ssh_keys"]) == 1
+
+    def running(self, made: dict[str, Any]) -> dict[str, tuple[str, str]]:
+        up = [one for one in made["servers"] if one["status"] == "running"]
+        return {one["name"]: (one["type"], one["labels"].get("tier", "")) for one in up}
 
     @pytest.mark.long
     @pytest.mark.parametrize("seed", range(1, 7))

@@ -30,7 +30,7 @@ poll_seconds = 0.2
 concurrency = 12
 rate = 0
 """
-    plan, zone = "1xCPU-2GB", "de-fra1"
+    plan, other_plan, zone = "1xCPU-2GB", "2xCPU-4GB", "de-fra1"
     kinds = ("servers", "disks", "addresses")
     scale = 0.02
 
@@ -42,6 +42,10 @@ rate = 0
         alive = Counter(one["uuid"] for one in made["servers"])
         assert Counter(one["server"] for one in made["disks"]) == alive
         assert Counter(one["server"] for one in made["addresses"]) == Counter(dict.fromkeys(alive, ADDRESSES))
+
+    def running(self, made: dict[str, Any]) -> dict[str, tuple[str, str]]:
+        up = [one for one in made["servers"] if one["state"] == "started"]
+        return {one["title"]: (one["plan"], one["labels"].get("tier", "")) for one in up}
 
     def test_a_run_killed_at_random_leaves_no_duplicate_and_no_orphan(self) -> None:
         self.survives(0, servers=24, forward=4, back=2, least=6)

@@ -21,7 +21,7 @@ import threading
 import urllib.request
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -94,10 +94,12 @@ class Terminal:
                 return
         raise AssertionError(f"only {self.kills} kills in {ROUNDS_MAX} rounds")
 
-    def until(self, wanted: str, first: Sequence[str], again: Sequence[str], kills: int) -> None:
-        """Start, kill and resume until there were this many kills in all; then let it end."""
+    def until(
+        self, wanted: str, first: Sequence[str], again: Sequence[str], kills: int, over: Collection[str] = ()
+    ) -> None:
+        """Start, kill and resume until there were this many kills in all; then let it end. `over`: other runs."""
         words, status, said = first, "not begun", ""
-        over = {row["run"] for row in self.ask("list")["runs"] if row["status"] == "RolledBack"}
+        over = {*over, *(row["run"] for row in self.ask("list")["runs"] if row["status"] == "RolledBack")}
         for _ in range(LIVES_MAX):
             if self.kills >= kills:
                 said = self.let(*words).stderr
@@ -158,6 +160,7 @@ class CrashSuite(ABC):
     plan: str
     zone: str
     kinds: tuple[str, ...]  # kinds of resources
+    other_plan = ""  # that its servers can get in place
 
     @abstractmethod
     def environ(self, url: str, folder: Path) -> dict[str, str]:
@@ -166,6 +169,10 @@ class CrashSuite(ABC):
     @abstractmethod
     def check(self, made: dict[str, Any], names: Counter[str]) -> None:
         """Check that each server exists once with all its parts, and nothing else exists."""
+
+    def running(self, made: dict[str, Any]) -> dict[str, tuple[str, str]]:
+        """The plan, and the value of the label `tier`, of each server that runs. Needed where `other_plan` is told."""
+        raise NotImplementedError
 
     def emulated(self, seed: int) -> list[str]:
         """The command that serves the cloud."""
@@ -188,19 +195,13 @@ class CrashSuite(ABC):
     def killed(self, folder: Path, seed: int, servers: int, forward: int, back: int, least: int) -> str:
         """Run the whole test, with at least this many kills. Returns a summary line."""
         batches = self.batches(f"{self.prefix}{seed}", servers)
-        common = {"type": "server_batch", "provider": self.cloud, "retry": RETRY}
-        operations = [{"id": key, "server_configs": configs, **common} for key, configs in batches.items()]
-        asked = {"name": f"{self.prefix}{seed}", "version": "1", "parallel_limit": 16, "operations": operations}
-        (folder / "config" / "batchwright").mkdir(parents=True)
-        (folder / "config" / "batchwright" / "config.toml").write_text(self.config)
-        with emulator(self.emulated(seed)) as url:
-            terminal = Terminal(folder, seed, {"batch_workflow": asked}, self.environ(url, folder))
+        with self._rented(folder, seed, batches) as (url, terminal):
             on_the_way = 0
             for _ in terminal.rounds(least):
                 before = terminal.kills
                 terminal.until("Completed", ("run", str(terminal.file)), ("resume", "latest"), before + forward)
                 on_the_way += terminal.kills - before
-                self.check(self.held(url), Counter(one["name"] for configs in batches.values() for one in configs))
+                self.check(self.held(url), names_of(batches))
                 undo = ("rollback", "latest", "--yes")
                 terminal.until("RolledBack", undo, undo, before + forward + back)
                 left = self.held(url)
@@ -208,3 +209,52 @@ class CrashSuite(ABC):
             assert terminal.ask("store", "check")["ok"]
         times = f"killed {on_the_way} times during the run, {terminal.kills - on_the_way} during the rollback"
         return f"{self.cloud}, seed {seed}: {servers} servers, {times}; {self.happened(left)}"
+
+    def changed(self, folder: Path, seed: int, servers: int, forward: int, back: int) -> str:
+        """All servers get another plan and other labels, with this many kills; then that is rolled back, killed too.
+
+        Each server is the one that it was before, runs, and has all of its values or, after the rollback, all of the
+        former ones. Returns a summary line.
+        """
+        batches = self.batches(f"{self.prefix}{seed}", servers)
+        with self._rented(folder, seed, batches) as (url, terminal):
+            made = terminal.let("run", str(terminal.file))
+            assert not made.returncode, made.stderr
+            first, names = {row["run"] for row in terminal.ask("list")["runs"]}, names_of(batches)
+            other = {"plan": self.other_plan, "labels": {"tier": "db"}}
+            wanted = {key: [{**config, **other} for config in configs] for key, configs in batches.items()}
+            terminal.file.write_text(json.dumps(self._workflow(seed, wanted)))
+            words = ("run", str(terminal.file), "--replace", "all")
+            terminal.until("Completed", words, ("resume", "latest"), forward, first)
+            on_the_way, left = terminal.kills, self.held(url)
+            self.check(left, names)
+            assert self.running(left) == dict.fromkeys(names, (self.other_plan, "db"))
+            undo = ("rollback", "latest", "--yes")
+            terminal.until("RolledBack", undo, undo, on_the_way + back, first)
+            left = self.held(url)
+            self.check(left, names)
+            assert self.running(left) == dict.fromkeys(names, (self.plan, ""))
+            assert terminal.ask("store", "check")["ok"]
+        times = f"killed {on_the_way} times during the change, {terminal.kills - on_the_way} during its rollback"
+        return f"{self.cloud}, seed {seed}: {servers} servers changed, {times}; {self.happened(left)}"
+
+    def _workflow(self, seed: int, batches: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+        common = {"type": "server_batch", "provider": self.cloud, "retry": RETRY}
+        operations = [{"id": key, "server_configs": configs, **common} for key, configs in batches.items()]
+        asked = {"name": f"{self.prefix}{seed}", "version": "1", "parallel_limit": 16, "operations": operations}
+        return {"batch_workflow": asked}
+
+    @contextmanager
+    def _rented(
+        self, folder: Path, seed: int, batches: Mapping[str, Sequence[Mapping[str, Any]]]
+    ) -> Iterator[tuple[str, Terminal]]:
+        """The served cloud, and a terminal with the workflow of these servers."""
+        (folder / "config" / "batchwright").mkdir(parents=True)
+        (folder / "config" / "batchwright" / "config.toml").write_text(self.config)
+        with emulator(self.emulated(seed)) as url:
+            yield url, Terminal(folder, seed, self._workflow(seed, batches), self.environ(url, folder))
+
+
+def names_of(batches: Mapping[str, Sequence[Mapping[str, Any]]]) -> Counter[str]:
+    """The names of all servers, counted."""
+    return Counter(one["name"] for configs in batches.values() for one in configs)

@@ -108,7 +108,7 @@ class AwsAccount(EmulatedAccount[AwsBehaviour]):
         alive = [one for region in regions for one in region.instances.values() if one.alive(now)]
         tokens = Counter(one.token for one in alive if one.token)
         return Inventory(
-            [{"id": o.id, "zone": o.zone, "token": o.token, "state": o.state(now)[1], **o.tags} for o in alive],
+            [_summary_of(one, now) for one in alive],
             [name for region in regions for name in region.volumes],
             [name for region in regions for name in region.interfaces],
             [x.name for region in regions for x in region.groups.values() if x is not region.default_group],
@@ -123,3 +123,8 @@ class AwsAccount(EmulatedAccount[AwsBehaviour]):
     def summary(self) -> dict[str, Any]:
         found: dict[str, Any] = msgspec.to_builtins(self.inventory())
         return found
+
+
+def _summary_of(one: Instance, now: float) -> dict[str, Any]:
+    told = {"id": one.id, "zone": one.zone, "type": one.arguments["InstanceType"], "token": one.token}
+    return {**told, "state": one.state(now)[1], **one.tags}
