@@ -238,7 +238,7 @@ def prune_runs(
         print_json(result)
     else:
         _tell_pruned(result, plan=plan)
-    return Exit.NO if result.refused or any(one.left for one in result.environments) else Exit.OK
+    return Exit.NO if result.refused else Exit.OK
 
 
 def _tell_pruned(result: PruneResult, *, plan: bool) -> None:
