@@ -48,6 +48,7 @@ from batchwright.model.workflow import ALL, Permission, Workflow
 from batchwright.operations.base import PortKind
 from batchwright.operations.observations import Observations
 from batchwright.operations.registry import type_of
+from batchwright.operations.suggestions import did_you_mean
 from batchwright.plan.build import PlanResult, build, wanted_installs
 from batchwright.plan.plan_file import PlanBasis
 from batchwright.providers import registry
@@ -67,6 +68,7 @@ class Source(Struct, frozen=True):
     retire: bool = False  # what the file no longer asks for may be destroyed
     replace: tuple[str, ...] = ()  # servers that may be destroyed and created anew; "all" stands for all
     reinstall: tuple[str, ...] = ()  # task services, or servers, whose installs are done again; "all" stands for all
+    adopt: tuple[str, ...] = ()  # servers of other stores that the environment takes over
 
 
 def check(source: Source, settings: Settings) -> Loaded:
@@ -92,10 +94,13 @@ def check(source: Source, settings: Settings) -> Loaded:
     if ALL in source.replace:
         workflow = replace(workflow, changes=replace(workflow.changes, replace=Permission.ALLOWED))
     elif source.replace:
-        _refuse_unknown_servers(workflow, source.replace)
+        _refuse_unknown_servers(workflow, "--replace", source.replace)
         workflow = replace(workflow, changes=replace(workflow.changes, replace_servers=source.replace))
     if source.reinstall:
         workflow = replace(workflow, changes=replace(workflow.changes, reinstall=source.reinstall))
+    if source.adopt:
+        _refuse_unknown_servers(workflow, "--adopt", source.adopt)
+        workflow = replace(workflow, changes=replace(workflow.changes, adopt=source.adopt))
     return replace(loaded, workflow=workflow, catalogue=catalogue)
 
 
@@ -104,13 +109,11 @@ def _catalogue(settings: Settings) -> Mapping[str, Taskserv]:
     return load_catalogue(settings.catalogues) if settings.catalogues else LazyCatalogue(load_catalogue)
 
 
-def _refuse_unknown_servers(workflow: Workflow, names: Sequence[str]) -> None:
+def _refuse_unknown_servers(workflow: Workflow, option: str, names: Sequence[str]) -> None:
     known = sorted({config.name for op in workflow.operations for config in type_of(op).wants(op).servers})
     for name in names:
         if name not in known:
-            near = close_matches(name, known, n=1)
-            hint = f"Did you mean {near[0]}?" if near else "Name a server of the file, or: --replace all"
-            raise UsageError(f"--replace {name}: the file has no server of this name", hint=hint)
+            raise UsageError(f"{option} {name}: the file has no server of this name", hint=did_you_mean(name, known))
 
 
 def anchored(workflow: Workflow, folder: Path) -> Workflow:

@@ -105,6 +105,14 @@ Reinstall = Annotated[
         help="Install this task service again, or all on this server, though nothing changed; or `all`. Repeatable.",
     ),
 ]
+Adopt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--adopt",
+        metavar="NAME",
+        help="Take over this server, which a run of another store created and nobody there uses. Repeatable.",
+    ),
+]
 EnvironmentName = Annotated[
     str | None,
     typer.Option("--env", metavar="NAME", help="Which environment of the workflow, instead of the one in the file."),
@@ -125,6 +133,7 @@ def source_of(
     retire: bool = False,
     replace: Sequence[str] | None = None,
     reinstall: Sequence[str] | None = None,
+    adopt: Sequence[str] | None = None,
 ) -> Source:
     """What the user named to be loaded. Raises UsageError."""
     if environment is not None and not re.fullmatch(NAME_PATTERN, environment):
@@ -138,6 +147,7 @@ def source_of(
         retire,
         tuple(replace or ()),
         tuple(reinstall or ()),
+        tuple(adopt or ()),
     )
 
 

@@ -19,6 +19,7 @@ from batchwright.app.system_clock import SystemClock
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.install_preview_printer import show_changes
 from batchwright.cli.options import (
+    Adopt,
     Catalogues,
     EnvironmentName,
     FileArgument,
@@ -68,6 +69,7 @@ def plan(
     retire: Retire = False,
     replace: Replace = None,
     reinstall: Reinstall = None,
+    adopt: Adopt = None,
     overlay: Overlays = None,
     inputs: Inputs = None,
     catalogue: Catalogues = None,
@@ -85,14 +87,14 @@ def plan(
         raise UsageError("--markdown and --json are two forms of one output", hint="Give one of them.")
     settings, clock, kept = settings_of(state_dir, catalogue), SystemClock(), None
     if is_plan_file(file):
-        given = {"--out": out, **frozen(simulate, sim, env, retire, replace, reinstall, overlay, inputs)}
+        given = {"--out": out, **frozen(simulate, sim, env, retire, replace, reinstall, adopt, overlay, inputs)}
         opened = opened_plan(file, directory, given)
         kept, words = opened.content.plan, shlex.quote(str(file))
         settings = with_catalogues(settings, opened.content.basis.inputs)
         planned = looked_at(settings, clock, opened)
     else:
         refuse_directory(file, directory)
-        source = source_of(file, overlay, inputs, env, retire=retire, replace=replace, reinstall=reinstall)
+        source = source_of(file, overlay, inputs, env, retire=retire, replace=replace, reinstall=reinstall, adopt=adopt)
         planned = asyncio.run(make_plan(settings, clock, source, simulation_of(simulate, sim)))
         words = again(source, simulate=simulate, sim=sim, catalogue=catalogue)
         words += f" --plan-hash {planned.plan.hash()}" if planned.plan else ""
@@ -133,7 +135,7 @@ def _exit_of(view: PlanView | None, changes: Sequence[InstallPreview], *, exit_c
 
 def frozen(*given: object) -> dict[str, object]:
     """The options that a plan file has settled, by their names."""
-    names = ("--simulate", "--sim", "--env", "--retire", "--replace", "--reinstall", "--overlay", "--set")
+    names = ("--simulate", "--sim", "--env", "--retire", "--replace", "--reinstall", "--adopt", "--overlay", "--set")
     return dict(zip(names, given, strict=True))
 
 
@@ -144,6 +146,7 @@ def again(source: Source, *, simulate: bool, sim: Sequence[str] | None, catalogu
         ("--env", [source.environment] if source.environment else ()),
         ("--replace", source.replace),
         ("--reinstall", source.reinstall),
+        ("--adopt", source.adopt),
         ("--sim", sim),
         ("--overlay", source.overlays),
         ("--set", [f"{key}={value}" for key, value in source.inputs.items()]),

@@ -14,6 +14,7 @@ from batchwright.app.plans import approve, check
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.monitor import shown
 from batchwright.cli.options import (
+    Adopt,
     Catalogues,
     EnvironmentName,
     FileArgument,
@@ -67,6 +68,7 @@ def run(
     retire: Retire = False,
     replace: Replace = None,
     reinstall: Reinstall = None,
+    adopt: Adopt = None,
     overlay: Overlays = None,
     inputs: Inputs = None,
     catalogue: Catalogues = None,
@@ -80,15 +82,17 @@ def run(
     Ctrl-C cancels; a second Ctrl-C exits at once.
     """
     if only_check:
-        made = simulate, sim, only_check, env, retire, replace, reinstall, overlay, inputs, catalogue, state_dir
+        made = simulate, sim, only_check, env, retire, replace, reinstall, adopt, overlay, inputs, catalogue, state_dir
         return plan(file, *made, json=json, directory=directory)
     if is_plan_file(file):
-        opened = opened_plan(file, directory, frozen(simulate, sim, env, retire, replace, reinstall, overlay, inputs))
+        opened = opened_plan(
+            file, directory, frozen(simulate, sim, env, retire, replace, reinstall, adopt, overlay, inputs)
+        )
         settings = settings_of(state_dir, catalogue)
         return run_plan_file(opened, settings, plan_hash=plan_hash, resume=resume, wait=wait, json=json)
     refuse_directory(file, directory)
     source, simulation = (
-        source_of(file, overlay, inputs, env, retire=retire, replace=replace, reinstall=reinstall),
+        source_of(file, overlay, inputs, env, retire=retire, replace=replace, reinstall=reinstall, adopt=adopt),
         simulation_of(simulate, sim),
     )
     with LocalClient(settings_of(state_dir, catalogue)) as client:

@@ -49,8 +49,8 @@ def turn_changes(before: Resources, run: Run, turn: int) -> TurnChanges:
             now[key] = new
         moved = new is not None and old is not None and _seen_as(new, old) == old
         contributed |= (old is not new and not moved and not found) or not step.traits.lasts
-    if run.status is RunState.ROLLED_BACK:  # what it borrowed it uses no more
-        now = {key: one for key, one in now.items() if not (one.borrowed and one.changed_by == run.id)}
+    if run.status is RunState.ROLLED_BACK:
+        now = {key: one for key, one in now.items() if not _was_taken_by(one, run)}
     servers = {(one.name, one.ref) for one in now.values() if not one.server}
     gone = [key for key, one in now.items() if one.server and (one.server, one.ref) not in servers]
     for key in gone:  # what stood on a server that is gone, or that another one replaced
@@ -61,6 +61,12 @@ def turn_changes(before: Resources, run: Run, turn: int) -> TurnChanges:
 def _seen_as(new: Resource, old: Resource) -> Resource:
     """Without what a look alone changes."""
     return replace(new, address=old.address, at=old.at, host_keys=old.host_keys)
+
+
+def _was_taken_by(one: Resource, run: Run) -> bool:
+    """Whether the run found this server and borrowed or adopted it: that ends with a rollback, and the server stays."""
+    adopted = one.made_by == run.id and one.run not in ("", run.id)
+    return one.changed_by == run.id and (one.borrowed or adopted)
 
 
 def leave(before: Resources, run: Run, prior: str) -> Leave:
@@ -155,8 +161,10 @@ def _kept_server(run: Run, rank: int, step: Step, record: StepFoldState, old: Re
         request = old.request if step.before is None else msgspec.to_builtins(step.request)
         whole, keys = old.whole or step.unclear, old.host_keys or record.host_keys
         return replace(old, address=record.address, at=record.ended_at, request=request, whole=whole, host_keys=keys)
-    bare = _bare(run, rank, step, record)
-    return replace(bare, ref=record.ref, address=record.address, host_keys=record.host_keys, borrowed=True)
+    seen = replace(_bare(run, rank, step, record), ref=record.ref, address=record.address, host_keys=record.host_keys)
+    if step.adopts is None:
+        return replace(seen, borrowed=True)
+    return replace(seen, run=step.adopts.run, token=step.adopts.token, made_by=run.id, made_turn=record.turn)
 
 
 def _updated_server(run: Run, rank: int, step: Step, record: StepFoldState, old: Resource | None) -> Resource | None:

@@ -97,8 +97,9 @@ class Retired(Struct, frozen=True):
 
 
 # Fields of a change that are no fields of a request: the catalogue entry by its digest, whether the last install
-# finished, that it was asked for again, and the reference of a server that someone else destroyed.
-ENTRY, FINISHED, REINSTALL, DESTROYED = "entry", "finished", "reinstall", "ref"
+# finished, that it was asked for again, the reference of a server that someone else destroyed, and the run of one that
+# is adopted.
+ENTRY, FINISHED, REINSTALL, DESTROYED, ADOPTED = "entry", "finished", "reinstall", "ref", "run"
 
 
 class FieldChange(Struct, frozen=True, omit_defaults=True, rename={"old": "from", "new": "to"}):
@@ -132,6 +133,13 @@ class Before(Struct, frozen=True, omit_defaults=True):
     changed_turn: int = 0
 
 
+class Labels(Struct, frozen=True):
+    """What a server carries of the run and the step that created it; it is destroyed and changed only by these."""
+
+    run: str
+    token: str
+
+
 class Step(Struct, frozen=True, omit_defaults=True):
     """The unit of execution, checkpoint, retry and undo.
 
@@ -140,6 +148,7 @@ class Step(Struct, frozen=True, omit_defaults=True):
     that a KEEP or UPDATE step finds, and `unclear` says that the run which created it did not get as far as to see that
     it has no twin. `seconds` is an estimate. `changes` say in what that which stands there differs from what is asked
     for, and `before` what stands there. `gone`: the server that it retires had vanished when the plan was made.
+    `adopts` are the labels of a server of another store that the environment owns from then on.
     """
 
     id: str
@@ -157,6 +166,7 @@ class Step(Struct, frozen=True, omit_defaults=True):
     changes: tuple[FieldChange, ...] = ()
     before: Before | None = None
     gone: bool = False
+    adopts: Labels | None = None
 
     @property
     def traits(self) -> Traits:

@@ -102,14 +102,15 @@ class Changes(Struct, frozen=True):
     """What a plan may destroy. `retire`: servers and task services that the file no longer asks for.
 
     `replace`: servers that cannot become what the file asks for; `replace_servers` are those for which it is allowed
-    anyway. `reinstall`: task services, or servers for all that is on them, that are installed again although nothing
-    changed; "all" stands for all.
+    anyway. `adopt`: servers of other stores that the environment takes over. `reinstall`: task services, or servers for
+    all that is on them, that are installed again although nothing changed; "all" stands for all.
     """
 
     retire: Permission = Permission.REFUSED
     replace: Permission = Permission.REFUSED
     replace_servers: tuple[str, ...] = ()
     reinstall: tuple[str, ...] = ()
+    adopt: tuple[str, ...] = ()
 
     def replaces(self, server: str) -> bool:
         """Whether this server may be destroyed and created anew."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.environment import Resource
-from batchwright.model.plan import Before, FieldChange, ServerFacts, Step
+from batchwright.model.plan import Before, FieldChange, Labels, ServerFacts, Step
 from batchwright.model.taskserv import Taskserv
 from batchwright.model.workflow import DependencyKind, Operation, Workflow
 from batchwright.operations.observations import Observations
@@ -37,6 +37,7 @@ class PlannedServer:
     before: Before | None = None  # what it was before
     address: str = ""  # of that server, as far as it is known to stay
     unclear: bool = False  # the run that created it has not seen that it has no twin
+    adopts: Labels | None = None  # of a server that is kept and was another store's
     old: Resource | None = None  # the server that this one replaces, which is destroyed first
     changes: tuple[FieldChange, ...] = ()  # in what the server that is there differs
     made: bool = False  # the plan creates it

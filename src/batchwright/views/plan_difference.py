@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from batchwright.model.plan import DESTROYED, ENTRY, FINISHED, REINSTALL, FieldChange, Plan, Step
+from batchwright.model.plan import ADOPTED, DESTROYED, ENTRY, FINISHED, REINSTALL, FieldChange, Plan, Step
 from batchwright.views.text_format import one_line, some
 
 VALUE_SHOWN = 60  # characters of a value
@@ -42,6 +42,8 @@ def symbols(plan: Plan) -> list[Symbol | None]:
             return Symbol.RUN
         if step.traits.sweeps:
             return Symbol.REPLACE if step.needs else Symbol.CREATE
+        if step.adopts is not None:
+            return Symbol.UPDATE
         if not step.traits.retries:  # it is only found
             return None if step.ref and (step.provider, step.ref) in going else Symbol.KEEP
         return Symbol.UPDATE if step.changes or step.before is not None else Symbol.CREATE
@@ -138,6 +140,8 @@ def change_words(change: FieldChange) -> str:
             return "asked for again"
         case name if name == DESTROYED:
             return "was destroyed by someone else"
+        case name if name == ADOPTED:
+            return f"taken over from run {change.old}, which this store does not use"
     unset = "not known" if change.field == ENTRY else "none"
     old, new = (unset if one is None else one_line(one, VALUE_SHOWN) for one in (change.old, change.new))
     if not change.known:

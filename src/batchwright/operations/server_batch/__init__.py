@@ -80,6 +80,7 @@ def _step(op: ServerBatch, place: PlannedServer, observed: ProviderObserved) -> 
         unclear=place.unclear,
         changes=place.changes,
         before=place.before,
+        adopts=place.adopts,
     )
 
 
@@ -147,6 +148,8 @@ class ServerBatchType(OperationType[ServerBatch]):
         if step.retired is not None:
             verb = "destroy" if step.retired.run else "release"
             return f"{verb} server {request.name} ({step.ref})" + ("" if step.retired.run else ", which stays")
+        if step.adopts is not None:
+            return f"take over server {request.name} ({step.ref}), which run {step.adopts.run} created"
         if step.action is Action.KEEP:
             return f"keep server {request.name} ({step.ref}): it exists and matches"
         if step.action is Action.UPDATE:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.environment import Resource
-from batchwright.model.plan import DESTROYED, Before, FieldChange
+from batchwright.model.plan import ADOPTED, DESTROYED, Before, FieldChange, Labels
 from batchwright.model.server_change import ChangeWay, FieldWay
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.observations import ProviderObserved
@@ -153,6 +153,8 @@ def _compare(draft: Draft, place: PlannedServer, config: ServerConfig, request: 
         draft.refuse("server-differs", what, place.step, f"{hint} Otherwise change the workflow to match it.")
     else:
         place.ref, place.updated = found.ref, bool(differing) or unfinished
+        if place.adopts is not None:
+            place.changes = (FieldChange(ADOPTED, place.adopts.run),)
         # a server that is stopped and started may get another address
         place.address = (
             "" if any(one.stops for one in place.changes) or found.state is ServerState.BROKEN else found.address
@@ -232,6 +234,10 @@ def _is_orphan(draft: Draft, one: Observed) -> bool:
 def _is_refused(draft: Draft, place: PlannedServer, managed: Sequence[Observed]) -> bool:
     """Whether something is wrong with the servers of this name, so that none of them can be kept or changed."""
     found = managed[0]
+    foreign = [one for one in managed if one.run in draft.observations.strangers or _is_orphan(draft, one)]
+    if len(managed) == 1 and foreign and place.name in draft.workflow.changes.adopt:
+        place.adopts = Labels(found.run, found.token)
+        return found.state is ServerState.STOPPING and _is_stopping(draft, place, found)
     if strangers := [one for one in managed if one.run in draft.observations.strangers]:
         draft.refuse(
             "server-exists",
@@ -239,7 +245,7 @@ def _is_refused(draft: Draft, place: PlannedServer, managed: Sequence[Observed])
             f" it: {strangers[0].run}",
             place.step,
             "It is in use by whoever has that run, in another store: use that store, or choose another name. If nobody"
-            " has it any more: batchwright servers destroy",
+            f" has it any more, take it over with --adopt {place.name}, or: batchwright servers destroy",
         )
     elif orphans := [one for one in managed if _is_orphan(draft, one)]:
         draft.refuse(
@@ -247,7 +253,7 @@ def _is_refused(draft: Draft, place: PlannedServer, managed: Sequence[Observed])
             f'the server "{place.name}" ({orphans[0].ref}) is a late effect of run {orphans[0].run}, whose call had an '
             "unknown outcome: no run of this environment uses it",
             place.step,
-            f"Remove it with: batchwright gc --run {orphans[0].run} --yes",
+            f"Remove it with: batchwright gc --run {orphans[0].run} --yes, or take it over with --adopt {place.name}.",
         )
     elif len(managed) > 1:
         draft.refuse(
@@ -257,15 +263,16 @@ def _is_refused(draft: Draft, place: PlannedServer, managed: Sequence[Observed])
             place.step,
             _AMBIGUOUS.format(enumerated(sorted({one.run for one in managed if one.run}))),
         )
-    elif found.state is ServerState.STOPPING:
-        draft.refuse(
-            "server-stopping",
-            f'the server "{place.name}" ({found.ref}) exists and is {_state(found)}',
-            place.step,
-            "Wait until it is gone, or choose another name.",
-        )
     else:
+        return _is_stopping(draft, place, found)
+    return True
+
+
+def _is_stopping(draft: Draft, place: PlannedServer, found: Observed) -> bool:
+    if found.state is not ServerState.STOPPING:
         return False
+    what = f'the server "{place.name}" ({found.ref}) exists and is {_state(found)}'
+    draft.refuse("server-stopping", what, place.step, "Wait until it is gone, or choose another name.")
     return True
 
 
