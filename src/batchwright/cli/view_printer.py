@@ -49,6 +49,7 @@ SYMBOL_STYLES = {
 NOTHING_TO_DO = {
     UndoKind.WITH_SERVER: "goes with its server",
     UndoKind.STAYS: "stays",
+    UndoKind.GONE: "is gone and cannot be brought back",
     UndoKind.UNKNOWN: "what is attached is unknown",
 }
 

@@ -220,7 +220,7 @@ class Forward:
             case Created(ref=ref, ready=True, address=address) if self._clear_look(report.step) is None:
                 return [ev.StepSucceeded(now, step.id, ref, address)]
             case Created(ref=ref):
-                return [ev.StepCreated(now, step.id, ref)]
+                return [ev.StepCreated(now, step.id, ref, changed=step.before is not None)]
             case Applied(changed=changed):
                 # an earlier attempt of this run may be the one that installed it; what replaces something is undone
                 made = changed or record.attempt > 1 or record.doubt or step.before is not None

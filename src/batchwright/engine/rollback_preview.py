@@ -24,6 +24,7 @@ class UndoKind(StrEnum):
     RUN = "run"  # the undo that a command names
     WITH_SERVER = "with-server"  # it goes with its server
     STAYS = "stays"
+    GONE = "gone"  # the run destroyed or removed it, and nothing brings it back
     KEEP = "keep"  # attached
     BLOCKED = "blocked"  # what is attached forbids the destroy
     UNKNOWN = "unknown"  # what is attached could not be read
@@ -86,5 +87,7 @@ def _worth(run: Run, i: int) -> bool:
 
 def _stays(run: Run, i: int) -> PlannedUndo:
     step, record = run.plan.steps[i], run.records[i]
+    if step.traits.removes:
+        return PlannedUndo(step.id, step.provider, UndoKind.GONE, step.ref)
     why = "it existed before this run" if step.traits.lasts else "it has no undo"
     return PlannedUndo(step.id, step.provider, UndoKind.STAYS, record.ref, why)

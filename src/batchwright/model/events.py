@@ -160,11 +160,15 @@ class StepOutput(Event, frozen=True, tag="step_output"):
 
 
 class StepCreated(Event, frozen=True, tag="step_created"):
-    """The server exists under this reference but is not ready yet. `settled`: it was found after doubt."""
+    """The server exists under this reference but is not ready yet. `settled`: it was found after doubt.
+
+    `changed`: it was there before and has been changed.
+    """
 
     step: str
     ref: str
     settled: bool = False
+    changed: bool = False
 
 
 class StepSucceeded(Event, frozen=True, tag="step_succeeded"):

@@ -96,7 +96,7 @@ def step_text(event: ev.AnyEvent) -> str:
         case ev.StepInDoubt():
             return f"in doubt: the outcome of attempt {event.attempt} is unknown ({one_line(event.reason)})"
         case ev.StepCreated():
-            how = "found again as" if event.settled else "created as"
+            how = "found again as" if event.settled else "changed:" if event.changed else "created as"
             return f"{how} {event.ref}, waiting until it is ready"
         case ev.StepSucceeded():
             found = ", confirmed after doubt" if event.settled else ""

@@ -338,7 +338,8 @@ def next_action(run: Run, *, driven: bool) -> str:
         case RunState.PENDING | RunState.RUNNING | RunState.ROLLING_BACK:
             return f"watch it with: batchwright monitor {own}"
         case RunState.COMPLETED:
-            return f"to remove what it created: {undo}" if undo else "nothing is left to do"
+            what = "undo what it did" if _changed_anything(run) else "remove what it created"
+            return f"to {what}: {undo}" if undo else "nothing is left to do"
         case RunState.FAILED | RunState.CANCELLED:
             asked = next((i for i in range(len(run.records)) if unsettled(run, i)), None)
             if asked is not None:
@@ -347,7 +348,8 @@ def next_action(run: Run, *, driven: bool) -> str:
             resume = f"{first}finish the remaining steps with: batchwright resume {own}"
             return f"{resume}, or undo it with: {undo}" if undo else resume
         case RunState.ROLLED_BACK:
-            return "nothing that it created is left; you can run the file again"
+            back = ", and what it changed is as before" if _changed_anything(run) else ""
+            return f"nothing that it created is left{back}; you can run the file again"
         case RunState.ROLLBACK_INCOMPLETE:
             return f"fix the cause, then retry the rest with: {undo}"
 
@@ -357,6 +359,11 @@ def _ask(run: Run, i: int, undo: str) -> str:
     told = f"check whether {step} took effect, then run it again with: batchwright resume {run.id} --redo {step}"
     told += f", or mark it as done with: batchwright resume {run.id} --skip {step}"
     return f"{told}, or undo the run with: {undo}" if undo else told
+
+
+def _changed_anything(run: Run) -> bool:
+    steps = zip(run.plan.steps, run.records, strict=True)
+    return any(step.before is not None and not step.existed and record.attempt for step, record in steps)
 
 
 def _made_anything(run: Run) -> bool:

@@ -11,7 +11,9 @@ from msgspec import Struct
 from batchwright.errors import StepNotFound
 from batchwright.model.did_you_mean import close_matches
 from batchwright.model.lifecycle import RunState, StepState
+from batchwright.model.plan import Request, Step
 from batchwright.model.run import Run
+from batchwright.model.run_fold_state import StepFoldState
 from batchwright.operations.base import PortKind
 from batchwright.operations.registry import type_of
 from batchwright.views.text_format import some
@@ -158,12 +160,12 @@ _EXISTS = (StepState.CREATED, StepState.SUCCEEDED, StepState.UNDOING, StepState.
 
 def _existing(run: Run, *, made: bool) -> Iterator[ServerLine]:
     for step, record in zip(run.plan.steps, run.records, strict=True):
-        request = step.request
         if step.traits.removes or step.traits.sweeps is not made or type_of(step).port is not PortKind.PROVIDER:
             continue
         if not (record.ref or step.ref):
             continue
-        if record.state in _EXISTS or (record.ref and record.state in (StepState.FAILED, StepState.RETRYING)):
+        request = _request_now(step, record)
+        if record.state in _EXISTS or _exists_anyway(step, record):
             yield ServerLine(
                 name=request.name,
                 step=step.id,
@@ -173,8 +175,19 @@ def _existing(run: Run, *, made: bool) -> Iterator[ServerLine]:
                 zone=request.zone,
                 plan=request.plan,
                 made=made,
-                ready=record.state is StepState.SUCCEEDED,
+                ready=record.state in (StepState.SUCCEEDED, StepState.UNDONE),
             )
+
+
+def _exists_anyway(step: Step, record: StepFoldState) -> bool:
+    """Whether there is a server although the step did not get to its end, or was undone."""
+    if step.before is not None and not step.existed:
+        return record.attempt > 0 and not record.gone
+    return bool(record.ref) and record.state in (StepState.FAILED, StepState.RETRYING)
+
+
+def _request_now(step: Step, record: StepFoldState) -> Request:
+    return step.before.request if step.before is not None and record.state is StepState.UNDONE else step.request
 
 
 def step_named(run: Run, word: str) -> str:

@@ -12,6 +12,7 @@ SAID = {
     UndoKind.RELEASE: "release it",
     UndoKind.REMOVE: "remove it",
     UndoKind.RESTORE: "restore it",
+    UndoKind.GONE: "is gone and cannot be brought back",
     UndoKind.RUN: "run it",
     UndoKind.WITH_SERVER: "goes with its server",
     UndoKind.STAYS: "stays",

@@ -39,6 +39,7 @@ EVENTS: list[tuple[ev.AnyEvent, str]] = [
     (ev.StepOutput(T0, "s", 1, ("one",)), "s: one"),
     (ev.StepOutput(T0, "s", 1, ("one", "two", "three")), "s: three (and 2 lines before)"),
     (ev.StepCreated(T0, "s", "r"), "s: created as r, waiting until it is ready"),
+    (ev.StepCreated(T0, "s", "r", changed=True), "s: changed: r, waiting until it is ready"),
     (ev.StepCreated(T0, "s", "r", settled=True), "s: found again as r, waiting until it is ready"),
     (ev.StepSucceeded(T0, "s", "r", "10.0.0.1"), "s: succeeded (r, 10.0.0.1)"),
     (ev.StepSucceeded(T0, "s", made=False), "s: succeeded, existed before"),
@@ -55,6 +56,7 @@ EVENTS: list[tuple[ev.AnyEvent, str]] = [
     (ev.UndoStarted(T0, "s", 1), "s: undo started"),
     (ev.UndoRetrying(T0, "s", 1, T0 + 3, BAD), "s: undo failed (invalid: no such plan): again in 3.0 s"),
     (ev.StepUndone(T0, "s"), "s: undone"),
+    (ev.StepUndone(T0, "s", gone=True), "s: nothing to undo: the server no longer exists"),
     (ev.StepUndone(T0, "s", with_server=True), "s: undone together with its server"),
     (ev.UndoFailed(T0, "s", 3, BAD), "s: could not be undone after 3 attempts: invalid: no such plan"),
     (

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from batchwright.model.actions import Action, Undo
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.lifecycle import StepState
 from batchwright.model.plan import FieldChange, Need, Retired, Step
 from batchwright.model.run_fold_state import StepFoldState
 from batchwright.operations.base import FieldPath, OperationType, PortKind, Wants
@@ -182,6 +183,11 @@ class ServerBatchType(OperationType[ServerBatch]):
         if step.action is Action.UPDATE:
             return "changing in place, which stops it" if _stops(step) else "changing in place"
         return f"in doubt: asking {step.provider} whether the call took effect" if record.doubt else "creating"
+
+    def doing(self, step: Step, record: StepFoldState) -> str:
+        if record.state is StepState.CREATED and step.undo is Undo.RESTORE:
+            return "changed, waiting until it is ready"
+        return super().doing(step, record)
 
     def undoing(self, step: Step) -> str:
         return _UNDOING.get(step.undo, "destroying")
