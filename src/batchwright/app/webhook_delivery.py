@@ -14,6 +14,7 @@ from functools import partial
 from types import TracebackType
 
 from batchwright.app.multi_store import Stores
+from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
 from batchwright.app.settings import Settings
 from batchwright.app.webhook_events import WebhookEvents
 from batchwright.app.webhook_request import OutgoingMessage, Receiver, WebhookSender
@@ -45,11 +46,19 @@ log = logging.getLogger("batchwright.webhooks")
 class WebhookDeliverer:
     """Delivers what happens to the runs in the stores that are open. It works while it is entered."""
 
-    def __init__(self, settings: Settings, stores: Stores, clock: Clock, send: Send) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        stores: Stores,
+        clock: Clock,
+        send: Send,
+        allowed: ProgramAndSecretAllowlist | None = None,
+    ) -> None:
         self._settings = settings
         self._stores = stores
         self._clock = clock
         self._send = send
+        self._allowed = allowed
         self._own = own_holder()
         self._driven: set[str] = set()  # runs that this process drives
         self._hints: Counter[str] = Counter()  # run -> how often something happened that may be wanted
@@ -239,7 +248,8 @@ class WebhookDeliverer:
             await _written(journal, row, row.changed(open=False, sender=""))
             return
         events = WebhookEvents(journal, row.run, self._read.get(key, 0))
-        receiver = receiver_of(self._settings, row, await events.created())
+        created = await events.created()
+        receiver = receiver_of(self._settings, row, created)
         if receiver is None:
             await self._expire(journal, key, row)
             return
@@ -259,12 +269,19 @@ class WebhookDeliverer:
             if row.sender != self._own:
                 row = await _written(journal, row, row.changed(sender=self._own))
             message, happened_at = await events.message(seq)
-            answer = await self._send(receiver, message)
+            answer = self._refusal(receiver, created) or await self._send(receiver, message)
             told = attempted(row, seq, happened_at, answer, self._clock.now())
             if not answer.delivered:  # no warning: it is tried again, and `webhooks list` says it
                 log.info("%s was not delivered to %s: %s", message.id, row.receiver, answer.words)
             row = await _written(journal, row, told)
             self._progress.set()
+
+    def _refusal(self, receiver: Receiver, created: RunCreated) -> Answer | None:
+        """The answer instead of a message that would use a secret which clients may not use, or may no more."""
+        secret = receiver.webhook.secret
+        if receiver.trusted or created.client is False or self._allowed is None or self._allowed.instead(secret):
+            return None
+        return Answer(False, f"not sent: this service does not allow its clients to use {secret}")
 
     async def _expire(self, journal: Journal, key: Key, row: Delivery) -> None:
         """Leave it to a process whose config.toml has the webhook, but not for ever."""
@@ -294,10 +311,12 @@ class WebhookDeliverer:
         return await _written(journal, row, row.changed(sender="")) if row.sender == self._own else row
 
 
-def webhook_deliverer(settings: Settings, stores: Stores, clock: Clock) -> WebhookDeliverer:
-    """One that sends over the network."""
+def webhook_deliverer(
+    settings: Settings, stores: Stores, clock: Clock, allowed: ProgramAndSecretAllowlist | None = None
+) -> WebhookDeliverer:
+    """One that sends over the network. `allowed`: which secrets the runs of clients may use, in a service."""
     sender = WebhookSender(settings.webhooks.private_hosts, clock)
-    return WebhookDeliverer(settings, stores, clock, sender.send)
+    return WebhookDeliverer(settings, stores, clock, sender.send, allowed)
 
 
 def receiver_of(settings: Settings, row: Delivery, created: RunCreated) -> Receiver | None:

@@ -81,10 +81,10 @@ class RunSupervisor:
         self._sightings = LeaseObserver(clock.monotonic)
         self.feeds = RunFeeds(self.stores, clock, frames, self.driven, self._sightings)
         self.allowed = ProgramAndSecretAllowlist(commands, settings.service.secrets)
+        self.webhooks = webhook_deliverer(settings, self.stores, clock, self.allowed)
         self.desk = Submissions(settings, clock, self.stores, self.world, simulation, allowed=self.allowed)
         self.stopping = False
         self.observers: list[Callable[[ActiveRun], None]] = []
-        self.webhooks = webhook_deliverer(settings, self.stores, clock)
         self._limits = Limits()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.undriven: dict[str, float] = {}  # unfinished -> when to look whether it can be taken up
@@ -105,8 +105,8 @@ class RunSupervisor:
         for row in rows:
             if row.status not in RUN_ENDED or row.rollback_due:
                 self.undriven[row.run] = 0.0
-        self.webhooks.start()
         await self._adopt()
+        self.webhooks.start()
         self._caring = asyncio.create_task(self._care())
         return self
 

@@ -87,6 +87,12 @@ def _notes(plan: Plan) -> tuple[str, ...]:
     return tuple(f"{name}: {words}" for name, words in told if words and name in creating)
 
 
+def _webhook_notes(plan: Plan) -> tuple[str, ...]:
+    """Whom the file has told, and about what."""
+    told = (one.public() for one in plan.notify if one.simulated or plan.simulation is None)
+    return tuple(f"webhook {one.name}: {', '.join(one.events)} to {one.url}" for one in told)
+
+
 def plan_view(plan: Plan) -> PlanView:
     """The view of a plan."""
     sizes: dict[str, int] = {op.id: 0 for op in plan.operations}
@@ -120,7 +126,7 @@ def plan_view(plan: Plan) -> PlanView:
         estimate=estimate(plan),
         warnings=plan.warnings,
         environment=EnvironmentKey.of(plan).name,
-        notes=_notes(plan),
+        notes=(*_notes(plan), *_webhook_notes(plan)),
         difference=counts(found),
     )
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
+from msgspec.structs import replace
 
+from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
+from batchwright.app.settings import ServiceSecrets
 from batchwright.app.webhook_delivery import CLAIM_SECONDS, POLL_SECONDS
 from batchwright.app.webhook_request import OutgoingMessage, Receiver
 from batchwright.journal.lease_holder import FOR_EVER, moved_to, own_holder
@@ -13,18 +16,7 @@ from batchwright.journal.memory import MemoryJournal
 from batchwright.model.delivery import Answer
 from batchwright.testing.crash_points import CrashingJournal, CrashPoint, ProcessDied, When
 from batchwright.testing.virtual_clock import run_virtual
-from tests.unit.app.webhook_life import (
-    BAD,
-    CHAT,
-    CI,
-    ENDED,
-    GOOD,
-    RUN,
-    STARTED,
-    Life,
-    Receivers,
-    history,
-)
+from tests.unit.app.webhook_life import BAD, CHAT, CI, ENDED, GOOD, OPS, RUN, STARTED, Life, Receivers, history
 
 
 def test_two_services_on_one_store_do_not_both_send() -> None:
@@ -96,6 +88,24 @@ def test_a_run_that_another_process_drives_is_left_to_that_process() -> None:
             await life.clock.sleep(2 * POLL_SECONDS)
             assert receivers.numbers("ci") == [STARTED]
             assert (await other.rows())["workflow/ci"].open  # the run has not ended
+
+    run_virtual(attempt())
+
+
+def test_a_secret_that_clients_may_use_no_more_signs_nothing() -> None:
+    async def attempt() -> None:
+        journal, receivers, events = MemoryJournal(), Receivers(), history(RUN, CI)
+        life = Life(journal, receivers, OPS, allowed=ProgramAndSecretAllowlist())
+        async with life.deliverer:
+            await life.drive([replace(events[0], client=True), *events[1:]])
+            await life.clock.sleep(1)
+            assert {who for who, _ in receivers.got} == {"ops"}  # the operator's own is told
+            answer = (await life.rows())["workflow/ci"].answer
+        assert answer == "not sent: this service does not allow its clients to use the variable SECRET"
+        allowed = ProgramAndSecretAllowlist(secrets=ServiceSecrets(env=("SECRET",)))
+        async with Life(journal, receivers, allowed=allowed).deliverer:
+            await life.clock.sleep(60)
+        assert receivers.numbers("ci") == [STARTED, ENDED]
 
     run_virtual(attempt())
 

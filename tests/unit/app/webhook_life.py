@@ -104,12 +104,17 @@ class Life:
     """One process: its deliverer, over a journal that several may share."""
 
     def __init__(
-        self, journal: Journal, receivers: Receivers, *configured: ConfiguredWebhook, send: Any = None
+        self,
+        journal: Journal,
+        receivers: Receivers,
+        *configured: ConfiguredWebhook,
+        send: Any = None,
+        allowed: Any = None,
     ) -> None:
         self.journal, self.clock = journal, VirtualClock()
         self.settings = Settings(Path("/nowhere"), notify=configured)
         self.stores: Any = OneStore(journal)
-        self.deliverer = WebhookDeliverer(self.settings, self.stores, self.clock, send or receivers.send)
+        self.deliverer = WebhookDeliverer(self.settings, self.stores, self.clock, send or receivers.send, allowed)
 
     async def drive(self, events: Sequence[ev.AnyEvent], *, upto: int | None = None, begin: bool = True) -> None:
         """Drive a run as `Runs` does: lease, note who is told, append one event at a time, release."""
