@@ -92,7 +92,8 @@ class WebhookSender:
         except ssl.SSLError as error:
             return Answer(False, f"no secure connection: {getattr(error, 'verify_message', '') or error.reason}")
         except (OSError, ValueError) as error:
-            return Answer(False, getattr(error, "strerror", None) or str(error) or type(error).__name__)
+            number = getattr(error, "errno", None)  # asyncio's own words name only the address
+            return Answer(False, os.strerror(number) if number and number > 0 else str(error) or type(error).__name__)
 
     async def _addresses(self, receiver: Receiver, parts: UrlParts) -> Sequence[Address]:
         """The addresses to connect to, each of them allowed. Raises WebhookInvalid, OSError, ValueError."""

@@ -8,6 +8,7 @@ from batchwright.model.actions import Action, Undo
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.environment import EnvironmentKey
 from batchwright.model.plan import FieldChange, Plan, Step
+from batchwright.model.webhook import USUAL
 from batchwright.model.workflow import Dependency, OnFailure
 from batchwright.operations.registry import type_of
 from batchwright.plan.critical_path import Estimate, estimate
@@ -90,7 +91,9 @@ def _notes(plan: Plan) -> tuple[str, ...]:
 def _webhook_notes(plan: Plan) -> tuple[str, ...]:
     """Whom the file has told, and about what."""
     told = (one.public() for one in plan.notify if one.simulated or plan.simulation is None)
-    return tuple(f"webhook {one.name}: {', '.join(one.events)} to {one.url}" for one in told)
+    return tuple(
+        f"webhook {one.name} ({one.url}): {'run.*' if one.events == USUAL else ', '.join(one.events)}" for one in told
+    )
 
 
 def plan_view(plan: Plan) -> PlanView:
