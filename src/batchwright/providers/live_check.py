@@ -7,17 +7,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchwright.errors import ProviderUnavailable
-from batchwright.model.call_outcome import Created, Gone, ServerState
+from batchwright.model.call_outcome import Created, Gone, Rejected, ServerState
 from batchwright.model.clock import Clock
 from batchwright.model.ids import Token, step_token
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
-from batchwright.providers.base import Provider, Quote
+from batchwright.providers.base import ChangesServers, Provider, Quote
 
 LISTED = "how soon is a new server listed by its label (assumed: within the settle time)"
 VANISHED = "is a create carried out whose client has gone, and how late (assumed: perhaps, within the settle time)"
+CHANGED = "does a server get another plan and a label in place, and then run (assumed: yes)"
 
 Tell = Callable[[str], None]
 
@@ -75,7 +77,14 @@ class LiveCheck(ABC):
 
     async def cost(self) -> Quote | None:
         """The price per hour of everything it creates; read-only. None if the provider does not tell."""
-        return await self._provider.quote([await self.request(name) for name in self.servers])
+        requests = [await self.request(name) for name in self.servers]
+        if other := await self.other_plan():
+            requests.append(await self.request(self.servers[0], other))
+        return await self._provider.quote(requests)
+
+    async def other_plan(self) -> str:
+        """The plan that the cheap server is changed to; empty if that is not asked."""
+        return ""
 
     async def run(self, run: str, tell: Tell) -> list[AccountFinding]:
         """Ask under this run's label, and then remove everything with the label, even after an error."""
@@ -86,9 +95,10 @@ class LiveCheck(ABC):
             await self._clean(run)
         return self.findings
 
-    async def request(self, name: str) -> ServerRequest:
-        """The create request of the cheap server. Raises ProviderUnavailable."""
-        (answer,) = await self._provider.resolve([await self.config(name)])
+    async def request(self, name: str, plan: str = "") -> ServerRequest:
+        """The create request of the cheap server, or of one with another plan. Raises ProviderUnavailable."""
+        config = await self.config(name)
+        (answer,) = await self._provider.resolve([replace(config, plan=plan or config.plan)])
         if not isinstance(answer, ServerRequest):
             raise ProviderUnavailable(answer[0].message, hint=answer[0].hint)
         return answer
@@ -117,6 +127,23 @@ class LiveCheck(ABC):
         while (await self._provider.describe([ref]))[ref].state is not ServerState.READY:
             await self.wait(began, "is not running")
         self.found(question, f"after {self._clock.now() - began:.0f} s")
+
+    async def changed(self, ref: str, request: ServerRequest) -> None:
+        """Give a server that runs the other plan and a label, and wait until it runs again."""
+        provider, began = self._provider, self._clock.now()
+        other = await self.request(request.name, await self.other_plan())
+        wanted = replace(other, labels={**other.labels, "verified": "yes"})
+        assert isinstance(provider, ChangesServers)
+        while not isinstance(said := await provider.change(ref, wanted, request), Created):
+            if isinstance(said, Rejected):
+                self.found(CHANGED, f"{said.fault.code}: {said.fault.message}", False)
+                return
+            await self.wait(began, "is being changed")
+        while (seen := (await provider.describe([ref]))[ref]).state is not ServerState.READY:
+            await self.wait(began, "does not run after its change")
+        seconds, found = self._clock.now() - began, await provider.find(seen.run, seen.token)
+        kept = (seen.plan, [one.ref for one in found]) == (other.plan, [ref])
+        self.found(CHANGED, f"{seen.plan} after {seconds:.0f} s" + ("" if found else ", without its labels"), kept)
 
     async def gone(self, ref: str) -> None:
         """Wait until it is gone."""

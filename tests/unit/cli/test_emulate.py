@@ -65,7 +65,7 @@ def test_verify_without_live_only_looks(account, capsys: pytest.CaptureFixture[s
     assert run_command(["providers", "verify", "upcloud"]) == Exit.OK
     told = capsys.readouterr().out
     assert "two servers of the cheapest plan" in told
-    assert "0.009 EUR an hour" in told
+    assert "0.0194 EUR an hour" in told
     assert not [call for call in account.account.happened if not call.startswith("GET")]
 
 

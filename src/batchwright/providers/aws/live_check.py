@@ -18,9 +18,9 @@ from batchwright.providers.aws.faults import code_of, explain
 from batchwright.providers.aws.lookup import ours, rows_of
 from batchwright.providers.aws.refs import RefKind, parse
 from batchwright.providers.base import Provider
-from batchwright.providers.live_check import LISTED, VANISHED, LiveCheck, token_of
+from batchwright.providers.live_check import CHANGED, LISTED, VANISHED, LiveCheck, token_of
 
-PLAN = "t3.micro"
+PLAN, OTHER_PLAN = "t3.micro", "t3.small"
 
 IMAGES = "which images have an SSM parameter here (assumed: all)"
 SAME = "the same token, the same bytes (assumed: the same instance)"
@@ -35,7 +35,7 @@ SHARED = "how soon after the last instance can the security group be deleted (as
 class AwsLive(LiveCheck):
     """The check of one opened provider. `prepare` returns the bytes that `create` sends."""
 
-    questions = (IMAGES, SAME, OTHER, LISTED, UP, ENDED, PARTS, SPENT, SHARED, VANISHED)
+    questions = (IMAGES, SAME, OTHER, LISTED, UP, CHANGED, ENDED, PARTS, SPENT, SHARED, VANISHED)
     patience = 900.0
 
     def __init__(
@@ -48,11 +48,14 @@ class AwsLive(LiveCheck):
         super().__init__(provider, clock)
         self._connection, self._prepare = connection, prepare
         self._region = connection.home
-        self.makes = f"two instances {PLAN} in {self._region}, one after the other, for some minutes"
+        self.makes = f"two instances {PLAN} in {self._region}, one after the other, one of them {OTHER_PLAN} later"
         self.console = f"the EC2 console of {self._region}"
 
     async def config(self, name: str) -> ServerConfig:
         return ServerConfig(name, PLAN, self._region)
+
+    async def other_plan(self) -> str:
+        return OTHER_PLAN
 
     async def ask(self, run: str) -> None:
         try:
@@ -80,6 +83,7 @@ class AwsLive(LiveCheck):
         self.found(OTHER, code, code == "IdempotentParameterMismatch")
         await self.listed(token, began)
         await self.started(UP, ref, began)
+        await self.changed(ref, request)
         await self._end(run, ref, token, bytes_sent)
 
     async def _code(self, asked: dict[str, object]) -> str:

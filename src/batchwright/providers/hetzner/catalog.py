@@ -78,16 +78,34 @@ def quote(requests: Sequence[ServerRequest], offers: HetznerCatalog) -> Quote | 
 
 def cheapest(offers: HetznerCatalog) -> tuple[str, str]:
     """Server type and location of the lowest price. Raises ProviderUnavailable when none is listed."""
-    priced = [
+    priced = _priced(offers)
+    if not priced:
+        raise ProviderUnavailable("Hetzner lists no price of a server type", hint="Nothing was created.")
+    _, plan, location = priced[0]
+    return plan, location
+
+
+def cheapest_beside(offers: HetznerCatalog, plan: str, location: str) -> str:
+    """The type of the lowest price that a new server of another one can get there; empty if there is none."""
+    one = offers.types[plan]
+    alike = [
+        name
+        for _, name, place in _priced(offers)
+        if (name, place) != (plan, location) and place == location
+        if offers.types[name].get("disk", 0) >= one.get("disk", 0)
+        if all(offers.types[name].get(key) == one.get(key) for key in ("architecture", "storage_type"))
+    ]
+    return alike[0] if alike else ""
+
+
+def _priced(offers: HetznerCatalog) -> list[tuple[float, str, str]]:
+    """Price, type and location of all that is sold, the lowest price first."""
+    return sorted(
         (_hourly(price), plan, str(price["location"]))
         for plan, kind in offers.types.items()
         for price in kind.get("prices", ())
         if price.get("location") in offers.locations
-    ]
-    if not priced:
-        raise ProviderUnavailable("Hetzner lists no price of a server type", hint="Nothing was created.")
-    _, plan, location = min(priced)
-    return plan, location
+    )
 
 
 def _image(wanted: str, architecture: str, offers: HetznerCatalog) -> Row | Diagnostic:

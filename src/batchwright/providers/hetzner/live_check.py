@@ -8,16 +8,17 @@ from batchwright.model.call_outcome import Created, Rejected
 from batchwright.model.fault import FaultClass
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.hetzner import payload, rows
-from batchwright.providers.hetzner.catalog import HetznerCatalog, cheapest
+from batchwright.providers.hetzner.catalog import HetznerCatalog, cheapest, cheapest_beside
 from batchwright.providers.hetzner.client import HetznerClient
 from batchwright.providers.hetzner.faults import REFUSALS
-from batchwright.providers.live_check import LISTED, VANISHED, token_of
+from batchwright.providers.live_check import CHANGED, LISTED, VANISHED, token_of
 from batchwright.providers.rest_provider import THROTTLED, RestCheck
 
 NO_TYPE = "how is a create with an unknown server type refused (assumed: a 4xx with a code)"
 NO_KEY = "how is a create refused that names an SSH key which is not there (assumed: not_found)"
 TWICE = "how is a second create under the same name refused (assumed: 409 uniqueness_error)"
 STARTED = "how soon does it run and have an address (assumed: 20 s)"
+RUNS = "how is another type refused while it runs (assumed: server_not_stopped)"
 DELETED = "what does a look at a deleted server say (assumed: 404 not_found)"
 FREED = "is its name free as soon as that is said (assumed: yes)"
 ADDRESSES = "are its addresses gone with it (assumed: yes)"
@@ -32,19 +33,25 @@ class HetznerLive(RestCheck[HetznerClient, HetznerCatalog]):
         LISTED,
         TWICE,
         STARTED,
+        RUNS,
+        CHANGED,
         DELETED,
         FREED,
         ADDRESSES,
         VANISHED,
         THROTTLED,
     )
-    makes = "three servers of the cheapest type, one after the other, for some minutes, and one SSH key"
+    makes = "three servers of the cheapest types, one after the other, for some minutes, and one SSH key"
     servers = ("verify-1", "verify-1", "verify-2")
     console = "the Hetzner console"
 
     async def config(self, name: str) -> ServerConfig:
         plan, zone = cheapest(await self._offered())
         return ServerConfig(name, plan, zone)
+
+    async def other_plan(self) -> str:
+        offered = await self._offered()
+        return cheapest_beside(offered, *cheapest(offered))
 
     async def ask(self, run: str) -> None:
         await self._refused(run)
@@ -70,6 +77,11 @@ class HetznerLive(RestCheck[HetznerClient, HetznerCatalog]):
         )
         self.found(TWICE, self.said(reply), (reply.status, REFUSALS.code(reply)) == (409, "uniqueness_error"))
         await self.started(STARTED, ref, began)
+        if other := await self.other_plan():
+            body = {"server_type": other, "upgrade_disk": False}
+            reply = await self._api.call("POST", f"/servers/{ref}/actions/change_type", body)
+            self.found(RUNS, self.said(reply), REFUSALS.code(reply) == "server_not_stopped")
+            await self.changed(ref, request)
         addresses = rows.address_ids(await self._api.read(f"/servers/{ref}"))
         await self.gone(ref)
         reply = await self._api.call("GET", f"/servers/{ref}")

@@ -9,7 +9,7 @@ from batchwright.model.call_outcome import Rejected
 from batchwright.model.fault import FaultClass
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.http import HttpReply
-from batchwright.providers.live_check import LISTED, VANISHED, token_of
+from batchwright.providers.live_check import CHANGED, LISTED, VANISHED, token_of
 from batchwright.providers.rest_provider import THROTTLED, RestCheck
 from batchwright.providers.upcloud import rows
 from batchwright.providers.upcloud.catalog import UpCloudCatalog
@@ -22,6 +22,7 @@ PAGES = "how many entries has a listing that asks for no number (assumed: 25)"
 NO_PLAN = "how is a create with an unknown plan refused (assumed: a 4xx with a code)"
 DISK = "does its disk carry the labels of the create call (assumed: yes)"
 STARTED = "how soon is it started and has an address (recorded: 23 to 133 s)"
+RUNS = "how is another plan refused while it runs (assumed: 409 with a STATE_ILLEGAL code)"
 EARLY = "how is the delete of a started server refused (assumed: 409 with a STATE_ILLEGAL code)"
 STOPPING = "how is its delete refused while it stops (assumed: the same)"
 DELETED = "what does a look at a deleted server say (assumed: 404 SERVER_NOT_FOUND)"
@@ -37,6 +38,8 @@ class UpCloudLive(RestCheck[UpCloudClient, UpCloudCatalog]):
         LISTED,
         DISK,
         STARTED,
+        RUNS,
+        CHANGED,
         EARLY,
         STOPPING,
         DELETED,
@@ -44,16 +47,23 @@ class UpCloudLive(RestCheck[UpCloudClient, UpCloudCatalog]):
         VANISHED,
         THROTTLED,
     )
-    makes = f"two servers of the cheapest plan in {ZONE}, one after the other, for some minutes"
+    makes = f"two servers of the cheapest plans in {ZONE}, one after the other, for some minutes"
     console = "the UpCloud control panel"
 
     async def config(self, name: str) -> ServerConfig:
+        return ServerConfig(name, (await self._cheapest())[0], ZONE)
+
+    async def other_plan(self) -> str:
+        return (await self._cheapest())[1]
+
+    async def _cheapest(self) -> list[str]:
+        """The plans with a price, the cheapest first. Raises ProviderUnavailable."""
         offered = await self._offered()
         prices = offered.prices.get(ZONE, {})
         known = {plan: prices[f"server_plan_{plan}"] for plan in offered.plans if f"server_plan_{plan}" in prices}
-        if not known:
-            raise ProviderUnavailable(f"UpCloud lists no price of a plan in {ZONE}", hint="Nothing was created.")
-        return ServerConfig(name, min(known, key=lambda plan: known[plan]), ZONE)
+        if len(known) < 2:
+            raise ProviderUnavailable(f"UpCloud lists no prices of plans in {ZONE}", hint="Nothing was created.")
+        return sorted(known, key=lambda plan: known[plan])
 
     async def ask(self, run: str) -> None:
         body = await self._api.read("/storage/public")
@@ -73,11 +83,15 @@ class UpCloudLive(RestCheck[UpCloudClient, UpCloudCatalog]):
 
     async def _life(self, run: str) -> None:
         token = token_of(run, "verify-1")
-        ref, began = await self.made(await self.request("verify-1"), token), self._clock.now()
+        request = await self.request("verify-1")
+        ref, began = await self.made(request, token), self._clock.now()
         await self.listed(token, began)
         listed = await self._api.listing("/storage/private", "storages", "storage", [("label", f"{rows.RUN}={run}")])
         self.found(DISK, "yes" if listed else "no", bool(listed))
         await self.started(STARTED, ref, began)
+        reply = await self._api.call("PUT", f"/server/{ref}", {"server": {"plan": await self.other_plan()}})
+        self.found(RUNS, self.said(reply), _illegal(reply))
+        await self.changed(ref, request)
         await self._end(ref, [str(disk["uuid"]) for disk in listed])
 
     async def _end(self, ref: str, disks: list[str]) -> None:

@@ -30,7 +30,7 @@ def test_every_question_is_answered_as_assumed_and_nothing_is_left(tmp_path: Pat
 
     async def scenario(here: Visit) -> list[AccountFinding]:
         check = here.aws.live_check()
-        assert await check.cost() == Quote(0.024, "USD")
+        assert await check.cost() == Quote(0.048, "USD")
         findings = await check.run(here.run, told.append)
         assert [one.question for one in findings] == list(check.questions)
         return findings
