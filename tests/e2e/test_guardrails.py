@@ -125,6 +125,22 @@ def test_a_policy_file_is_checked_and_listed(shell: Operator) -> None:
     assert shell("policy", "check", code=1).stderr == refused.stderr.replace("rules.ncl", str(rules))
 
 
+def test_a_plan_file_is_judged_by_the_guardrails_where_it_is_applied(shell: Operator) -> None:
+    shell("plan", "shop.ncl", *SIM, "--out", "shop.plan")
+    shell.configure("[limits]\nservers = 1\n")
+    for command in ("plan", "run"):
+        assert "limits.servers = 1 [limit-exceeded]" in shell(command, "shop.plan", code=1).stderr
+    shell.configure('policy = "rules.ncl"\n[limits]\ncost_per_hour = { EUR = 0.01 }\n')
+    rules = shell.home / ".config/batchwright/rules.ncl"
+    rules.write_text(POLICY)
+    refused = shell("run", "shop.plan", code=1).stderr
+    assert "would cost 0.0386 EUR per hour; config.toml sets limits.cost_per_hour = 0.01 EUR" in refused
+    assert "a is in de-fra1 (rule zones) [policy-denied]" in refused
+    assert shell.json("list")["runs"] == []
+    shell.configure("[limits]\ncost_per_hour = { EUR = 0.04 }\n")  # the file has no prices: they are asked for here
+    shell("run", "shop.plan")
+
+
 def test_no_workflow_brings_a_policy_of_its_own(shell: Operator) -> None:
     (shell.home / "shop.ncl").write_text(SHOP.replace('version = "1",', 'version = "1", policy = "mine.ncl",'))
     assert "unknown field `policy`" in shell("validate", "shop.ncl", code=1).stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from batchwright.app.adapters import Adapters
 from batchwright.app.environment_reader import EnvironmentHome
-from batchwright.app.guardrails import guarded, guardrails
+from batchwright.app.guardrails import guarded
 from batchwright.app.planned import Planned
 from batchwright.app.preflight import observe
 from batchwright.app.settings import Settings
@@ -52,4 +52,4 @@ async def plan_destruction(settings: Settings, around: Adapters, found: Environm
         base=digest(found.state.resources),
         notify=last.notify,
     )
-    return await guarded(Planned(plan, tuple(problems)), resources, guardrails(settings), around.clock.now())
+    return await guarded(settings, around, Planned(plan, tuple(problems)), resources)

@@ -8,9 +8,11 @@ from functools import cache
 
 from msgspec.structs import replace
 
+from batchwright.app.adapters import Adapters
 from batchwright.app.guardrail_settings import Guardrails, guardrails_now
 from batchwright.app.plan_judge import judge
 from batchwright.app.planned import Planned, plan_refused
+from batchwright.app.prices import find_prices, quotes_of
 from batchwright.app.settings import Settings
 from batchwright.engine.handler_context import CreateCheck
 from batchwright.errors import ConfigInvalid
@@ -19,6 +21,7 @@ from batchwright.model.environment import EnvironmentKey, Resource
 from batchwright.model.environment_limits import NO_LIMITS, EnvironmentLimits, Impact, LimitsSource, broken_limits
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.plan import Plan, Step
+from batchwright.model.plan_policy import WARNED
 from batchwright.plan.impact import impact
 from batchwright.plan.policy_data import policy_data
 
@@ -38,23 +41,36 @@ def any_of(sources: Iterable[LimitsSource]) -> bool:
     return any(one.limits != NO_LIMITS for one in sources)
 
 
-def needs_all_prices(rails: Guardrails, sources: Iterable[LimitsSource]) -> bool:
-    """Whether something may be decided by what the environment costs."""
-    return rails.policy is not None or any(one.limits.cost_per_hour is not None for one in sources)
+def limits_cost(sources: Iterable[LimitsSource]) -> bool:
+    """Whether the environment may cost only so much."""
+    return any(one.limits.cost_per_hour is not None for one in sources)
 
 
 async def guarded(
-    planned: Planned, resources: Iterable[Resource], rails: Guardrails, now: float, own: EnvironmentLimits = NO_LIMITS
+    settings: Settings,
+    around: Adapters,
+    planned: Planned,
+    resources: Iterable[Resource],
+    own: EnvironmentLimits = NO_LIMITS,
 ) -> Planned:
-    """The same, unless the plan does not keep a guardrail: then there is no plan, and the diagnostics say why."""
-    plan = planned.plan
-    if plan is None:
+    """The plan with its prices as they are now, if it keeps the operator's guardrails and the workflow's limits.
+
+    Otherwise there is no plan, and the diagnostics say why. Raises ConfigInvalid.
+    """
+    if planned.plan is None:
         return planned
-    found = await _judged(plan, resources, rails, own, now)
+    resources, rails = tuple(resources), guardrails(settings)
+    sources = sources_of(rails, EnvironmentKey.of(planned.plan).name, own)
+    everything = rails.policy is not None or (limits_cost(sources) and impact(planned.plan, resources).changes)
+    prices, unknown = await find_prices(planned.plan, resources, around, all_servers=everything)
+    plan = replace(planned.plan, prices=prices if everything else ())
+    found = await _judged(plan, resources, rails, own, around.clock.now())
+    told = (*(one for one in planned.diagnostics if one.code != WARNED), *unknown, *found)
     if any(one.severity is Severity.ERROR for one in found):
-        return Planned(None, (*planned.diagnostics, *found))
-    plan = replace(plan, warnings=(*plan.warnings, *found))
-    return replace(planned, plan=plan, diagnostics=(*planned.diagnostics, *found))
+        return replace(planned, plan=None, diagnostics=told)
+    warnings = (*(one for one in plan.warnings if one.code != WARNED), *found)  # a plan file has those of its time
+    quotes = quotes_of(plan.steps, prices)
+    return replace(planned, plan=replace(plan, warnings=warnings), diagnostics=told, quotes=quotes)
 
 
 async def refuse_unguarded(settings: Settings, plan: Plan, resources: Iterable[Resource], now: float) -> None:

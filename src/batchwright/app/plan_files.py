@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from batchwright import __version__, durable_files
 from batchwright.app.adapters import Adapters
 from batchwright.app.environments import EnvironmentState, environment_state, runs_of
+from batchwright.app.guardrails import guarded
 from batchwright.app.multi_store import Stores
 from batchwright.app.plan_file_preflight import AGAIN_HINT, preflight
 from batchwright.app.planned import Planned
@@ -110,7 +111,8 @@ async def check_plan_file(settings: Settings, stores: Stores, around: Adapters, 
         problems = await preflight(settings, around, file.content.plan, file.folder)
     told = (*plan.warnings, *problems)
     refused = any(one.severity is Severity.ERROR for one in problems)
-    return Planned(None if refused else plan, bounded(told), basis=file.content.basis)
+    planned = Planned(None if refused else plan, bounded(told), basis=file.content.basis)
+    return await guarded(settings, around, planned, state.resources)
 
 
 async def _changed(journal: Journal, state: EnvironmentState, basis: PlanBasis) -> PlanChanged:

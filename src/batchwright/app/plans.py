@@ -14,12 +14,11 @@ from msgspec.structs import replace
 from batchwright.app.adapters import Adapters
 from batchwright.app.diagnostic_positions import placed, static_findings
 from batchwright.app.environments import EnvironmentState, environment_key, environment_state
-from batchwright.app.guardrails import guarded, guardrails, needs_all_prices, sources_of
+from batchwright.app.guardrails import guarded
 from batchwright.app.multi_store import Stores
 from batchwright.app.plan_files import is_plan_file
 from batchwright.app.planned import Planned
 from batchwright.app.preflight import ServerReach, observe, observe_commands, observe_identity, observe_secrets
-from batchwright.app.prices import find_prices, quotes_of
 from batchwright.app.recorded_inputs import recorded_inputs
 from batchwright.app.recorded_servers import RecordedServers
 from batchwright.app.settings import Settings
@@ -39,7 +38,7 @@ from batchwright.loader import Loaded, Path_, SourceLocation, load, locate
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.did_you_mean import close_matches
-from batchwright.model.environment import EnvironmentKey, Resource, digest
+from batchwright.model.environment import EnvironmentKey, digest
 from batchwright.model.plan import Plan
 from batchwright.model.scalar import SimulationSettings
 from batchwright.model.taskserv import LazyCatalogue, Taskserv
@@ -210,29 +209,9 @@ async def plan_loaded(
     store = await _store_trouble(stores, built.plan.storage_backend)
     if store:
         return Planned(None, (*built.diagnostics, *store))
-    planned = await _guarded(settings, loaded.workflow, built, resources, busy, around)
+    planned = Planned(built.plan, (*built.diagnostics, *busy))
+    planned = await guarded(settings, around, planned, resources, loaded.workflow.limits)
     return replace(planned, basis=PlanBasis(resources=resources, turn=state.turn))
-
-
-async def _guarded(
-    settings: Settings,
-    workflow: Workflow,
-    built: PlanResult,
-    resources: Sequence[Resource],
-    busy: Sequence[Diagnostic],
-    around: Adapters,
-) -> Planned:
-    """The plan with its prices, if it keeps the limits of the workflow and of the operator."""
-    assert built.plan is not None
-    rails = guardrails(settings)
-    everything = needs_all_prices(rails, sources_of(rails, workflow.environment_name, workflow.limits))
-    prices, unknown = await find_prices(built.plan, resources, around, all_servers=everything)
-    planned = Planned(
-        replace(built.plan, prices=prices if everything else ()),
-        (*built.diagnostics, *busy, *unknown),
-        quotes_of(built.plan.steps, prices),
-    )
-    return await guarded(planned, resources, rails, around.clock.now(), workflow.limits)
 
 
 async def _reach(stores: Stores, workflow: Workflow, around: Adapters) -> ServerReach | None:

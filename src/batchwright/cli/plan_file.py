@@ -84,7 +84,7 @@ def run_plan_file(
             if planned.plan is None:
                 return _refused(planned.refusal(), json=json)
             try:
-                run_id, progress = client.start(plan, basis.workflow, opened.inputs)
+                run_id, progress = client.start(planned.plan, basis.workflow, opened.inputs)
             except (EnvironmentBusy, EnvironmentMoved) as refused:
                 turn.again(refused)
                 note(f"{refused.message}: checking the plan again")
@@ -92,7 +92,7 @@ def run_plan_file(
             show_warnings(client)
             if not json:
                 show_diagnostics(planned.diagnostics)
-                show_brief(plan_view(plan))
+                show_brief(plan_view(planned.plan))
             (note if json else say)(f"run {run_id}")
             with about(RUN=run_id):
                 return shown(client, progress, run_id, json=json)
