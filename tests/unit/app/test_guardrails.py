@@ -17,11 +17,13 @@ from batchwright.app.plans import plan_loaded
 from batchwright.app.runs import Runs
 from batchwright.errors import ConfigInvalid, PlanRefused
 from batchwright.loader import Loaded
+from batchwright.model.actions import Action
 from batchwright.model.environment_limits import EnvironmentLimits
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 from batchwright.model.workflow import Changes, Permission, Workflow
+from batchwright.operations.server_batch import ServerBatch
 from batchwright.providers.simulated import Simulated
 from batchwright.testing.plans import servers
 from tests.unit.app.test_environments import SIMULATION, check_kept, done, planned, shop
@@ -29,6 +31,7 @@ from tests.unit.app.test_runs import House, housed
 
 PRICE = 0.0193  # of the plan of `servers`, in EUR
 RETIRING = Changes(retire=Permission.ALLOWED)
+REPLACING = Changes(replace=Permission.ALLOWED)
 
 
 def limits(**given: Any) -> EnvironmentLimits:
@@ -43,6 +46,14 @@ def set_limits(house: House, text: str) -> None:
     if house.settings.config_file is None:
         house.settings = replace(house.settings, config_file=file)
         house.runs = Runs(house.settings, house.stores, house.clock, house.limits)
+
+
+def but(workflow: Workflow, **fields: Any) -> Workflow:
+    """The workflow with other fields of its servers."""
+    batch, *others = workflow.operations
+    assert isinstance(batch, ServerBatch)
+    configs = tuple(replace(config, **fields) for config in batch.server_configs)
+    return replace(workflow, operations=(replace(batch, server_configs=configs), *others))
 
 
 async def looked(house: House, workflow: Workflow) -> Planned:
@@ -131,6 +142,23 @@ def test_a_price_that_is_not_known_is_an_error_and_never_passes(
     housed(tmp_path, play)
 
 
+def test_a_server_that_is_changed_in_place_costs_what_it_becomes(tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        await done(house, shop("a", "b"))
+        tight = limits(cost_per_hour={"EUR": 3 * PRICE}, servers=1, destroys=0)
+        larger = but(shop("a", "b", limits=tight, changes=REPLACING), plan="2xCPU-4GB")  # 0.0387 each
+        assert codes(await looked(house, larger)) == ["limit-exceeded cost_per_hour"]
+        enough = replace(larger, limits=limits(cost_per_hour={"EUR": 4 * PRICE + 0.001}, servers=1, destroys=0))
+        actions = [step.action for step in (await planned(house, enough)).steps if step.id.startswith("up/")]
+        assert actions == [Action.UPDATE, Action.UPDATE]
+        await done(house, but(shop("a", "b", changes=REPLACING), plan="2xCPU-4GB"))
+        cheap = limits(cost_per_hour={"EUR": 0.0})
+        smaller = but(shop("a", "b", limits=cheap, changes=REPLACING), plan="1xCPU-2GB")
+        assert codes(await looked(house, smaller)) == []  # it becomes less
+
+    housed(tmp_path, play)
+
+
 def test_servers_of_this_machine_cost_nothing(tmp_path: Path) -> None:
     async def play(house: House) -> None:
         here = Workflow("shop", "1", (servers("up", "a", provider="local"),), storage_backend="memory")
@@ -162,10 +190,7 @@ def test_destroys_counts_what_is_retired_and_what_is_replaced(tmp_path: Path) ->
         assert codes(await looked(house, shop("a", "b", limits=one, changes=RETIRING))) == []
         assert codes(await looked(house, shop("a", limits=one, changes=RETIRING))) == ["limit-exceeded destroys"]
         assert codes(await looked(house, shop("a", limits=one))) == []  # b and c stay
-        elsewhere = shop("a", "b", "c", limits=one, changes=Changes(replace=Permission.ALLOWED))
-        batch = elsewhere.operations[0]
-        configs = tuple(replace(config, zone="fi-hel1") for config in batch.server_configs)  # type: ignore[attr-defined]
-        elsewhere = replace(elsewhere, operations=(replace(batch, server_configs=configs), *elsewhere.operations[1:]))  # type: ignore[type-var]
+        elsewhere = but(shop("a", "b", "c", limits=one, changes=REPLACING), zone="fi-hel1")
         assert codes(await looked(house, elsewhere)) == ["limit-exceeded destroys"]
 
     housed(tmp_path, play)
@@ -315,11 +340,7 @@ def test_a_server_whose_place_is_free_already_is_created_whatever_the_limit(tmp_
 
     async def play(house: House) -> None:
         await done(house, shop("a"))
-        elsewhere = shop("a", changes=Changes(replace=Permission.ALLOWED))
-        batch = elsewhere.operations[0]
-        (config,) = batch.server_configs  # type: ignore[attr-defined]
-        batch = replace(batch, server_configs=(replace(config, zone="fi-hel1"),))  # type: ignore[type-var]
-        plan = await planned(house, replace(elsewhere, operations=(batch, *elsewhere.operations[1:])))
+        plan = await planned(house, but(shop("a", changes=REPLACING), zone="fi-hel1"))
         run = await driven(house, plan, "[limits]\nservers = 0\ncost_per_hour = { EUR = 0 }\n")
         assert run.status is RunState.COMPLETED
         assert house.alive() == ["a"]
