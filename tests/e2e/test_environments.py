@@ -83,12 +83,14 @@ def test_two_environments_of_one_workflow(shell: Command) -> None:
 
 
 def test_a_run_that_cannot_be_rolled_back_is_not_offered_for_it(shell: Command) -> None:
-    """It only changed a variable, so it created nothing that could be undone."""
-    run(shell)
-    second = run(shell, "--set", "port=8081")
+    first = run(shell)
+    second = run(shell, "--set", "port=8081")  # it only changed a variable, and that can be undone
     view = shell.json("status", "shop")
     assert [one["changed_by"] for server in view["resources"] for one in server["taskservs"]] == [second]
-    assert view["rollbacks"] == []
+    assert [one["run"] for one in view["rollbacks"]] == [second, first]
+    (shell.home / "final.ncl").write_text("{ batch_workflow.rollback_enabled = false }")
+    run(shell, "--set", "port=8082", "--overlay", "final.ncl")
+    assert shell.json("status", "shop")["rollbacks"] == []
     assert shell.json("rollback", "shop", "--yes", code=2)["error"]["code"] == "not-allowed"
 
 

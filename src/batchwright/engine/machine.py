@@ -19,7 +19,7 @@ from batchwright.errors import NotAllowed
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RUN_ENDED, CancelMode, RunState, StepState
 from batchwright.model.plan import RULES
-from batchwright.model.run import Run, made_something
+from batchwright.model.run import Run, changed_something
 from batchwright.model.run_signal import Signal, SignalKind
 
 R = RunState
@@ -187,7 +187,7 @@ class Machine:
         self.check_rollback()
         if run.status not in (R.COMPLETED, R.FAILED, R.CANCELLED, R.ROLLBACK_INCOMPLETE):
             raise NotAllowed(f"run {run.id} is {run.status} and cannot be rolled back now", hint=_HINTS[run.status])
-        if not any(made_something(run, i) for i in range(len(run.records))) and not run.doubtful and not run.residue:
+        if not any(changed_something(run, i) for i in range(len(run.records))) and not run.doubtful and not run.residue:
             kept = any(step.ref for step in run.plan.steps)
             hint = "The servers it kept belong to another run; roll that one back. To see which: batchwright servers"
             raise NotAllowed(

@@ -147,6 +147,15 @@ def made_something(run: Run, index: int) -> bool:
     return record.made or record.doubt or bool(record.ref) or bool(record.stale)
 
 
+def changed_something(run: Run, index: int) -> bool:
+    """Whether this step did something, or may have, also what cannot be undone: the run can be rolled back.
+
+    Runs are a stack: one that only took something away must not keep the run before it from being rolled back.
+    """
+    did = run.plan.steps[index].traits.doubt is not Doubt.NONE
+    return made_something(run, index) or (did and run.records[index].state is StepState.SUCCEEDED)
+
+
 def unsettled(run: Run, index: int) -> bool:
     """Whether a person must decide how a step in doubt continues, in a run that no process drives."""
     step, record = run.plan.steps[index], run.records[index]

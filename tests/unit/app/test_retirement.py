@@ -123,6 +123,23 @@ def test_a_file_that_shares_no_server_with_the_environment_needs_more_than_its_o
     housed(tmp_path, play)
 
 
+def test_a_run_that_only_took_something_away_is_no_end_of_the_stack(tmp_path: Path) -> None:
+    """It brings nothing back, and the run before it can be rolled back then."""
+
+    async def play(house: House) -> None:
+        first = await done(house, shop("a", "b"))
+        second = await done(house, retiring(shop("a")))
+        with pytest.raises(RunSuperseded):
+            await house.rollback(first.id, "ada")
+        assert (await house.rollback(second.id, "ada")).status is RunState.ROLLED_BACK
+        assert house.alive() == ["a"]
+        assert (await house.rollback(first.id, "ada")).status is RunState.ROLLED_BACK
+        assert (house.alive(), await kept(house)) == ([], {})
+        await check_kept(house)
+
+    housed(tmp_path, play)
+
+
 def test_what_was_destroyed_by_someone_else_is_created_again_or_forgotten(tmp_path: Path) -> None:
     async def play(house: House) -> None:
         await done(house, shop("a", "b"))

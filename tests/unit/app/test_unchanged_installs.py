@@ -107,9 +107,13 @@ def test_an_install_whose_process_died_is_done_again(tmp_path: Path) -> None:
         plan = await planned(house, shop("a", port=81))
         (step,) = [one for one in plan.steps if one.server]
         assert (step.action, step.changes) == (Action.INSTALL, (FieldChange("finished", "no", "yes"),))
-        await done(house, shop("a", port=81))
+        finished = await done(house, shop("a", port=81))
         assert (await kept(house))["taskserv/a/nginx"].whole
         await check_kept(house)
+        for run in (finished.id, stored.id):  # the runs are a stack, also where one only finished what another began
+            assert (await house.rollback(run, "ada")).status is RunState.ROLLED_BACK
+            await check_kept(house)
+        assert (await kept(house))["taskserv/a/nginx"].request["variables"]["port"] == 80
 
     housed(tmp_path, play)
 

@@ -122,6 +122,16 @@ def test_what_was_there_before_is_never_undone() -> None:
     hand.looked("up/a")
     hand.answer("svc/a/redis", Applied(changed=False))
     assert hand.run.status is RunState.COMPLETED
+    preview = roll_back(hand)  # nothing is undone, and the run before it is the newest again
+    assert {line.what.value for line in preview} == {"stays"}
+    assert hand.run.status is RunState.ROLLED_BACK
+    assert not [one for one in hand.history if isinstance(one, ev.UndoStarted)]
+
+
+def test_a_run_that_did_nothing_cannot_be_rolled_back() -> None:
+    hand = Hand(plan_of(QUICK, keeps("up", {"a": "r1"})))
+    hand.looked("up/a")
+    assert hand.run.status is RunState.COMPLETED
     with pytest.raises(NotAllowed, match="created nothing"):
         hand.machine.rollback(hand.now, "user")
 

@@ -88,9 +88,12 @@ def _step(
 
 
 def _before(found: Resource, request: TaskservRequest) -> Before | None:
-    """What a rollback installs again; None if that is what is installed now."""
+    """What a rollback installs again; None if that is what is installed now.
+
+    What did not finish is something else than the same that did.
+    """
     last = msgspec.convert(found.request, TaskservRequest)
-    return found.before(last) if last != request else None
+    return found.before(last) if last != request or not found.whole else None
 
 
 def _is_there(draft: TaskservDraft, place: PlannedServer, name: str) -> bool:
