@@ -17,6 +17,7 @@ from batchwright.model.workflow import Workflow
 from batchwright.operations.observations import Observations
 
 REFUSED = "webhook-refused"
+WEBHOOKS_MOST = 20
 LIST_HINT = 'The operator can allow it in config.toml: [webhooks] private_hosts = ["{host}"]'
 WHERE = "notify:"  # no operation's id has a colon
 
@@ -24,6 +25,9 @@ WHERE = "notify:"  # no operation's id has a colon
 def webhook_findings(workflow: Workflow) -> list[PathDiagnostic]:
     """Names that stand twice and URLs that cannot be used: what the file alone tells."""
     found: list[PathDiagnostic] = []
+    if len(workflow.notify) > WEBHOOKS_MOST:
+        message = f"{len(workflow.notify)} webhooks; a workflow may have {WEBHOOKS_MOST}"
+        found.append(PathDiagnostic((*WHOLE, "notify"), Diagnostic("too-many-webhooks", message)))
     names = [one.name for one in workflow.notify]
     for number, webhook in enumerate(workflow.notify):
         path = (*WHOLE, "notify", number)

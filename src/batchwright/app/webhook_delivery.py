@@ -18,9 +18,9 @@ from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowli
 from batchwright.app.settings import Settings
 from batchwright.app.webhook_events import WebhookEvents
 from batchwright.app.webhook_request import OutgoingMessage, Receiver, WebhookSender
-from batchwright.errors import BatchwrightError, DeliveryMoved, StoreError
+from batchwright.errors import BatchwrightError, DeliveryMoved, RunArchived, RunNotFound, StoreError
 from batchwright.journal.base import Journal
-from batchwright.journal.lease_holder import is_dead, is_gone, own_holder
+from batchwright.journal.lease_holder import LeaseObserver, is_dead, is_gone, own_holder
 from batchwright.model.clock import Clock
 from batchwright.model.delivery import DAY, Answer, Delivery, attempted, passed_over
 from batchwright.model.environment import SIMULATED, EnvironmentKey
@@ -31,6 +31,7 @@ from batchwright.model.webhook import Webhook
 from batchwright.model.webhook_trigger import webhook_event
 
 POLL_SECONDS = 5.0  # between two looks for what other processes left
+LOOK_SECONDS = 0.5  # between two looks for what other processes have sent, while a command waits for it
 CLAIM_SECONDS = 60.0  # a sender that cannot be seen and has written nothing for so long may be replaced
 BROKEN_SECONDS = 60.0  # between two looks at a row that cannot be sent from here
 MOST_AT_ONCE = 32  # webhooks that are being sent to
@@ -61,6 +62,7 @@ class WebhookDeliverer:
         self._allowed = allowed
         self._own = own_holder()
         self._driven: set[str] = set()  # runs that this process drives
+        self._leases = LeaseObserver(clock.monotonic)
         self._hints: Counter[str] = Counter()  # run -> how often something happened that may be wanted
         self._met: dict[Key, int] = {}  # the hint that a webhook was last looked at for
         self._read: dict[Key, int] = {}  # up to which event nothing more is wanted
@@ -138,7 +140,7 @@ class WebhookDeliverer:
             rest = until - self._clock.monotonic()
             if not rows or rest <= 0 or self._working is None:
                 return rows
-            sleeping = asyncio.ensure_future(self._clock.sleep(rest))
+            sleeping = asyncio.ensure_future(self._clock.sleep(min(rest, LOOK_SECONDS)))
             moved = asyncio.ensure_future(self._progress.wait())
             await asyncio.wait([sleeping, moved], return_when=asyncio.FIRST_COMPLETED)
             sleeping.cancel()
@@ -222,7 +224,12 @@ class WebhookDeliverer:
 
     async def _is_mine(self, journal: Journal, row: Delivery) -> bool:
         """Whether this process drives the run, or no process does."""
-        return row.run in self._driven or not await _driven(journal, row.run)
+        return row.run in self._driven or not await self._is_driven(journal, row.run)
+
+    async def _is_driven(self, journal: Journal, run: str) -> bool:
+        """Whether a process drives the run, and so sends what happens to it. False for a run that was moved away."""
+        lease = await journal.held(run)
+        return lease is not None and not is_gone(lease) and not self._leases.is_free(run, lease)
 
     # -- sending ----------------------------------------------------------------------------------------------------
 
@@ -244,11 +251,14 @@ class WebhookDeliverer:
 
     async def _send_all(self, journal: Journal, key: Key, row: Delivery) -> None:
         """Send one message after the other until one fails or none is left."""
-        if await _moved(journal, row.run):  # the row went with the run
-            await _written(journal, row, row.changed(open=False, sender=""))
-            return
         events = WebhookEvents(journal, row.run, self._read.get(key, 0))
-        created = await events.created()
+        try:
+            created = await events.created()
+        except (RunNotFound, RunArchived):
+            created = None
+        if created is None or await _moved(journal, row.run):  # there is nothing to tell, or the row went with the run
+            await _written(journal, row, row.changed(open=False, again=(), sender=""))
+            return
         receiver = receiver_of(self._settings, row, created)
         if receiver is None:
             await self._expire(journal, key, row)
@@ -287,7 +297,7 @@ class WebhookDeliverer:
         """Leave it to a process whose config.toml has the webhook, but not for ever."""
         self._broken[key] = self._clock.monotonic() + BROKEN_SECONDS
         summary = await journal.summary(row.run)
-        if self._clock.now() - summary.updated_at > DAY and not await _driven(journal, row.run):
+        if self._clock.now() - summary.updated_at > DAY and not await self._is_driven(journal, row.run):
             words = f"{row.webhook} is in no config.toml that this process knows"
             await _written(journal, row, row.changed(open=False, again=(), sender="", answer=words))
 
@@ -296,7 +306,7 @@ class WebhookDeliverer:
 
         False if there is more after all. A driver that begins meanwhile changes the row, so that it is not closed.
         """
-        if not await _driven(journal, row.run):
+        if not await self._is_driven(journal, row.run):
             if await journal.read(row.run, read, 1):
                 return False
             summary = await journal.summary(row.run)
@@ -350,12 +360,6 @@ async def _row(journal: Journal, run: str, webhook: str) -> Delivery | None:
 async def _written(journal: Journal, seen: Delivery, row: Delivery) -> Delivery:
     await journal.write_delivery(seen, row)
     return row
-
-
-async def _driven(journal: Journal, run: str) -> bool:
-    """Whether a process drives the run, which then sends what happens to it. False for a run that was moved away."""
-    lease = await journal.held(run)
-    return lease is not None and not is_dead(lease.holder) and not is_gone(lease)
 
 
 async def _moved(journal: Journal, run: str) -> bool:

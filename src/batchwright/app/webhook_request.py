@@ -157,7 +157,10 @@ class WebhookSender:
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
                     return await asyncio.open_connection(str(address), parts.port, limit=HEAD_MOST, **secure)  # type: ignore[arg-type]
-            except (OSError, TimeoutError):
+            except TimeoutError:
+                if number == len(addresses):
+                    raise OSError(f"no connection within {CONNECT_SECONDS:g} s") from None
+            except OSError:
                 if number == len(addresses):
                     raise
         raise OSError(f"{parts.host} has no address")

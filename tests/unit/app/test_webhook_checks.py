@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from batchwright.app.webhook_checks import WEBHOOKS_MOST
 from tests.support.command_line import environment, run_in_process
 
 FILE = """{{ batch_workflow = {{ name = "shop", version = "1", operations = [
@@ -38,6 +39,11 @@ def test_names_that_stand_twice_and_urls_that_cannot_be_used(tmp_path: Path) -> 
     assert 'shop.ncl:6:14: two webhooks have the name "ci" [duplicate-name]' in words
     assert 'shop.ncl:6:26: the URL of the webhook "ci" cannot be used: Port out of range 0-65535' in words
     assert "0x7f.1 is neither a host name nor an address" in words
+
+
+def test_a_workflow_has_so_many_webhooks_at_most(tmp_path: Path) -> None:
+    words = told(tmp_path, *(hook(f"n{number}") for number in range(WEBHOOKS_MOST + 1)), command="validate")
+    assert "shop.ncl:4:12: 21 webhooks; a workflow may have 20 [too-many-webhooks]" in words
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ from contextlib import suppress
 import pytest
 from msgspec.structs import replace
 
+from batchwright.app.lease_takeover import renewed
 from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
 from batchwright.app.settings import ServiceSecrets
 from batchwright.app.webhook_delivery import CLAIM_SECONDS, POLL_SECONDS
 from batchwright.app.webhook_request import OutgoingMessage, Receiver
-from batchwright.journal.lease_holder import FOR_EVER, moved_to, own_holder
+from batchwright.journal.lease_holder import FOR_EVER, LEASE_SECONDS, moved_to, own_holder
 from batchwright.journal.memory import MemoryJournal
 from batchwright.model.delivery import Answer
 from batchwright.testing.crash_points import CrashingJournal, CrashPoint, ProcessDied, When
@@ -73,6 +74,23 @@ def test_a_dead_sender_is_replaced_at_once() -> None:
     run_virtual(attempt())
 
 
+def test_a_driver_on_a_machine_that_died_holds_the_last_message_up_only_for_a_moment() -> None:
+    async def attempt() -> None:
+        journal, receivers = MemoryJournal(), Receivers()
+        life = Life(journal, receivers)
+        await life.drive(history(RUN, CI))
+        await life.deliverer.aclose()
+        await journal.acquire(RUN, "elsewhere:1:1@kernel.1.2", life.clock.now())  # never renewed, never released
+        async with Life(journal, receivers).deliverer:
+            await life.clock.sleep(LEASE_SECONDS - 1)
+            assert receivers.got == []
+            await life.clock.sleep(3 * POLL_SECONDS)
+        assert receivers.numbers("ci") == [STARTED, ENDED]
+        assert not (await life.rows())["workflow/ci"].open
+
+    run_virtual(attempt())
+
+
 def test_a_run_that_another_process_drives_is_left_to_that_process() -> None:
     async def attempt() -> None:
         journal, receivers, events = MemoryJournal(), Receivers(), history(RUN, CI)
@@ -82,7 +100,8 @@ def test_a_run_that_another_process_drives_is_left_to_that_process() -> None:
         lease = await journal.acquire(RUN, "elsewhere:1:1@kernel.1.2", life.clock.now())
         other = Life(journal, receivers)
         async with other.deliverer:
-            await life.clock.sleep(600)
+            async with renewed(journal, lease, life.clock):
+                await life.clock.sleep(600)
             assert receivers.got == []
             await journal.release(lease)
             await life.clock.sleep(2 * POLL_SECONDS)
