@@ -30,7 +30,7 @@ from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.fault import Fault
 from batchwright.model.lifecycle import RUN_ENDED, RunState
-from batchwright.model.openssh_command import known_hosts, ssh_command, with_command
+from batchwright.model.openssh_command import is_plain, known_hosts, ssh_command, with_command
 from batchwright.model.public_key import fingerprint
 from batchwright.model.run_summary import RunSummary
 from batchwright.model.scalar import SimulationSettings
@@ -44,8 +44,9 @@ HERE = ("local", "static")  # providers of this machine, which keep what they ma
 class ListedServer(Struct, frozen=True):
     """A server that carries Batchwright's labels. `workflow` and `status` are those of its run, empty if not known.
 
-    `ssh` is the command line that logs in without a question, empty if no login is possible; then `no_login` says why,
-    and `access` says how SSH reaches it. `stays`: a destroy only releases the server. `environment`, `operation` and
+    `ssh` is the command line that logs in without a question, empty if no login is possible; then `no_login` says why.
+    `access` says how SSH reaches it, and `known_hosts` is the file with the host keys that are trusted. `stays`: a
+    destroy only releases the server. `environment`, `operation` and
     `taskservs` are what runs recorded of it, empty if none of this store did.
     """
 
@@ -64,6 +65,7 @@ class ListedServer(Struct, frozen=True):
     ssh: str = ""
     no_login: str = ""
     access: SshAccess | None = None
+    known_hosts: str = ""
     environment: str = ""
     operation: str = ""
     taskservs: tuple[str, ...] = ()
@@ -194,7 +196,8 @@ class Servers:
         recorded = await self._records(name, seen, runs)
         logins = {ref: recorded[ref].login if ref in recorded else ServerLogin() for ref in told}
         access = {ref: logins[ref].applied_to(way, self._around.key_file) for ref, way in told.items()}
-        if access and not _written(self._trusted(name), known_hosts(access.values())):
+        trusted = known_hosts(one for one in access.values() if is_plain(one))
+        if access and not _written(self._trusted(name), trusted):
             access = {}
         missing = await self._around.logins.missing(login.key for login in logins.values())
         return [
@@ -244,6 +247,7 @@ class Servers:
             "ssh": shlex.join(ssh_command(access, str(self._trusted(provider)))) if access and not no_login else "",
             "no_login": no_login,
             "access": access,
+            "known_hosts": str(self._trusted(provider)) if access and not no_login else "",
         }
         if recorded is not None:
             fields |= {name: getattr(recorded, name) for name in ("environment", "operation", "taskservs")}
@@ -280,6 +284,8 @@ def _no_login(access: SshAccess | None, missing: str) -> str:
     """Why no login is possible; "" if one is. `missing` is the public key that is let in and not here."""
     if access is None:
         return "its provider does not say how"
+    if not is_plain(access):
+        return "its provider tells a host or a user that is no plain word"
     if not access.host_keys:
         return "its host key is only known in the state folder in which it was created; run its file there once"
     if missing:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
+from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from batchwright.app.live_servers import ListedServer
+from batchwright.cli import completion
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Json, NoColor, Sim, Simulate, StateDir, simulation_of
 from batchwright.cli.output import confirm, note, print_json, say
@@ -21,6 +23,9 @@ from batchwright.cli.target import Url, chosen, show_warnings
 from batchwright.cli.view_printer import text_width
 from batchwright.errors import NotAllowed, UsageError
 from batchwright.model.fault import Fault
+from batchwright.views.ansible_inventory import inventory_ini, inventory_json
+from batchwright.views.login_host import LoginHost, aliases
+from batchwright.views.ssh_config import ssh_config as write_ssh_config
 
 app = typer.Typer(help="List all servers, log in to one, or destroy one.")
 
@@ -29,6 +34,35 @@ OfProvider = Annotated[str, typer.Option("--provider", help="Only servers of thi
 OfRun = Annotated[
     str,
     typer.Option("--run", metavar="RUN", help="Only servers of this run: an id, a unique prefix of one, or `latest`."),
+]
+OfEnvironment = Annotated[
+    str,
+    typer.Option(
+        "--environment",
+        metavar="ENV",
+        help="Only servers that runs of this environment created: NAME or NAME/ENVIRONMENT, also after `simulated:` or "
+        "`real:`.",
+        autocompletion=completion.environments,
+    ),
+]
+SshConfigFile = Annotated[
+    bool, typer.Option("--ssh-config", help="Print a configuration file of OpenSSH: ssh -F FILE NAME.")
+]
+
+
+class InventoryFormat(StrEnum):
+    """The formats of Ansible's inventories."""
+
+    INI = "ini"
+    JSON = "json"
+
+
+_INVENTORIES = {InventoryFormat.INI: inventory_ini, InventoryFormat.JSON: inventory_json}
+InventoryAs = Annotated[
+    InventoryFormat | None,
+    typer.Option(
+        "--inventory", help="Print an inventory of Ansible: as a file (ini), or as an inventory script does (json)."
+    ),
 ]
 InUse = Annotated[bool, typer.Option("--anyway", help="Destroy it even if its run has not ended.")]
 Words = Annotated[list[str] | None, typer.Argument(metavar="[COMMAND]...", help="The command to run.")]
@@ -41,6 +75,9 @@ def servers(
     run: OfRun = "",
     simulate: Simulate = False,
     sim: Sim = None,
+    environment: OfEnvironment = "",
+    ssh_config: SshConfigFile = False,
+    inventory: InventoryAs = None,
     state_dir: StateDir = None,
     url: Url = None,
     json: Json = False,
@@ -49,18 +86,57 @@ def servers(
     """List all servers, log in to one, or destroy one."""
     if context.invoked_subcommand is not None:
         return Exit.OK
+    if json + ssh_config + (inventory is not None) > 1:
+        raise UsageError("--json, --ssh-config and --inventory cannot be used together", hint="Use one of them.")
     with chosen(url, state_dir) as client:
         start = client.run(run).run if run == "latest" else run
-        found = client.servers(provider, simulation_of(simulate, sim))
+        named = client.environment(environment) if environment else None
+        simulated = simulation_of(simulate or (named is not None and named.simulated), sim)
+        found = client.servers(provider, simulated)
         show_warnings(client)
-    shown = [one for one in found.servers if one.run.startswith(start)]
+    shown = [
+        one for one in found.servers if one.run.startswith(start) and (named is None or one.environment == named.name)
+    ]
     if json:
         print_json({"servers": shown, "troubles": found.troubles})
         return Exit.OK
     for trouble in found.troubles:
         note(f"{trouble.where} is not listed: {trouble.message}", "yellow")
-    _show(shown)
+    if ssh_config or inventory is not None:
+        hosts = _login_hosts(shown, client.place)
+        writer = _INVENTORIES[inventory] if inventory is not None else write_ssh_config
+        for line in writer(hosts).split("\n")[:-1]:
+            say(line)
+    else:
+        _show(shown)
     return Exit.OK
+
+
+def _login_hosts(servers: Sequence[ListedServer], place: str) -> list[LoginHost]:
+    """The servers that can be logged in to from here; the others are told with the reason."""
+    for one in servers:
+        if not one.known_hosts:
+            note(f"{one.name} ({one.ref}) is left out: {one.no_login}", "yellow")
+    reached = [one for one in servers if one.known_hosts]
+    for file in sorted({one.known_hosts for one in reached}):
+        _refuse_elsewhere(file, place)
+    return [
+        LoginHost(
+            alias,
+            one.provider,
+            one.ref,
+            one.run,
+            one.zone,
+            one.plan,
+            one.environment,
+            one.operation,
+            one.taskservs,
+            one.access,
+            one.known_hosts,
+        )
+        for alias, one in zip(aliases((one.name, one.ref) for one in reached), reached, strict=True)
+        if one.access is not None
+    ]
 
 
 def _show(found: list[ListedServer]) -> None:
@@ -92,11 +168,12 @@ def log_in(
 ) -> int:
     """Log in to a server, or run a command there and exit with its code. With --json: only print how."""
     with chosen(url, state_dir) as client:
-        line = client.servers("", None).named(server).login(command or ())
+        found = client.servers("", None).named(server)
+        line = found.login(command or ())
     if json:
         print_json({"ssh": line})
         return Exit.OK
-    _check_here(line, client.place)
+    _refuse_elsewhere(found.known_hosts, client.place)
     sys.stdout.flush()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores SIGPIPE, and child programs would inherit that
     try:
@@ -105,10 +182,9 @@ def log_in(
         raise UsageError("no ssh client is installed", hint="Install the OpenSSH client.") from None
 
 
-def _check_here(line: list[str], place: str) -> None:
-    """Raise NotAllowed if the keys that the command line needs are on another machine."""
-    named = [match[1] for word in line if (match := re.fullmatch('UserKnownHostsFile="(.*)"', word))]
-    if not all(Path(one).exists() for one in named):
+def _refuse_elsewhere(known_hosts: str, place: str) -> None:
+    """Raise NotAllowed if the host keys that a login needs are on another machine."""
+    if not Path(known_hosts).exists():
         raise NotAllowed(
             f"the login keys are on the machine of the service {place}",
             hint="Log in from there. To see the command: batchwright servers ssh --json SERVER",

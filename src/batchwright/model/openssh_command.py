@@ -1,11 +1,27 @@
-"""The argument lists that log in to a server with OpenSSH's client, and the known_hosts file for them."""
+"""What OpenSSH's client needs to log in to a server: argument lists, a configuration file, a known_hosts file."""
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable
+from itertools import pairwise
+
+from msgspec.structs import replace
 
 from batchwright.model.ssh_access import SshAccess
+
+# Hosts and users come from clouds and files: one that begins with a dash would be an option, a blank or a newline more
+# than one word.
+_HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9._:%-]{0,252}")
+_USER = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]{0,62}\$?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_UNQUOTABLE = re.compile(r'["\\\x00-\x1f\x7f]|\$\{')
+
+
+def is_plain(access: SshAccess) -> bool:
+    """Whether hosts and users of all hops are plain words."""
+    return all(_HOST.fullmatch(hop.host) and _USER.fullmatch(hop.user) for hop in access.hops())
 
 
 def known_hosts(accesses: Iterable[SshAccess]) -> str:
@@ -31,6 +47,29 @@ def with_command(login: list[str], command: Iterable[str] | str) -> list[str]:
     if not words:
         return login
     return [*login[:-1], "--", login[-1], *words]  # what follows is not for ssh
+
+
+def config_block(alias: str, access: SshAccess, known_hosts_file: str) -> str:
+    """The block of an OpenSSH configuration file for one server; see ssh_config(5). Only its host keys are trusted.
+
+    Raises ValueError for a path that such a file cannot hold.
+    """
+    options = config_options(access, known_hosts_file)
+    lines = [("HostName", access.host.replace("%", "%%")), ("User", access.user), ("Port", str(access.port))]
+    if access.key:
+        lines.append(("IdentityFile", f'"{_literal(access.key)}"'))
+    lines += [tuple(option.split("=", 1)) for option in options]  # type: ignore[misc]
+    for name, value in lines:
+        unfit = _CONTROL if name == "ProxyCommand" else _UNQUOTABLE  # which is a line for a shell
+        if unfit.search(value.removeprefix('"').removesuffix('"')):
+            raise ValueError(value)
+    return "".join([f"Host {alias}\n", *(f"    {name} {value}\n" for name, value in lines)])
+
+
+def config_options(access: SshAccess, known_hosts_file: str) -> list[str]:
+    """The options of a login beside its host, port, user and key file, "NAME=VALUE" each."""
+    words = _options(replace(access, port=22), known_hosts_file)
+    return [value for flag, value in pairwise(words) if flag == "-o" and not value.startswith("IdentityFile=")]
 
 
 def _host_pattern(access: SshAccess) -> str:
