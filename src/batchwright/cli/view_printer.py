@@ -29,6 +29,7 @@ from batchwright.views.logs import LogLine, log_text
 from batchwright.views.plan import Counts, PlanView, StepView
 from batchwright.views.plan_difference import DifferenceLine, Symbol, change_words, counts_words, is_unchanged
 from batchwright.views.run import RunView
+from batchwright.views.run_inputs import inputs_line
 from batchwright.views.run_list import Listing, RunLine
 from batchwright.views.run_stats import Stats
 from batchwright.views.steps import ROLLBACK, ServerLine, StepLine
@@ -83,6 +84,8 @@ def show_run(view: RunView) -> None:
     simulated = ", simulated" if view.simulated else ""
     say(f"  {started}{ended}")
     say(f"  store {view.store}{simulated}, at most {view.parallel_limit:,} steps at a time")
+    if told := inputs_line(view.inputs):
+        say(f"  from {told}")
     say(f"  {progress_words(view)}{_tally(view)}")
     for text in operation_lines(view.operations, 20):
         say(text)
@@ -334,6 +337,7 @@ def show_explanation(view: Explanation) -> None:
     for line in lines:
         say(line)
     block("waits for", view.waits_for)
+    block("from", [view.planned_from] if view.planned_from else [])
     block("next", [view.next])
 
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 import posixpath
 
 from msgspec import Struct
+from msgspec.structs import replace
+
+from batchwright.printable import shortened
+
+VALUE_MAX = 100  # characters of a value of `--set` that are shown
 
 
 class InputFile(Struct, frozen=True):
@@ -37,6 +42,12 @@ class RunInputs(Struct, frozen=True, omit_defaults=True):
     machine: str = ""
     by: str = ""
     plan_file: InputFile | None = None
+
+    def bounded(self) -> RunInputs:
+        """The same with long values shortened, for a view."""
+        if all(len(value) <= VALUE_MAX for value in self.values.values()):
+            return self
+        return replace(self, values={name: shortened(value, VALUE_MAX) for name, value in self.values.items()})
 
     def directory(self, name: str) -> str:
         """The absolute folder on this machine of a command that names this folder, "" for none.

@@ -16,6 +16,7 @@ from batchwright.operations.registry import type_of
 from batchwright.views.events import event_line, step_text
 from batchwright.views.plan_index import plan_index
 from batchwright.views.run import next_action
+from batchwright.views.run_inputs import inputs_line
 from batchwright.views.text_format import counted, duration, one_line
 from batchwright.views.wait_reasons import (
     LIVE,
@@ -58,6 +59,7 @@ class Explanation(Struct, frozen=True):
     chain: tuple[Link, ...]
     waits_for: tuple[str, ...]
     next: str
+    planned_from: str = ""  # the inputs of the run
 
 
 def explain(
@@ -82,6 +84,7 @@ def explain(
         chain=tuple(told.chain),
         waits_for=waits,
         next=next_action(run, driven=around.driven),
+        planned_from=inputs_line(run.created.inputs),
     )
 
 

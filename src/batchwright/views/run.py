@@ -10,6 +10,7 @@ from batchwright.model.environment import EnvironmentKey
 from batchwright.model.lifecycle import RUN_ENDED, RunState, StepState
 from batchwright.model.plan import PlannedOperation
 from batchwright.model.run import Run, made_something, unsettled
+from batchwright.model.run_inputs import RunInputs
 from batchwright.model.workflow import DependencyKind
 from batchwright.views.eta import remaining_seconds
 from batchwright.views.plan_index import PlanIndex, plan_index
@@ -117,6 +118,7 @@ class RunView(Struct, frozen=True):
     rolled_back_by: str = ""
     rolled_back_automatically: bool = False
     environment: str = ""
+    inputs: RunInputs | None = None  # what it was planned from; None for runs older than this
 
 
 class ViewBounds(Struct, frozen=True):
@@ -192,6 +194,7 @@ def run_view(
         rolled_back_by=run.rolled_back_by,
         rolled_back_automatically=run.rolled_back_automatically,
         environment=EnvironmentKey.of(run.plan).name,
+        inputs=run.created.inputs and run.created.inputs.bounded(),
     )
 
 
