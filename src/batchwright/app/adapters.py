@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Collection, Iterable
 from functools import cached_property, partial
+from pathlib import Path
 from types import TracebackType
 
 from batchwright.app.login_keys import LoginKeys
@@ -64,18 +65,23 @@ class SharedWorld:
 
 
 class SharedRunner:
-    """The runner of task services on real servers; one serves all runs of a process, each server once at a time."""
+    """The runner of task services on real servers, each once at a time; one for all runs with the same catalogues."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings, self._clock = settings, clock
-        self._runner: Runner | None = None
+        self._runners: dict[tuple[Path, ...], Runner] = {}
 
-    def get(self) -> Runner:
-        """The runner. Raises TaskservPackageMissing, CatalogueInvalid."""
-        if self._runner is None:
-            found = load_catalogue(self._settings.catalogues)
-            self._runner = pyinfra_runner(found, found.folders, lambda one: reveal(one, os.environ), self._clock)
-        return self._runner
+    def get(self, catalogues: tuple[Path, ...] | None = None) -> Runner:
+        """The runner, with these folders of catalogues, or those of the settings; one serves all runs that have them.
+
+        Raises TaskservPackageMissing, CatalogueInvalid.
+        """
+        folders = self._settings.catalogues if catalogues is None else catalogues
+        if folders not in self._runners:
+            found = load_catalogue(folders)
+            made = pyinfra_runner(found, found.folders, lambda one: reveal(one, os.environ), self._clock)
+            self._runners[folders] = made
+        return self._runners[folders]
 
 
 class Adapters:
@@ -225,7 +231,7 @@ class Adapters:
 
     def _new_runner(self, name: str) -> Runner:
         if not self._is_simulated(name):
-            return self._runner.get()
+            return self._runner.get(self._settings.catalogues)
         return SimulatedRunner(self._world.get(), self._world_clock(), self._simulation_of(name))
 
     def runner(self, provider: str) -> Runner:

@@ -8,17 +8,26 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from batchwright.app.settings import Settings
+from batchwright.errors import EntryChanged
 from batchwright.model.actions import Doubt
+from batchwright.model.diagnostic import Diagnostic, bounded
+from batchwright.model.lifecycle import StepState
 from batchwright.model.plan import Step
+from batchwright.model.run import Run
 from batchwright.model.run_inputs import RunInputs
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.catalogue import load_catalogue
 
 
-def with_catalogues(settings: Settings, inputs: RunInputs | None) -> Settings:
-    """The settings, and the folders of task services that a plan was made with, as far as this machine has them."""
+def with_catalogues(settings: Settings, inputs: RunInputs | None, steps: Iterable[Step]) -> Settings:
+    """The settings, and the folders that the plan was made with, unless the settings have all that it installs.
+
+    Folders that this machine does not have are left out. Raises CatalogueInvalid.
+    """
     recorded = [Path(one.name) for one in inputs.catalogues] if inputs is not None else []
     there = [folder for folder in recorded if folder.is_dir()]
+    if not there or not changed_entries(steps, settings.catalogues):
+        return settings
     return replace(settings, catalogues=tuple(dict.fromkeys((*settings.catalogues, *there))))
 
 
@@ -41,3 +50,12 @@ def changed_entries(steps: Iterable[Step], folders: Iterable[Path]) -> list[str]
             was, now = f"{request.version}, {request.digest[:12]}", f"{entry.version}, {entry.digest[:12]}"
             told.append(f'the task service "{name}" in {found.folders[name]} is {now}, and {was} was planned')
     return told
+
+
+def refuse_changed_entries(run: Run, folders: Iterable[Path]) -> None:
+    """Raise EntryChanged if the run has still to install what it was not planned with. Raises CatalogueInvalid."""
+    steps = zip(run.plan.steps, run.records, strict=True)
+    ahead = [step for step, record in steps if record.state is not StepState.SUCCEEDED]
+    if changed := changed_entries(ahead, folders):
+        found = tuple(Diagnostic(EntryChanged.code, one) for one in changed)
+        raise EntryChanged(f"run {run.id} cannot go on: {changed[0]}", diagnostics=bounded(found))

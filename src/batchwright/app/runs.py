@@ -13,6 +13,7 @@ from msgspec import Struct
 from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import Adapters, SharedRunner, SharedWorld
 from batchwright.app.borrowed_servers import ended_by_plan, ended_by_rollback, refuse_borrowed, refuse_lender_busy
+from batchwright.app.entry_digests import refuse_changed_entries, with_catalogues
 from batchwright.app.environments import environment_state, first_creation, refuse_changed, refuse_elsewhere
 from batchwright.app.guardrails import create_check, refuse_unguarded
 from batchwright.app.lease_takeover import is_driven, renewed, take
@@ -42,6 +43,8 @@ from batchwright.model.run import Run
 from batchwright.model.run_inputs import RunInputs
 from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.model.scalar import SimulationSettings
+from batchwright.operations.base import PortKind
+from batchwright.operations.registry import type_of
 from batchwright.operations.server_login import login_of
 from batchwright.views.steps import step_named
 
@@ -156,7 +159,7 @@ class Runs:
                     return []
             return [] if not machine.ended else machine.reopen(now, by)
 
-        return self.drive(stored, wishes)
+        return self._active(stored, lambda active: self._drive(active, stored, wishes, forward=True))
 
     def _forget(self, stored: StoredRun, by: str, answers: ResumeAnswers) -> ActiveRun:
         if answers.redo or answers.skip:
@@ -203,9 +206,9 @@ class Runs:
         stored.silent = found if isinstance(found, HeldLease) else None
         return found is True
 
-    def adapters(self, simulation: SimulationSettings | None) -> Adapters:
+    def adapters(self, simulation: SimulationSettings | None, settings: Settings | None = None) -> Adapters:
         """What a run that is simulated so, or not at all, works with; nothing is opened yet."""
-        return Adapters(self._settings, self._clock, self._limits, simulation, self._world, self._runner)
+        return Adapters(settings or self._settings, self._clock, self._limits, simulation, self._world, self._runner)
 
     def drive(self, stored: StoredRun, wishes: Wishes | None = None, around: Adapters | None = None) -> ActiveRun:
         """The run, to be driven to its end; `wishes` are the events to begin with.
@@ -225,8 +228,12 @@ class Runs:
         opened: Adapters | None = None,
         *,
         offline: bool = False,
+        forward: bool = False,
     ) -> Run:
-        """Take the lease and drive to the end; `offline`: what is wished ends the run, and no provider is asked."""
+        """Take the lease and drive to the end; `offline`: what is wished ends the run, and no provider is asked.
+
+        `forward`: unless it is being rolled back, the entries of what it has still to install must be those planned.
+        """
         journal, run_id = stored.journal, stored.id
         active.accepted = wishes is None  # another process's doing: the run is to be driven
         seen = len(await journal.signals(run_id))  # before the lease: a signal from here on is for this driver
@@ -240,9 +247,10 @@ class Runs:
             turn = await _turn_of(journal, run, wanted)
             if turn is not None:  # refuse before a provider is opened or a driver recorded
                 turn.check(wanted)
+            settings = _with_own_catalogues(self._settings, run, forward=forward)
             active.accepted = True
             webhooks = await self._told(journal, run)
-            async with opened or self.adapters(run.plan.simulation) as around:
+            async with opened or self.adapters(run.plan.simulation, settings) as around:
                 around.look_for(OUTAGE_SECONDS, active.waits)
                 async with renewed(journal, lease, self._clock):
                     if not offline:
@@ -297,6 +305,16 @@ def _keys_needed(run: Run, wanted: Sequence[ev.AnyEvent]) -> set[str]:
         for step, record in zip(run.plan.steps, run.records, strict=True)
         if step.server and record.state is not StepState.SUCCEEDED
     } - {""}
+
+
+def _with_own_catalogues(settings: Settings, run: Run, *, forward: bool) -> Settings:
+    """The settings with the catalogues of the run. Raises EntryChanged if it goes on and they are others now."""
+    if run.plan.simulation is not None or not any(type_of(step).port is PortKind.RUNNER for step in run.plan.steps):
+        return settings
+    settings = with_catalogues(settings, run.created.inputs, run.plan.steps)
+    if forward and run.status is not RunState.ROLLING_BACK:
+        refuse_changed_entries(run, settings.catalogues)
+    return settings
 
 
 def _no_calls(plan: Plan) -> Limits:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from batchwright.app.adapters import Adapters, SharedRunner, SharedWorld
+from batchwright.app.entry_digests import with_catalogues
 from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
 from batchwright.app.settings import Settings
 from batchwright.engine.limits import Limits
@@ -42,6 +43,7 @@ async def check_run(
         for step, record in zip(run.plan.steps, run.records, strict=True)
         if isinstance(step.request, TaskservRequest) and record.state is StepState.SUCCEEDED
     ]
+    settings = with_catalogues(settings, run.created.inputs, wanted)
     async with Adapters(settings, clock, Limits(), run.plan.simulation, world, runner) as around:
         await around.open_for(run.plan)
         places = {step.id: step.provider for step in run.plan.steps}

@@ -90,7 +90,7 @@ def plan(
         given = {"--out": out, **frozen(simulate, sim, env, retire, replace, reinstall, adopt, overlay, inputs)}
         opened = opened_plan(file, directory, given)
         kept, words = opened.content.plan, shlex.quote(str(file))
-        settings = with_catalogues(settings, opened.content.basis.inputs)
+        settings = with_catalogues(settings, opened.content.basis.inputs, kept.steps)
         planned = looked_at(settings, clock, opened)
     else:
         refuse_directory(file, directory)

@@ -65,7 +65,7 @@ def run_plan_file(
 ) -> int:
     """`run PLANFILE`: its plan, if the environment is still what it was made for."""
     plan, basis = opened.content.plan, opened.content.basis
-    with LocalClient(with_catalogues(settings, basis.inputs)) as client, about(FILE=str(opened.path)):
+    with LocalClient(with_catalogues(settings, basis.inputs, plan.steps)) as client, about(FILE=str(opened.path)):
         approve(plan, plan_hash)
         journal = client.wait(client.stores.get(client.stores.name_of(plan.storage_backend)))
         key, turn = EnvironmentKey.of(plan), TurnWait(client.clock, wait)

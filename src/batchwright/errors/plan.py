@@ -33,4 +33,7 @@ class EntryChanged(BatchwrightError):
     """A task service is not the one that the run was planned with; nothing was started."""
 
     code = "entry-changed"
-    hint = "Restore its folder. Or roll the run back and run the file again, which plans with the new entry."
+    hint = (
+        "Restore its folder, or name the right one with --catalogue DIR, and resume. Or end the run (batchwright "
+        "cancel RUN, or rollback RUN) and run the file again, which plans with the new entry."
+    )
