@@ -72,7 +72,9 @@ async def import_archive(settings: Settings, stores: Stores, file: Path) -> Asyn
             if current is not None:
                 yield await current.finish()
             row = rows[piece.summary.run]
-            current = _Restoration(await stores.get(row.store), row, piece) if row.archive else None
+            journal = await stores.get(row.store)
+            pending = row.archive and await journal.head(row.run) == piece.head
+            current = _Restoration(journal, row, piece) if pending else None
             if current is None:
                 yield _imported(row, piece, restored=False)
         if current is not None:
@@ -97,12 +99,21 @@ async def _refuse_misfits(
 
 
 async def _fits(journal: Journal, row: RunSummary, line: ArchivedRun) -> bool:
-    """Whether the store has the archived events, or the head of the same. A run may have gone on after an import."""
-    if row.archive or await journal.head(row.run) == line.head:
-        return await journal.head(row.run) == line.head
-    pages = await journal.pages(row.run, line.head.seq - 1, 1)
-    return any((page.last, (page.chain or b"").hex()) == (line.head.seq, line.head.digest) for page in pages)
+    """Whether the run in the store ends with the same event, or went on after it: it may do so after an import.
+
+    One that then was archived again has its events in another archive.
+    """
+    head = await journal.head(row.run)
+    if head == line.head or row.archive:
+        return head == line.head or head.seq > line.head.seq
+    at = 0
+    while pages := await journal.pages(row.run, at, PIECE_PAGES):
+        if any((page.last, (page.chain or b"").hex()) == (line.head.seq, line.head.digest) for page in pages):
+            return True
+        at = pages[-1].last
+    return False
 
 
 def _imported(row: RunSummary, line: ArchivedRun, *, restored: bool) -> ImportedRun:
-    return ImportedRun(row.run, row.environment_key.name, row.store, line.head.seq, restored)
+    newer = "" if restored else row.archive
+    return ImportedRun(row.run, row.environment_key.name, row.store, line.head.seq, restored, newer)

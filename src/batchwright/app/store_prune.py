@@ -12,7 +12,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchwright.app.environments import EnvironmentState, environment_state, first_creation, refuse_elsewhere, runs_of
+from batchwright.app.environments import EnvironmentState, environment_state, first_creation, refuse_elsewhere
 from batchwright.app.multi_store import Stores
 from batchwright.app.settings import Settings
 from batchwright.durable_files import FolderHeld, alone
@@ -128,18 +128,13 @@ async def prune(
         return await _deleted(settings, clock, views, path, sizes)
 
 
-async def needed_runs(journal: Journal, state: EnvironmentState, last: str) -> dict[str, NeededRun]:
+def needed_runs(state: EnvironmentState, last: str, webhooks: dict[str, NeededRun]) -> dict[str, NeededRun]:
     """The runs of an environment that something still needs, whatever their age: the one list of all such needs.
 
-    `last` had its newest turn; the plan of that run says how the environment is reached when it is destroyed.
-    That no process drives a run is checked by the store, in the transaction that deletes its events.
+    `last` had its newest turn; the plan of that run says how the environment is reached when it is destroyed. That no
+    process drives a run is checked by the store, in the transaction that deletes its events.
     """
-    needed: dict[str, NeededRun] = {}
-    for row in await journal.deliveries():
-        if row.open:
-            before = needed.get(row.run, NeededRun(KeptBecause.WEBHOOK))
-            needed[row.run] = replace(before, names=(*before.names, row.webhook))
-    needed |= needed_by_resources(state.resources)
+    needed = webhooks | needed_by_resources(state.resources)
     needed[last] = NeededRun(KeptBecause.NEWEST_TURN)
     needed[state.newest] = NeededRun(KeptBecause.NEWEST_CHANGE)
     if state.row is not None:
@@ -147,22 +142,38 @@ async def needed_runs(journal: Journal, state: EnvironmentState, last: str) -> d
     return needed
 
 
+async def _needed_by_webhooks(journal: Journal) -> dict[str, NeededRun]:
+    needed: dict[str, NeededRun] = {}
+    for row in await journal.deliveries():
+        if row.open:
+            before = needed.get(row.run, NeededRun(KeptBecause.WEBHOOK))
+            needed[row.run] = replace(before, names=(*before.names, row.webhook))
+    return needed
+
+
 async def _candidates(stores: Stores, clock: Clock, wanted: Retention, word: str) -> list[_Candidates]:
-    groups: dict[EnvironmentKey, set[str]] = {}
-    for row in await stores.summaries():
-        groups.setdefault(row.environment_key, set()).add(row.store)
+    groups: dict[tuple[EnvironmentKey, str], list[RunSummary]] = {}
+    for row in reversed(await stores.summaries()):
+        groups.setdefault((row.environment_key, row.store), []).append(row)
     if word:
-        key = environment_named(word, groups)
-        groups = {key: groups[key]}
+        chosen = environment_named(word, {key for key, _ in groups})
+        groups = {place: rows for place, rows in groups.items() if place[0] == chosen}
+    journals = {store: await stores.get(store) for _, store in groups}
+    webhooks = {store: await _needed_by_webhooks(journal) for store, journal in journals.items()}
     return [
-        await _candidates_of(await stores.get(store), key, clock, wanted)
-        for key, names in sorted(groups.items())
-        for store in sorted(names)
+        await _candidates_of(journals[store], key, groups[key, store], webhooks[store], wanted, clock.now())
+        for key, store in sorted(groups)
     ]
 
 
-async def _candidates_of(journal: Journal, key: EnvironmentKey, clock: Clock, wanted: Retention) -> _Candidates:
-    lines = await runs_of(journal, key)
+async def _candidates_of(
+    journal: Journal,
+    key: EnvironmentKey,
+    lines: Sequence[RunSummary],
+    webhooks: dict[str, NeededRun],
+    wanted: Retention,
+    now: float,
+) -> _Candidates:
     rows = [one for one in lines if not one.archive]
     view = PrunedEnvironment(key.space, key.name, journal.name, archived=len(lines) - len(rows))
     try:
@@ -173,7 +184,7 @@ async def _candidates_of(journal: Journal, key: EnvironmentKey, clock: Clock, wa
         return _Candidates(journal, replace(view, left=error.message))
     through = state.row.through if state.row is not None else 0
     last = state.row.last if state.row is not None else newest_turn(lines).run
-    kept = kept_runs(rows, through, await needed_runs(journal, state, last), wanted, clock.now())
+    kept = kept_runs(rows, through, needed_runs(state, last, webhooks), wanted, now)
     going = [row for row in rows if row.run not in kept]
     view = replace(
         view,

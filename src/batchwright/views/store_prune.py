@@ -74,13 +74,14 @@ class PruneResult(Struct, frozen=True):
 
 
 class ImportedRun(Struct, frozen=True):
-    """A run of an archive; `restored` is False if its events were in the store already."""
+    """A run of an archive. `restored` is False if the store has its events, or `archive` has newer ones."""
 
     run: str
     environment: str
     store: str
     events: int
     restored: bool
+    archive: str = ""
 
 
 def prune_lines(one: PrunedEnvironment, done: str) -> list[str]:
@@ -127,9 +128,10 @@ def result_lines(result: PruneResult) -> list[str]:
 def import_lines(runs: Iterable[ImportedRun]) -> list[str]:
     """The end of an import in words."""
     every = list(runs)
-    back = sum(one.restored for one in every)
-    there = len(every) - back
-    words = (
-        f"{counted(back, 'run')} restored, with {counted(sum(one.events for one in every if one.restored), 'event')}"
-    )
-    return [words + (f"; {counted(there, 'run')} had not left the store" if there else "")]
+    back, newer = [one for one in every if one.restored], [one for one in every if one.archive]
+    there = len(every) - len(back) - len(newer)
+    words = f"{counted(len(back), 'run')} restored, with {counted(sum(one.events for one in back), 'event')}"
+    return [
+        *(f"run {one.run} went on and was archived again: its events are in {one.archive}" for one in newer),
+        words + (f"; {counted(there, 'run')} had not left the store" if there else ""),
+    ]

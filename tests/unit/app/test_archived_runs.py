@@ -10,6 +10,13 @@ from typing import Any
 
 import pytest
 
+from batchwright.cli.main import run_command
+from batchwright.client import discovery
+from batchwright.client.http import HttpClient
+from batchwright.errors import RunArchived
+from batchwright.model.lifecycle import RunState
+from tests.support.service_in_loop import FAST, workflow
+from tests.support.service_process import service_process
 from tests.unit.app.filled_store import filled
 from tests.unit.app.test_store_check import answer, command
 
@@ -129,3 +136,38 @@ def test_a_prune_says_what_must_be_said(tmp_path: Path, capsys: Capture) -> None
         exit_code, said = answer(capsys, folder, "store", *words)
         assert (exit_code, said["error"]["code"]) == (2, code), said
     assert archived(capsys, folder) == {}
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_a_service_that_uses_the_store_says_the_same(
+    store: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on while another process archives, and its clients are told what a local command tells."""
+    monkeypatch.setattr(discovery, "_of_this_folder", lambda *_: None)
+    folder = tmp_path / "state"
+    filled(folder, store)
+    with service_process(tmp_path) as (url, _), HttpClient(url) as client:
+        run = client.runs()[1].run
+        assert client.run(run).status is RunState.COMPLETED  # so the service has read it, and remembers it
+        code, result = answer(capsys, folder, "store", "prune", "--keep", "1")
+        assert (code, result["runs"]) == (0, 8), result
+        gone = archived(capsys, folder)
+        other = next(one for one in gone if one != run)
+        local = {words: command(capsys, folder, *words) for words in (("status", other), ("list",))}
+        assert {row.run: row.archive for row in client.runs() if row.archive} == gone
+        for words, (exit_code, said) in local.items():
+            capsys.readouterr()
+            assert int(run_command([*words, "--url", url])) == exit_code
+            out = capsys.readouterr().out
+            assert [line for line in said.splitlines() if "service" not in line] == out.splitlines()
+        with pytest.raises(RunArchived, match=gone[other]) as told:
+            client.run(other)
+        assert told.value.hint == f"To have them back: batchwright store import {gone[other]}"
+        with pytest.raises(RunArchived):
+            list(client.events(run))
+        submitted = client.submit(workflow("flow", 1)["batch_workflow"], FAST)
+        assert [update.view.status for update in client.follow(submitted.run)][-1] is RunState.COMPLETED
+        code, back = answer(capsys, folder, "store", "import", result["archive"])
+        assert (code, len(back["runs"])) == (0, 8)
+        assert client.run(other).status is RunState.COMPLETED
+        assert len(list(client.events(run))) > 1

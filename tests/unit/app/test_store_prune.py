@@ -27,10 +27,11 @@ from batchwright.errors import (
     StoreUnavailable,
 )
 from batchwright.journal.memory import MemoryJournal
+from batchwright.journal.replay import load_turns
 from batchwright.model import environment_fold
 from batchwright.model.delivery import Delivery
-from batchwright.model.environment import EnvironmentKey
 from batchwright.model.environment_fold import rebuilt
+from batchwright.model.events import DriverStarted
 from batchwright.model.lifecycle import RunState
 from batchwright.model.retention import KeptBecause, Retention
 from batchwright.views.store_prune import ImportedRun, PruneResult, import_lines, prune_lines, result_lines
@@ -289,20 +290,27 @@ def test_an_archive_that_does_not_fit_is_refused_and_changes_nothing(tmp_path: P
 
 
 def test_a_run_that_went_on_after_an_import_stays_as_it_is(tmp_path: Path) -> None:
+    """The older archive has its beginning only, and says so; it still gives back what else is in it."""
+
     async def play(house: House) -> None:
         failed = await done(house, shop("a", "b"), fail="b")
-        assert failed.status is RunState.FAILED
         assert (await house.rollback(failed.id, "ada")).status is RunState.ROLLED_BACK
         await done(house, shop("c"))
-        result = await pruned(house)
+        first = await pruned(house)
         assert set(await archived(house)) == {failed.id}
-        await imported(house, result.archive)
-        last = (await history_of(house))[failed.id][2].seq
+        await imported(house, first.archive)
         journal = await house.journal()
         lease = await journal.acquire(failed.id, "me", house.clock.now())
-        await journal.append(lease, last, (await house.run(failed.id)).created and [])
+        head = await journal.head(failed.id)
+        await journal.append(lease, head.seq, [DriverStarted(house.clock.now(), "me", lease.fence)])
         await journal.release(lease)
-        assert [one.restored for one in await imported(house, result.archive)] == [False]
+        assert [(one.restored, one.archive) for one in await imported(house, first.archive)] == [(False, "")]
+        second = await pruned(house)
+        [again] = [one for one in await imported(house, first.archive) if one.run == failed.id]
+        assert (again.restored, again.archive) == (False, (await archived(house))[failed.id])
+        assert "went on and was archived again" in import_lines([again])[0]
+        assert {one.restored for one in await imported(house, second.archive)} == {True}
+        assert await archived(house) == {}
 
     housed(tmp_path, play)
 
@@ -357,10 +365,10 @@ def test_whatever_people_do_a_prune_changes_nothing_and_an_import_undoes_it(
         assert await archived(house) == {}
         for run, pages in whole.items():
             assert (await journal.pages(run))[: len(pages)] == pages
-        every = [await house.run(one) for one in await journal.runs()]
+        turns = [turn for run in await journal.runs() for turn in await load_turns(journal, run)]
         row = await journal.environment(SHOP)
         if row is not None and not row.tenant:
             kept = {one.key: one for one in await journal.resources(SHOP)}
-            assert kept == rebuilt(run for run in every if EnvironmentKey.of(run.plan) == SHOP)
+            assert kept == rebuilt(turns)
 
     housed(tmp_path_factory.mktemp("house"), play)
