@@ -38,7 +38,7 @@ def servers_then(plan: Plan, resources: Iterable[Resource]) -> dict[str, Offer]:
             then.pop(step.retired.key, None)
     for step in plan.steps:
         key = _key(step)
-        if is_server(step) and step.retired is None and (step.traits.sweeps or key in then):
+        if is_server(step) and step.retired is None and (step.traits.sweeps or step.adopts is not None or key in then):
             then[key] = offer_of(step)
     return then
 

@@ -15,7 +15,7 @@ from batchwright.operations.registry import TYPES, type_of
 from batchwright.plan.impact import Offer, is_server, offer_of
 
 VERSION = 1  # raised when something that is there changes its meaning or goes; what is added raises nothing
-GONE, RELEASE, REPLACE = "gone", "release", "replace"
+GONE, RELEASE, REPLACE, ADOPT = "gone", "release", "replace", "adopt"
 
 
 def policy_data(plan: Plan, impact: Impact, now: float) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def policy_data(plan: Plan, impact: Impact, now: float) -> dict[str, Any]:
             "before": impact.before,
             "after": impact.after,
             "destroyed": len(impact.destroyed),
-            **{word: changes[word] for word in ("create", "keep", "update", REPLACE, "retire", RELEASE, GONE)},
+            **{word: changes[word] for word in ("create", "keep", "update", REPLACE, ADOPT, "retire", RELEASE, GONE)},
         },
         "cost": {"per_hour": dict(impact.cost), "known": not impact.unpriced},
         "operations": [_operation(one) for one in plan.operations],
@@ -79,6 +79,8 @@ def _change(step: Step, going: set[str]) -> str:
         return GONE
     if step.retired is not None and is_server(step) and not step.retired.run:
         return RELEASE
+    if step.adopts is not None:
+        return ADOPT
     if step.traits.sweeps and f"{step.request.kind()}//{step.request.name}" in going:
         return REPLACE
     return step.action.value

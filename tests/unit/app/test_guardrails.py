@@ -24,8 +24,11 @@ from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 from batchwright.model.workflow import Changes, Permission, Workflow
 from batchwright.operations.server_batch import ServerBatch
+from batchwright.plan.impact import impact
+from batchwright.plan.policy_data import policy_data
 from batchwright.providers.simulated import Simulated
 from batchwright.testing.plans import servers
+from tests.unit.app.test_adopt import adopting, foreign
 from tests.unit.app.test_environments import SIMULATION, check_kept, done, planned, shop
 from tests.unit.app.test_runs import House, housed
 
@@ -93,6 +96,20 @@ def test_servers_of_another_environment_do_not_count(tmp_path: Path) -> None:
         await done(house, borrowing)
         grown = shop("a", "b", "c", "d", environment="staging", limits=limits(servers=1))
         assert codes(await looked(house, grown)) == ["limit-exceeded servers"]
+
+    housed(tmp_path, play)
+
+
+def test_a_server_that_is_taken_over_counts(tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        await foreign(house, "a")
+        assert codes(await looked(house, replace(adopting("a"), limits=limits(servers=0)))) == [
+            "limit-exceeded servers"
+        ]
+        plan = await planned(house, replace(adopting("a"), limits=limits(servers=1)))
+        assert policy_data(plan, impact(plan, ()), 0.0)["servers"][0]["change"] == "adopt"
+        await done(house, replace(adopting("a"), limits=limits(servers=1)))
+        assert codes(await looked(house, shop("a", limits=limits(servers=0)))) == []  # it is there by now
 
     housed(tmp_path, play)
 
