@@ -19,6 +19,8 @@ def definition(workflow: Workflow) -> dict[str, Any]:
     for name in ("notify", "limits"):  # a file without them has the digest that it had before there were any
         if not given[name]:
             del given[name]
+    if not workflow.changes.adopt:  # no field of a file: only a command names what is taken over
+        del given["changes"]["adopt"]
     return {**given, "operations": [type_of(op).written(fields) for op, fields in operations]}
 
 
