@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Self
 
@@ -59,6 +60,20 @@ class Request:
 
     def public(self) -> Self:
         """The request as shown to callers who may only read."""
+        return self
+
+    @property
+    def other_servers(self) -> tuple[str, ...]:
+        """The names of servers that it needs beside the one that it works on."""
+        return ()
+
+    @property
+    def other_steps(self) -> tuple[str, ...]:
+        """The steps that make or find them."""
+        return ()
+
+    def with_steps(self, _steps: Mapping[str, str]) -> Self:
+        """The request in another plan, in which these steps make or find the servers of these names."""
         return self
 
 

@@ -15,7 +15,7 @@ from batchwright.model.actions import Action, Undo
 from batchwright.model.call_outcome import ServerState
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.environment import Resource
-from batchwright.model.plan import PlannedOperation, Request, Retired, Step
+from batchwright.model.plan import Need, PlannedOperation, Request, Retired, Step
 from batchwright.model.taskserv import Taskserv
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Permission, Retry
 from batchwright.operations.observations import Observations
@@ -155,13 +155,17 @@ def retiring(
     """Operations that retire these resources, one group after the other, in reverse order of how they were made.
 
     A group is what one operation made at one provider; if a part of it cannot be retired the next groups go on. What
-    works on a server needs a step that finds it: `kept` has those of servers that stay, others get one of their own.
+    works on a server, or with the leader of a cluster, needs a step that finds it: `kept` has those of servers that
+    stay, others get one of their own.
     A task service that must be removed before its server is destroyed is removed.
     """
     going = {one.name: one for one in chosen if not one.server}
     first = [one for one in resources if one.server in going and _must_leave(catalogue, one) and one not in chosen]
     parts = sorted((*chosen, *first), key=lambda one: (one.server != "", one.made_turn, one.rank), reverse=True)
-    needed = {one.server: going[one.server] for one in parts if one.server in going and one.server not in kept}
+    requests = {one.key: _request(one) for one in parts}
+    works_on = {one.key: {one.server, *requests[one.key].other_servers} for one in parts}
+    used = set().union(*works_on.values()) - kept.keys()
+    needed = {name: one for name, one in going.items() if name in used}
     finding, found = _finding(needed, after)
     on = {**kept, **{step.request.name: step.id for step in found}}
     groups: dict[tuple[str, str, str], list[Resource]] = {}
@@ -174,11 +178,28 @@ def retiring(
         own = f"({_verb(members[0])} {operation})"
         own = own if own not in names else f"{own[:-1]} {provider})"
         names.add(own)
-        hard = tuple(Dependency(op.id) for op in finding if any(one.server in needed for one in members))
+        hard = tuple(Dependency(op.id) for op in finding if any(works_on[one.key] & needed.keys() for one in members))
         operations.append(_operation(own, kind, provider, (*after, *hard, *before)))
         before = (Dependency(own, DependencyKind.SOFT),)
-        steps += [_step(own, one, on.get(one.server, "")) for one in members]
+        steps += _chained(
+            [_step(own, one, requests[one.key].with_steps(on), on.get(one.server, "")) for one in members]
+        )
     return tuple(operations), tuple(steps)
+
+
+def _chained(steps: Sequence[Step]) -> list[Step]:
+    """One after the other on each server, and a leader after all who need it, whether they succeed or not."""
+    before: dict[str, list[str]] = {}  # by the step that finds a server
+    chained: list[Step] = []
+    for step in steps:
+        needs = before.get(step.server, ()) if step.server else ()
+        chained.append(replace(step, needs=tuple(Need(one, DependencyKind.SOFT) for one in needs)))
+        if step.server:
+            before[step.server] = [step.id]
+        for other in step.request.other_steps:
+            if other != step.server:
+                before.setdefault(other, []).append(step.id)
+    return chained
 
 
 def _verb(one: Resource) -> str:
@@ -202,10 +223,8 @@ def _finding(
     for one in servers.values():
         own = f"(find {one.provider})"
         operations.setdefault(own, _operation(own, one.kind, one.provider, after))
-        request: Request = dec_hook(Request, one.request)
-        steps.append(
-            Step(f"{own}/{one.name}", own, one.provider, Action.KEEP, Undo.NOTHING, request, ref=one.ref, seconds=1.0)
-        )
+        keep = (Action.KEEP, Undo.NOTHING, _request(one))
+        steps.append(Step(f"{own}/{one.name}", own, one.provider, *keep, ref=one.ref, seconds=1.0))
     return list(operations.values()), steps
 
 
@@ -215,8 +234,12 @@ def _operation(own: str, kind: str, provider: str, dependencies: tuple[Dependenc
     return PlannedOperation(own, name, provider, lane, dependencies, OnFailure.CONTINUE, Retry(), TIMEOUT)
 
 
-def _step(operation: str, one: Resource, server: str) -> Step:
+def _request(one: Resource) -> Request:
     request: Request = dec_hook(Request, one.request | {"directory": one.folder} if one.folder else one.request)
+    return request
+
+
+def _step(operation: str, one: Resource, request: Request, server: str) -> Step:
     return Step(
         id=f"{operation}/{one.server}/{one.name}" if one.server else f"{operation}/{one.name}",
         operation=operation,

@@ -262,3 +262,35 @@ def test_a_command_is_run_whatever_was_run_before() -> None:
 def test_what_goes_on_each_server_is_known_before_any_provider_is_asked() -> None:
     assert wanted_installs(flow("a", "b"), catalogue()) == {"a": frozenset({"web"}), "b": frozenset({"web"})}
     assert wanted_installs(workflow(servers("up", "a")), {}) == {}
+
+
+def test_what_is_taken_off_a_cluster_goes_one_after_the_other_and_its_leader_last() -> None:
+    """Also where the operation that found the leader has another name by now."""
+    bare = workflow(servers("renamed", "a", "b", "c"))
+    members = [cluster(name, number, 3) for number, name in enumerate("abc")]
+    there = [replace(one, made_turn=1, rank=rank) for rank, one in enumerate(members)]
+    result = planned(bare, *(server(name) for name in "abc"), *there, retire=True)
+    assert result.plan is not None
+    steps = {step.request.name + step.server: step for step in result.plan.steps if step.retired is not None}
+    leaders = {
+        step.request.cluster.leader
+        for step in steps.values()
+        if isinstance(step.request, TaskservRequest) and step.request.cluster
+    }
+    assert leaders == {"renamed/a"}
+    last = steps["webrenamed/a"]
+    assert {need.step for need in last.needs} == {steps["webrenamed/b"].id, steps["webrenamed/c"].id}
+    assert steps["webrenamed/b"].needs == ()
+
+
+def test_what_must_leave_a_cluster_that_goes_finds_its_leader() -> None:
+    entries = catalogue(remove_before_destroy=True)
+    there = [one for number, name in enumerate("ab") for one in (server(name), cluster(name, number, 2))]
+    result = planned(workflow(servers("up", "c")), *there, entries=entries, retire=True)
+    assert result.plan is not None
+    ids = {step.id for step in result.plan.steps}
+    gone = [step.request for step in result.plan.steps if step.retired is not None and step.server]
+    assert {one.cluster.leader for one in gone if isinstance(one, TaskservRequest) and one.cluster} == {
+        "(find upcloud)/a"
+    }
+    assert "(find upcloud)/a" in ids

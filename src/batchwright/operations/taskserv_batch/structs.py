@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, Self
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchwright.model.plan import Request
 from batchwright.model.scalar import Scalar
@@ -51,3 +53,20 @@ class TaskservRequest(Request, Struct, frozen=True, omit_defaults=True, tag_fiel
     variables: dict[str, Scalar | SecretReference] = {}
     cluster: Cluster | None = None
     digest: str = ""
+
+    @property
+    def other_servers(self) -> tuple[str, ...]:
+        """The leader of its cluster."""
+        return tuple(step.rpartition("/")[2] for step in self.other_steps)
+
+    @property
+    def other_steps(self) -> tuple[str, ...]:
+        """The step of that leader."""
+        return (self.cluster.leader,) if self.cluster is not None else ()
+
+    def with_steps(self, steps: Mapping[str, str]) -> Self:
+        """With the step of its leader in another plan; without a cluster if the leader has none there."""
+        leader = next((steps[name] for name in self.other_servers if name in steps), "")
+        if self.cluster is None or leader == self.cluster.leader:
+            return self
+        return replace(self, cluster=replace(self.cluster, leader=leader) if leader else None)
