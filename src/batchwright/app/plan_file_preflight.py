@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from batchwright.app.adapters import Adapters
 from batchwright.app.entry_digests import changed_entries
 from batchwright.app.settings import Settings
+from batchwright.app.webhook_checks import webhook_problems
 from batchwright.commands.preflight import secret_lack
 from batchwright.errors import BatchwrightError, EntryChanged, PlanChanged
 from batchwright.model.call_outcome import ServerState
@@ -45,6 +46,8 @@ async def preflight(settings: Settings, around: Adapters, plan: Plan, folder: st
     asked = await asyncio.gather(*(_at_provider(around, plan, facts) for facts in plan.providers))
     problems = [one for found in asked for one in found]
     problems += await _of_commands(around, plan, folder)
+    if plan.notify:
+        problems += webhook_problems(plan.notify, settings, simulated=plan.simulation is not None)
     if plan.simulation is None:
         problems += _of_secrets(plan, os.environ)
         changed = changed_entries(plan.steps, settings.catalogues)

@@ -51,23 +51,31 @@ def _url_flaw(webhook: Webhook) -> str:
 def observe_webhooks(
     workflow: Workflow, observations: Observations, settings: Settings, *, simulated: bool
 ) -> Observations:
-    """The observations, plus a problem for each receiver that may not be named and each missing secret.
-
-    A name is looked up only when a message is sent: what it stands for may change until then.
-    """
-    used: Sequence[Webhook] = [one for one in workflow.notify if one.simulated or not simulated]
-    problems = [
-        replace(flaw, where=f"{WHERE}{one.name}")
-        for one in used
-        for flaw in (_refused(one, settings.webhooks.private_hosts), _secret_flaw(one))
-        if flaw is not None
-    ]
+    """The observations, plus the problems of the workflow's webhooks."""
+    problems = webhook_problems(workflow.notify, settings, simulated=simulated)
     return replace(observations, problems=(*observations.problems, *problems))
 
 
+def webhook_problems(notify: Sequence[Webhook], settings: Settings, *, simulated: bool) -> list[Diagnostic]:
+    """A problem for each receiver that may not be named here and each missing secret.
+
+    A name is looked up only when a message is sent: what it stands for may change until then.
+    """
+    return [
+        replace(flaw, where=f"{WHERE}{one.name}")
+        for one in notify
+        if one.simulated or not simulated
+        for flaw in (_refused(one, settings.webhooks.private_hosts), _secret_flaw(one))
+        if flaw is not None
+    ]
+
+
 def _refused(webhook: Webhook, listed: Sequence[str]) -> Diagnostic | None:
+    about = f'the webhook "{webhook.name}"'
+    if why := _url_flaw(webhook):
+        return Diagnostic(REFUSED, f"{about} has a URL that cannot be used: {why}", field="url")
     parts = url_parts(webhook.url)
-    address, about = literal_address(parts.host), f'the webhook "{webhook.name}"'
+    address = literal_address(parts.host)
     if is_listed(parts.host, address, listed):
         return None
     hint = LIST_HINT.format(host=parts.host)

@@ -18,6 +18,7 @@ from batchwright.model.environment import Resource
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
 from batchwright.model.secret_reference import SecretReference
+from batchwright.model.webhook import Webhook
 from batchwright.model.workflow import Workflow
 from batchwright.testing.plans import command, servers
 from batchwright.views.resource_difference import resource_differences
@@ -172,6 +173,17 @@ def test_what_commands_need_is_looked_for_on_this_machine(tmp_path: Path, monkey
         assert "--dir" in missing.hint
         monkeypatch.delenv("TOKEN")
         assert "secret-missing" in told(await checked(house, here))
+
+    housed(tmp_path, play)
+
+
+def test_webhooks_are_judged_by_the_operator_of_this_machine(tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        file = await written(house, shop("a"))
+        hook = Webhook("ci", "https://10.0.0.1/", SecretReference(env="NOT_SET_HERE"), simulated=True)
+        found = told(await checked(house, with_plan(file, notify=(hook,))))
+        assert "names 10.0.0.1, a private address" in found["webhook-refused"]
+        assert "the variable NOT_SET_HERE is not set" in found["secret-missing"]
 
     housed(tmp_path, play)
 

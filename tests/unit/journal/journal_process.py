@@ -18,6 +18,7 @@ from batchwright.journal.base import Journal
 from batchwright.journal.lease_holder import own_holder
 from batchwright.journal.sqlite import SqliteJournal
 from batchwright.journal.surreal import SurrealJournal
+from batchwright.model.delivery import Delivery
 from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.testing.journal_suite import NOW, begun, created, steps, summary_of
 
@@ -54,6 +55,7 @@ async def signal(journal: Journal, count: int) -> None:
 async def drive(journal: Journal, count: int) -> None:
     lease = await begun(journal, "bbbb", own_holder())
     await journal.append(lease, 1, steps(2, count))
+    await journal.write_delivery(None, Delivery("bbbb", "workflow/ci"))
     say("driving")
     await asyncio.to_thread(sys.stdin.read)
 

@@ -17,10 +17,12 @@ from batchwright.journal.lease_holder import driver_of, own_holder
 from batchwright.journal.surreal import SurrealJournal
 from batchwright.journal.surreal.embedded import journal as sharing
 from batchwright.journal.surreal.embedded import lock, owner, peer, protocol
+from batchwright.model.delivery import Delivery
 from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.testing.journal_suite import NOW, begun, created, opened, steps, summary_of
 
 SCRIPT = Path(__file__).with_name("journal_process.py")
+HOOK = Delivery("bbbb", "workflow/ci")
 PAUSE = Signal(SignalKind.PAUSE, NOW, "here")
 
 
@@ -46,6 +48,8 @@ def test_a_second_process_reads_and_signals_what_the_first_drives(tmp_path: Path
             assert [summary.run for summary in await journal.summaries()] == ["bbbb"]
             assert await journal.summary("bbbb") == summary_of("bbbb")
             assert await journal.snapshot("bbbb") is None
+            assert await journal.deliveries("bbbb") == await journal.pending_deliveries() == [HOOK]
+            assert await journal.deliveries("aaaa") == []
             assert str(pid) in str(driver_of(await journal.held("bbbb"), NOW))
             await journal.signal("bbbb", PAUSE)
             assert await journal.signals("bbbb") == [(1, PAUSE)]
