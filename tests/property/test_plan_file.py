@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,10 @@ def test_the_file_is_private_and_replaces_only_a_plan(tmp_path: Path) -> None:
         write_plan_file(tmp_path / "none" / "shop.plan", PLAN, BASIS, 1.0)
     assert not is_plan_file(workflow)
     assert not is_plan_file(tmp_path / "none")
-    assert not is_plan_file(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    assert not any(is_plan_file(place) for place in (tmp_path, tmp_path / "pipe", Path("a\0b")))
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 STEP, OTHER, LAST = PLAN.steps

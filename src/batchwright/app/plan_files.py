@@ -54,10 +54,14 @@ def is_plan_file(path: Path) -> bool:
     """Whether the file begins as plan files do, whatever its name. One that cannot be read is none."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-        with os.fdopen(handle, "rb") as file:
-            return is_plan(file.read(len(MAGIC)))
     except (OSError, ValueError):
         return False
+    try:
+        return is_plan(os.read(handle, len(MAGIC)))
+    except OSError:  # a folder, or a pipe that is empty
+        return False
+    finally:
+        os.close(handle)
 
 
 def write_plan_file(path: Path, plan: Plan, basis: PlanBasis, now: float) -> None:

@@ -93,6 +93,19 @@ def test_nobody_is_trusted_on_first_use(rig: Rig) -> None:
     assert "compare" in problem.hint
 
 
+def test_a_key_in_the_home_is_named_in_the_plan_as_in_the_file(rig: Rig, tmp_path: Path) -> None:
+    """So that the plan is the same for every user."""
+    (tmp_path / "mine").write_bytes(rig.machines.key.read_bytes())
+    (tmp_path / "mine").chmod(0o600)
+    request = rig.request(key="~/mine")
+    assert request.access is not None
+    assert request.access.key == "~/mine"
+    ref = rig.take(request)
+    assert rig.look(ref).state is ServerState.READY
+    assert asyncio.run(rig.provider.access([ref]))[ref].key == str(tmp_path / "mine")
+    assert rig.request(key=str(tmp_path / "mine")).access is not None, "the same key, so the same server"
+
+
 @pytest.mark.parametrize("hashed", [False, True])
 def test_the_host_key_may_stand_in_a_known_hosts_file(rig: Rig, hashed: bool) -> None:
     host = f"[127.0.0.1]:{rig.web.port}"
