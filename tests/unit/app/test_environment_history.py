@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from batchwright.errors import EnvironmentRefused, NotAllowed, PlanRefused
-from batchwright.model.lifecycle import RunState
+from batchwright.model.environment import digest
+from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.workflow import Changes, Permission, Workflow
 from batchwright.operations.server_batch import ServerBatch
 from batchwright.providers.simulated import World
+from batchwright.views.plan_difference import counts, is_unchanged, symbols
 from tests.support.examples import share
-from tests.unit.app.test_environments import SHOP, check_kept, created, done, forgotten, kept, shop
+from tests.unit.app.test_environments import SHOP, check_kept, created, done, forgotten, kept, planned, shop
 from tests.unit.app.test_runs import House, housed
 
 
@@ -91,5 +93,44 @@ def test_whatever_people_do_what_is_kept_is_what_the_runs_add_up_to(
                 pass
             if await journal.environment(SHOP) is not None:
                 await check_kept(house)
+
+    housed(tmp_path_factory.mktemp("house"), play)
+
+
+@settings(max_examples=share(30), deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_run_leaves_nothing_to_do_and_its_rollback_leaves_what_was_there(
+    tmp_path_factory: pytest.TempPathFactory, seed: int
+) -> None:
+    """I7, I8: what was taken away does not come back, and nothing else is lost."""
+    draw = random.Random(seed)
+
+    async def play(house: House) -> None:
+        for _ in range(8):
+            names = draw.sample("abcd", draw.randint(1, 3))
+            again = Changes(reinstall=("nginx",)) if draw.random() < 0.2 else Changes()
+            wanted = draw.choice((changed(draw, *names), shop(*names, port=draw.randint(1, 2), changes=again)))
+            before = await kept(house)
+            try:
+                run = await done(house, wanted, **({"fail": draw.choice(names)} if draw.random() < 0.2 else {}))
+            except PlanRefused:  # a server that is there has another size, and nothing allows to change it
+                continue
+            if run.status is RunState.COMPLETED:
+                plan = await planned(house, replace(wanted, changes=replace(wanted.changes, reinstall=())))
+                assert is_unchanged(counts(symbols(plan))), plan
+            if draw.random() < 0.5:
+                continue
+            try:
+                rolled_back = await house.rollback(run.id, "ada")
+            except NotAllowed:  # it did nothing
+                assert before.keys() == (await kept(house)).keys()
+                continue
+            assert rolled_back.status is RunState.ROLLED_BACK
+            done_with = zip(run.plan.steps, run.records, strict=True)
+            taken = [step for step, record in done_with if step.retired and record.state is StepState.SUCCEEDED]
+            gone = {step.ref for step in taken if step.ref} | {step.retired.key for step in taken if step.retired}
+            stays = [one for one in before.values() if not {one.ref, one.key} & gone]
+            assert digest((await kept(house)).values()) == digest(stays)
+            await check_kept(house)
 
     housed(tmp_path_factory.mktemp("house"), play)
