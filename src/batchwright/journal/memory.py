@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from batchwright.errors import StoreCorrupt
 from batchwright.journal import delivery_rows, event_codec, hash_chain, refusals
 from batchwright.journal.base import PENDING_MOST, ArchivedRun, Head, Lease, Snapshot, Turn, UnusedSpace
@@ -93,7 +95,7 @@ class MemoryJournal:
         key = change.environment.key
         self._environments[key] = change.environment
         kept = self._resources.setdefault(key, {})
-        kept.update({one.key: one for one in change.changed})
+        kept.update({one.key: _read_back(one) for one in change.changed})
         for gone in change.gone:
             kept.pop(gone, None)
         if change.base is not None:
@@ -304,3 +306,8 @@ class MemoryJournal:
 
 def _head(pages: Sequence[EventRow]) -> Head:
     return Head(pages[-1].last, (pages[-1].chain or b"").hex())
+
+
+def _read_back(one: Resource) -> Resource:
+    """As the stores on disk give it back: with lists in its request, and no tuples."""
+    return msgspec.json.decode(msgspec.json.encode(one), type=Resource)

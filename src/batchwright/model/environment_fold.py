@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from batchwright.model.actions import Doubt, Undo
 from batchwright.model.environment import EnvironmentKey, Leave, Resource, resource_key
 from batchwright.model.lifecycle import RunState, StepState
-from batchwright.model.plan import Before, Step
+from batchwright.model.plan import Before, Request, Step
 from batchwright.model.run import Run
 from batchwright.model.run_fold_state import StepFoldState
 
@@ -158,7 +158,7 @@ def _kept_server(run: Run, rank: int, step: Step, record: StepFoldState, old: Re
     if record.state is not StepState.SUCCEEDED:
         return old
     if old is not None and old.ref == record.ref:
-        request = old.request if step.before is None else msgspec.to_builtins(step.request)
+        request = old.request if step.before is None else _as_kept(step.request)
         whole, keys = old.whole or step.unclear, old.host_keys or record.host_keys
         return replace(old, address=record.address, at=record.ended_at, request=request, whole=whole, host_keys=keys)
     seen = replace(_bare(run, rank, step, record), ref=record.ref, address=record.address, host_keys=record.host_keys)
@@ -178,7 +178,7 @@ def _updated_server(run: Run, rank: int, step: Step, record: StepFoldState, old:
     done = record.state is StepState.SUCCEEDED
     return replace(
         seen,
-        request=msgspec.to_builtins((step if record.made else step.before).request),
+        request=_as_kept((step if record.made else step.before).request),
         whole=done,
         residue=_residue(record),
         changed_by=seen.changed_by if step.unclear and not done else run.id,
@@ -190,7 +190,7 @@ def _restored(before: Before, now: Resource) -> Resource:
     """What a step changed, after it was changed back."""
     return replace(
         now,
-        request=msgspec.to_builtins(before.request),
+        request=_as_kept(before.request),
         whole=True,
         residue="",
         made_by=before.made_by,
@@ -235,7 +235,7 @@ def _command(run: Run, rank: int, step: Step, record: StepFoldState, old: Resour
 
 def _bare(run: Run, rank: int, step: Step, record: StepFoldState) -> Resource:
     accounts = {facts.name: facts.account for facts in run.plan.providers}
-    request: dict[str, Any] = msgspec.to_builtins(step.request)
+    request: dict[str, Any] = _as_kept(step.request)
     return Resource(
         step.request.kind(),
         step.request.name if step.traits.lasts else step.operation,
@@ -249,6 +249,11 @@ def _bare(run: Run, rank: int, step: Step, record: StepFoldState) -> Resource:
         changed_by=run.id,
         changed_turn=record.turn,
     )
+
+
+def _as_kept(request: Request) -> dict[str, Any]:
+    """A request as a store gives it back, so that what is folded now equals what was kept: lists, and no tuples."""
+    return cast(dict[str, Any], msgspec.json.decode(msgspec.json.encode(request)))
 
 
 def _residue(record: StepFoldState) -> str:

@@ -15,6 +15,7 @@ from batchwright.errors import EnvironmentRefused, NotAllowed, PlanRefused
 from batchwright.model.environment import digest
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.workflow import Changes, Permission, Workflow
+from batchwright.operations.command import Command
 from batchwright.operations.server_batch import ServerBatch
 from batchwright.providers.simulated import World
 from batchwright.views.plan_difference import counts, is_unchanged, symbols
@@ -39,6 +40,24 @@ def destroyed_by_hand(house: House, name: str) -> None:
     with closing(World(house.settings.world_file)) as world:
         for one in [one for one in world.servers() if one.name == name]:
             world.destroy(one.ref, now, now)
+
+
+def test_lists_in_a_request_are_kept_as_they_are_folded(tmp_path: Path) -> None:
+    """A store gives lists back: store check called a store wrong in which a server had keys."""
+
+    async def play(house: House) -> None:
+        up, *rest = shop("a").operations
+        assert isinstance(up, ServerBatch)
+        keyed = tuple(replace(one, ssh_keys=("ssh-ed25519 AAAA ada",)) for one in up.server_configs)
+        seed = Command("seed", ("true",), undo=("rm", "-r", "seeds"))
+        workflow = replace(shop("a"), operations=(replace(up, server_configs=keyed), *rest, seed))
+        await done(house, workflow)
+        await check_kept(house)
+        plan = await planned(house, workflow)
+        assert [step.changes for step in plan.steps] == [(), (), ()]
+        assert (await kept(house))["command//seed"].request["run"] == [plan.steps[-1].request.run[0]]  # type: ignore[attr-defined]
+
+    housed(tmp_path, play)
 
 
 def test_a_rollback_does_not_bring_back_what_had_vanished_before(tmp_path: Path) -> None:
