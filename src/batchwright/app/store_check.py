@@ -102,7 +102,8 @@ async def check(
 
 async def _bases(journal: Journal) -> dict[str, int]:
     try:
-        archived = {row.environment_key for row in await journal.summaries() if row.archive}
+        here = [row for row in await journal.summaries() if row.archive and row.store == journal.name]
+        archived = {row.environment_key for row in here}
         return {full_name(row.key): row.base for row in await journal.environments() if row.key in archived}
     except StoreCorrupt:
         return {}  # a problem that has been found already

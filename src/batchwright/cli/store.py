@@ -81,7 +81,8 @@ def _tell_moved(one: MovedRun | MovedEnvironment) -> None:
     if one.left:
         note(f"{name}: not moved: {one.left}", "yellow")
     elif isinstance(one, MovedRun):
-        say(f"{name}: {counted(one.events, 'event')}, all compared")
+        events = f"{counted(one.events, 'event')}, all compared"
+        say(f"{name}: {events if one.events else 'only its line, since it is archived'}")
     else:
         say(f"{name}: {counted(one.resources, 'resource')}")
 
