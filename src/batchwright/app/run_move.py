@@ -36,8 +36,15 @@ LEFT = (
 async def move_line(source: Journal, target: Journal, row: RunSummary) -> None:
     """Move what the source has of a run whose events are in an archive. May be repeated, as a RunMove may."""
     head = await source.head(row.run)
+    await _copy_deliveries(source, target, row.run)
     for journal, store in ((target, copy_of(source.name)), (source, target.name), (target, target.name)):
         await journal.archive([ArchivedRun(replace(row, store=store), head)])
+
+
+async def _copy_deliveries(source: Journal, target: Journal, run: str) -> None:
+    there = {row.webhook: row for row in await target.deliveries(run)}
+    for row in await source.deliveries(run):
+        await target.write_delivery(there.get(row.webhook), row.changed(sender=""))
 
 
 class RunMove:
@@ -105,15 +112,10 @@ class RunMove:
                 raise StoreCorrupt(f"in the store {self._target.name}, run {self._run} ends in the middle of an append")
             at = await self._target.copy(lease, pages)
             await self._keep()
-        await self._copy_deliveries()
+        await _copy_deliveries(self._source, self._target, self._run)
         snapshot = await self._source.snapshot(self._run)
         if snapshot is not None:
             await self._target.save_snapshot(lease, snapshot)
-
-    async def _copy_deliveries(self) -> None:
-        there = {row.webhook: row for row in await self._target.deliveries(self._run)}
-        for row in await self._source.deliveries(self._run):
-            await self._target.write_delivery(there.get(row.webhook), row.changed(sender=""))
 
     async def _compare(self) -> Run:
         """Every event of the one with that of the other; gives their fold. Raises StoreCorrupt."""

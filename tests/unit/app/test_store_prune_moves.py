@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from batchwright.app.environments import environment_problems, environment_state
 from batchwright.app.store_migration import migrate
 from batchwright.journal.base import Journal
+from batchwright.model.delivery import Delivery
 from batchwright.testing.crash_points import CrashPoint, ProcessDied, When
 from tests.unit.app.store_pair import FOLDER, SQLITE
 from tests.unit.app.test_environment_move import TwoStores
@@ -34,11 +35,14 @@ def test_an_environment_moves_with_its_archived_runs(tmp_path: Path) -> None:
         result = await pruned(house)
         gone = set(await archived(house))
         assert gone
+        told = Delivery(next(iter(gone)), "chat", cursor=9, open=False)
+        await house.of(SQLITE).write_delivery(None, told)
         assert not [one for one in await house.moved() if one.left]
         assert {row.store for row in await house.pair.summaries()} == {FOLDER}
         assert (await archived(house)).keys() == gone
         for store in (SQLITE, FOLDER):
             assert await environment_problems(house.of(store)) == []
+        assert [(one.run, one.cursor) for one in await house.of(FOLDER).deliveries()] == [(told.run, 9)]
         row = await house.of(FOLDER).environment(SHOP)
         assert row is not None
         assert row.base_digest
