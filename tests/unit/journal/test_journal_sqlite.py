@@ -20,8 +20,8 @@ from batchwright.errors import (
     StoreReadOnly,
     StoreUnavailable,
 )
-from batchwright.journal.base import Journal, Lease, Snapshot
-from batchwright.journal.sqlite import SqliteJournal, connect
+from batchwright.journal.base import ArchivedRun, Journal, Lease, Snapshot
+from batchwright.journal.sqlite import SqliteJournal, archived_runs, connect
 from batchwright.model.events import AnyEvent, StepStarted
 from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.testing import journal_turn_suite
@@ -327,3 +327,33 @@ def test_a_store_of_format_2_goes_on_with_its_runs(tmp_path: Path) -> None:
             assert [one.tenant for one in await journal.environments()] == ["bbbb"]
 
     asyncio.run(attempt())
+
+
+def test_space_is_given_back_in_few_transactions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not page by page, each with an fsync; and a file of before, which cannot shrink, is left as it is."""
+    path = tmp_path / "journal.db"
+    steps_of: list[int] = []
+    free = archived_runs.free_pages
+    monkeypatch.setattr(archived_runs, "free_pages", lambda db: steps_of.append(1) or free(db))
+
+    async def attempt(shrinks: bool) -> None:
+        steps_of.clear()
+        async with opened(lambda: SqliteJournal(path)) as journal:
+            run = "aaaa" if shrinks else "bbbb"
+            lease, last = await begun(journal, run), 1
+            for _ in range(40):
+                last = await journal.append(lease, last, steps(last + 1, 500))
+            await journal.release(lease)
+            await journal.archive([ArchivedRun(summary_of(run, archive="there"), await journal.head(run))])
+            space = await journal.compact()
+            assert (space.freed > 1_000_000, space.kept > 1_000_000) == (shrinks, not shrinks)
+            assert len(steps_of) <= 4
+
+    asyncio.run(attempt(True))
+    assert path.stat().st_size < 500_000
+    before = sqlite3.connect(path, isolation_level=None)
+    before.execute("PRAGMA auto_vacuum = NONE")
+    before.execute("VACUUM")
+    before.close()
+    asyncio.run(attempt(False))
+    assert path.stat().st_size > 1_000_000

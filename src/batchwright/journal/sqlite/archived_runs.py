@@ -80,7 +80,8 @@ def base_resources(connection: sqlite3.Connection, key: EnvironmentKey) -> list[
 
 def free_pages(connection: sqlite3.Connection) -> int:
     """Give some unused pages back to the file system, if the file was made for it; gives how many bytes remain."""
-    connection.execute(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})").fetchall()
+    for _ in range(PAGES_AT_ONCE):  # the module ends this statement after one page, whatever number it is given
+        connection.execute("PRAGMA incremental_vacuum(1)")
     return unused(connection)
 
 
