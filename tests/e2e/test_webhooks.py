@@ -109,6 +109,25 @@ def test_what_a_command_could_not_deliver_is_said_kept_and_sent_again(
         assert "nothing about any run was given up" in refused.stderr
 
 
+def test_a_command_that_is_killed_leaves_its_messages_to_the_next(tmp_path: Path) -> None:
+    with WebhookReceiver() as receiver:
+        typed = user(tmp_path, receiver.url)
+        receiver.hold()
+        process = typed.start("run", "shop.ncl", *FAST, "--state-dir", "state")
+        receiver.wait_for(1)
+        process.kill()
+        process.wait(PATIENCE)
+        receiver.release()
+        [row] = typed.json("list", "--state-dir", "state")["runs"]
+        if row["status"] != "Completed":  # it may have ended just before
+            typed("resume", row["run"], "--state-dir", "state")
+        typed("webhooks", "resend", row["run"], "--state-dir", "state")
+        ids = receiver.ids()
+        assert ids[:2] == [f"{row['run']}:3"] * 2
+        [line] = typed.json("webhooks", "list", "--state-dir", "state")["webhooks"]
+        assert (line["state"], ids[-1].partition(":")[0]) == ("delivered", row["run"])
+
+
 def test_a_redirect_leads_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "FLUSH_SECONDS", 0.2)
     with WebhookReceiver(status=307) as receiver:

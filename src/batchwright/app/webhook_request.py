@@ -38,6 +38,7 @@ ADDRESSES_MOST = 3
 HEAD_MOST = 16 * 1024  # bytes of the head of an answer
 INTERIM_MOST = 4  # answers such as 103, before the one that counts
 LOOKUPS_MOST = 16  # at the same time; one that hangs holds a thread
+SECRETS_AT_ONCE = 2  # of those that a program prints, each holds one of the threads that runs use too
 KEY_BYTES = range(24, 65)
 
 Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
@@ -75,12 +76,14 @@ class WebhookSender:
         self._resolve = resolve or _Lookup()
         self._context = context
         self._seconds = seconds
+        self._revealing = asyncio.Semaphore(SECRETS_AT_ONCE)
 
     async def send(self, receiver: Receiver, message: OutgoingMessage) -> Answer:
         """The receiver's answer, or why there is none; raises nothing but CancelledError."""
         webhook = receiver.webhook
         try:
-            key = signing_key(await revealed(webhook.secret, partial(reveal, environ=os.environ)))
+            async with self._revealing:
+                key = signing_key(await revealed(webhook.secret, partial(reveal, environ=os.environ)))
             parts = url_parts(webhook.url)
             async with asyncio.timeout(self._seconds):
                 addresses = await self._addresses(receiver, parts)

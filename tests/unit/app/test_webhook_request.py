@@ -180,6 +180,11 @@ def test_what_a_receiver_may_do_to_the_connection(talk: Talk, delivered: bool, w
         (b"503 No\r\nretry-after:7", Answer(False, "503", retry_after=7.0)),
         (b"503 No\r\nRetry-After: soon", Answer(False, "503")),
         (b"503 No\r\nRetry-After: -5", Answer(False, "503")),
+        (
+            b"500 No\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK",
+            Answer(False, "500"),
+        ),  # answers twice: the first counts
+        (b"200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 500 No", Answer(True, "200")),
         (b"103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 204 Done", Answer(True, "204")),
         (b"103 Hints\r\n\r\n" + b"HTTP/1.1 103 Hints\r\n\r\n" * 9, Answer(False, "no final answer came")),
     ],
