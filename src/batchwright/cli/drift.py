@@ -46,7 +46,10 @@ def show_drift(found: EnvironmentDrift) -> None:
     simulated = " (simulated)" if found.simulated else ""
     say(Text.assemble((found.environment, "bold"), f"{simulated}  {', '.join(tally) or 'nothing to compare'}"))
     if found.counts[DriftState.DRIFTED]:
-        say("  next: run its workflow file to change it back, or change the file; plan shows what would be done")
+        drifted = {one.name for one in differing if (one.kind, one.state) == (TASKSERV, DriftState.DRIFTED)}
+        again = "".join(f" --reinstall {name}" for name in sorted(drifted))  # what a plan does not see by itself
+        way = f"run its workflow file{f' with{again}' if again else ''} to change it back, or change the file"
+        say(f"  next: {way}; plan shows what would be done")
 
 
 def _show(one: DriftItem) -> None:
