@@ -77,7 +77,7 @@ def test_the_other_machine_applies_it_and_the_first_one_sees_it(team: Team) -> N
     team.bob.write(*NAMES)
     assert team.ada.hash() == team.bob.hash()
     refused = team.bob.command("run", "shop.plan", code=1).stderr
-    assert f"server web-0 was added by run {run['run']}" in refused
+    assert f"server web-0, web-1, web-2 and 1 more were added by run {run['run']}" in refused
 
 
 def test_a_change_on_the_first_machine_is_told_on_the_other(team: Team) -> None:

@@ -94,7 +94,7 @@ def test_what_changed_since_is_told_with_the_run_that_did_it(tmp_path: Path) -> 
         lines = [getattr(one, "message", "") for one in refused.value.diagnostics]
         assert f"server c was added by run {other.id}" in lines
         assert f"server b is gone; since then these runs changed the environment: {other.id}" in lines
-        assert f"taskserv nginx on a was changed by run {other.id}: variables differs" in lines
+        assert f"taskserv nginx on a was changed by run {other.id}: other variables (port)" in lines
         assert "--out PLANFILE" in refused.value.hint
         assert house.alive() == ["a", "c"]
 
@@ -102,13 +102,18 @@ def test_what_changed_since_is_told_with_the_run_that_did_it(tmp_path: Path) -> 
 
 
 def test_a_change_names_its_fields_and_no_private_value() -> None:
-    old = Resource("server", "web", ref="r1", request={"plan": "small", "user_data": "private", "labels": {}})
+    old = Resource("server", "web", ref="r1", request={"plan": "small", "user_data": "private", "labels": {"a": "1"}})
     new = replace(old, ref="r2", changed_by="run-2", request={"plan": "large", "user_data": "secret", "image": "x"})
     (line,) = resource_differences([old], [new], ["run-2"])
     assert line == (
-        "server web was changed by run run-2: ref was r1, is r2, image was not set, is x, labels differs, "
-        "plan was small, is large, user_data differs"
+        "server web was changed by run run-2: ref was r1, is r2, image was not set, is x, other labels (a), "
+        "plan was small, is large, other user_data"
     )
+    many = [replace(old, name=f"web-{i}", made_by="run-2") for i in range(100)]
+    assert resource_differences([], many, []) == ["server web-0, web-1, web-10 and 97 more were added by run run-2"]
+    assert resource_differences(many[:2], [], ["a", "b"]) == [
+        "server web-0 and web-1 are gone; since then these runs changed the environment: a, b"
+    ]
     assert resource_differences([old], [replace(old, at=9.0, address="10.0.0.1")], []) == [], "not what plans read"
 
 
