@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from batchwright.app.environment_destroy import plan_destruction
 from batchwright.app.environment_reader import find_home
+from batchwright.app.rollback_impact import planned_undo
 from batchwright.errors import EnvironmentAmbiguous, EnvironmentNotFound, PlanRefused, RunSuperseded
 from batchwright.model.actions import Action
 from batchwright.model.environment import Enter, EnvironmentKey
@@ -298,5 +299,23 @@ def test_a_name_that_is_both_real_and_simulated_is_not_destroyed_by_chance(tmp_p
         for word, simulated in (("shop", True), ("simulated:shop", None)):
             found = await find_home(house.stores, word, simulated=simulated)
             assert found.state.key == EnvironmentKey("simulated", "shop")
+
+    housed(tmp_path, play)
+
+
+def test_a_run_that_only_destroyed_can_be_rolled_back_so_that_the_one_before_can_be(tmp_path: Path) -> None:
+    """Runs are a stack: what it destroyed stays gone, and the preview names it."""
+
+    async def play(house: House) -> None:
+        first = await done(house, shop("a", "b"))
+        second = await done(house, retiring(shop("a")))
+        with pytest.raises(RunSuperseded, match=second.id):
+            await house.rollback(first.id, "ada")
+        gone = [one.ref for one in await planned_undo(house.settings, house.clock, second) if one.what == "gone"]
+        assert gone == [first.record("up/b").ref]
+        assert (await house.rollback(second.id, "ada")).status is RunState.ROLLED_BACK
+        assert house.alive() == ["a"]
+        assert (await house.rollback(first.id, "ada")).status is RunState.ROLLED_BACK
+        assert (house.alive(), await kept(house)) == ([], {})
 
     housed(tmp_path, play)

@@ -65,7 +65,7 @@ def _step(
     if found is not None and draft.workflow.changes.reinstalls(place.name, request.name):
         changes = (*changes, FieldChange(REINSTALL, None, "yes"))
     kept = found is not None and not changes
-    before = _before(found, request) if found is not None and changes else None
+    before = _before(found) if found is not None and changes else None
     must_leave = entry.remove_before_destroy or leader_stays(draft, request.name, place)
     undo = Undo.WITH_SERVER if place.vanishes and not must_leave else Undo.REMOVE
     if before is not None:
@@ -87,13 +87,9 @@ def _step(
     )
 
 
-def _before(found: Resource, request: TaskservRequest) -> Before | None:
-    """What a rollback installs again; None if that is what is installed now.
-
-    What did not finish is something else than the same that did.
-    """
-    last = msgspec.convert(found.request, TaskservRequest)
-    return found.before(last) if last != request or not found.whole else None
+def _before(found: Resource) -> Before:
+    """What a rollback installs again: also if it is the same, as a failed install may have left it half done."""
+    return found.before(msgspec.convert(found.request, TaskservRequest))
 
 
 def _is_there(draft: TaskservDraft, place: PlannedServer, name: str) -> bool:
