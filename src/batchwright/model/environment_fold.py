@@ -168,7 +168,7 @@ def _kept_server(run: Run, rank: int, step: Step, record: StepFoldState, old: Re
 
 
 def _updated_server(run: Run, rank: int, step: Step, record: StepFoldState, old: Resource | None) -> Resource | None:
-    """By its record alone, and not by what an earlier turn of the run did: that is not folded again in a rebuild."""
+    """A server that was changed in place, or changed back. One that is gone by then is no resource any more."""
     assert step.before is not None
     if old is None or old.ref != step.ref:
         old = replace(_bare(run, rank, step, record), ref=step.ref, run=step.before.run, token=step.before.token)
