@@ -98,6 +98,8 @@ class ArchiveWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Remove what was not finished."""
+        with contextlib.suppress(OSError, ValueError):  # ValueError: `finish` has closed it
+            self._lines.close()
         with contextlib.suppress(OSError):
             self._file.close()
         self._fresh.unlink(missing_ok=True)
