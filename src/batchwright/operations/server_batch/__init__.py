@@ -11,6 +11,7 @@ from batchwright.model.actions import Action, Undo
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.lifecycle import StepState
 from batchwright.model.plan import FieldChange, Need, Retired, Step
+from batchwright.model.public_key import fingerprint
 from batchwright.model.run_fold_state import StepFoldState
 from batchwright.operations.base import FieldPath, OperationType, PortKind, Wants
 from batchwright.operations.observations import ProviderObserved
@@ -136,7 +137,9 @@ class ServerBatchType(OperationType[ServerBatch]):
             return "destroyed with its data and addresses" if step.retired.run else "released, it stays"
         if not request.plan:
             return "it exists already" + (f" at {request.access.host}" if request.access is not None else "")
-        return f"plan {request.plan}, zone {request.zone}" + (f", image {request.image}" if request.image else "")
+        image = f", image {request.image}" if request.image else ""
+        key = f", lets in {fingerprint(request.login.key)}" if request.login is not None and request.login.key else ""
+        return f"plan {request.plan}, zone {request.zone}{image}{key}"
 
     def policy_data(self, step: Step) -> dict[str, Any]:
         request = step.request
