@@ -76,7 +76,7 @@ def test_a_run_tells_what_happens_and_the_documented_receiver_verifies_it(tmp_pa
         assert not verified("whsec_" + "A" * 44, one.headers, one.body)
         assert not verified(SECRET, {**one.headers, "webhook-timestamp": "1000000000"}, one.body)
     [line] = typed.json("webhooks", "list", "shop", "--state-dir", "state")["webhooks"]
-    assert (line["run"], line["webhook"], line["receiver"]) == (found, "workflow/ci", receiver.url)
+    assert (line["run"], line["webhook"], line["receiver"]) == (found, "workflow/ci", receiver.shown)
     assert (line["state"], line["delivered"], line["answer"]) == ("delivered", 4, "204")
     stored = (tmp_path / "state" / "journal.db").read_bytes() + typed(
         "events", found, "--state-dir", "state"
@@ -92,7 +92,7 @@ def test_what_a_command_could_not_deliver_is_said_kept_and_sent_again(
         pass  # its port is free again: nobody listens
     typed = user(tmp_path, receiver.url)
     found, said = run(typed)
-    assert f"webhook workflow/ci ({receiver.url}) was not told everything yet: " in said
+    assert f"webhook workflow/ci ({receiver.shown}) was not told everything yet: " in said
     assert f"batchwright webhooks resend {found}" in said
     shown = typed("webhooks", "list", "--state-dir", "state").stdout
     assert re.search(rf"^{found}  workflow/ci  \S+ +retrying +0 ", shown, re.MULTILINE)
@@ -180,8 +180,8 @@ def test_a_service_that_is_killed_before_it_knows_the_answer_sends_again(tmp_pat
             nu = Nu(tmp_path, url)
             rows = nu.value("batch webhooks latest | select run webhook receiver | sort-by webhook")
             assert rows == [
-                {"run": run, "webhook": "config/ops", "receiver": other.url},
-                {"run": run, "webhook": "workflow/ci", "receiver": receiver.url},
+                {"run": run, "webhook": "config/ops", "receiver": other.shown},
+                {"run": run, "webhook": "workflow/ci", "receiver": receiver.shown},
             ]
             assert len(nu.value(f"batch resend-webhooks {run} --event 3")) == 2
             receiver.wait_for(5)

@@ -46,6 +46,7 @@ class WebhookReceiver:
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}/hooks"
+        self.shown = f"http://127.0.0.1:{self.port}/..."
 
     def __enter__(self) -> WebhookReceiver:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))

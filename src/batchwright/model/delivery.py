@@ -16,7 +16,7 @@ AGAIN_MOST = 100  # events that can wait to be sent again
 class Delivery(Struct, frozen=True, omit_defaults=True):
     """What the webhook `webhook` has had of a run. `revision` grows with every write, so that none is overwritten.
 
-    `webhook` is workflow/NAME or config/NAME, after where it is declared; `receiver` its URL without the query.
+    `webhook` is workflow/NAME or config/NAME, after where it is declared; `receiver` the host of its URL.
     `cursor`: every event up to this number is settled: delivered, given up, or not asked for. `open`: there is or may
     be more to send. `sender` is the process that is sending now. `attempts` have failed for the first unsettled event,
     and `due` is when the next may be made, by the wall clock. `answer` is the last one, `answered_at` its time.

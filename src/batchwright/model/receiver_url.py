@@ -31,11 +31,6 @@ class UrlParts(Struct, frozen=True):
         usual = 443 if self.scheme == "https" else 80
         return host if self.port == usual else f"{host}:{self.port}"
 
-    @property
-    def shown(self) -> str:
-        """The URL without its query, which may hold a token."""
-        return f"{self.scheme}://{self.authority}{self.target.partition('?')[0]}"
-
 
 def url_parts(url: str) -> UrlParts:
     """The parts of the URL of a receiver. Raises ValueError with the reason if it cannot be one."""

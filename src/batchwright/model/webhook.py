@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 from msgspec import Struct
@@ -40,5 +41,7 @@ class Webhook(Struct, frozen=True, forbid_unknown_fields=True):
     simulated: bool = False
 
     def public(self) -> Webhook:
-        """The webhook as shown to callers who may only read: the query of a URL may hold a token."""
-        return replace(self, url=self.url.partition("?")[0])
+        """The webhook as it is shown: of the URL only the host, since path and query may hold a token."""
+        scheme, _, rest = self.url.partition("://")
+        host = re.split("[/?]", rest, maxsplit=1)[0]
+        return replace(self, url=f"{scheme}://{host}" + ("/..." if rest[len(host) :].strip("/") else ""))

@@ -43,7 +43,7 @@ def test_each_webhook_is_told_what_it_asked_for_in_order() -> None:
         rows = await life.rows()
         seen = {name: (row.open, row.cursor, row.delivered) for name, row in rows.items()}
         assert seen == dict.fromkeys(("workflow/ci", "workflow/chat", "config/ops"), (False, ENDED, 2))
-        assert rows["workflow/chat"].receiver == "https://chat.example/hook"  # without the token in its query
+        assert rows["workflow/chat"].receiver == "https://chat.example/..."  # a path or query may hold a token
 
     in_one_life(attempt, OPS)
 

@@ -5,13 +5,14 @@ from ipaddress import ip_address
 import pytest
 
 from batchwright.model.receiver_url import address_refusal, is_listed, literal_address, url_parts
+from batchwright.model.secret_reference import SecretReference
+from batchwright.model.webhook import Webhook
 
 
 def test_the_parts_of_a_url() -> None:
     parts = url_parts("https://CI.example:8443/hooks?token=abc")
     assert (parts.scheme, parts.host, parts.port) == ("https", "ci.example", 8443)
     assert (parts.target, parts.authority) == ("/hooks?token=abc", "ci.example:8443")
-    assert parts.shown == "https://ci.example:8443/hooks"  # a token in the query is not shown
     assert url_parts("http://[::1]").authority == "[::1]"
     assert url_parts("https://ci.example").target == "/"
 
@@ -85,3 +86,13 @@ def test_what_the_operator_lists_is_a_name_an_address_or_a_network() -> None:
     for address, allowed in {"10.20.3.4": True, "10.21.0.1": False, "192.168.7.7": True, "fd00::5": True}.items():
         assert is_listed("any.name", ip_address(address), listed) is allowed
     assert is_listed("any.name", ip_address("::ffff:10.20.3.4"), listed)
+
+
+def test_of_a_webhook_only_the_host_is_shown() -> None:
+    for url, shown in {
+        "https://ci.example/T00/B00/token": "https://ci.example/...",
+        "https://ci.example:8443?token=x": "https://ci.example:8443/...",
+        "https://ci.example/": "https://ci.example",
+        "https://[fd00::1]/x": "https://[fd00::1]/...",
+    }.items():
+        assert Webhook("ci", url, SecretReference(env="S")).public().url == shown
