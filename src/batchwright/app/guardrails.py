@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 from msgspec.structs import replace
@@ -24,6 +25,8 @@ from batchwright.model.plan import Plan, Step
 from batchwright.model.plan_policy import WARNED
 from batchwright.plan.impact import impact
 from batchwright.plan.policy_data import policy_data
+
+_JUDGES = ThreadPoolExecutor(2, "policy")  # each waits for a process of up to 1 GiB; a service has many plans to judge
 
 
 def guardrails(settings: Settings) -> Guardrails:
@@ -89,7 +92,8 @@ async def _judged(
     made = impact(plan, resources)
     found = broken_limits(sources, made)
     if rails.policy is not None:
-        found += await asyncio.to_thread(judge, rails.policy, plan, policy_data(plan, made, now), now)
+        data = policy_data(plan, made, now)
+        found += await asyncio.get_running_loop().run_in_executor(_JUDGES, judge, rails.policy, plan, data, now)
     return found
 
 
