@@ -9,9 +9,8 @@ from batchwright.app.adapters import Adapters
 from batchwright.errors import BatchwrightError
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.environment import Resource
-from batchwright.model.plan import Plan, Price, Request, Step
-from batchwright.operations.registry import dec_hook
-from batchwright.plan.impact import Offer, is_server, offer_of, servers_now
+from batchwright.model.plan import Offer, Plan, Price, Request, Step
+from batchwright.operations.registry import dec_hook, is_server
 from batchwright.providers.base import Provider, Quote
 
 NOT_TOLD = "the provider does not publish it"
@@ -27,11 +26,11 @@ async def find_prices(
     """
     wanted: dict[Offer, Request] = {}
     for one in resources if all_servers else ():
-        if one.key in servers_now([one]):
-            wanted[offer_of(one)] = dec_hook(Request, one.request)
+        if one.is_own_server:
+            wanted[one.offer] = dec_hook(Request, one.request)
     for step in plan.steps:
         if is_server(step) and (all_servers or step.traits.sweeps):
-            wanted[offer_of(step)] = step.request
+            wanted[step.offer] = step.request
     prices: list[Price] = []
     problems: list[Diagnostic] = []
     for name in dict.fromkeys(offer[0] for offer in wanted):
@@ -69,7 +68,7 @@ def quotes_of(steps: Sequence[Step], prices: Iterable[Price]) -> dict[str, Quote
     known = {(one.provider, one.plan, one.zone): one for one in prices}
     quotes: dict[str, Quote] = {}
     for name in dict.fromkeys(step.provider for step in steps if step.traits.sweeps):
-        each = [known[offer_of(step)] for step in steps if step.traits.sweeps and step.provider == name]
+        each = [known[step.offer] for step in steps if step.traits.sweeps and step.provider == name]
         if all(one.per_hour is not None and one.currency for one in each):
             quotes[name] = Quote(round(sum(one.per_hour or 0.0 for one in each), 6), each[0].currency)
     return quotes

@@ -22,7 +22,7 @@ from batchwright.errors.environment import (
     EnvironmentUnsettled,
     RunSuperseded,
 )
-from batchwright.model.plan import Before, Plan, Request
+from batchwright.model.plan import Before, Offer, Plan, Request
 
 _COPY = "copy of "
 REAL, SIMULATED = "real", "simulated"
@@ -138,6 +138,16 @@ class Resource(Struct, frozen=True, omit_defaults=True):
     def key(self) -> str:
         """Unique within the environment."""
         return resource_key(self.kind, self.server, self.name)
+
+    @property
+    def offer(self) -> Offer:
+        """What the price of its server is for."""
+        return self.provider, str(self.request.get("plan", "")), str(self.request.get("zone", ""))
+
+    @property
+    def is_own_server(self) -> bool:
+        """Whether it is a server of this environment, and not of another one."""
+        return not self.server and self.ref != "" and not self.borrowed
 
 
 def resource_key(kind: str, server: str, name: str) -> str:

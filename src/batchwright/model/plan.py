@@ -189,6 +189,11 @@ class Step(Struct, frozen=True, omit_defaults=True):
         return TRAITS[self.action]
 
     @property
+    def offer(self) -> Offer:
+        """What the price of its server is for."""
+        return self.provider, self.request.plan, self.request.zone
+
+    @property
     def doubt(self) -> Doubt:
         """How a call of this step with an unknown outcome is settled."""
         doubt = self.traits.doubt
@@ -236,6 +241,9 @@ class ProviderFacts(Struct, frozen=True, omit_defaults=True):
     visible_seconds: float = 0.0
     visible_promised: bool = True
     exclusive: bool = False
+
+
+Offer = tuple[str, str, str]  # provider, plan, zone: what a price is for
 
 
 class Price(Struct, frozen=True, omit_defaults=True):

@@ -9,7 +9,7 @@ import msgspec
 
 from batchwright.model.plan import Request, Step
 from batchwright.model.workflow import Operation
-from batchwright.operations.base import OperationType
+from batchwright.operations.base import OperationType, PortKind
 from batchwright.operations.command import CommandType
 from batchwright.operations.server_batch import ServerBatchType
 from batchwright.operations.taskserv_batch import TaskservBatchType
@@ -33,6 +33,11 @@ def types_in(operations: Iterable[Operation]) -> tuple[OperationType[Any], ...]:
 def type_of(one: Operation | Step) -> OperationType[Any]:
     """The type of an operation, or of the operation that a step belongs to."""
     return _OF_REQUEST[type(one.request)] if isinstance(one, Step) else _OF_OPERATION[type(one)]
+
+
+def is_server(step: Step) -> bool:
+    """Whether the step works on a server itself, not on what is on one."""
+    return type_of(step).port is PortKind.PROVIDER
 
 
 def dec_hook(kind: type, value: Any) -> Any:

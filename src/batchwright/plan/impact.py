@@ -6,28 +6,13 @@ from collections.abc import Iterable, Mapping
 
 from batchwright.model.environment import Resource, resource_key
 from batchwright.model.environment_limits import Impact
-from batchwright.model.plan import Plan, Price, Step
-from batchwright.operations.base import PortKind
-from batchwright.operations.registry import type_of
-
-Offer = tuple[str, str, str]  # provider, plan, zone: what a price is for
-
-
-def is_server(step: Step) -> bool:
-    """Whether the step works on a server itself, not on what is on one."""
-    return type_of(step).port is PortKind.PROVIDER
-
-
-def offer_of(one: Step | Resource) -> Offer:
-    """What a server costs the price of."""
-    if isinstance(one, Step):
-        return one.provider, one.request.plan, one.request.zone
-    return one.provider, str(one.request.get("plan", "")), str(one.request.get("zone", ""))
+from batchwright.model.plan import Offer, Plan, Price, Step
+from batchwright.operations.registry import is_server
 
 
 def servers_now(resources: Iterable[Resource]) -> dict[str, Offer]:
     """The servers that an environment has, by key; those that it only uses are another one's."""
-    return {one.key: offer_of(one) for one in resources if not one.server and one.ref and not one.borrowed}
+    return {one.key: one.offer for one in resources if one.is_own_server}
 
 
 def servers_then(plan: Plan, resources: Iterable[Resource]) -> dict[str, Offer]:
@@ -39,7 +24,7 @@ def servers_then(plan: Plan, resources: Iterable[Resource]) -> dict[str, Offer]:
     for step in plan.steps:
         key = _key(step)
         if is_server(step) and step.retired is None and (step.traits.sweeps or step.adopts is not None or key in then):
-            then[key] = offer_of(step)
+            then[key] = step.offer
     return then
 
 

@@ -10,9 +10,8 @@ import msgspec
 
 from batchwright.model.environment import EnvironmentKey
 from batchwright.model.environment_limits import Impact
-from batchwright.model.plan import Plan, Price, Step
-from batchwright.operations.registry import TYPES, type_of
-from batchwright.plan.impact import Offer, is_server, offer_of
+from batchwright.model.plan import Offer, Plan, Price, Step
+from batchwright.operations.registry import TYPES, is_server, type_of
 
 VERSION = 1  # raised when something that is there changes its meaning or goes; what is added raises nothing
 GONE, RELEASE, REPLACE, ADOPT = "gone", "release", "replace", "adopt"
@@ -67,7 +66,7 @@ def _entry(step: Step, names: dict[str, str], going: set[str], prices: dict[Offe
     }
     if not is_server(step):
         return {**entry, "server": names.get(step.server, "")}
-    price = prices.get(offer_of(step))
+    price = prices.get(step.offer)
     known = price is not None and price.per_hour is not None
     cost = {"per_hour": price.per_hour, "currency": price.currency} if price is not None and known else None
     return {**entry, "cost": cost}
