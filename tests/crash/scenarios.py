@@ -202,6 +202,14 @@ def _changes_in_place() -> list[Scenario]:
                 f"restore-on-vanished{name}", services, settings, back, rollback=True, earlier=first, vanishes=("b",)
             ),
         ]
+    first, there = stands(quiet, "1xCPU-2GB", "1xCPU-2GB")
+    op, kept = updates(there)
+    kept = [replace(one, action=Action.KEEP, undo=Undo.NOTHING, before=None) for one in kept]
+    own, added = installs("svc", "upcloud", kept, "redis", "containerd", after=("up",), remove=True)
+    added[::2] = [replace(one, action=Action.KEEP, undo=Undo.NOTHING) for one in added[::2]]
+    beside = plan(quiet, (op, kept), (own, added))
+    scenarios.append(Scenario("beside-what-stays", beside, quiet, done, earlier=first))
+    scenarios.append(Scenario("rollback-beside-what-stays", beside, quiet, back, rollback=True, earlier=first))
     return scenarios
 
 

@@ -57,13 +57,15 @@ def check_changes(scenario: Scenario, outcome: Outcome, where: str) -> None:
     if scenario.earlier is None:
         return
     plan = scenario.earlier if scenario.rollback else scenario.plan
+    names = {step.id: step.request.name for step in plan.steps}
+    asked: dict[str, dict[str, str]] = {}
     for step in plan.steps:
         request = step.request
         if isinstance(request, ServerRequest) and request.name not in scenario.vanishes and step.retired is None:
             assert outcome.servers[request.name] == (request.plan, request.labels), where
-        if isinstance(request, TaskservRequest):
-            server = plan.steps[[one.id for one in plan.steps].index(step.server)].request.name
-            assert server in scenario.vanishes or outcome.installed[server] == {request.name: request.version}, where
+        if isinstance(request, TaskservRequest) and names[step.server] not in scenario.vanishes:
+            asked.setdefault(names[step.server], {})[request.name] = request.version
+    assert asked == {server: outcome.installed[server] for server in asked}, where
     if scenario.rollback and not scenario.vanishes:
         assert outcome.digest == outcome.before, where
 
