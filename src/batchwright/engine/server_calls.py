@@ -90,5 +90,5 @@ class ServerCalls(Struct, frozen=True):
 def _not_ours(seen: Observed) -> Fault:
     told = f"its labels say run {seen.run or '-'}, token {seen.token or seen.made_with or '-'}"
     hint = "If it is yours, remove its batchwright-* labels; if this run created it, delete it by hand."
-    message = f"{seen.ref} does not carry this run's labels, so it is not touched: {told}"
+    message = f"{seen.ref} does not carry the labels of the run that created it, so it is not touched: {told}"
     return Fault(FaultClass.CONFLICT, message, "FOREIGN_LABELS", hint)

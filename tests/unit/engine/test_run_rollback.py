@@ -133,7 +133,7 @@ def test_a_server_that_lost_its_label_is_residue_and_untouched() -> None:
         server.run = "somebody-else"
         run = await stage.drive(undo)
         assert run.status is RunState.ROLLBACK_INCOMPLETE
-        assert "does not carry this run's label" in run.residue[0]
+        assert "does not carry the labels of the run" in run.residue[0]
         assert await stage.names() == {"a": 1}
 
     run_virtual(play())
