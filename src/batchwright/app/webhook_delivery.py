@@ -19,7 +19,7 @@ from batchwright.app.settings import Settings
 from batchwright.app.webhook_events import WebhookEvents
 from batchwright.app.webhook_request import OutgoingMessage, Receiver, WebhookSender
 from batchwright.errors import BatchwrightError, DeliveryMoved, RunArchived, RunNotFound, StoreError
-from batchwright.journal.base import Journal
+from batchwright.journal.base import PENDING_MOST, Journal
 from batchwright.journal.lease_holder import LeaseObserver, is_dead, is_gone, own_holder
 from batchwright.model.clock import Clock
 from batchwright.model.delivery import DAY, Answer, Delivery, attempted, passed_over
@@ -175,8 +175,7 @@ class WebhookDeliverer:
         receivers = Counter(task.get_name() for task in self._busy.values())
         for journal in self._stores.opened:
             try:
-                rows = await journal.pending_deliveries()
-                for row in rows:
+                for row in await self._pending(journal):
                     key = (journal.name, row.run, row.webhook)
                     pending.add(key)
                     host = row.receiver.partition("://")[2].partition("/")[0]
@@ -193,6 +192,14 @@ class WebhookDeliverer:
                 log.warning("webhooks cannot be read from the store %s: %s", journal.name, error.message)
         self._forget(pending)
         return max(wait, 0.01)
+
+    async def _pending(self, journal: Journal) -> list[Delivery]:
+        """The rows to look at. What many rows of a receiver that hangs would hide is read for each run that is new."""
+        rows = await journal.pending_deliveries()
+        if len(rows) < PENDING_MOST:
+            return rows
+        own = [row for run in list(self._hints) for row in await journal.deliveries(run) if row.open]
+        return [*own, *rows]
 
     def _forget(self, pending: set[Key]) -> None:
         """Drop what is remembered of rows that are settled."""

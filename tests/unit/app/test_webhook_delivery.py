@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from batchwright.app import webhook_delivery
 from batchwright.app.webhook_resend import deliveries, send_again
 from batchwright.errors import UsageError, WebhookNotFound
+from batchwright.journal import memory
 from batchwright.journal.memory import MemoryJournal
 from batchwright.model import events as ev
 from batchwright.model.delivery import DAY, Answer
@@ -149,6 +150,21 @@ def test_a_receiver_that_hangs_delays_only_its_own_messages() -> None:
         assert len(receivers.numbers("ci")) == webhook_delivery.MOST_PER_RECEIVER
         assert len(receivers.numbers("chat")) == 2 * 20
         assert len(life.deliverer._busy) == webhook_delivery.MOST_PER_RECEIVER
+
+    in_one_life(attempt)
+
+
+def test_many_runs_of_a_receiver_that_hangs_hide_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (memory, webhook_delivery):
+        monkeypatch.setattr(module, "PENDING_MOST", 5)
+
+    async def attempt(life: Life, receivers: Receivers) -> None:
+        receivers.hang("ci")
+        for number in range(10):
+            await life.drive(history(f"run{number:09}", CI))
+        await life.drive(history("zzzz", CHAT))
+        await life.clock.sleep(60)
+        assert receivers.numbers("chat") == [STARTED, ENDED]
 
     in_one_life(attempt)
 

@@ -17,7 +17,8 @@ def pending_deliveries(connection: sqlite3.Connection) -> list[Delivery]:
 
 def deliveries(connection: sqlite3.Connection, run: str) -> list[Delivery]:
     """The rows of one run or of all. Raises StoreCorrupt."""
-    return [delivery_of(*found) for found in connection.execute(SQL["deliveries"], {"run": run})]
+    rows = connection.execute(SQL["run_deliveries"], {"run": run}) if run else connection.execute(SQL["deliveries"])
+    return [delivery_of(*found) for found in rows]
 
 
 def write_delivery(connection: sqlite3.Connection, seen: Delivery | None, row: Delivery) -> None:

@@ -1,1 +1,1 @@
-SELECT run, webhook, body, digest FROM delivery WHERE :run = '' OR run = :run ORDER BY run, webhook
+SELECT run, webhook, body, digest FROM delivery ORDER BY run, webhook
