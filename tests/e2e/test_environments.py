@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.support.command_line import Command
+from tests.support.service_process import service_process
 
 SHOP = """
 {
@@ -105,3 +106,20 @@ def test_an_environment_stays_what_it_is_in_another_store(shell: Command) -> Non
     shell("destroy", "simulated:shop", "--yes")
     assert listed(shell)[0][:3] == ("shop", 0, 0)
     assert shell.json("status", "shop")["resources"] == []
+
+
+def test_a_file_of_other_servers_retires_only_by_command(shell: Command) -> None:
+    """Whatever the file allows: it may be the wrong one."""
+    run(shell)
+    allowing = SHOP.replace('version = "1",', 'version = "1", changes = { retire = "allowed" },')
+    (shell.home / "shop.ncl").write_text(allowing)
+    other = ("--set", "prefix=other", "--sim", "time_scale=0")
+    refused = shell("run", "shop.ncl", *other, code=1).stderr
+    assert "the file asks for no server that the environment shop has" in refused
+    assert "web-0 [environment-mismatch]" in refused
+    with service_process(shell.home) as (url, _):
+        assert "[environment-mismatch]" in shell("submit", "shop.ncl", *other, "--url", url, code=1).stderr
+        shell("submit", "shop.ncl", *other, "--retire", "--watch", "--url", url)
+    assert [one["name"] for one in shell.json("status", "shop")["resources"]] == ["other-0"]
+    shell("run", "shop.ncl", "--retire", "--set", "prefix=third", "--sim", "time_scale=0")
+    assert [one["name"] for one in shell.json("status", "shop")["resources"]] == ["third-0"]

@@ -142,7 +142,7 @@ def test_a_plan_tells_what_would_change(service: FakeService, nu: Nu) -> None:
     plan = planned(flow("a", "b", variables={"port": 81}), *there).plan
     assert plan is not None
     service.on("POST", f"{RUNS}/plan", PlanAnswer(True, plan_view(plan), ()))
-    told = nu.value(f"batch plan {EXAMPLE} --simulate --reinstall [nginx a]")
+    told = nu.value(f"batch plan {EXAMPLE} --simulate --retire --reinstall [nginx a]")
     assert (told["hash"], told["counts"]["~"], told["counts"]["="]) == (plan.hash(), 2, 2)
     assert [(one["symbol"], one["name"], one["server"]) for one in told["changes"]] == [
         ("~", "web", "a"),
@@ -150,7 +150,7 @@ def test_a_plan_tells_what_would_change(service: FakeService, nu: Nu) -> None:
     ]
     assert told["changes"][0]["changes"] == [{"field": "variables.port", "from": "80", "to": "81"}]
     (asked,) = service.asked
-    assert asked.query == [("simulate", "true"), ("reinstall", "nginx"), ("reinstall", "a")]
+    assert asked.query == [("simulate", "true"), ("retire", "true"), ("reinstall", "nginx"), ("reinstall", "a")]
 
 
 def test_what_needs_the_command_says_so(nu: Nu, tmp_path: Path) -> None:
