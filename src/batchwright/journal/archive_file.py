@@ -27,7 +27,7 @@ import msgspec
 from msgspec import Struct
 
 from batchwright import durable_files
-from batchwright.errors import ArchiveRefused, StoreCorrupt
+from batchwright.errors import ArchiveRefused, StoreCorrupt, StoreFull
 from batchwright.journal import hash_chain, store_folder
 from batchwright.journal.base import ArchivedRun, Head
 from batchwright.journal.event_rows import EventRow
@@ -231,4 +231,7 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise store_folder.explain(error, path) from error
+        explained = store_folder.explain(error, path)
+        if isinstance(explained, StoreFull):
+            explained.hint = "Nothing was deleted. Free some space there, or choose another place with --archive."
+        raise explained from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import os
 import re
@@ -12,7 +13,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from batchwright.errors import ArchiveRefused
+from batchwright.errors import ArchiveRefused, StoreFull
 from batchwright.journal.archive_file import ArchiveWriter, read_archive
 from batchwright.journal.base import ArchivedRun, Head
 from batchwright.journal.event_rows import EventRow
@@ -71,6 +72,17 @@ def test_what_is_not_finished_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ArchiveRefused, match="exists already"):
         ArchiveWriter(path, NOW)
     verified(path)
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreFull) as told:
+        written(tmp_path / "one")
+    assert told.value.hint.startswith("Nothing was deleted.")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_each_truncation_is_noticed(tmp_path: Path) -> None:
