@@ -20,7 +20,7 @@ from batchwright.model.environment import EnvironmentKey, Resource
 from batchwright.model.run_signal import Signal
 from batchwright.model.run_summary import RunSummary
 
-PAGES_AT_ONCE = 1_000  # pages of the file that one transaction gives back
+PAGES_AT_ONCE = 250  # pages of the file that one transaction gives back
 
 
 def archive(connection: sqlite3.Connection, runs: Sequence[ArchivedRun]) -> list[Entry]:

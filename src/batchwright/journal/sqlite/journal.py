@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -134,10 +135,18 @@ class SqliteJournal:
         await self._write(lambda db: archived_runs.unarchive(db, summary, signals), summary.run)
 
     async def compact(self) -> UnusedSpace:
-        """Give back what the file was made to give back: one that an older version made keeps its size."""
+        """Give back what the file was made to give back: one that an older version made keeps its size.
+
+        Between two transactions others that wait to write get as long as the last one took: SQLite has no queue.
+        """
         first = before = await self._read(archived_runs.unused)
-        while before and (after := await self._write(archived_runs.free_pages)) < before:
+        while before:
+            began = time.perf_counter()
+            after = await self._write(archived_runs.free_pages)
+            if after >= before:
+                break
             before = after
+            await asyncio.sleep(time.perf_counter() - began)
         return archived_runs.space(first, before)
 
     async def deliveries(self, run: str = "") -> list[Delivery]:
