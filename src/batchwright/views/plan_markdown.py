@@ -52,8 +52,7 @@ def _row(line: DifferenceLine) -> str:
 
 
 def _note(one: Diagnostic) -> str:
-    hint = f" {code(one.hint)}" if one.hint else ""
-    return f"- {one.severity}: {code(one.where)}: {code(one.message)}{hint}"
+    return f"- {code(str(one))}" + (f"<br>{code(one.hint)}" if one.hint else "")
 
 
 def _bounded(

@@ -87,7 +87,7 @@ def test_text_from_outside_breaks_no_table_and_mentions_nobody(value: str) -> No
     assert outside(text) == outside(plain)
     assert [len(cells(line)) for line in text.splitlines()] == [len(cells(line)) for line in plain.splitlines()]
     warned = (Diagnostic("x", value, value, where=value, severity=Severity.WARNING),)
-    assert not set(outside(refusal_markdown(value, warned))) & set("@<>|`")
+    assert not set(outside(refusal_markdown(value, warned)).replace("<br>", "")) & set("@<>|`")
 
 
 @given(st.text(max_size=400))
