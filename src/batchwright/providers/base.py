@@ -176,8 +176,9 @@ class ChangesServers(Protocol):
         the server is between two states. A server that is found stopped with the right plan is started. Rejected: the
         provider refused the values, and the server is running or starting again with its former plan; it may already
         have the new labels, or the new plan if the labels were refused. If even the start is refused, that refusal is
-        the answer, and the next call tries it again. Rejected with NOT_FOUND: the server is gone. Rejected with
-        CONFLICT: it does not carry the labels of a run, and nothing was sent.
+        the answer, and the next call tries it again. Rejected with THROTTLE: the server may be stopped until the same
+        call is taken. With NOT_FOUND: it is gone. With CONFLICT: it does not carry the labels of a run, and nothing was
+        sent.
         """
         ...
 

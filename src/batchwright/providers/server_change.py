@@ -37,11 +37,13 @@ class SentStops:
     async def send(
         self, ref: str, stop: Callable[[], Awaitable[Rejected | Unknown | None]]
     ) -> Rejected | Unknown | None:
-        """Send a stop. One that was not certainly refused may have its effect later."""
+        """Send a stop. It may have its effect later unless it was refused, and for another reason than that the server
+        is stopping already.
+        """
         self._sent[ref] = self._clock.now()
         answer = await stop()
-        if isinstance(answer, Rejected):
-            del self._sent[ref]
+        if isinstance(answer, Rejected) and answer.fault.kind is not FaultClass.BUSY:
+            self._sent.pop(ref, None)
         return answer
 
 
@@ -91,13 +93,18 @@ class ServerChange(ABC):
 
     async def _off(self) -> Going | Rejected | Unknown:
         refused = None if self.plan == self.wanted else await self.resize(self.wanted)
-        if isinstance(refused, Unknown):
+        if isinstance(refused, Unknown) or (refused is not None and is_throttled(refused)):
             return refused
         answer = await self.start()
         if refused is None and self.former != self.wanted and _is_about_the_plan(answer):
             refused, undone = answer, await self.resize(self.former)
             answer = await self.start() if undone is None else undone
         return _patient(answer) or refused or Going("the server is starting")
+
+
+def is_throttled(refused: Rejected) -> bool:
+    """Whether the same call is taken in a moment: a start before that would only be one more interruption."""
+    return refused.fault.kind is FaultClass.THROTTLE
 
 
 def _is_about_the_plan(answer: Rejected | Unknown | None) -> bool:

@@ -11,9 +11,9 @@ from batchwright.model.fault import Fault, FaultClass
 from batchwright.providers.server_change import STOP_SECONDS, Power, SentStops, ServerChange, labels_after
 from batchwright.testing.virtual_clock import EPOCH
 
-QUOTA, BUSY, FULL, DENIED = (
+QUOTA, BUSY, FULL, DENIED, LATER = (
     Rejected(Fault(kind, kind.value))
-    for kind in (FaultClass.QUOTA, FaultClass.BUSY, FaultClass.CAPACITY, FaultClass.AUTH)
+    for kind in (FaultClass.QUOTA, FaultClass.BUSY, FaultClass.CAPACITY, FaultClass.AUTH, FaultClass.THROTTLE)
 )
 LOST = Unknown("no answer")
 GOING = Going
@@ -62,6 +62,7 @@ class Scripted(ServerChange):
         (Power.OFF, False, {"resize": LOST}, ["resize"], LOST),
         (Power.OFF, False, {"resize": QUOTA}, ["resize", "restart"], QUOTA),  # it runs again with its former plan
         (Power.OFF, False, {"resize": BUSY}, ["resize", "restart"], BUSY),
+        (Power.OFF, False, {"resize": LATER}, ["resize"], LATER),  # the same call is taken in a moment
         (Power.OFF, False, {"resize": QUOTA, "restart": LOST}, ["resize", "restart"], LOST),
         (Power.OFF, False, {"resize": QUOTA, "restart": BUSY}, ["resize", "restart"], GOING),
         (Power.OFF, False, {"resize": QUOTA, "restart": FULL}, ["resize", "restart"], FULL),
@@ -126,7 +127,7 @@ def test_a_stop_that_was_sent_counts_until_the_server_is_off_or_ignores_it() -> 
     assert stops.power("s-1", Power.ON) is Power.ON
     assert asyncio.run(answers(QUOTA)) == QUOTA
     assert stops.power("s-1", Power.ON) is Power.ON, "a refused stop stops nothing"
-    for answer in (None, LOST):
+    for answer in (None, LOST, BUSY):
         assert asyncio.run(answers(answer)) == answer
         assert stops.power("s-1", Power.ON) is Power.BETWEEN
         assert stops.power("s-2", Power.ON) is Power.ON

@@ -10,7 +10,7 @@ from batchwright.model.call_outcome import Created, Going, Observed, Rejected, S
 from batchwright.model.fault import FaultClass
 from batchwright.model.server_change import ChangeWay, FieldWay
 from batchwright.operations.server_batch import ServerRequest
-from batchwright.providers.server_change import labels_after
+from batchwright.providers.server_change import is_throttled, labels_after
 from batchwright.providers.simulated.catalog import Profile
 from batchwright.providers.simulated.draws import NO_ANSWER, Draws, fault, refusal
 from batchwright.providers.simulated.settings import Simulation
@@ -67,7 +67,7 @@ class ServerChanges:
             self._world.change(server.ref, replace(server.request, plan=request.plan, labels=labels))
         if refused is None and drawn.fault:
             return Unknown(NO_ANSWER), seconds
-        if not stopped:
+        if not stopped or (refused is not None and is_throttled(refused)):
             return refused or self.present(now, server), seconds
         started, more = self._started(now + seconds, server)
         return (refused if refused is not None and isinstance(started, Going) else started), seconds + more
