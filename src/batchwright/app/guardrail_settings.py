@@ -86,6 +86,8 @@ def guardrails_now(file: Path | None, before: Guardrails) -> Guardrails:
     try:
         return guardrails_of(tomllib.loads(contents(file).decode()), file)
     except (OSError, ValueError) as error:
-        if isinstance(error, FileNotFoundError | NotADirectoryError) and before == Guardrails():
+        is_gone = isinstance(error, FileNotFoundError | NotADirectoryError)
+        if is_gone and before == Guardrails():
             return before
-        raise ConfigInvalid(f"cannot read {file}: {error}", hint="It has guardrails: put it back.") from error
+        hint = "It had guardrails: put it back." if is_gone else "Correct it: it may have guardrails."
+        raise ConfigInvalid(f"cannot read {file}: {error}", hint=hint) from error
