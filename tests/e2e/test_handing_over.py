@@ -19,9 +19,15 @@ import asyncssh
 import pytest
 from tests.conformance.surreal_bridge import PASSWORD, USER, Bridge
 from tests.support.command_line import COMMAND, PATIENCE, Command
+from tests.support.emulated import Running, RunningAws, RunningHetzner
+from tests.support.emulated_aws import QUICK, credentials
 from tests.support.needs import tool
 from tests.support.sandboxes import need_sandboxes
 from tests.support.ssh_agent import ssh_agent
+
+from batchwright.emulators.aws import AwsBehaviour
+from batchwright.emulators.hetzner import HetznerBehaviour
+from batchwright.emulators.upcloud import UpCloudBehaviour
 
 METADATA = """\
 name: {name}
@@ -41,19 +47,22 @@ def remove(v):
     files.directory(name="remove it", path="/etc/{name}", present=False)
 """
 STORES = ("filesystem", pytest.param("surrealdb", marks=pytest.mark.long))
+EXCLUSIVE = "[aws]\nexclusive = true\n"
 STORE_FILES = ("journal.db", "journal.mark", "environments")
 
 
 class Person(Command):
     """Somebody at a machine of their own, with these lines in config.toml."""
 
-    def __init__(self, home: Path, cloud: dict[str, str], catalogue: Path, store: str, ssh: str) -> None:
+    def __init__(
+        self, home: Path, cloud: dict[str, str], catalogue: Path, store: str, ssh: str, quick: str = EXCLUSIVE
+    ) -> None:
         home.mkdir()
         super().__init__(home, **cloud)
         place = home / ".config" / "batchwright"
         place.mkdir(parents=True)
         identity = f'[ssh]\nidentity = "{ssh}"\n' if ssh else ""
-        text = f'catalogues = ["{catalogue}"]\n[aws]\nexclusive = true\n{identity}{store}'
+        text = f'catalogues = ["{catalogue}"]\n{quick}{identity}{store}'
         (place / "config.toml").write_text(text)
         self.state = home / ".local" / "state" / "batchwright"
 
@@ -233,3 +242,60 @@ def another_host_key(person: Person) -> None:
     assert found[1] == expected
     assert found[2] != expected
     assert "HOST IDENTIFICATION HAS CHANGED" in person.as_process("servers", "ssh", "web-1", "true", code=255).stderr
+
+
+def clouds(cloud: str, folder: Path) -> tuple[Any, dict[str, str], str, str]:
+    """An account in which a server takes a while to start: what serves it, its clients' environment, plan and zone."""
+    if cloud == "aws":
+        aws = RunningAws(AwsBehaviour(**{**QUICK, "boot_seconds": 3.0}))  # type: ignore[arg-type]
+        return aws, {"AWS_ENDPOINT_URL": "URL", **credentials(folder)}, "1xCPU-2GB", "eu-central-1"
+    if cloud == "upcloud":
+        return Running(UpCloudBehaviour(time_scale=0.1)), {}, "1xCPU-2GB", "de-fra1"
+    return RunningHetzner(HetznerBehaviour(time_scale=0.15)), {}, "cx23", "fsn1"
+
+
+def held(cloud: str, served: Any) -> list[str]:
+    """The servers of an emulated account."""
+    if cloud == "aws":
+        return [str(one) for one in served.account.inventory().instances]
+    if cloud == "upcloud":
+        return list(served.emulator.account.all_servers)
+    return [str(one.id) for one in served.emulator.account.all("servers")]
+
+
+@pytest.mark.parametrize("cloud", ["aws", "upcloud", "hetzner"])
+def test_a_run_that_was_killed_goes_on_from_another_machine(cloud: str, tmp_path: Path) -> None:
+    """The killed process has not recorded the host key: the server tells it, and the journal keeps it."""
+    served, environ, plan, zone = clouds(cloud, tmp_path)
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    key.write_private_key(str(tmp_path / "key"))
+    (tmp_path / "key").chmod(0o600)
+    catalogue = tmp_path / "catalogue"
+    entry(catalogue, "first")
+    with served:
+        environ = {name: served.url if value == "URL" else value for name, value in environ.items()}
+        environ = environ or served.environ
+        quick = f"[{cloud}]\nexclusive = true\nsettle_seconds = 1\npoll_seconds = 0.1\n"
+        ada = Person(tmp_path / "ada", environ, catalogue, "", str(tmp_path / "key"), quick)
+        config = {"name": "web-1", "plan": plan, "zone": zone}
+        batch = {"id": "web", "type": "server_batch", "provider": cloud, "server_configs": [config]}
+        inner = {"name": "shop", "version": "1", "operations": [batch]}
+        (ada.home / "shop.json").write_text(json.dumps({"batch_workflow": inner}))
+        ada("plan", "shop.json")
+        with ada.start("run", "shop.json") as process:
+            while not held(cloud, served):
+                assert process.poll() is None
+            process.kill()
+        (killed,) = ada.json("list")["runs"]
+        assert killed["status"] == "Running"
+        bob = Person(tmp_path / "bob", environ, catalogue, "", str(tmp_path / "key"), quick)
+        bob.takes(ada)
+        assert bob.json("resume", killed["run"])["status"] == "Completed"
+        assert len(held(cloud, served)) == 1
+        lines = bob("events", killed["run"], "--json").stdout.splitlines()
+        (succeeded,) = [one for one in map(json.loads, lines) if one["type"] == "step_succeeded"]
+        assert len(succeeded["host_keys"]) == 1
+        assert bob.server()["access"]["host_keys"] == succeeded["host_keys"]
+        (given,) = ada.state.glob("keys/*/hosts/*/id_ed25519")
+        public = asyncssh.read_private_key(str(given)).export_public_key().decode().split()[:2]
+        assert succeeded["host_keys"] == [" ".join(public)], "the one that the first machine gave it"
