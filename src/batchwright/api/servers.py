@@ -20,6 +20,9 @@ from batchwright.service.tokens import Role
 from batchwright.views.steps import ServerLine, servers
 
 Provider = Annotated[str, QueryParameter(description="Only servers of this provider.", max_length=100)]
+OfEnvironment = Annotated[
+    str, QueryParameter(description="Only servers that runs of this environment created.", max_length=200)
+]
 Simulate = Annotated[bool, QueryParameter(description="The servers of the simulated world.")]
 
 
@@ -35,12 +38,16 @@ def _simulation(supervisor: RunSupervisor, simulate: bool) -> dict[str, Scalar] 
     tags=["What there is"],
 )
 async def look(
-    supervisor: NamedDependency[RunSupervisor], provider: Provider = "", simulate: Simulate = False
+    supervisor: NamedDependency[RunSupervisor],
+    provider: Provider = "",
+    environment: OfEnvironment = "",
+    simulate: Simulate = False,
 ) -> FoundServers:
     """Ask the providers for all servers with Batchwright's labels, and how to reach each."""
     simulation = _simulation(supervisor, simulate)
     settings, stores, clock = supervisor.settings, supervisor.stores, supervisor.clock
-    return await find_servers(settings, stores, clock, provider, simulation, supervisor.world)
+    found = await find_servers(settings, stores, clock, provider, simulation, supervisor.world)
+    return found.of_environment(environment) if environment else found
 
 
 @post(

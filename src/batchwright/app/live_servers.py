@@ -108,6 +108,10 @@ class FoundServers(Struct, frozen=True):
     servers: tuple[ListedServer, ...]
     troubles: tuple[ProviderDiagnostic, ...]
 
+    def of_environment(self, name: str) -> FoundServers:
+        """Only those that runs of this environment created."""
+        return replace(self, servers=tuple(one for one in self.servers if one.environment == name))
+
     def named(self, word: str) -> ListedServer:
         """The server of this name or reference. Raises ServerNotFound, UsageError."""
         matching = [one for one in self.servers if word in (one.name, one.ref)]

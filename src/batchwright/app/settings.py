@@ -274,4 +274,4 @@ def _hint(found: dict[str, Any]) -> str:
         return f"A table has the name of an installed provider. {hint}"
     if "notify" in found or "webhooks" in found:
         return 'docs/webhooks.md has an example. A secret is never written here: secret = { env = "OPS_HOOK_SECRET" }'
-    return "docs/stores.md has an example."
+    return "docs/handing-over.md lists the values." if "ssh" in found else "docs/stores.md has an example."

@@ -93,10 +93,9 @@ def servers(
         named = client.environment(environment) if environment else None
         simulated = simulation_of(simulate or (named is not None and named.simulated), sim)
         found = client.servers(provider, simulated)
+        found = found.of_environment(named.name) if named is not None else found
         show_warnings(client)
-    shown = [
-        one for one in found.servers if one.run.startswith(start) and (named is None or one.environment == named.name)
-    ]
+    shown = [one for one in found.servers if one.run.startswith(start)]
     if json:
         print_json({"servers": shown, "troubles": found.troubles})
         return Exit.OK
