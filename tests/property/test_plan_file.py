@@ -5,23 +5,29 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from batchwright.app.plan_files import is_plan_file, read_plan_file, write_plan_file
+from batchwright.engine.machine import Machine
 from batchwright.errors import PlanFileInvalid, UsageError
 from batchwright.model.actions import Action, Undo
 from batchwright.model.environment import Resource, digest
+from batchwright.model.events import DriverStarted, RunCreated
 from batchwright.model.plan import Before, Need, Plan, Retired, Step
+from batchwright.model.run import Run
 from batchwright.model.run_inputs import InputFile, RunInputs
 from batchwright.model.workflow import Dependency
 from batchwright.plan.plan_file import MAGIC, PlanBasis, PlanFile, decode, encode
 from batchwright.plan.plan_flaws import plan_flaws, record_flaws
 from batchwright.testing.plans import command, plan_of, servers, workflow
+from batchwright.views.plan import plan_view
 from tests.property.test_plan import Case, any_speed, planned
 from tests.support.examples import share
 
@@ -59,6 +65,33 @@ def test_a_file_that_is_cut_or_grew_is_found(length: int, more: bytes) -> None:
     for damaged in (CONTENT[:length], CONTENT + more, CONTENT[:length] + more + CONTENT[length:]):
         with pytest.raises(PlanFileInvalid):
             decode(damaged)
+
+
+VALUES = st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from(["", "up", "up/a", "keep", "retire"])
+
+
+@settings(max_examples=share(1_000), deadline=None)
+@given(st.randoms(use_true_random=False), VALUES | st.lists(VALUES, max_size=2))
+def test_what_somebody_writes_by_hand_is_refused_or_a_plan_that_can_be_shown(random: Random, value: object) -> None:
+    """The digest proves nothing: it can be computed by anybody."""
+    content = msgspec.json.decode(CONTENT.partition(b"\n")[2])
+    place, key = content, "plan"
+    while isinstance(place[key], dict | list) and place[key] and (place is content or random.random() < 0.85):
+        place = place[key]
+        key = random.choice(sorted(place)) if isinstance(place, dict) else random.randrange(len(place))
+    place[key] = value
+    try:
+        plan = decode(encode(content)).plan
+    except PlanFileInvalid:
+        return
+    if not plan_flaws(plan):
+        plan_view(plan)
+        record_flaws(plan, [WEB])
+        machine, permits = Machine(Run(RunCreated(1.0, "run", plan))), {op.lane: 9 for op in plan.operations}
+        machine.apply(DriverStarted(1.0, "here:1:1", 1))
+        for _ in range(3):
+            for event in machine.decide(2.0, permits):
+                machine.apply(event)
 
 
 def test_it_says_what_is_wrong() -> None:

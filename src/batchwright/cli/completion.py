@@ -16,7 +16,7 @@ from batchwright.user_home import expanded
 
 OFFERED = 50  # runs offered, newest first
 SECONDS = 1.0  # how long the shell waits for a service
-FORMATS = (".ncl", ".json", ".yaml", ".yml")
+FORMATS = (".ncl", ".json", ".yaml", ".yml", ".plan")
 
 Offers = Iterator[tuple[str, str]]
 
@@ -67,7 +67,7 @@ def states(_: typer.Context, incomplete: str) -> Offers:
 
 @_quiet
 def files(_: typer.Context, incomplete: str) -> Offers:
-    """Workflow files, and the folders that lead to them."""
+    """Workflow files, plan files by their usual name, and the folders that lead to them."""
     folder, slash, start = incomplete.rpartition("/")
     place = folder + slash
     for entry in sorted(expanded(place or ".").iterdir()):

@@ -20,7 +20,7 @@ from batchwright.operations.registry import dec_hook
 
 MAGIC = b"batchwright-plan "
 VERSION = 1  # raised when an older Batchwright would misread it
-MOST = 128 * 1024 * 1024  # bytes of a file that is read
+MOST = 64 * 1024 * 1024  # bytes of a file that is read
 _FIRST_LINE = re.compile(rb"batchwright-plan (\d{1,9}) (\d{1,12}) sha256:([0-9a-f]{64})")
 _AGAIN = "Write it again: batchwright plan FILE --out PLANFILE"
 
