@@ -115,6 +115,7 @@ class Retired(Struct, frozen=True):
 # finished, that it was asked for again, the reference of a server that someone else destroyed, and the run of one that
 # is adopted.
 ENTRY, FINISHED, REINSTALL, DESTROYED, ADOPTED = "entry", "finished", "reinstall", "ref", "run"
+GOES_WITH = "taskservs"  # what is on a server that is destroyed
 
 
 class FieldChange(Struct, frozen=True, omit_defaults=True, rename={"old": "from", "new": "to"}):

@@ -15,7 +15,7 @@ from batchwright.model.actions import Action, Undo
 from batchwright.model.call_outcome import ServerState
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.environment import Resource
-from batchwright.model.plan import Need, PlannedOperation, Request, Retired, Step
+from batchwright.model.plan import GOES_WITH, FieldChange, Need, PlannedOperation, Request, Retired, Step
 from batchwright.model.taskserv import Taskserv
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Permission, Retry
 from batchwright.operations.observations import Observations
@@ -157,7 +157,7 @@ def retiring(
     A group is what one operation made at one provider; if a part of it cannot be retired the next groups go on. What
     works on a server, or with the leader of a cluster, needs a step that finds it: `kept` has those of servers that
     stay, others get one of their own.
-    A task service that must be removed before its server is destroyed is removed.
+    A task service that must be removed before its server is destroyed is removed; the others are named with it.
     """
     going = {one.name: one for one in chosen if not one.server}
     first = [one for one in resources if one.server in going and _must_leave(catalogue, one) and one not in chosen]
@@ -166,6 +166,7 @@ def retiring(
     works_on = {one.key: {one.server, *requests[one.key].other_servers} for one in parts}
     used = set().union(*works_on.values()) - kept.keys()
     needed = {name: one for name, one in going.items() if name in used}
+    goes_with = _goes_with(parts, resources)
     finding, found = _finding(needed, after)
     on = {**kept, **{step.request.name: step.id for step in found}}
     groups: dict[tuple[str, str, str], list[Resource]] = {}
@@ -182,9 +183,22 @@ def retiring(
         operations.append(_operation(own, kind, provider, (*after, *hard, *before)))
         before = (Dependency(own, DependencyKind.SOFT),)
         steps += _chained(
-            [_step(own, one, requests[one.key].with_steps(on), on.get(one.server, "")) for one in members]
+            [
+                _step(own, one, requests[one.key].with_steps(on), on.get(one.server, ""), goes_with.get(one.name, ()))
+                for one in members
+            ]
         )
     return tuple(operations), tuple(steps)
+
+
+def _goes_with(parts: Sequence[Resource], resources: Iterable[Resource]) -> dict[str, list[str]]:
+    """The task services that are destroyed with each server, by its name: all but those that are removed from it."""
+    refs, removed = {one.ref for one in parts if not one.server}, {one.key for one in parts}
+    found: dict[str, list[str]] = {}
+    for one in resources:
+        if one.kind in _REMOVED and one.ref in refs and one.key not in removed:
+            found.setdefault(one.server, []).append(one.name)
+    return found
 
 
 def _chained(steps: Sequence[Step]) -> list[Step]:
@@ -239,7 +253,7 @@ def _request(one: Resource) -> Request:
     return request
 
 
-def _step(operation: str, one: Resource, request: Request, server: str) -> Step:
+def _step(operation: str, one: Resource, request: Request, server: str, goes_with: Sequence[str]) -> Step:
     return Step(
         id=f"{operation}/{one.server}/{one.name}" if one.server else f"{operation}/{one.name}",
         operation=operation,
@@ -251,4 +265,5 @@ def _step(operation: str, one: Resource, request: Request, server: str) -> Step:
         ref="" if one.server else one.ref,
         seconds=SECONDS,
         retired=Retired(one.key, one.run, one.token),
+        changes=(FieldChange(GOES_WITH, ", ".join(sorted(goes_with))),) if goes_with and one.run else (),
     )

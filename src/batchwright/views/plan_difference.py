@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from batchwright.model.plan import ADOPTED, DESTROYED, ENTRY, FINISHED, REINSTALL, FieldChange, Plan, Step
+from batchwright.model.plan import ADOPTED, DESTROYED, ENTRY, FINISHED, GOES_WITH, REINSTALL, FieldChange, Plan, Step
 from batchwright.views.text_format import one_line, some
 
 VALUE_SHOWN = 60  # characters of a value
@@ -138,6 +138,8 @@ def change_words(change: FieldChange) -> str:
             return "its last install did not finish"
         case name if name == REINSTALL:
             return "asked for again"
+        case name if name == GOES_WITH:
+            return f"with {change.old}"
         case name if name == DESTROYED:
             return "was destroyed by someone else"
         case name if name == ADOPTED:

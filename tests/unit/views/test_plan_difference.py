@@ -64,7 +64,7 @@ def test_what_goes_is_last_and_a_server_that_is_replaced_counts_once() -> None:
     assert told(view) == [
         "-/+ b (upcloud): plan 1xCPU-2GB -> 2xCPU-4GB; destroyed with its data and addresses, then created anew",
         "+ web on b: version 1.22",
-        "- c (upcloud): destroyed with its data and addresses",
+        "- c (upcloud): with web; destroyed with its data and addresses",
     ]
 
 
