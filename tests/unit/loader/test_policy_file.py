@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from batchwright.errors import FileUnreadable
 from batchwright.loader.policy_file import LIMITS, PolicyAnswer, read_policy
+from tests.support.examples import share
 
 HOSTILE = (
     '" ++ std.fail_with "x" ++ "',
@@ -138,6 +142,14 @@ def test_what_looks_like_nickel_in_a_plan_stays_text(tmp_path: Path, text: str) 
     found = answered(tmp_path, rules, plan)
     assert found.failures == {}
     assert found.results == {"a": [text] * 4}
+
+
+@settings(max_examples=share(40))
+@given(texts=st.lists(st.text(), min_size=1, max_size=30))
+def test_any_text_of_a_plan_comes_back_unchanged(texts: list[str]) -> None:
+    with TemporaryDirectory() as folder:
+        found = answered(Path(folder), "a = { deny = fun plan => plan.texts }", {"texts": texts})
+    assert found.results == {"a": texts}
 
 
 def test_a_file_may_import_from_its_folder_and_nothing_else(tmp_path: Path) -> None:
