@@ -19,10 +19,12 @@ from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.webhook import Webhook
-from batchwright.model.workflow import Workflow
+from batchwright.model.workflow import Changes, Workflow
 from batchwright.testing.plans import command, servers
 from batchwright.views.resource_difference import resource_differences
+from tests.unit.app.test_adopt import foreign
 from tests.unit.app.test_environments import SIMULATION, done, shop
+from tests.unit.app.test_replacement import changed
 from tests.unit.app.test_retirement import destroy, retiring
 from tests.unit.app.test_runs import House, housed
 
@@ -80,6 +82,32 @@ def test_a_run_that_changed_nothing_invalidates_nothing(tmp_path: Path) -> None:
         run = await carried_out(house, file)
         assert run.status is RunState.COMPLETED
         assert house.alive() == ["a", "c"]
+
+    housed(tmp_path, play)
+
+
+KINDS: dict[str, Workflow] = {
+    "nothing": shop("a", "b"),
+    "created": shop("a", "b", "c"),
+    "other variables": shop("a", "b", port=81),
+    "retired": retiring(shop("a")),
+    "retired service": retiring(replace(shop("a", "b"), operations=shop("a", "b").operations[:1])),
+    "replaced": changed(shop("a", "b"), "b", allowed=True, zone="fi-hel1"),
+    "other labels": changed(shop("a", "b"), "b", labels={"team": "web"}),
+    "resized": changed(shop("a", "b"), "b", allowed=True, plan="2xCPU-4GB"),
+    "adopted": replace(shop("a", "b", "x"), changes=Changes(adopt=("x",))),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_change_is_carried_out_from_a_file(kind: str, tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        await foreign(house, "x")
+        await done(house, shop("a", "b"))
+        file = await written(house, KINDS[kind])
+        run = await carried_out(house, file)
+        assert run.status is RunState.COMPLETED
+        assert replace(run.plan, warnings=()) == replace(file.content.plan, warnings=())
 
     housed(tmp_path, play)
 
