@@ -150,4 +150,4 @@ def change_words(change: FieldChange) -> str:
         new = "known once its server is up"
     label = change.field.removeprefix("variables.").replace("cluster.", "cluster ").replace("_", " ")
     label = {ENTRY: "catalogue entry"}.get(change.field, label)
-    return f"{label} {old} -> {new}"
+    return f"{label} {old} -> {new}" + (f" ({one_line(change.note)})" if change.note else "")

@@ -132,6 +132,7 @@ def test_an_undone_command_is_what_a_destroy_does() -> None:
         (FieldChange("finished", "no", "yes"), "its last install did not finish"),
         (FieldChange("reinstall", None, "yes"), "asked for again"),
         (FieldChange(DESTROYED, "upcloud-000001", known=False), "was destroyed by someone else"),
+        (FieldChange("plan", "s", "m", note="its disk keeps its size"), "plan s -> m (its disk keeps its size)"),
         (FieldChange("variables.motd", "a", "b\n\x1b[2J c"), "motd a -> b c"),
     ],
 )
