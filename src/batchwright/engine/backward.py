@@ -132,7 +132,7 @@ class Backward:
             return []
         step = self.run.plan.steps[i].id
         if report.fault is None:
-            return [ev.StepUndone(now, step, gone=report.gone)]
+            return [ev.StepUndone(now, step, gone=report.gone, address=report.address)]
         retry = self._operation(i).retry
         if may_retry(report.fault, retry, record.undo_failures, record.throttles):
             counted = POLICIES[report.fault.kind].counted

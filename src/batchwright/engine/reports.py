@@ -62,12 +62,16 @@ class OutputReport(Struct, frozen=True):
 
 
 class UndoReport(Struct, frozen=True):
-    """The undo succeeded, or failed this time. `gone`: there was nothing to undo, since its server no longer exists."""
+    """The undo succeeded, or failed this time. `gone`: there was nothing to undo, since its server no longer exists.
+
+    `address` is that of a server that was changed back.
+    """
 
     step: int
     attempt: int
     fault: Fault | None = None
     gone: bool = False
+    address: str = ""
 
 
 class SweepReport(Struct, frozen=True):

@@ -248,12 +248,13 @@ class UndoRetrying(Event, frozen=True, tag="undo_retrying"):
 class StepUndone(Event, frozen=True, tag="step_undone"):
     """What the step created is gone, and what it changed is as before. `with_server`: it went together with its server.
 
-    `gone`: nothing was done, since the server was no longer there.
+    `gone`: nothing was done, since the server was no longer there. `address` is that of a server that was changed back.
     """
 
     step: str
     with_server: bool = False
     gone: bool = False
+    address: str = ""
 
 
 class UndoFailed(Event, frozen=True, tag="undo_failed"):

@@ -291,6 +291,7 @@ def _step_undone(run: RunFoldState, event: ev.StepUndone) -> int:
     i, record = _change(run, event.step, "step_undone")
     record.doubt = record.made = False
     record.gone = event.gone
+    record.address = event.address or record.address
     record.ended_at = event.at
     record.fault = None
     return i

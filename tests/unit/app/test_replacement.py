@@ -39,7 +39,7 @@ async def refused(house: House, workflow: Workflow) -> Diagnostic:
     [
         ({"zone": "fi-hel1"}, 'zone is "de-fra1", the workflow asks for "fi-hel1"'),
         ({"user_data": "#!/bin/sh\ntrue\n"}, "user_data is another text, the workflow asks for the one in the file"),
-        ({"ssh_keys": ("ssh-ed25519 AAAA ada",)}, "ssh_keys is none, the workflow asks for ada"),
+        ({"ssh_keys": ("ssh-ed25519 AAAA ada",)}, "ssh_keys are none, the workflow asks for ada"),
     ],
 )
 def test_what_cannot_be_changed_is_refused_with_the_way_on(

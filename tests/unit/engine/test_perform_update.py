@@ -154,7 +154,7 @@ def test_a_server_is_changed_back_and_the_undo_ends_once_it_is_ready() -> None:
         bench.happen(ev.StepSucceeded(bench.clock.now(), "up/a", "s1", "addr"))
         rolling_back(bench, "up/a")
         began = bench.clock.now()
-        assert await bench.undo() == reports.UndoReport(0, 1)
+        assert await bench.undo() == reports.UndoReport(0, 1, address="addr")
         now = bench.world.server("s1")
         assert now is not None
         assert (now.request.plan, now.request.labels, now.true_state(bench.clock.now())) == ("1xCPU-2GB", {}, "ready")

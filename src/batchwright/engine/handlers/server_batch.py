@@ -127,13 +127,15 @@ class ServerHandler(Handler):
         return reports.UndoReport(command.step, command.attempt, await self._undo(step, record, command.step))
 
     async def _restore(self, step: Step, command: effects.UndoStep) -> reports.UndoReport:
-        done: Created | Gone | Fault | None = await self._changed(step, CallClass.DESTROY)
+        done = await self._changed(step, CallClass.DESTROY)
         if isinstance(done, Created) and not done.ready:
             done = await self._started(step, self.context.timeout(command.step))
-        gone, fault = isinstance(done, Gone), done if isinstance(done, Fault) else None
-        return reports.UndoReport(command.step, command.attempt, fault, gone)
+        if isinstance(done, Fault):
+            return reports.UndoReport(command.step, command.attempt, done)
+        address = done.address if isinstance(done, Created) else ""
+        return reports.UndoReport(command.step, command.attempt, None, isinstance(done, Gone), address)
 
-    async def _started(self, step: Step, limit: float) -> Gone | Fault | None:
+    async def _started(self, step: Step, limit: float) -> Created | Gone | Fault:
         """Wait until the server that was changed back is ready: an undo has no step of its own for that."""
         context, provider = self.context, self.context.providers[step.provider]
         began = context.clock.monotonic()
@@ -143,7 +145,7 @@ class ServerHandler(Handler):
                 return trouble(look)
             seen = look[step.ref]
             if seen.state is ServerState.READY:
-                return None
+                return Created(step.ref, ready=True, address=seen.address)
             if seen.state is ServerState.GONE:
                 return Gone()
             if seen.state is ServerState.BROKEN:

@@ -296,7 +296,8 @@ class FieldDifference(Struct, frozen=True):
     def __str__(self) -> str:
         found, wanted = (f'"{one}"' if self.field in _NAMES else one for one in (self.found, self.wanted))
         note = f" ({self.note})" if self.note else ""
-        return f"{self.field} is {found}, the workflow asks for {wanted}{note}"
+        verb = "are" if self.field.endswith("s") else "is"
+        return f"{self.field} {verb} {found}, the workflow asks for {wanted}{note}"
 
 
 def differences(
