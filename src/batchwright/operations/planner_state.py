@@ -39,6 +39,7 @@ class PlannedServer:
     unclear: bool = False  # the run that created it has not seen that it has no twin
     adopts: Labels | None = None  # of a server that is kept and was another store's
     old: Resource | None = None  # the server that this one replaces, which is destroyed first
+    old_gone: bool = False  # someone else has destroyed it
     changes: tuple[FieldChange, ...] = ()  # in what the server that is there differs
     made: bool = False  # the plan creates it
     vanishes: bool = False  # and a rollback ends it, with all that is on it

@@ -31,6 +31,7 @@ class Symbol(StrEnum):
 def symbols(plan: Plan) -> list[Symbol | None]:
     """Of each step. None: it is a part of what another step does to the same server."""
     replaced = {need.step for step in plan.steps if step.traits.sweeps for need in step.needs}
+    vanished = {step.id for step in plan.steps if step.gone}
     going = {(step.provider, step.ref) for step in plan.steps if step.retired is not None and step.ref}
 
     def symbol(step: Step) -> Symbol | None:
@@ -41,7 +42,7 @@ def symbols(plan: Plan) -> list[Symbol | None]:
         if not step.traits.lasts:
             return Symbol.RUN
         if step.traits.sweeps:
-            return Symbol.REPLACE if step.needs else Symbol.CREATE
+            return Symbol.REPLACE if any(need.step not in vanished for need in step.needs) else Symbol.CREATE
         if step.adopts is not None:
             return Symbol.UPDATE
         if not step.traits.retries:  # it is only found

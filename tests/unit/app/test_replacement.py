@@ -154,7 +154,7 @@ def test_one_that_vanished_at_the_other_provider_is_created_anew_without_a_quest
         await done(house, shop("a"))
         destroyed_by_hand(house, "a")
         run = await done(house, moved(shop("a")))
-        assert (run.status, [step.id for step in run.plan.steps if step.retired]) == (RunState.COMPLETED, [])
+        assert (run.status, [step.id for step in run.plan.steps if step.gone]) == (RunState.COMPLETED, ["up/a!old"])
         assert (await kept(house))["server//a"].provider == "aws"
 
     housed(tmp_path, play)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from batchwright.engine import effects, reports, twins
-from batchwright.engine.handler_context import carries
+from batchwright.engine.handler_context import HandlerContext, carries
 from batchwright.engine.handlers.base import Handler
 from batchwright.engine.limits import CallClass
 from batchwright.engine.port_calls import trouble, turn
+from batchwright.engine.shared_resource_removal import SharedResourceRemoval
 from batchwright.model.actions import Undo
 from batchwright.model.call_outcome import Applied, Created, Gone, Rejected, ServerState, Unknown
 from batchwright.model.fault import Fault, FaultClass
@@ -24,6 +25,10 @@ LISTING_SECONDS = 10.0  # the oldest listing that is looked at before a create
 class ServerHandler(Handler):
     """Calls the provider of each step."""
 
+    def __init__(self, context: HandlerContext) -> None:
+        super().__init__(context)
+        self._shared = SharedResourceRemoval(context)
+
     async def do(self, command: effects.DoStep) -> reports.CallReport:
         """Send the create call, after destroying the unusable server of an earlier attempt."""
         context, i = self.context, command.step
@@ -32,6 +37,7 @@ class ServerHandler(Handler):
             return reports.CallReport(i, command.attempt, Applied(changed=False))
         if step.retired is not None:
             gone = await context.destroy(step.provider, step.ref, step.retired)
+            gone = gone or await self._shared.destroyed(step)
             return reports.CallReport(i, command.attempt, Applied(changed=True) if gone is None else Rejected(gone))
         if step.undo is Undo.RESTORE:
             return reports.CallReport(i, command.attempt, await self._change(step))

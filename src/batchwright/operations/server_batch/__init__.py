@@ -58,6 +58,7 @@ def _old(op: ServerBatch, place: PlannedServer) -> list[Step]:
             ref=place.old.ref,
             seconds=RETIRE_SECONDS,
             retired=Retired(place.old.key, place.old.run, place.old.token),
+            gone=place.old_gone,
         )
     ]
 

@@ -123,6 +123,7 @@ def _former(draft: Draft, place: PlannedServer) -> tuple[FieldChange, ...]:
         return ()
     if place.old is not None:
         return (FieldChange("provider", had.provider, place.provider),)
+    place.old, place.old_gone = had, True
     return (FieldChange(DESTROYED, had.ref, known=False),)
 
 
