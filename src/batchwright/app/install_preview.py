@@ -21,7 +21,7 @@ from batchwright.views.install_preview import InstallPreview
 async def preview_plan(settings: Settings, clock: Clock, plan: Plan) -> tuple[InstallPreview, ...]:
     """What the plan's installs would change on servers that exist; read-only."""
     steps = {step.id: step for step in plan.steps}
-    wanted = [step for step in plan.steps if isinstance(step.request, TaskservRequest)]
+    wanted = [step for step in plan.steps if isinstance(step.request, TaskservRequest) and not step.traits.removes]
     async with Adapters(settings, clock, Limits(), plan.simulation) as around:
         await around.open_for(plan)
         kept = {

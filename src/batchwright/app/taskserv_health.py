@@ -32,7 +32,7 @@ async def check_run(
     runner: SharedRunner | None = None,
     allowed: ProgramAndSecretAllowlist | None = None,
 ) -> TaskservStatuses:
-    """Run the checks of every task service that the run installed; this reads their secrets again.
+    """Run the checks of every task service that the run installed or kept; this reads their secrets again.
 
     Raises ProviderUnavailable, NotAllowed; Forbidden if a client's run needs more than is `allowed`.
     """
@@ -41,7 +41,8 @@ async def check_run(
     wanted = [
         step
         for step, record in zip(run.plan.steps, run.records, strict=True)
-        if isinstance(step.request, TaskservRequest) and record.state is StepState.SUCCEEDED
+        if isinstance(step.request, TaskservRequest)
+        if record.state is StepState.SUCCEEDED and not step.traits.removes
     ]
     settings = with_catalogues(settings, run.created.inputs, wanted)
     async with Adapters(settings, clock, Limits(), run.plan.simulation, world, runner) as around:

@@ -6,12 +6,16 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from batchwright.app.install_preview import preview_plan
 from batchwright.app.taskserv_health import check_run
 from batchwright.model.run import Run
 from batchwright.providers.simulated import World
 from batchwright.testing.virtual_clock import run_virtual
-from tests.unit.app.test_runs import House
+from tests.unit.app.test_environments import done, planned, shop
+from tests.unit.app.test_retirement import retired, retiring
+from tests.unit.app.test_runs import House, housed
 from tests.unit.engine.stage import QUICK, installs, keeps, plan_of, servers
 
 T = TypeVar("T")
@@ -90,3 +94,21 @@ def test_a_preview_tells_what_is_new_what_changes_and_what_does_not(tmp_path: Pa
         assert not any(one.trouble for one in changes)
 
     play(tmp_path, scenario)
+
+
+def test_what_a_run_takes_away_is_neither_checked_nor_previewed_and_what_it_keeps_is(tmp_path: Path) -> None:
+    async def play_both(house: House) -> None:
+        await done(house, shop("a", "b"))
+        without = retiring(replace(shop("a", "b"), operations=shop("a", "b").operations[:1]))
+        plan = await planned(house, without)
+        assert len(retired(plan)) == 2
+        assert await preview_plan(house.settings, house.clock, plan) == ()
+        unchanged = await planned(house, shop("a", "b"))
+        looks = await preview_plan(house.settings, house.clock, unchanged)
+        assert [(one.server, one.new, one.changes) for one in looks] == [("a", False, ()), ("b", False, ())]
+        kept = await check_run(house.settings, house.clock, await done(house, shop("a", "b")))
+        assert (kept.ok, len(kept.items)) == (True, 2)
+        gone = await check_run(house.settings, house.clock, await done(house, without))
+        assert (gone.ok, gone.items) == (True, ())
+
+    housed(tmp_path, play_both)
