@@ -16,6 +16,7 @@ from batchwright.errors import (
     EnvironmentBusy,
     EnvironmentElsewhere,
     EnvironmentMoved,
+    RunNotFound,
     StoreError,
     StoreFull,
     StoreHeld,
@@ -150,6 +151,14 @@ async def runs_of(journal: Journal, key: EnvironmentKey) -> list[RunSummary]:
     """The runs of an environment that live in this store, oldest first."""
     rows = [one for one in await journal.summaries() if one.environment_key == key and one.store == journal.name]
     return sorted(rows, key=lambda one: (one.created_at, one.run))
+
+
+async def environment_of_run(journal: Journal, run: str) -> EnvironmentKey | None:
+    """The environment of a run; None if the store does not know the run."""
+    try:
+        return (await journal.summary(run)).environment_key
+    except RunNotFound:
+        return None
 
 
 class Busy(Struct, frozen=True):

@@ -15,7 +15,7 @@ from batchwright.app.settings import Settings
 from batchwright.app.webhook_checks import webhook_problems
 from batchwright.commands.preflight import secret_lack
 from batchwright.errors import BatchwrightError, EntryChanged, PlanChanged
-from batchwright.model.call_outcome import ServerState
+from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.plan import Plan, ProviderFacts, Step
 from batchwright.model.secret_reference import SecretReference
@@ -86,14 +86,26 @@ async def _asked(provider: Provider, plan: Plan, facts: ProviderFacts) -> list[D
     made = [request for step, request in own if step.traits.sweeps]
     problems += [replace(one, where=name) for one in await provider.quota_after(made)]
     problems += [one for request in made for one in _missing_keys(request)]
-    found = {step.ref: request.name for step, request in own if step.ref}
+    found = {step.ref: (step, request) for step, request in own if step.ref}
     seen = await provider.describe(list(found)) if found else {}
-    states = {ref: _STATES[one.state] for ref, one in seen.items() if one.state in _STATES}
+    told = {ref: _difference(*found[ref], one) for ref, one in seen.items()}
     problems += [
-        Diagnostic(PlanChanged.code, f"the server {found[ref]} ({ref}) {words}", AGAIN_HINT, where=name)
-        for ref, words in states.items()
+        Diagnostic(PlanChanged.code, f"the server {found[ref][1].name} ({ref}) {words}", AGAIN_HINT, where=name)
+        for ref, words in told.items()
+        if words
     ]
     return problems
+
+
+def _difference(step: Step, request: ServerRequest, seen: Observed) -> str:
+    """How a server is not what the plan was made for; "" if it is."""
+    if seen.state in _STATES:
+        return _STATES[seen.state]
+    if seen.name not in ("", request.name):
+        return f"is named {seen.name}"
+    if step.adopts is not None and (seen.run, seen.token) != (step.adopts.run, step.adopts.token):
+        return f"is run {seen.run}'s now" if seen.run else "carries no labels of a run"
+    return ""
 
 
 def _missing_keys(request: ServerRequest) -> list[Diagnostic]:

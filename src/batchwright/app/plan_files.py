@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from batchwright import __version__, durable_files
 from batchwright.app.adapters import Adapters
-from batchwright.app.environments import EnvironmentState, environment_state, runs_of
+from batchwright.app.environments import EnvironmentState, environment_of_run, environment_state, runs_of
 from batchwright.app.guardrails import guarded
 from batchwright.app.multi_store import Stores
 from batchwright.app.plan_file_preflight import AGAIN_HINT, preflight
@@ -111,12 +111,21 @@ async def check_plan_file(settings: Settings, stores: Stores, around: Adapters, 
     if digest(state.resources) != plan.base:
         raise await _changed(journal, state, file.content.basis)
     problems = [_problem(flaw) for flaw in record_flaws(plan, state.resources)]
+    problems += [_problem(flaw) for flaw in await _foreign(journal, plan)]
     if not problems:
         problems = await preflight(settings, around, file.content.plan, file.folder)
     told = (*plan.warnings, *problems)
     refused = any(one.severity is Severity.ERROR for one in problems)
     planned = Planned(None if refused else plan, bounded(told), basis=file.content.basis)
     return await guarded(settings, around, planned, state.resources)
+
+
+async def _foreign(journal: Journal, plan: Plan) -> list[str]:
+    """Servers that are to be taken over although another environment of this store has the run that created them."""
+    adopted = {step.id: step.adopts.run for step in plan.steps if step.adopts is not None}
+    homes = {name: await environment_of_run(journal, run) for name, run in adopted.items()}
+    own = (None, EnvironmentKey.of(plan))
+    return [f"{name} takes a server from {home.name}" for name, home in homes.items() if home and home not in own]
 
 
 async def _changed(journal: Journal, state: EnvironmentState, basis: PlanBasis) -> PlanChanged:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from batchwright.app.adapters import Adapters
 from batchwright.app.diagnostic_positions import placed, static_findings
-from batchwright.app.environments import EnvironmentState, environment_key, environment_state
+from batchwright.app.environments import EnvironmentState, environment_key, environment_of_run, environment_state
 from batchwright.app.guardrails import guarded
 from batchwright.app.multi_store import Stores
 from batchwright.app.plan_files import is_plan_file
@@ -28,12 +28,10 @@ from batchwright.errors import (
     EnvironmentBusy,
     EnvironmentElsewhere,
     PlanChanged,
-    RunNotFound,
     SecretMissing,
     StoreError,
     UsageError,
 )
-from batchwright.journal.base import Journal
 from batchwright.loader import Loaded, Path_, SourceLocation, load, locate
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity
@@ -310,17 +308,9 @@ async def _makers(
         journal = await stores.get(stores.name_of(workflow.storage_backend))
     except (StoreError, SecretMissing):
         return frozenset(), frozenset()  # told with the other problems of the plan
-    homes = {run: await _environment_of(journal, run) for run in sorted(runs)}
+    homes = {run: await environment_of_run(journal, run) for run in sorted(runs)}
     strangers = frozenset(run for run, home in homes.items() if home is None)
     return strangers, frozenset(run for run, home in homes.items() if home == key)
-
-
-async def _environment_of(journal: Journal, run: str) -> EnvironmentKey | None:
-    """The environment of a run; None if the store does not know the run."""
-    try:
-        return (await journal.summary(run)).environment_key
-    except RunNotFound:
-        return None
 
 
 async def _store_trouble(stores: Stores, backend: str) -> list[Diagnostic]:

@@ -13,9 +13,10 @@ from batchwright.app.planned import Planned
 from batchwright.app.plans import plan_loaded
 from batchwright.errors import PlanChanged
 from batchwright.loader import Loaded
-from batchwright.model.actions import Action
+from batchwright.model.actions import Action, Undo
 from batchwright.model.environment import Resource
 from batchwright.model.lifecycle import RunState
+from batchwright.model.plan import Labels
 from batchwright.model.run import Run
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.webhook import Webhook
@@ -179,6 +180,29 @@ def test_a_plan_that_retires_what_the_environment_does_not_have_is_refused(tmp_p
         ]
         assert "other labels" in told(await checked(house, with_plan(file, steps=tuple(steps))))["plan-file-invalid"]
         assert house.alive() == ["a", "b"]
+
+    housed(tmp_path, play)
+
+
+def test_a_plan_takes_over_only_what_no_environment_of_the_store_has(tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        await foreign(house, "x")
+        mine = await done(house, replace(shop("m"), name="mine"))
+        file = await written(house, KINDS["adopted"])
+
+        def adopting(labels: Labels) -> OpenedPlanFile:
+            steps = file.content.plan.steps
+            return with_plan(file, steps=tuple(replace(one, adopts=labels) if one.adopts else one for one in steps))
+
+        taken = told(await checked(house, adopting(Labels(mine.id, "token"))))
+        assert "takes a server from mine" in taken["plan-file-invalid"]
+        assert "is run zzzzzzzzzzzz's now" in told(await checked(house, adopting(Labels("other", "t"))))["plan-changed"]
+        (ref,) = [one.ref for one in file.content.plan.steps if one.adopts]
+        steps = [replace(one, ref=ref) if one.request.name == "a" and not one.server else one
+                 for one in (await written(house, shop("a"))).content.plan.steps]  # fmt: skip
+        kept = [replace(one, action=Action.KEEP, undo=Undo.NOTHING) if one.ref else one for one in steps]
+        other = with_plan(await written(house, shop("a")), steps=tuple(kept))
+        assert told(await checked(house, other)) == {"plan-changed": f"the server a ({ref}) is named x"}
 
     housed(tmp_path, play)
 
