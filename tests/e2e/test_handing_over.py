@@ -48,6 +48,7 @@ def remove(v):
 """
 STORES = ("filesystem", pytest.param("surrealdb", marks=pytest.mark.long))
 EXCLUSIVE = "[aws]\nexclusive = true\n"
+UNUSED = "/nowhere"  # the agent of somebody whose key is in a file: no deploy sees it
 STORE_FILES = ("journal.db", "journal.mark", "environments")
 
 
@@ -143,8 +144,8 @@ def test_a_colleague_carries_on_with_the_store_and_the_key(store: str, tmp_path:
         (tmp_path / name).chmod(0o600)
     print_ = key.get_fingerprint()
     catalogue = tmp_path / "catalogue"
-    for name in ("first", "second"):
-        entry(catalogue, name)
+    entry(catalogue, "first")
+    entry(catalogue, "second", f'import os; assert os.environ.get("SSH_AUTH_SOCK") != "{UNUSED}"')
     entry(catalogue, "third", 'raise RuntimeError("not today")')
     with emulated(tmp_path, base) as cloud, shared_store(store, tmp_path) as lines:
         ada = Person(tmp_path / "ada", cloud, catalogue, lines, str(tmp_path / "ada.key"))
@@ -155,7 +156,7 @@ def test_a_colleague_carries_on_with_the_store_and_the_key(store: str, tmp_path:
         assert (mine["environment"], mine["operation"], mine["taskservs"]) == ("shop", "web", ["first"])
         assert not list(ada.state.glob("keys/*/id_ed25519")), "the run has no key of its own"
 
-        bob = Person(tmp_path / "bob", cloud, catalogue, lines, str(tmp_path / "bob.key"))
+        bob = Person(tmp_path / "bob", {**cloud, "SSH_AUTH_SOCK": UNUSED}, catalogue, lines, str(tmp_path / "bob.key"))
         if not lines:
             bob.takes(ada)
         told = bob.server()

@@ -58,8 +58,10 @@ def test_servers_that_are_there_are_taken_shown_kept_and_let_go(place: Place) ->
     jump = gate.options(key=str(place.machines.key), user="hop")
     place.write(place.server("web-01", web, jump=jump), place.server("db-01", db))
     plan = place.command("plan", "shop.json").stdout
-    assert "take server web-01, which already exists at 127.0.0.3" in plan
-    assert "undo: release server web-01, which stays" in plan
+    assert "+ web-01 (static): it exists already at 127.0.0.3" in plan
+    steps = {one["id"]: one for one in place.command.json("plan", "shop.json")["plan"]["steps"]}
+    assert steps["web/web-01"]["does"] == "take server web-01, which already exists at 127.0.0.3"
+    assert steps["web/web-01"]["undoes"] == "release server web-01, which stays"
     assert place.servers() == []
 
     run = place.command.json("run", "shop.json")
@@ -103,6 +105,12 @@ def test_the_line_that_is_shown_logs_in_without_a_question(place: Place) -> None
         line, shell=True, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert (done.returncode, done.stdout) == (0, "here\nroot\n"), done.stderr
+
+    config = place.folder / "ssh config"
+    config.write_text(place.command("servers", "--ssh-config").stdout)
+    by_file = ["ssh", "-F", str(config), "-o", "BatchMode=yes", "web-01", "echo $LOGIN"]
+    done = subprocess.run(by_file, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (done.returncode, done.stdout) == (0, "root\n"), done.stderr
 
     assert place.command.as_process("servers", "ssh", "web-01", "echo", "two  blanks").stdout == "two  blanks\n"
     # C11: as ssh and kubectl exec take it
