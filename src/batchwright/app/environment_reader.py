@@ -95,11 +95,14 @@ async def _lines(
     journal: Journal, clock: Clock, runs: Mapping[EnvironmentKey, Sequence[RunSummary]]
 ) -> list[EnvironmentLine]:
     rows = {row.key: row for row in await journal.environments()}
+    had: dict[EnvironmentKey, list[Resource]] = {}
+    for key, one in await journal.all_resources():
+        had.setdefault(key, []).append(one)
     lines: list[EnvironmentLine] = []
     for key, own in runs.items():
         row, last = rows.get(key), newest_turn(own)
         counted = row is not None and row.fold in (0, FOLD)
-        resources = await journal.resources(key) if counted else None
+        resources = had.get(key, ()) if counted else None
         lines.append(await _line(journal, clock, row or _before_turns(key, last), last, resources))
     return lines
 

@@ -139,6 +139,10 @@ class Journal(Protocol):
         """What an environment had when its newest finished turn ended, ordered by key."""
         ...
 
+    async def all_resources(self) -> list[tuple[EnvironmentKey, Resource]]:
+        """The same of all environments, ordered by environment and key."""
+        ...
+
     async def base_resources(self, key: EnvironmentKey) -> list[Resource]:
         """What an environment had after its turn `base`, ordered by key; nothing if it has no base."""
         ...

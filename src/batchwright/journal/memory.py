@@ -114,6 +114,10 @@ class MemoryJournal:
         kept = self._resources.get(key, {})
         return [kept[one] for one in sorted(kept)]
 
+    async def all_resources(self) -> list[tuple[EnvironmentKey, Resource]]:
+        """What all environments had when their newest finished turns ended."""
+        return [(key, kept[one]) for key, kept in sorted(self._resources.items()) for one in sorted(kept)]
+
     async def base_resources(self, key: EnvironmentKey) -> list[Resource]:
         """What an environment had at its base."""
         row = self._environments.get(key)

@@ -137,6 +137,9 @@ class CrashingJournal:
     async def resources(self, key: EnvironmentKey) -> list[Resource]:
         return await self._point.guard("journal.resources", self._inner.resources, key)
 
+    async def all_resources(self) -> list[tuple[EnvironmentKey, Resource]]:
+        return await self._point.guard("journal.all_resources", self._inner.all_resources)
+
     async def base_resources(self, key: EnvironmentKey) -> list[Resource]:
         return await self._point.guard("journal.base_resources", self._inner.base_resources, key)
 

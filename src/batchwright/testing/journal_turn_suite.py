@@ -123,6 +123,8 @@ async def test_environments_do_not_know_each_other(factory: Factory) -> None:
             await journal.append(lease, 1, [RunEnded(NOW, RunState.COMPLETED)], ended(run), turn=turn)
         assert [one.key for one in await journal.environments()] == keys
         assert [[one.ref for one in await journal.resources(key)] for key in keys] == [["run0"], ["run1"], ["run2"]]
+        every = [(key, one.ref) for key, one in await journal.all_resources()]
+        assert every == list(zip(keys, ("run0", "run1", "run2"), strict=True))
 
 
 @case

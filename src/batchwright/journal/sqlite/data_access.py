@@ -206,6 +206,12 @@ def resources(connection: sqlite3.Connection, key: EnvironmentKey) -> list[Resou
     return [resource_of(key, name, Row(*row)) for name, *row in rows]
 
 
+def all_resources(connection: sqlite3.Connection) -> list[tuple[EnvironmentKey, Resource]]:
+    """What all environments have. Raises StoreCorrupt."""
+    rows = ((EnvironmentKey(space, env), *rest) for space, env, *rest in connection.execute(SQL["all_resources"]))
+    return [(key, resource_of(key, name, Row(*row))) for key, name, *row in rows]
+
+
 def acquire(connection: sqlite3.Connection, run: str, holder: str, expires: float, silent: HeldLease | None) -> Lease:
     """Give the run's lease to this holder, with the next fence."""
     whole(connection, run)

@@ -107,6 +107,10 @@ class SqliteJournal:
         """What an environment had when its newest finished turn ended."""
         return await self._read(lambda db: data_access.resources(db, key))
 
+    async def all_resources(self) -> list[tuple[EnvironmentKey, Resource]]:
+        """What all environments had when their newest finished turns ended."""
+        return await self._read(data_access.all_resources)
+
     async def base_resources(self, key: EnvironmentKey) -> list[Resource]:
         """What an environment had at its base."""
         return await self._read(lambda db: archived_runs.base_resources(db, key))

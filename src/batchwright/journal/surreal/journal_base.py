@@ -64,6 +64,10 @@ class Readable(Protocol):
         """What an environment has."""
         ...
 
+    async def all_resources(self) -> list[tuple[EnvironmentKey, Resource]]:
+        """What all environments have."""
+        ...
+
     async def deliveries(self, run: str = "") -> list[Delivery]:
         """What webhooks have had."""
         ...
@@ -145,6 +149,10 @@ class SurrealJournalBase(ABC):
     async def resources(self, key: EnvironmentKey) -> list[Resource]:
         """What an environment had when its newest finished turn ended."""
         return await self._read(lambda role: role.resources(key))
+
+    async def all_resources(self) -> list[tuple[EnvironmentKey, Resource]]:
+        """What all environments had when their newest finished turns ended."""
+        return await self._read(lambda role: role.all_resources())
 
     async def base_resources(self, key: EnvironmentKey) -> list[Resource]:
         """What an environment had at its base."""

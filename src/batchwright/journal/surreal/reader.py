@@ -103,6 +103,12 @@ class Reads:
         rows = sorted(await self._database.query("resources", space=key.space, env=key.name))
         return [resource_of(key, name, Row(*row)) for name, *row in rows]
 
+    async def all_resources(self) -> list[tuple[EnvironmentKey, Resource]]:
+        """What all environments have. Raises StoreCorrupt."""
+        rows = sorted(await self._database.query("all_resources"))
+        keyed = ((EnvironmentKey(space, env), *rest) for space, env, *rest in rows)
+        return [(key, resource_of(key, name, Row(*row))) for key, name, *row in keyed]
+
     async def pending_deliveries(self) -> list[Delivery]:
         """Those that are open. Raises StoreCorrupt."""
         rows = await self._database.query("pending_deliveries", most=PENDING_MOST)

@@ -110,6 +110,8 @@ class FolderOwner:
                 return store.environments()
             case protocol.ResourcesRequest(key):
                 return store.resources(key)
+            case protocol.AllResourcesRequest():
+                return store.all_resources()
             case protocol.DeliveriesRequest(run):
                 return store.deliveries(run)
             case protocol.PendingDeliveriesRequest():

@@ -100,6 +100,13 @@ class FolderPeer:
         answer: list[Resource] = await self._ask(protocol.ResourcesRequest(key), list[Resource])
         return answer
 
+    async def all_resources(self) -> list[tuple[EnvironmentKey, Resource]]:
+        """What all environments have."""
+        answer: list[tuple[EnvironmentKey, Resource]] = await self._ask(
+            protocol.AllResourcesRequest(), list[tuple[EnvironmentKey, Resource]]
+        )
+        return answer
+
     async def deliveries(self, run: str = "") -> list[Delivery]:
         """What webhooks have had."""
         answer: list[Delivery] = await self._ask(protocol.DeliveriesRequest(run), list[Delivery])

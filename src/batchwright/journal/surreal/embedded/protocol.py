@@ -79,6 +79,10 @@ class ResourcesRequest(Struct, frozen=True, tag="resources"):
     key: EnvironmentKey
 
 
+class AllResourcesRequest(Struct, frozen=True, tag="all_resources"):
+    """What all environments have."""
+
+
 class DeliveriesRequest(Struct, frozen=True, tag="deliveries"):
     """What webhooks have had of a run, or of all."""
 
@@ -130,6 +134,7 @@ WireRequest = (
     | EnvironmentRequest
     | EnvironmentsRequest
     | ResourcesRequest
+    | AllResourcesRequest
     | DeliveriesRequest
     | PendingDeliveriesRequest
     | BaseResourcesRequest
