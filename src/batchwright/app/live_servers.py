@@ -219,7 +219,7 @@ class Servers:
         """What the stores know of these servers, by reference."""
         found: dict[str, RecordedServer] = {}
         for store, recorded in self._recorded.items():
-            own = [one for one in seen if one.run in runs and runs[one.run].store == store]
+            own = [one for one in seen if one.run not in runs or runs[one.run].store == store]
             with contextlib.suppress(StoreError):  # told by the stores
                 found |= await recorded.of(provider, own)
         return found

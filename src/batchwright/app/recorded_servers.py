@@ -18,7 +18,7 @@ from batchwright.operations.server_login import recorded_login
 
 
 class RecordedServer(Struct, frozen=True):
-    """A server as the environment of the run that created it has it."""
+    """A server as an environment has it."""
 
     environment: str
     operation: str
@@ -32,12 +32,14 @@ class RecordedServers:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._known: dict[EnvironmentKey, dict[tuple[str, str], RecordedServer]] = {}
+        self._all: dict[tuple[str, str], RecordedServer] | None = None
 
     async def of(self, provider: str, servers: Iterable[Observed]) -> dict[str, RecordedServer]:
         """By reference; a server of which nothing is recorded is missing. Raises StoreError."""
         found: dict[str, RecordedServer] = {}
         for one in servers:
             recorded = (await self._environment_of(one.run)).get((provider, one.ref))
+            recorded = recorded or (await self._anywhere()).get((provider, one.ref))
             if recorded is not None:
                 found[one.ref] = recorded
         return found
@@ -47,9 +49,20 @@ class RecordedServers:
             key = (await self._journal.summary(run)).environment_key
         except RunNotFound:
             return {}
+        return await self._of(key)
+
+    async def _of(self, key: EnvironmentKey) -> dict[tuple[str, str], RecordedServer]:
         if key not in self._known:
             self._known[key] = _servers(key.name, await resources_now(self._journal, key))
         return self._known[key]
+
+    async def _anywhere(self) -> dict[tuple[str, str], RecordedServer]:
+        """Those of all environments: one of them may have taken over a server that a run of no environment created."""
+        if self._all is None:
+            self._all = {}
+            for row in await self._journal.environments():
+                self._all |= await self._of(row.key)
+        return self._all
 
 
 async def resources_now(journal: Journal, key: EnvironmentKey) -> dict[str, Resource]:

@@ -11,8 +11,10 @@ from msgspec.structs import replace
 from batchwright.app.environment_destroy import plan_destruction
 from batchwright.app.environment_reader import find_home
 from batchwright.app.plans import Source, check
+from batchwright.app.recorded_servers import RecordedServers
 from batchwright.app.settings import Settings
 from batchwright.errors import PlanRefused, UsageError
+from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import FieldChange, Labels
 from batchwright.model.workflow import Changes, Permission, Workflow
@@ -62,6 +64,24 @@ def test_it_is_refused_with_the_way_on_then_taken_over_and_owned(tmp_path: Path)
         assert (own.run, own.token, own.made_by, own.borrowed) == (FOREIGN.run, FOREIGN.token, run.id, False)
         await check_kept(house)
         assert [step.adopts for step in (await planned(house, shop("a"))).steps] == [None, None], "it is one's own now"
+
+    housed(tmp_path, play)
+
+
+def test_whose_it_is_and_how_it_is_logged_in_to_is_known_by_its_new_environment(tmp_path: Path) -> None:
+    """No run of this store created it, so its label alone tells nothing."""
+
+    async def play(house: House) -> None:
+        await foreign(house, "a")
+        seen = Observed("upcloud-90", ServerState.READY, "a", FOREIGN.run, FOREIGN.token)
+        stranger = replace(seen, ref="upcloud-99", run="yyyyyyyyyyyy")
+        journal = await house.journal()
+        assert await RecordedServers(journal).of("upcloud", [seen, stranger]) == {}
+        run = await done(house, adopting("a", "b"))
+        (made,) = [record.ref for record in run.records if record.ref not in ("", seen.ref)]
+        found = await RecordedServers(journal).of("upcloud", [seen, stranger, replace(seen, ref=made, run=run.id)])
+        told = [(ref, one.environment, one.operation, one.taskservs) for ref, one in found.items()]
+        assert told == [(seen.ref, "shop", "up", ("nginx",)), (made, "shop", "up", ("nginx",))]
 
     housed(tmp_path, play)
 
