@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -153,7 +154,9 @@ class Stores:
                 self.troubles[journal.name] = error
         if not partial or (self.troubles and len(self.troubles) == len(self.existing_names())):
             self.refuse_partial()
-        return sorted(rows, key=lambda row: (-row.created_at, row.run))
+        rows.sort(key=attrgetter("run"))  # equal times keep this order; a key of both is slow
+        rows.sort(key=attrgetter("created_at"), reverse=True)
+        return rows
 
     def refuse_partial(self, word: str = "") -> None:
         """Raise the StoreError of a store that could not be read and may hold a run whose id starts with `word`.
