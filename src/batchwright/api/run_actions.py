@@ -130,7 +130,7 @@ async def cancel(
 async def rollback(
     request: Request[Any, Any, Any], supervisor: NamedDependency[RunSupervisor], run: RunId, match: Match = None
 ) -> Response[RunView]:
-    """Undo what a run created, and only that, in reverse order."""
+    """Undo what a run created and changed, and only that, in reverse order."""
     return await _act(request, supervisor, run, None, match)
 
 

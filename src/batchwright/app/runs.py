@@ -174,7 +174,7 @@ class Runs:
         return self._active(stored, lambda active: self._drive(active, stored, wishes, offline=True))
 
     def rollback(self, stored: StoredRun, by: str) -> ActiveRun:
-        """Undo what a run created. A run whose process died is cancelled first; the user must cancel a live one."""
+        """Undo what a run created and changed. If its process died it is cancelled first; a live one is not."""
 
         def wishes(machine: Machine, now: float) -> Sequence[ev.AnyEvent]:
             if machine.run.status is RunState.ROLLING_BACK:

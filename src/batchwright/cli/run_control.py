@@ -139,7 +139,7 @@ def rollback(
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """Undo what a run created, and only that, in reverse order."""
+    """Undo what a run created and changed, and only that, in reverse order."""
     with chosen_run(run, url, state_dir, catalogue, destroys=not only_plan) as (client, view):
         if only_plan:
             undos = client.rollback_preview(view.run)

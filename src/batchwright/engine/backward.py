@@ -1,4 +1,4 @@
-"""The rollback: what the run created is undone in reverse order of dependency, as far as possible. Pure."""
+"""The rollback: what the run created and changed is undone in reverse order of dependency, as far as possible. Pure."""
 
 from __future__ import annotations
 

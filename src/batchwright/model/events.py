@@ -115,7 +115,7 @@ class DoubtForgotten(Event, frozen=True, tag="doubt_forgotten"):
 
 
 class RollbackStarted(Event, frozen=True, tag="rollback_started"):
-    """A rollback started: it undoes what the run created, in reverse order.
+    """A rollback started: it undoes what the run created and changed, in reverse order.
 
     `automatic`: started by an operation's `on_failure`, not by a person; None in journals older than this field.
     `turn` as in RunReopened.

@@ -13,12 +13,14 @@ from msgspec.structs import replace
 from batchwright.app.environments import environment_state
 from batchwright.model import events as ev
 from batchwright.model.actions import Action, Undo
+from batchwright.model.call_outcome import Rejected
 from batchwright.model.environment import digest
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.plan import FieldChange
 from batchwright.model.workflow import AcceptedDifference, Drift, Workflow
 from batchwright.operations.server_batch import ServerRequest
-from batchwright.providers.simulated import World
+from batchwright.providers.simulated import Simulated, World
 from batchwright.providers.simulated.world_records import SimulatedServer
 from tests.unit.app.test_environments import SHOP, check_kept, created, done, kept, planned, shop
 from tests.unit.app.test_replacement import changed, refused
@@ -232,15 +234,50 @@ def test_a_server_that_is_gone_needs_no_rollback(tmp_path: Path) -> None:
     housed(tmp_path, play)
 
 
-def test_a_refused_change_fails_and_an_undo_that_fails_says_what_is_left(tmp_path: Path) -> None:
+def test_a_refused_change_fails_and_the_run_or_the_next_one_can_go_on(tmp_path: Path) -> None:
     async def play(house: House) -> None:
         await done(house, shop("a", "b"))
-        failed = await done(house, resized("a", "b"), fail_change="b=invalid")
+        ref = server(house, "b").ref
+        failed = await done(house, resized("a", "b"), fail_change="b=invalid:1")
         assert (failed.status, failed.record("up/b").state) == (RunState.FAILED, StepState.FAILED)
         assert not (await kept(house))["server//b"].whole
         await check_kept(house)
+        assert (await house.resume(failed.id, "ada")).status is RunState.COMPLETED
+        assert (server(house, "b").ref, server(house, "b").request.plan) == (ref, BIG)
+        again = await done(house, changed(shop("a", "b"), "b", allowed=True), fail_change="b=invalid")
+        assert again.status is RunState.FAILED
+        assert (await done(house, changed(shop("a", "b"), "b", allowed=True))).status is RunState.COMPLETED
+        assert (server(house, "b").ref, server(house, "b").request.plan) == (ref, SMALL)
+        await check_kept(house)
+
+    housed(tmp_path, play)
+
+
+def test_a_server_that_cannot_be_changed_back_is_named_and_put_right_by_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object) -> Rejected:
+        return Rejected(Fault(FaultClass.INVALID, "the plan is sold out"))
+
+    async def play(house: House) -> None:
+        await done(house, shop("a", "b"))
         run = await done(house, resized("a", "b"))
-        assert run.status is RunState.COMPLETED
+        with monkeypatch.context() as patched:
+            patched.setattr(Simulated, "change", refuse)
+            rolled = await house.rollback(run.id, "ada")
+        assert rolled.status is RunState.ROLLBACK_INCOMPLETE
+        ref = server(house, "b").ref
+        assert rolled.residue == (
+            f"up/b: server {ref} on upcloud, which was to be changed back: plan to {SMALL} (it is stopped meanwhile): "
+            "the plan is sold out",
+        )
+        left = (await kept(house))["server//b"]
+        assert (left.whole, left.residue, left.request["plan"]) == (False, "the plan is sold out", BIG)
+        again = await done(house, changed(shop("a", "b"), "b", allowed=True))
+        assert again.status is RunState.COMPLETED
+        now = (await kept(house))["server//b"]
+        assert (now.ref, now.whole, now.residue, now.request["plan"]) == (ref, True, "", SMALL)
+        await check_kept(house)
 
     housed(tmp_path, play)
 
