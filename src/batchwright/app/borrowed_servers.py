@@ -35,9 +35,14 @@ async def refuse_lender_busy(journal: Journal, plan: Plan, own: Collection[Resou
             )
 
 
-async def refuse_borrowed(journal: Journal, key: EnvironmentKey, ending: Collection[Place]) -> None:
-    """Raise ServerBorrowed if another environment uses one of the servers that are to be destroyed."""
-    if not ending:
+async def refuse_borrowed(
+    journal: Journal, key: EnvironmentKey, ending: Collection[Place], stopping: Collection[Place] = ()
+) -> None:
+    """Raise ServerBorrowed if another environment uses one of the servers that are to be destroyed.
+
+    Raises EnvironmentBusy if a run is changing an environment that uses one of those that are to be stopped meanwhile.
+    """
+    if not ending and not stopping:
         return
     for row in await _others(journal, key):
         for one in await journal.resources(row.key):
@@ -46,6 +51,13 @@ async def refuse_borrowed(journal: Journal, key: EnvironmentKey, ending: Collect
                     f"the environment {row.name} uses the server {one.name} ({one.ref})",
                     hint=f"Take it out of that environment's file and run it, or: batchwright destroy {row.name}",
                     run=row.last,
+                )
+            if one.borrowed and _place(one) in stopping and row.tenant:
+                raise EnvironmentBusy(
+                    f"run {row.tenant} is changing the environment {row.name}, which uses the server {one.name}: it"
+                    " cannot be stopped now",
+                    hint=f"Watch it: batchwright monitor {row.tenant}",
+                    run=row.tenant,
                 )
 
 
@@ -85,6 +97,16 @@ def ended_by_plan(plan: Plan) -> set[Place]:
         (step.provider, accounts.get(step.provider, ""), step.ref)
         for step in plan.steps
         if step.retired is not None and step.ref and step.retired.run
+    }
+
+
+def stopped_by(plan: Plan) -> set[Place]:
+    """The servers that are stopped for a while to be changed, or to be changed back."""
+    accounts = {facts.name: facts.account for facts in plan.providers}
+    return {
+        (step.provider, accounts.get(step.provider, ""), step.ref)
+        for step in plan.steps
+        if step.ref and any(change.stops for change in step.changes)
     }
 
 

@@ -12,7 +12,13 @@ from msgspec import Struct
 
 from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import Adapters, SharedRunner, SharedWorld
-from batchwright.app.borrowed_servers import ended_by_plan, ended_by_rollback, refuse_borrowed, refuse_lender_busy
+from batchwright.app.borrowed_servers import (
+    ended_by_plan,
+    ended_by_rollback,
+    refuse_borrowed,
+    refuse_lender_busy,
+    stopped_by,
+)
 from batchwright.app.entry_digests import refuse_changed_entries, with_catalogues
 from batchwright.app.environments import environment_state, first_creation, refuse_changed, refuse_elsewhere
 from batchwright.app.guardrails import create_check, refuse_unguarded
@@ -129,7 +135,7 @@ class Runs:
             entered(state.row, enter)  # who is busy is told before what has changed
             refuse_changed(plan, state)
             await refuse_lender_busy(journal, plan, state.resources)
-            await refuse_borrowed(journal, state.key, ended_by_plan(plan))
+            await refuse_borrowed(journal, state.key, ended_by_plan(plan), stopped_by(plan))
             await refuse_unguarded(self._settings, plan, state.resources, now)
             told = now, own, plan, by, key, digest, client, source
             recorded = inputs or recorded_place()
@@ -332,7 +338,7 @@ async def _turn_of(journal: Journal, run: Run, wanted: Sequence[ev.AnyEvent]) ->
         return None
     state = await environment_state(journal, EnvironmentKey.of(run.plan), run.id)
     if any(isinstance(event, ev.RollbackStarted) for event in wanted):
-        await refuse_borrowed(journal, state.key, ended_by_rollback(run))
+        await refuse_borrowed(journal, state.key, ended_by_rollback(run), stopped_by(run.plan))
     return EnvironmentTurn(run, state.row, state.resources, state.newest)
 
 

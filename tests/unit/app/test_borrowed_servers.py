@@ -13,6 +13,7 @@ from batchwright.model.environment import EnvironmentKey
 from batchwright.model.lifecycle import RunState
 from batchwright.model.workflow import Changes, Permission, Workflow
 from tests.unit.app.test_environments import check_kept, created, done, kept, planned, shop
+from tests.unit.app.test_replacement import changed
 from tests.unit.app.test_runs import House, housed
 
 
@@ -65,5 +66,27 @@ def test_a_rollback_of_what_borrowed_releases_it(tmp_path: Path) -> None:
         assert (await house.rollback(lender.id, "ada")).status is RunState.ROLLED_BACK
         assert house.alive() == []
         assert await environment_problems(await house.journal()) == []
+
+    housed(tmp_path, play)
+
+
+def test_a_server_is_not_stopped_while_a_run_of_another_environment_uses_it(tmp_path: Path) -> None:
+    def sized(plan: str, **labels: str) -> Workflow:
+        return changed(shop("a", "b"), "a", allowed=True, plan=plan, labels=labels)
+
+    async def play(house: House) -> None:
+        await done(house, shop("a", "b"))
+        await done(house, apps("a"))
+        using = await created(house, apps("a", port=81))
+        with pytest.raises(EnvironmentBusy, match="apps, which uses the server a: it cannot be stopped"):
+            await created(house, sized("2xCPU-4GB"))
+        relabelled = await done(house, sized("1xCPU-2GB", team="x"))
+        assert relabelled.status is RunState.COMPLETED, "nothing is stopped for a label"
+        await house.runs.drive(using).finished()
+        larger = await done(house, sized("2xCPU-4GB", team="x"))
+        assert larger.status is RunState.COMPLETED
+        await created(house, replace(changed(apps("a", port=82), "a", plan="2xCPU-4GB"), name="apps"))
+        with pytest.raises(EnvironmentBusy, match="it cannot be stopped now"):
+            await house.rollback(larger.id, "ada")
 
     housed(tmp_path, play)
