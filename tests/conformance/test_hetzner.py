@@ -74,7 +74,7 @@ class HetznerSuite(ProviderSuite):
 
     def losing_client(self) -> Provider:
         """Answers are lost once the run's key is there; the one create of that test is the last."""
-        return self._faulty("_key_missing", {"lost_answers": 1.0})
+        return self._faulty("_key_name", {"lost_answers": 1.0})
 
     def change_losing_client(self) -> Provider:
         return self._faulty("open", {"lost_answers": 1.0})
