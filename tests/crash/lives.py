@@ -56,6 +56,7 @@ class Outcome:
         known = {record.ref for record in run.records if record.ref}
         self.orphans = [server.ref for server in alive if server.ref not in known]
         self.servers = {server.name: (server.request.plan, server.request.labels) for server in alive}
+        self.refs = {server.name: server.ref for server in alive}
         self.installed = {server.name: dict(sorted(world.installed_on(server.ref).items())) for server in alive}
         self.steps = {step.id: record.state for step, record in zip(run.plan.steps, run.records, strict=True)}
 

@@ -53,7 +53,10 @@ def check_programs(scenario: Scenario, outcome: Outcome, where: str) -> None:
 
 
 def check_changes(scenario: Scenario, outcome: Outcome, where: str) -> None:
-    """What a run changes is as its plan says, or as it was before where the run was rolled back (I7)."""
+    """What a run changes is as its plan says, or as it was before where the run was rolled back (I7).
+
+    I6: it is the same server, unless the plan replaces it.
+    """
     if scenario.earlier is None:
         return
     plan = scenario.earlier if scenario.rollback else scenario.plan
@@ -66,6 +69,9 @@ def check_changes(scenario: Scenario, outcome: Outcome, where: str) -> None:
         if isinstance(request, TaskservRequest) and names[step.server] not in scenario.vanishes:
             asked.setdefault(names[step.server], {})[request.name] = request.version
     assert asked == {server: outcome.installed[server] for server in asked}, where
+    for step in scenario.plan.steps:
+        if step.ref and step.retired is None and step.request.name not in scenario.vanishes:
+            assert outcome.refs[step.request.name] == step.ref, where
     if scenario.rollback and not scenario.vanishes:
         assert outcome.digest == outcome.before, where
 
