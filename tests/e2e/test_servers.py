@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import msgspec
 import pytest
@@ -262,6 +263,12 @@ def test_a_service_is_asked_where_there_is_one(tmp_path: Path) -> None:
         there("submit", "shop.json", "--sim", "time_scale=0", "--watch")
         answer = there.json("servers", "--run", "latest")
         assert sorted(one["name"] for one in answer["servers"]) == ["web-01", "web-02"]
+        assert there.json("servers", "--environment", "simulated:shop")["servers"] == answer["servers"]
+        assert there.json("servers", "--environment", "shp", code=2)["error"]["code"] == "environment-not-found"
+        for name, count in (("shop", 2), ("other", 0)):
+            look = Request(f"{url}/v1/servers/look?environment={name}", method="POST")
+            with urlopen(look, timeout=PATIENCE) as found:
+                assert len(msgspec.json.decode(found.read())["servers"]) == count
         beside = Command(tmp_path, BATCHWRIGHT_STATE_DIR=str(tmp_path / "elsewhere"))
         assert beside.json("servers", "--simulate")["servers"] == [], "the other folder has none"
         asked = there.json("servers", "destroy", "web-01", code=2)["error"]
@@ -282,4 +289,6 @@ def test_a_login_through_a_service(place: Place) -> None:
     with service_process(place.folder) as (url, _):
         there = Command(place.folder, BATCHWRIGHT_URL=url)
         assert there.as_process("servers", "ssh", "web-01", "echo a; echo b").stdout == "a\nb\n"
+        assert "Host web-01\n" in there("servers", "--ssh-config").stdout
+        assert "\n[provider_static]\nweb-01\n" in there("servers", "--inventory", "ini").stdout
         there.as_process("servers", "ssh", "web-01", "--", "sh", "-c", "exit 7", code=7)
