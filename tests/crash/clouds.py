@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from batchwright.testing.provider_kill_suite import CrashSuite
+from tests.crash.year import Place, Year
+from tests.support.command_line import Command
 
 
 class CloudCrashSuite(CrashSuite):
@@ -27,6 +29,21 @@ class CloudCrashSuite(CrashSuite):
         told = self.changed(self.folder, seed, servers, forward, back)
         with self.capsys.disabled():
             print(f"\n{told}")
+
+    @pytest.mark.long
+    def test_an_environment_over_40_changes(self) -> None:
+        with self._rented(self.folder, 5, self.batches("unused", 2)) as (url, _):
+            config = str(self.folder / "config")
+            shell = Command(self.folder, XDG_CONFIG_HOME=config, **self.environ(url, self.folder))
+            plans = (self.plan, self.other_plan)
+            year = Year(shell, Place(self.cloud, plans, self.zone, (), 2.5, tries=6), 5)
+            for _ in range(40):
+                year.change()
+            year.destroy()
+            left = self.held(url)
+            assert {kind: left[kind] for kind in self.kinds} == {kind: [] for kind in self.kinds}
+        with self.capsys.disabled():
+            print(f"\n{self.cloud}: 40 changes, {year.kills} kills")
 
     def test_a_change_killed_at_random_changes_all_or_is_taken_back(self) -> None:
         self.changes(0, servers=8, forward=4, back=3)

@@ -27,7 +27,7 @@ class TestAws(CloudCrashSuite):
         *("lag_tags=0.9", "lag_volumes=0.6"),
     )
     config = "[aws]\nsettle_seconds = 2.5\npoll_seconds = 0.2\nrate = 0\n"
-    plan, other_plan = "t3.micro", "t3.large"
+    plan, other_plan, zone = "t3.micro", "t3.large", "eu-central-1"
     kinds = ("instances", "volumes", "interfaces", "groups", "keys")
 
     def batches(self, name: str, servers: int) -> dict[str, list[dict[str, str]]]:
