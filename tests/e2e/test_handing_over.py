@@ -300,3 +300,29 @@ def test_a_run_that_was_killed_goes_on_from_another_machine(cloud: str, tmp_path
         (given,) = ada.state.glob("keys/*/hosts/*/id_ed25519")
         public = asyncssh.read_private_key(str(given)).export_public_key().decode().split()[:2]
         assert succeeded["host_keys"] == [" ".join(public)], "the one that the first machine gave it"
+
+
+def test_a_run_with_a_key_of_its_own_is_not_resumed_without_it(tmp_path: Path) -> None:
+    """A second key of the same run would let nobody in to its first servers."""
+    catalogue = tmp_path / "catalogue"
+    entry(catalogue, "first")
+    with RunningHetzner(HetznerBehaviour(time_scale=0.001, quota_servers=1)) as served:
+        quick = "[hetzner]\nexclusive = true\npoll_seconds = 0.1\n"
+        ada = Person(tmp_path / "ada", served.environ, catalogue, "", "", quick)
+        configs = [{"name": name, "plan": "cx23", "zone": "fsn1"} for name in ("web-1", "web-2")]
+        batch = {"id": "web", "type": "server_batch", "provider": "hetzner", "server_configs": configs}
+        inner = {"name": "shop", "version": "1", "operations": [batch]}
+        (ada.home / "shop.json").write_text(json.dumps({"batch_workflow": inner}))
+        run = ada.json("run", "shop.json", code=1)["run"]
+        (own,) = ada.state.glob("keys/*/id_ed25519")
+        bob = Person(tmp_path / "bob", served.environ, catalogue, "", "", quick)
+        bob.takes(ada)
+        refused = bob.json("resume", run, code=2)["error"]
+        assert refused["code"] == "login-key-missing"
+        assert str(bob.state / own.relative_to(ada.state)) in refused["message"]
+        assert "[ssh] identity" in refused["hint"]
+        (one,) = bob.json("servers")["servers"]
+        assert "the key of its run" in one["no_login"]
+        assert bob.json("rollback", run, "--yes")["status"] == "RolledBack"
+        assert bob.json("servers")["servers"] == []
+        assert not list(bob.state.glob("keys/*/id_ed25519"))

@@ -15,6 +15,7 @@ from batchwright.app.settings import AGENT, Settings
 from batchwright.errors.ssh import IdentityUnusable, LoginKeyMissing
 from batchwright.login_key_file import ADD_TO_AGENT, KeyFileUnusable, LoginKeyFile, read_key_file
 from batchwright.model.public_key import fingerprint
+from batchwright.providers.ssh_key_files import run_key_file
 
 OTHERS_MAY_READ = 0o077
 
@@ -54,6 +55,16 @@ class LoginKeys:
         if missing := await self.missing(publics):
             told = ", ".join(map(fingerprint, missing))
             raise LoginKeyMissing(f"servers of this run let in a key that is not here: {told}")
+
+    def refuse_missing_own(self, run: str) -> None:
+        """Raise LoginKeyMissing if servers let in a run's own key, and it was made in another state folder."""
+        place = run_key_file(self._state_dir, run)
+        if not place.exists():
+            raise LoginKeyMissing(
+                f"servers of this run let in its own key, which is not here: {place}",
+                hint="It is in the state folder in which the run began: resume it there, or copy that file. With [ssh] "
+                "identity in config.toml, runs use a key that you can share.",
+            )
 
     async def missing(self, publics: Iterable[str]) -> list[str]:
         """Those of these public keys that are neither the identity nor in the SSH agent."""

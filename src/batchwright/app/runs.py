@@ -261,8 +261,7 @@ class Runs:
                 async with renewed(journal, lease, self._clock):
                     if not offline:
                         await around.open_for(run.plan)
-                        if keys := _keys_needed(run, wanted):
-                            await around.logins.refuse_missing(keys)
+                        await _refuse_missing_keys(around, run, wanted)
                 driver = Driver(
                     journal,
                     lease,
@@ -301,16 +300,22 @@ def _appended(active: ActiveRun, webhooks: WebhookDeliverer | None, events: Sequ
         webhooks.appended(active.run_id, events)
 
 
-def _keys_needed(run: Run, wanted: Sequence[ev.AnyEvent]) -> set[str]:
-    """The public keys with which the unfinished steps log in. A rollback needs them only for servers that stay."""
+async def _refuse_missing_keys(around: Adapters, run: Run, wanted: Sequence[ev.AnyEvent]) -> None:
+    """Raise LoginKeyMissing if unfinished steps cannot log in. A rollback logs in only to servers that stay."""
     back = run.status is RunState.ROLLING_BACK or any(isinstance(event, ev.RollbackStarted) for event in wanted)
     if back or run.plan.simulation is not None:
-        return set()
-    return {
+        return
+    steps = list(zip(run.plan.steps, run.records, strict=True))
+    needed = {
         login_of(run.plan.steps[run.index[step.server]], run.record(step.server)).key
-        for step, record in zip(run.plan.steps, run.records, strict=True)
+        for step, record in steps
         if step.server and record.state is not StepState.SUCCEEDED
-    } - {""}
+    }
+    if needed - {""}:
+        await around.logins.refuse_missing(needed)
+    # that it has a host key shows that its provider let in the run's key
+    if any(step.traits.sweeps and record.host_keys and not login_of(step, record).key for step, record in steps):
+        around.logins.refuse_missing_own(run.id)
 
 
 def _with_own_catalogues(settings: Settings, run: Run, *, forward: bool) -> Settings:
