@@ -47,6 +47,8 @@ def destroy(
         view = client.destroy_plan(name, wait=wait)
         if only_plan and (json or view.steps):
             print_json(view) if json else show_plan(view, {})
+            if not json:
+                say(f"\nnext: batchwright destroy {name}")
             return Exit.OK
         if not view.steps:
             note(f"the environment {name} has nothing that could be destroyed")

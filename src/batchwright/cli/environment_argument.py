@@ -10,12 +10,18 @@ import typer
 from batchwright.app.planned import workflow_invalid
 from batchwright.app.plans import check
 from batchwright.app.settings import Settings
+from batchwright.cli import completion
 from batchwright.cli.options import source_of
 from batchwright.cli.output import show_diagnostics
 from batchwright.model.environment import SIMULATED
 
 EnvironmentArgument = Annotated[
-    str, typer.Argument(metavar="ENV", help="An environment's name, or the workflow file it belongs to.")
+    str,
+    typer.Argument(
+        metavar="ENV",
+        help="An environment's name, or the workflow file it belongs to.",
+        autocompletion=completion.environments,
+    ),
 ]
 SUFFIXES = (".ncl", ".json", ".yaml", ".yml")
 

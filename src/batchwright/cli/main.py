@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Annotated, Any, NoReturn
 
@@ -57,35 +57,39 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-BEFORE, RUNS, LOOKING, OFFERS = "Before anything is changed", "Runs", "Looking", "Look around"
+BEFORE, RUNS, LOOKING, OFFERS = "Check and plan", "Run and undo", "Observe", "Servers, providers, stores"
 SERVICE = "The service"
-app.command("validate", rich_help_panel=BEFORE)(validate.validate)
-app.command("plan", rich_help_panel=BEFORE)(plan.plan)
-app.command("run", rich_help_panel=RUNS)(run.run)
-app.command("destroy", rich_help_panel=RUNS)(destroy.destroy)
-app.command("submit", rich_help_panel=RUNS)(submit.submit)
-app.command("resume", rich_help_panel=RUNS)(run_control.resume_run)
-app.command("pause", rich_help_panel=RUNS)(run_control.pause)
-app.command("cancel", rich_help_panel=RUNS)(run_control.cancel)
-app.command("rollback", rich_help_panel=RUNS)(run_control.rollback)
-app.command("gc", rich_help_panel=RUNS)(gc.gc)
-app.command("list", rich_help_panel=LOOKING)(run_queries.list_runs)
-app.command("environments", rich_help_panel=LOOKING)(environments.environments)
-app.command("drift", rich_help_panel=LOOKING)(drift.drift)
-app.command("status", rich_help_panel=LOOKING)(run_queries.status)
-app.command("monitor", rich_help_panel=LOOKING)(monitor.monitor)
-app.command("events", rich_help_panel=LOOKING)(run_queries.events)
-app.command("logs", rich_help_panel=LOOKING)(logs.logs)
-app.command("check", rich_help_panel=LOOKING)(taskserv_health.check)
-app.command("explain", rich_help_panel=LOOKING)(run_queries.explain_step)
-app.command("stats", rich_help_panel=LOOKING)(run_queries.stats)
+COMMANDS: tuple[tuple[str, Callable[..., int], str], ...] = (  # each with an example, which begins with its name
+    (BEFORE, validate.validate, "validate shop.ncl --overlay staging.ncl"),
+    (BEFORE, plan.plan, "plan shop.ncl --retire --out shop.plan"),
+    (RUNS, run.run, "run shop.ncl --retire --wait 600"),
+    (RUNS, destroy.destroy, "destroy shop --plan"),
+    (RUNS, submit.submit, "submit shop.ncl --watch"),
+    (RUNS, run_control.resume_run, "resume shop"),
+    (RUNS, run_control.pause, "pause shop"),
+    (RUNS, run_control.cancel, "cancel shop"),
+    (RUNS, run_control.rollback, "rollback shop --plan"),
+    (RUNS, gc.gc, "gc --run shop"),
+    (LOOKING, run_queries.list_runs, "list --environment shop --status failed"),
+    (LOOKING, environments.environments, "environments"),
+    (LOOKING, drift.drift, "drift shop"),
+    (LOOKING, run_queries.status, "status shop"),
+    (LOOKING, monitor.monitor, "monitor shop"),
+    (LOOKING, run_queries.events, "events shop --follow"),
+    (LOOKING, logs.logs, "logs shop web-1/nginx"),
+    (LOOKING, taskserv_health.check, "check shop"),
+    (LOOKING, run_queries.explain_step, "explain shop web-1/nginx"),
+    (LOOKING, run_queries.stats, "stats --since 7d"),
+    (OFFERS, emulate.emulate, "emulate upcloud --backed-by local"),
+)
+for _panel, _function, _example in COMMANDS:
+    app.command(_example.split()[0], rich_help_panel=_panel, epilog=f"Example: {NAME} {_example}")(_function)
 app.add_typer(servers.app, name="servers", rich_help_panel=OFFERS)
 app.add_typer(providers.app, name="providers", rich_help_panel=OFFERS)
 app.add_typer(taskservs.app, name="taskservs", rich_help_panel=OFFERS)
 app.add_typer(store.app, name="store", rich_help_panel=OFFERS)
 app.add_typer(local.app, name="local", rich_help_panel=OFFERS)
 app.add_typer(policy.app, name="policy", rich_help_panel=OFFERS)
-app.command("emulate", rich_help_panel=OFFERS)(emulate.emulate)
 app.add_typer(webhooks.app, name="webhooks", rich_help_panel=LOOKING)
 app.add_typer(token.app, name="token", rich_help_panel=SERVICE)
 

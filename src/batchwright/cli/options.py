@@ -44,6 +44,12 @@ FileArgument = Annotated[
     Path,
     typer.Argument(metavar="FILE", help="The workflow: .ncl, .json or .yaml.", autocompletion=completion.files),
 ]
+PlanOrFileArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE", help="A workflow (.ncl, .json, .yaml) or a plan file.", autocompletion=completion.files
+    ),
+]
 StateDir = Annotated[
     Path | None,
     typer.Option(
@@ -85,7 +91,7 @@ Wait = Annotated[
         "--wait",
         metavar="SECONDS",
         min=0,
-        help="Wait so long while another run is changing the environment.",
+        help="How long to wait for another run that is changing the environment.",
     ),
 ]
 Retire = Annotated[bool, typer.Option("--retire", help="Destroy what the file no longer asks for, last of all.")]
@@ -94,7 +100,7 @@ Replace = Annotated[
     typer.Option(
         "--replace",
         metavar="NAME",
-        help="Destroy this server and create it anew if it differs, or `all`. Repeatable.",
+        help="Allow this server, or `all`, to be stopped and changed, or destroyed and created anew. Repeatable.",
     ),
 ]
 Reinstall = Annotated[
@@ -102,7 +108,7 @@ Reinstall = Annotated[
     typer.Option(
         "--reinstall",
         metavar="NAME",
-        help="Install this task service again, or all on this server, though nothing changed; or `all`. Repeatable.",
+        help="Install this task service, all on this server, or `all` again, although nothing changed. Repeatable.",
     ),
 ]
 Adopt = Annotated[
@@ -110,7 +116,7 @@ Adopt = Annotated[
     typer.Option(
         "--adopt",
         metavar="NAME",
-        help="Take over this server, which a run of another store created and nobody there uses. Repeatable.",
+        help="Take over this server, which a run of another store created and no one uses there. Repeatable.",
     ),
 ]
 EnvironmentName = Annotated[

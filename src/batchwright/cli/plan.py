@@ -22,12 +22,12 @@ from batchwright.cli.options import (
     Adopt,
     Catalogues,
     EnvironmentName,
-    FileArgument,
     Inputs,
     Json,
     NoColor,
     OnlyCheck,
     Overlays,
+    PlanOrFileArgument,
     Reinstall,
     Replace,
     Retire,
@@ -61,7 +61,7 @@ Out = Annotated[
 
 
 def plan(
-    file: FileArgument,
+    file: PlanOrFileArgument,
     simulate: Simulate = False,
     sim: Sim = None,
     only_check: OnlyCheck = False,
@@ -120,8 +120,9 @@ def plan(
         return ended
     if changes is not None:
         show_changes(changes)
-    say("")
-    say(f"next: batchwright run {words}")
+    if out is not None or view is None or not is_unchanged(view.difference):
+        say("")
+        say(f"next: batchwright run {words}")
     return ended
 
 

@@ -17,12 +17,12 @@ from batchwright.cli.options import (
     Adopt,
     Catalogues,
     EnvironmentName,
-    FileArgument,
     Inputs,
     Json,
     NoColor,
     OnlyCheck,
     Overlays,
+    PlanOrFileArgument,
     Reinstall,
     Replace,
     Retire,
@@ -57,7 +57,7 @@ Resume = Annotated[
 
 
 def run(
-    file: FileArgument,
+    file: PlanOrFileArgument,
     simulate: Simulate = False,
     sim: Sim = None,
     plan_hash: PlanHash = None,
@@ -77,7 +77,7 @@ def run(
     directory: Directory = None,
     _no_color: NoColor = False,
 ) -> int:
-    """Check, plan and run a workflow, or the plan of a file that `plan --out` wrote, and show it live.
+    """Check, plan and run a workflow, or apply a plan file of `plan --out`, and show it live.
 
     Ctrl-C cancels; a second Ctrl-C exits at once.
     """

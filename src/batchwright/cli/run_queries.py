@@ -94,9 +94,10 @@ def status(
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
-    """Show a run: what is done, running, waiting (and why) and failed, and what to do next.
+    """Show a run or an environment, and what to do next.
 
-    With an environment's name: what the environment has, and whose turn it is; with --steps, its newest run.
+    A run: what is done, running, waiting (and why) and failed. An environment: its servers and task services, which run
+    is changing it, and which can be rolled back; with --steps, its newest run.
     """
     try:
         return _show_status(run, steps=steps, state_dir=state_dir, url=url, json=json)

@@ -241,7 +241,7 @@ class RunNotFound(StoreError):
     """No run has this id, and no environment this name."""
 
     code = "run-not-found"
-    hint = "List the ids with: batchwright list"
+    hint = "List them with: batchwright list, or batchwright environments"
 
 
 class RunMoved(StoreError):

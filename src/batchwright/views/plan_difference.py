@@ -15,6 +15,7 @@ NAMES_SHOWN = 3  # of what is grouped, from there on only the first and the last
 REPLACED = "destroyed with its data and addresses, then created anew"
 HALF_CHANGED = "its last change did not finish"
 STOPPED = "stopped for it, then started again"
+LIVE = "keeps running"
 
 
 class Symbol(StrEnum):
@@ -117,6 +118,8 @@ def _line(alike: Sequence[Difference]) -> DifferenceLine:
         details.append(HALF_CHANGED)
     if any(change.stops for change in one.changes):
         details.append(STOPPED)
+    elif one.symbol is Symbol.UPDATE and not one.subject and {change.field for change in one.changes} >= {"plan"}:
+        details.append(LIVE)
     if not one.subject:
         place = f" ({one.provider})" if one.provider else ""
         return DifferenceLine(one.symbol, f"{condensed([each.name for each in alike])}{place}", tuple(details))

@@ -40,6 +40,14 @@ def test_no_arguments_show_the_commands(capsys: pytest.CaptureFixture[str]) -> N
         assert f" {command} " in shown
 
 
+@pytest.mark.parametrize("example", [example for _, _, example in entry.COMMANDS])
+def test_the_example_of_a_command_is_one_that_it_takes(example: str, capsys: pytest.CaptureFixture[str]) -> None:
+    name, *words = example.split()
+    assert entry.command().commands[name].make_context(name, words)
+    assert entry.run_command([name, "--help"]) == Exit.OK
+    assert f"Example: batchwright {example}" in " ".join(capsys.readouterr().out.split())
+
+
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert entry.run_command(["--version"]) == Exit.OK
     assert capsys.readouterr().out.startswith("batchwright ")
@@ -67,7 +75,7 @@ def test_an_unknown_run(capsys: pytest.CaptureFixture[str]) -> None:
     error, hint = capsys.readouterr().err.splitlines()
     assert error.startswith("error: there are no runs yet in /")
     assert error.endswith("state [run-not-found]")
-    assert hint == "hint: List the ids with: batchwright list"
+    assert hint == "hint: List them with: batchwright list, or batchwright environments"
 
 
 def test_a_bug_is_one_line_without_a_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,14 +99,16 @@ def test_a_server_that_is_stopped_for_a_change_says_so_and_one_that_is_released_
     request = ServerRequest("a", "2xCPU-4GB", "de-fra1")
     stops = FieldChange("plan", "1xCPU-2GB", "2xCPU-4GB", stops=True)
     changed = Step("up/a", "up", "upcloud", Action.UPDATE, Undo.NOTHING, request, ref="r", changes=(stops,))
+    live = replace(changed, id="up/c", request=replace(request, name="c"), changes=(replace(stops, stops=False),))
     borrowed = Step(
         "(release up)/b", "up", "upcloud", Action.RETIRE, Undo.NOTHING, replace(request, name="b"), ref="q",
         retired=Retired("server//b"),
     )  # fmt: skip
     base = plan_of(workflow(servers("up", "a")), {})
-    view = plan_view(replace(base, steps=(changed, borrowed)))
+    view = plan_view(replace(base, steps=(changed, live, borrowed)))
     assert told(view) == [
         "~ a (upcloud): plan 1xCPU-2GB -> 2xCPU-4GB; stopped for it, then started again",
+        "~ c (upcloud): plan 1xCPU-2GB -> 2xCPU-4GB; keeps running",
         "- b (upcloud): released, it stays",
     ]
 
