@@ -36,7 +36,7 @@ from batchwright.loader import Loaded, Path_, SourceLocation, load, locate
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.did_you_mean import close_matches
-from batchwright.model.environment import EnvironmentKey, digest
+from batchwright.model.environment import EnvironmentKey, digest, unsettled_by
 from batchwright.model.plan import Plan
 from batchwright.model.scalar import SimulationSettings
 from batchwright.model.taskserv import LazyCatalogue, Taskserv
@@ -192,7 +192,7 @@ async def plan_loaded(
     observations = await observe_commands(loaded.workflow, observations, around, folder)
     key = environment_key(loaded.workflow, simulated=simulation is not None)
     strangers, orphans = await _makers(stores, loaded.workflow, observations, key)
-    # while a run has its turn, what it has created is in no resource yet
+    # until a run has ended its turn, or has settled its calls, what it has created is in no resource yet
     observations = replace(observations, strangers=strangers, orphans=frozenset() if busy else orphans)
     if simulation is None:
         observations = await observe_identity(observations, around.logins)
@@ -262,7 +262,7 @@ def _build(
 
 
 async def _state(stores: Stores, workflow: Workflow, *, simulated: bool) -> tuple[EnvironmentState, list[Diagnostic]]:
-    """The environment, and a warning while a run is changing it.
+    """The environment, and a warning while a run is changing it or has still to settle a call.
 
     A store that cannot be opened is told with the other problems of the plan.
     """
@@ -277,11 +277,13 @@ async def _state(stores: Stores, workflow: Workflow, *, simulated: bool) -> tupl
         return unknown, [Diagnostic.of_error(elsewhere, "storage_backend")]
     except (StoreError, SecretMissing):
         return unknown, []
-    tenant = state.row.tenant if state.row is not None else ""
-    if not tenant:
+    row = state.row
+    if row is not None and row.unsettled:
+        return state, [replace(Diagnostic.of_error(unsettled_by(row), "environment"), severity=Severity.WARNING)]
+    if row is None or not row.tenant:
         return state, []
-    message = f"run {tenant} is changing the environment {state.key.name}, so this plan may not hold"
-    hint = f"Plan again when it has ended: batchwright monitor {tenant}"
+    message = f"run {row.tenant} is changing the environment {row.name}, so this plan may not hold"
+    hint = f"Plan again when it has ended: batchwright monitor {row.tenant}"
     warning = Diagnostic(EnvironmentBusy.code, message, hint, where="environment", severity=Severity.WARNING)
     return state, [warning]
 

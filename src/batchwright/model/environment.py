@@ -199,6 +199,16 @@ def refuse_moved(row: Environment) -> None:
     raise EnvironmentElsewhere(message, hint=f"Use that store (storage_backend in the file). {again}")
 
 
+def unsettled_by(row: Environment) -> EnvironmentUnsettled:
+    """Why no other run may begin: the run that left a call of unknown outcome, and how to settle it."""
+    return EnvironmentUnsettled(
+        f"run {row.unsettled} ended with a call of unknown outcome: {row.name} may have a server that no run knows",
+        hint=f"Settle it: batchwright resume {row.unsettled}, or batchwright rollback {row.unsettled}. If the "
+        f"provider is gone for good: batchwright resume {row.unsettled} --forget LANE",
+        run=row.unsettled,
+    )
+
+
 def entered(found: Environment | None, enter: Enter) -> Environment:
     """The environment once the turn has begun.
 
@@ -209,12 +219,7 @@ def entered(found: Environment | None, enter: Enter) -> Environment:
     if now.tenant not in ("", enter.run):
         raise EnvironmentBusy(f"run {now.tenant} is changing the environment {now.name}", run=now.tenant)
     if now.unsettled not in ("", enter.run):
-        raise EnvironmentUnsettled(
-            f"run {now.unsettled} ended with a call of unknown outcome: {now.name} may have a server that no run knows",
-            hint=f"Settle it: batchwright resume {now.unsettled}, or batchwright rollback {now.unsettled}. If the "
-            f"provider is gone for good: batchwright resume {now.unsettled} --forget LANE",
-            run=now.unsettled,
-        )
+        raise unsettled_by(now)
     if now.turn != enter.expects:
         raise EnvironmentMoved(f"run {now.last} changed the environment {now.name} at this moment", run=now.last)
     if now.newest not in (enter.run, enter.after):

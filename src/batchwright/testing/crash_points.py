@@ -326,8 +326,8 @@ class CrashingLauncher:
     def __init__(self, inner: Launcher, point: CrashPoint) -> None:
         self._inner, self._point = inner, point
 
-    async def resolve(self, command: Command) -> CommandRequest | list[Diagnostic]:
-        return await self._point.guard(f"resolve {command.id}", self._inner.resolve, command)
+    async def resolve(self, command: Command, folder: str = "") -> CommandRequest | list[Diagnostic]:
+        return await self._point.guard(f"resolve {command.id}", self._inner.resolve, command, folder)
 
     async def launch(self, request: CommandRequest, launch: Launch) -> Applied | Rejected | Unknown:
         label = f"{'undo' if launch.undo else 'run'} {launch.step}"

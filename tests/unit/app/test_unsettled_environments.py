@@ -9,14 +9,26 @@ import pytest
 from msgspec.structs import replace
 
 from batchwright.app.adapters import Adapters
+from batchwright.app.plans import plan_loaded
 from batchwright.engine.manual_resolution import ResumeAnswers
 from batchwright.errors import EnvironmentBusy, EnvironmentUnsettled, NotAllowed, PlanRefused
+from batchwright.loader import Loaded
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import step_token
 from batchwright.model.lifecycle import RunState
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.simulated import SimulatedServer, World
-from tests.unit.app.test_environments import SHOP, check_kept, created, done, forgotten, of_before, planned, shop
+from tests.unit.app.test_environments import (
+    SHOP,
+    SIMULATION,
+    check_kept,
+    created,
+    done,
+    forgotten,
+    of_before,
+    planned,
+    shop,
+)
 from tests.unit.app.test_runs import House, housed
 
 
@@ -27,6 +39,10 @@ def test_a_call_of_unknown_outcome_is_settled_before_the_next_run(tmp_path: Path
         await house.cancel(first.id, "ada", force=True)
         with pytest.raises(EnvironmentUnsettled, match=first.id):
             await created(house, shop("a"))
+        async with house.runs.adapters(SIMULATION) as around:
+            found = await plan_loaded(house.settings, house.stores, around, Loaded(shop("a")), SIMULATION)
+        (told,) = found.diagnostics
+        assert (told.code, f"resume {first.id}" in told.hint) == ("environment-unsettled", True)
         assert (await house.resume(first.id, "ada")).status is RunState.COMPLETED
         assert (await done(house, shop("a", "b"))).status is RunState.COMPLETED
         assert house.alive() == ["a", "b"]

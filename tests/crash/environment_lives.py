@@ -1,0 +1,394 @@
+"""An environment that people change by whole use cases, plans included, while the processes that do it die anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchwright.app.active_run import ActiveRun
+from batchwright.app.adapters import Adapters, SharedWorld
+from batchwright.app.environment_destroy import plan_destruction
+from batchwright.app.environment_reader import find_home
+from batchwright.app.environments import environment_problems
+from batchwright.app.multi_store import Stores
+from batchwright.app.plans import plan_loaded
+from batchwright.app.runs import Runs, StoredRun
+from batchwright.app.settings import Settings
+from batchwright.commands.base import Launcher
+from batchwright.engine.limits import Limits
+from batchwright.errors import EnvironmentBusy, EnvironmentUnsettled, RunNotFound
+from batchwright.journal.base import Journal
+from batchwright.journal.memory import MemoryJournal
+from batchwright.journal.replay import load_run
+from batchwright.loader import Loaded
+from batchwright.model import events as ev
+from batchwright.model.actions import Action
+from batchwright.model.environment import EnvironmentKey, Resource
+from batchwright.model.lifecycle import RUN_ENDED, RunState
+from batchwright.model.plan import Plan
+from batchwright.model.run import Run
+from batchwright.model.run_signal import Signal, SignalKind
+from batchwright.model.workflow import Workflow
+from batchwright.providers.base import Provider
+from batchwright.providers.simulated import Simulated, World
+from batchwright.taskservs.base import Runner
+from batchwright.taskservs.catalogue import load_catalogue
+from batchwright.testing.crash_points import (
+    CrashingLauncher,
+    CrashingProvider,
+    CrashingRunner,
+    CrashPoint,
+    ProcessDied,
+)
+from batchwright.testing.virtual_clock import VirtualClock
+from tests.crash.watched_ports import Cloud, DyingJournal, WatchedRunner
+
+LIVES_MAX = 12
+LONG_AFTER = 10_000.0  # seconds after which every late commit and every destroy has happened
+CATALOGUE = load_catalogue()
+QUICK: dict[str, Any] = {"seed": 1, "spread": 0.0, "answer_seconds": 0.2, "boot_seconds": 1.0, "install_seconds": 1.0}
+
+
+class Change(Struct, frozen=True):
+    """What somebody does: runs a workflow, or destroys all that the environment of this name has.
+
+    `outside` happens before, `rollback` says that the run is rolled back once it has ended. `ends` are the ends that
+    it may have. `cancel_after`: seconds after which it is cancelled by force.
+    """
+
+    asked: Workflow | str
+    ends: tuple[RunState, ...] = (RunState.COMPLETED,)
+    cancel_after: float | None = None
+    rollback: bool = False
+    settings: Mapping[str, Any] = {}
+    outside: Callable[[EnvironmentLives], object] | None = None
+    old: bool = False  # the run was created by a version that knew no environments
+
+
+class Story(Struct, frozen=True):
+    """Changes of one environment; in the first `history` of them no process dies.
+
+    `shared`: servers of a run share a key. `unsteady`: a process that drives does not see a server for so many seconds
+    after its first look. `races`: what a run gets done before it is stopped is a matter of time.
+    """
+
+    name: str
+    changes: tuple[Change, ...]
+    history: int = 0
+    settings: Mapping[str, Any] = {}
+    shared: bool = False
+    unsteady: float = 0.0
+    races: bool = False
+
+
+class End(Struct, frozen=True):
+    """What there is long after, without what depends on when something was done."""
+
+    runs: tuple[tuple[str, RunState], ...]
+    resources: tuple[object, ...]
+    servers: Counter[object]
+    keys: frozenset[str]
+
+
+class MemoryWorld(SharedWorld):
+    """A world without a file."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._world = World(None)
+
+    def close(self) -> None:
+        """It outlives the process."""
+
+
+class EnvironmentLives:
+    """All that outlives a process: the store, the world, the time; and what processes must never do."""
+
+    def __init__(self, story: Story, folder: Path) -> None:
+        self.story, self.settings, self.clock = story, Settings(folder), VirtualClock()
+        self.journal: Journal = MemoryJournal()
+        self.shared_world = MemoryWorld(self.settings)
+        self.keys: set[tuple[str, str]] = set()  # what servers share, by provider and run
+        self.bystanders: set[str] = set()  # references of what is nobody's business here
+        self.adopted: set[str] = set()  # labels of foreign runs whose servers were taken over
+        self.by_hand: set[str] = set()  # references of what somebody destroyed in the console
+        self.settled: set[str] = set()  # runs that were resumed since the next one was refused
+        self.faults: list[str] = []
+        self.happened: set[int] = set()
+        self.count = 0
+
+    @property
+    def world(self) -> World:
+        return self.shared_world.get()
+
+    async def live(self, point: CrashPoint, changes: Sequence[int]) -> bool:
+        """One process, which does what is left of these changes. True when all is done."""
+        self.count += 1
+        process = Process(self, point)
+        try:
+            for n in changes:
+                await self._change(process, n)
+        except ProcessDied:
+            return False
+        return True
+
+    async def _change(self, process: Process, n: int) -> None:
+        change, own = self.story.changes[n], run_of(n)
+        if change.outside is not None and n not in self.happened:
+            change.outside(self)
+            self.happened.add(n)
+        run = await process.ended(change, own)
+        assert run.status in (*change.ends, RunState.ROLLED_BACK), run.status
+        if change.rollback and run.status is not RunState.ROLLED_BACK:
+            run = await process.runs.rollback(StoredRun(process.journal, own), "ada").finished()
+            assert run.status is RunState.ROLLED_BACK, run.status
+
+    async def all_runs(self) -> list[Run]:
+        return [await load_run(self.journal, one) for one in sorted(await self.journal.runs())]
+
+    async def histories(self) -> dict[str, list[ev.AnyEvent]]:
+        return {one: [event for _, event in await self.journal.read(one)] for one in await self.journal.runs()}
+
+    async def used(self) -> set[str]:
+        """Servers that a step has found clear."""
+        every = await self.histories()
+        return {e.ref for events in every.values() for e in events if isinstance(e, ev.StepSucceeded) and e.ref}
+
+    async def borrowers(self, ref: str) -> list[str]:
+        """Environments that use a server of another one, or whose run is about to."""
+        found = []
+        for row in await self.journal.environments():
+            own = {one.ref: one.borrowed for one in await self.journal.resources(row.key)}
+            steps = (await load_run(self.journal, row.tenant)).plan.steps if row.tenant else ()
+            begins = any(step.action is Action.KEEP and step.ref == ref for step in steps)
+            if own.get(ref, begins):
+                found.append(row.name)
+        return found
+
+    async def end(self) -> End:
+        """What is left; raises AssertionError if an invariant does not hold."""
+        await self.clock.sleep(LONG_AFTER)
+        assert self.faults == []
+        rows = await self._check_rows()
+        now = self.clock.now()
+        alive = [one for one in self.world.servers(now) if one.ref not in self.bystanders]
+        assert self.bystanders <= {one.ref for one in self.world.servers(now)}, (
+            "what is nobody's business was destroyed"
+        )
+        places = [(one.provider, one.ref) for one in rows if one.is_own_server and one.ref not in self.bystanders]
+        own = {(one.provider, one.ref) for one in alive}
+        assert own == set(places), f"it has {sorted(set(places))}, and there is {sorted(own)}"
+        await self._check_destroys()
+        for provider, run in self.keys:
+            assert any((one.provider, one.run) == (provider, run) for one in alive), f"the key of {run} is left"
+        return End(
+            tuple((run.id, run.status) for run in await self.all_runs()),
+            tuple(sorted(map(timeless, rows), key=str)),
+            Counter(
+                (
+                    one.provider,
+                    one.name,
+                    one.request.plan,
+                    str(one.request.labels),
+                    str(self.world.installed_on(one.ref)),
+                )
+                for one in alive
+            ),
+            frozenset(run for _, run in self.keys),
+        )
+
+    async def _check_rows(self) -> list[Resource]:
+        """I1: nobody's turn is left, and none is missing. I2: what is kept is what the runs add up to."""
+        assert await environment_problems(self.journal) == []
+        turns: dict[EnvironmentKey, list[int]] = {}
+        for events in (await self.histories()).values():
+            assert isinstance(events[0], ev.RunCreated)
+            begun = [getattr(event, "turn", 0) for event in events]
+            turns.setdefault(EnvironmentKey.of(events[0].plan), []).extend(one for one in begun if one)
+        found = []
+        for row in await self.journal.environments():
+            assert (row.tenant, row.unsettled, row.through) == ("", "", row.turn)
+            assert sorted(turns[row.key]) == list(range(1, row.turn + 1))
+            found += await self.journal.resources(row.key)
+        standing = {one.ref for one in self.world.servers()}
+        assert all(one.ref in standing for one in found if one.borrowed), "a borrowed server is gone"
+        return [one for one in found if not one.borrowed]
+
+    async def _check_destroys(self) -> None:
+        """I6: a server that was in use is destroyed only by its owner's rollback, or a plan that says so."""
+        allowed: set[str] = set()
+        for run in await self.all_runs():
+            allowed |= {step.ref for step in run.plan.steps if step.retired is not None}
+            if run.status is RunState.ROLLED_BACK:
+                every = (await self.histories())[run.id]
+                made = {step.id for step in run.plan.steps if step.action is Action.CREATE and step.adopts is None}
+                allowed |= {e.ref for e in every if isinstance(e, ev.StepSucceeded) and e.step in made}
+        standing = {one.ref for one in self.world.servers()} | self.by_hand
+        gone = {ref for ref in await self.used() if ref not in standing}
+        assert gone <= allowed, f"I6: {gone - allowed}"
+
+    def destroy_by_hand(self, name: str) -> None:
+        """Somebody does it in the console."""
+        now = self.clock.now()
+        for one in self.world.servers():
+            if one.name == name:
+                self.by_hand.add(one.ref)
+                self.world.destroy(one.ref, now, now)
+
+
+def run_of(change: int) -> str:
+    """The id of the run of this change."""
+    return f"change{'abcdefghij'[change] * 6}"
+
+
+def timeless(one: Resource) -> object:
+    """A resource without its reference, address and times."""
+    return one.key, one.provider, one.run, str(one.request), one.whole, one.made_by, one.borrowed, one.residue
+
+
+class Process:
+    """One process: use cases over ports that die with it."""
+
+    def __init__(self, lives: EnvironmentLives, point: CrashPoint) -> None:
+        self.lives, self.point = lives, point
+        self.stores = OneStore(lives, point)
+        self.journal = self.stores.journal
+        self.runs = DyingRuns(self)
+        self.drives = False
+
+    async def ended(self, change: Change, own: str) -> Run:
+        """The run of this change, created if it is not there, gone on with if it has not ended."""
+        try:
+            run = await load_run(self.journal, own)
+        except RunNotFound:
+            return await self._begun(change, own)
+        if run.status in RUN_ENDED and not run.holds_environment:
+            return run
+        await self._refuses_others(run)
+        return await self._resumed(own)
+
+    async def _resumed(self, run: str) -> Run:
+        self.drives = True
+        return await self.runs.resume(StoredRun(self.journal, run), "ada").finished()
+
+    async def _refuses_others(self, run: Run) -> None:
+        """I1: whatever its state, nobody comes between."""
+        other = run_of(9)
+        with suppress(EnvironmentBusy):
+            await Runs(self.lives.settings, OneStore(self.lives, CrashPoint()), self.lives.clock).create(
+                run.plan, "eve", run=other
+            )
+        assert other not in await self.lives.journal.runs(), "I1"
+
+    async def _begun(self, change: Change, own: str) -> Run:
+        settings = {**QUICK, **self.lives.story.settings, **change.settings}
+        self.drives = False
+        try:
+            async with self.runs.adapters(settings) as around:
+                plan = await self._planned(change, around, settings)
+            create = self._created_before(plan, own) if change.old else self.runs.create(plan, "ada", run=own)
+            stored = await create
+        except EnvironmentUnsettled as refused:
+            self.lives.settled.add(refused.run)
+            await self._resumed(refused.run)
+            return await self._begun(change, own)
+        self.drives = True
+        active = self.runs.drive(stored)
+        canceller = asyncio.create_task(self._cancel(active, change.cancel_after))
+        try:
+            return await active.finished()
+        finally:
+            canceller.cancel()
+
+    async def _cancel(self, active: ActiveRun, after: float | None) -> None:
+        if after is not None:
+            await self.lives.clock.sleep(after)
+            active.signal(Signal(SignalKind.FORCE_CANCEL, self.lives.clock.now(), "ada"))
+
+    async def _created_before(self, plan: Plan, own: str) -> StoredRun:
+        """As a version did that knew no environments."""
+        created = ev.RunCreated(self.lives.clock.now(), own, _without_environment(plan), "ada")
+        run = Run(created)
+        await self.journal.create(created, _without_environment(run.summary("memory")))
+        return StoredRun(self.journal, own, run)
+
+    async def _planned(self, change: Change, around: Adapters, settings: Mapping[str, Any]) -> Plan:
+        if isinstance(change.asked, str):
+            home = await find_home(self.stores, change.asked, simulated=True)
+            found = await plan_destruction(self.lives.settings, around, home)
+        else:
+            loaded = Loaded(change.asked, catalogue=CATALOGUE)
+            found = await plan_loaded(self.lives.settings, self.stores, around, loaded, dict(settings))
+        if found.plan is None:
+            refused = found.refusal()
+            refused.add_note(str(found.diagnostics))
+            raise refused
+        return found.plan
+
+
+def _without_environment(one: Any) -> Any:
+    return replace(one, environment="", **({"base": "", "semantics": 1} if isinstance(one, Plan) else {}))
+
+
+class OneStore(Stores):
+    """The store, as a process has it that may die."""
+
+    def __init__(self, lives: EnvironmentLives, point: CrashPoint) -> None:
+        super().__init__(lives.settings)
+        self.journal = DyingJournal(lives.journal, point, f"elsewhere:{lives.count}:1")
+
+    async def get(self, name: str, *, behind: bool = False) -> Journal:
+        return self.journal
+
+    def existing_names(self) -> list[str]:
+        return [self.journal.name]
+
+
+class DyingRuns(Runs):
+    """The use cases, over ports that die."""
+
+    def __init__(self, process: Process) -> None:
+        lives = process.lives
+        self.process = process
+        super().__init__(lives.settings, process.stores, lives.clock, Limits(), lives.shared_world)
+
+    def adapters(self, simulation: Any, settings: Settings | None = None) -> Adapters:
+        lives = self.process.lives
+        return DyingAdapters(self.process, lives.settings, lives.clock, self._limits, simulation, lives.shared_world)
+
+
+class DyingAdapters(Adapters):
+    """Opens ports that die with their process."""
+
+    def __init__(self, process: Process, *rest: Any) -> None:
+        super().__init__(*rest)
+        self._process = process
+
+    def _connect(self, name: str) -> Provider:
+        cloud = super()._connect(name)
+        assert isinstance(cloud, Simulated)
+        return CrashingProvider(Cloud(cloud, self._process), self._process.point)
+
+    def _new_runner(self, name: str) -> Runner:
+        return CrashingRunner(WatchedRunner(super()._new_runner(name), self._process.lives), self._process.point)
+
+    def _pretend(self, simulation: Any) -> Launcher:
+        return CrashingLauncher(super()._pretend(simulation), self._process.point)
+
+
+async def live_through(story: Story, folder: Path, point: CrashPoint) -> tuple[End, EnvironmentLives]:
+    """The history undisturbed, then the changes: the first process dies at the point, the others live."""
+    lives = EnvironmentLives(story, folder)
+    every = range(len(story.changes))
+    assert await lives.live(CrashPoint(), every[: story.history])
+    for one in (point, *(CrashPoint() for _ in range(LIVES_MAX))):
+        if await lives.live(one, every[story.history :]):
+            return await lives.end(), lives
+    raise AssertionError(f"{story.name} did not end")

@@ -1,0 +1,143 @@
+"""Changes of an environment as people make them, killed before and after every call: the end is always the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from batchwright.model.lifecycle import RunState
+from batchwright.model.workflow import Changes, Dependency, OnFailure, Permission, Workflow
+from batchwright.operations.command import Command
+from batchwright.operations.server_batch import ServerBatch
+from batchwright.operations.taskserv_batch import TaskservBatch, TaskservUse
+from batchwright.testing.crash_points import CrashPoint, When
+from batchwright.testing.plans import servers
+from batchwright.testing.virtual_clock import run_virtual
+from tests.crash.environment_lives import Change, EnvironmentLives, Story, live_through
+
+FOREIGN = "zzzzzzzzzzzz"
+FAILED, CANCELLED, COMPLETED = RunState.FAILED, RunState.CANCELLED, RunState.COMPLETED
+ALLOWED = Changes(Permission.ALLOWED, Permission.ALLOWED)
+
+
+def shop(*names: str, service: str = "nginx", **rest: object) -> Workflow:
+    """Servers of these names with a task service on each; what is no longer asked for is destroyed."""
+    web = TaskservBatch("web", "upcloud", (TaskservUse(service),), (Dependency("up"),))
+    fields = {"storage_backend": "memory", "on_failure": OnFailure.CONTINUE, "changes": ALLOWED, **rest}
+    return Workflow("shop", "1", (servers("up", *names), web), **fields)  # type: ignore[arg-type]
+
+
+def with_commands(workflow: Workflow) -> Workflow:
+    """And a command with an undo before and after the task services."""
+    first = Command("first", ("true",), ("false",), dependencies=(Dependency("up"),), idempotent=True)
+    last = Command("last", ("true",), ("false",), dependencies=(Dependency("web"),), idempotent=True)
+    return replace(workflow, operations=(*workflow.operations, first, last))
+
+
+def elsewhere(workflow: Workflow, provider: str = "aws", **fields: object) -> Workflow:
+    """The workflow with its last server at another provider, or with other fields."""
+    up, *rest = workflow.operations
+    assert isinstance(up, ServerBatch)
+    *same, last = up.server_configs
+    if provider == up.provider:
+        return replace(workflow, operations=(replace(up, server_configs=(*same, replace(last, **fields))), *rest))
+    moved = replace(last, plan="t3.small", zone="eu-central-1a")
+    there = replace(up, id="there", provider=provider, server_configs=(moved,))
+    here = [replace(up, server_configs=tuple(same))] if same else []
+    after = tuple(Dependency(op.id) for op in (*here, there))
+    web = [replace(one, dependencies=after) for one in rest if isinstance(one, TaskservBatch)]
+    return replace(workflow, operations=(*here, there, *web))
+
+
+def plant(name: str, *, stays: bool) -> Callable[[EnvironmentLives], None]:
+    """A server that another store's run created, and which the environment may take over."""
+
+    def planted(lives: EnvironmentLives) -> None:
+        (one,) = [one for one in lives.world.servers() if one.name == "a"]
+        request = replace(one.request, name=name)
+        lives.world.plant(replace(one, ref=f"upcloud-9{name}", run=FOREIGN, token=f"t-{name}", request=request))
+        lives.adopted.add(FOREIGN)
+        if stays:
+            lives.bystanders.add(f"upcloud-9{name}")
+
+    return planted
+
+
+def relabel(name: str) -> Callable[[EnvironmentLives], None]:
+    """Somebody writes another run's label on a server."""
+
+    def relabelled(lives: EnvironmentLives) -> None:
+        (one,) = [one for one in lives.world.servers() if one.name == name]
+        lives.world.plant(replace(one, run=FOREIGN))
+        lives.bystanders.add(one.ref)
+
+    return relabelled
+
+
+def by_hand(name: str) -> Callable[[EnvironmentLives], None]:
+    return lambda lives: lives.destroy_by_hand(name)
+
+
+HARD = {"seed": 3, "lost_answers": 0.3, "late_commits": 0.3, "list_lag": 1.5, "transient": 0.2}
+LAG = {"list_lag": 2.0}
+LATE = {"fail": "b=late_commits:1", "late_max": 6.0}
+
+
+def stories() -> list[Story]:
+    """Scenarios 6 to 11 and 29 to 33 of the specification, and what has come since."""
+    both = (Change(shop("a", "b")), Change(shop("a", "d")))
+    own, grown = Change(shop("a")), both[0]
+    adopts = Change(shop("a", "b", changes=replace(ALLOWED, adopt=("b",))), outside=plant("b", stays=False))
+    etcd = shop("a", "b", service="etcd")
+    return [
+        Story("retired", both, 1),
+        Story("retired-hostile", both, 1, HARD),
+        Story("retired-unseen", both, 1, LAG, unsteady=1.0),
+        Story("retired-with-another-label", (both[0], Change(shop("a"), (FAILED,), outside=relabel("b"))), 1),
+        Story("retired-by-the-next", (both[0], Change(shop("a", "d"), (FAILED,), settings={"fail": "d"}), both[1]), 1),
+        Story("destroyed", (Change(with_commands(shop("a", "b"))), Change("shop")), 1),
+        Story("destroyed-hostile", (Change(with_commands(shop("a", "b"))), Change("shop")), 1, HARD),
+        Story(
+            "cancelled-by-force", (Change(shop("a", "b"), (CANCELLED, COMPLETED), 0.3), both[0]), 0, LATE, races=True
+        ),
+        Story("moved", (both[0], Change(elsewhere(shop("a", "b")))), 1),
+        Story("moved-and-back", (both[0], Change(elsewhere(shop("a", "b")), rollback=True)), 1),
+        Story("moved-hostile", (both[0], Change(elsewhere(shop("a", "b")))), 1, HARD),
+        Story("adopted-and-destroyed", (own, adopts, Change("shop")), 1),
+        Story("adopted-and-rolled-back", (own, replace(adopts, outside=plant("b", stays=True), rollback=True)), 1),
+        Story("member-replaced", (Change(etcd), Change(elsewhere(etcd, "upcloud", zone="fi-hel1"))), 1),
+        Story("older-than-environments", (replace(both[0], old=True), both[1])),
+        Story("shared", (both[0], Change(shop("b", "c")), Change(shop("c")), Change("shop")), 1, shared=True),
+        Story("shared-hostile", (both[0], Change(shop("b", "c")), Change(shop("c"))), 1, HARD, shared=True),
+        Story("shared-moved", (both[0], Change(elsewhere(shop("a", "b"))), Change("shop")), 1, shared=True),
+        Story("shared-rolled-back", (own, grown, Change(shop("a", "d"), rollback=True)), 2, shared=True),
+        Story("shared-vanished", (own, Change(shop("a"), outside=by_hand("a"))), 1, shared=True),
+        Story("shared-vanished-and-gone", (own, grown, Change(shop("a"), outside=by_hand("b"))), 2, shared=True),
+    ]
+
+
+STORIES = {story.name: story for story in stories()}
+
+
+@pytest.mark.parametrize("most", [16, pytest.param(100_000, marks=pytest.mark.long)], ids=["some", "all"])
+@pytest.mark.parametrize("name", STORIES)
+def test_the_end_is_the_same_wherever_the_process_dies(
+    name: str, most: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    story, point = STORIES[name], CrashPoint()
+    wanted, lives = run_virtual(live_through(story, tmp_path, point))
+    assert lives.count == 2
+    assert bool(lives.settled) is story.races
+    points = [CrashPoint(n, when) for n in range(1, point.count + 1) for when in When]
+    points = points[:: max(1, len(points) // most) | 1]  # an odd number of steps apart: on both sides of calls
+    for dies in points:
+        end, _ = run_virtual(live_through(story, tmp_path, dies))
+        if story.races:
+            assert end.servers == wanted.servers, dies
+        else:
+            assert end == wanted, dies
+    with capsys.disabled():
+        print(f"\n{name}: {len(points)} crash points, always the same environment")
