@@ -20,7 +20,7 @@ from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.providers.simulated import SimulatedRunner
 from batchwright.views.plan import plan_view
-from batchwright.views.plan_difference import is_unchanged
+from batchwright.views.planned_changes import is_unchanged
 
 SERVERS, TASKSERVS = 1_000, ("nginx", "redis", "containerd")
 REPEATS = 5

@@ -13,7 +13,7 @@ from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Sim, Simulate, StateDir, settings_of, simulation_of
 from batchwright.cli.output import say
 from batchwright.errors import ServicePackageMissing, UsageError
-from batchwright.service.permission_summary import PermissionSummary
+from batchwright.service.security_summary import SecuritySummary
 from batchwright.views.text_format import counted
 
 GRACE = 20.0
@@ -63,7 +63,7 @@ def serve(
     options = server.ServeOptions(host, port, grace, submit_rate, tls_cert, tls_key, simulation, allow_commands)
     server.log_to_stderr()
 
-    def told(url: str, rights: PermissionSummary) -> None:
+    def told(url: str, rights: SecuritySummary) -> None:
         say(f"batchwright serves {url} from {settings.state_dir}")
         say(rights.line())
         say(f"documentation: {url}/docs   stop it with Ctrl-C; unfinished runs continue when it is started again")

@@ -15,7 +15,7 @@ from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider
 from batchwright.providers.local import cgroups, records
 from batchwright.providers.local.adapter import Local
-from batchwright.testing.provider_fixture import ProviderFixture
+from batchwright.testing.provider_harness import ProviderHarness
 from batchwright.testing.provider_suite import ProviderSuite
 from tests.support.sandboxes import need_sandboxes
 
@@ -73,7 +73,7 @@ class TestLocal(ProviderSuite):
         return self.state_dir / "local" / "servers" / ref / records.INTENT
 
     def test_a_running_server_has_the_memory_of_its_new_plan(self) -> None:
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             ref, small = await self._made(bench, "suite-memory")
             limits = [
                 path

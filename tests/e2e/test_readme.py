@@ -17,7 +17,7 @@ from tests.support.nushell import Nu
 from tests.support.sandboxes import leftovers, need_sandboxes
 from tests.support.service_process import service_process
 
-from batchwright.providers.aws.instance_types import SIZES
+from batchwright.providers.aws.instance_type_aliases import SIZES
 from batchwright.providers.simulated.catalog import PROFILES
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ import pytest
 from tests.support.command_line import Command
 
 from batchwright.app.adapters import SharedRunner
-from batchwright.app.entry_digests import with_catalogues
+from batchwright.app.catalogue_changes import with_catalogues
 from batchwright.app.settings import Settings
 from batchwright.model.run_inputs import InputFile, RunInputs
 from batchwright.operations.taskserv_batch import TaskservRequest

@@ -14,7 +14,7 @@ import pytest
 from tests.support.command_line import run_in_process
 
 from batchwright import user_home
-from batchwright.app.read_only_store import copied, is_read_only
+from batchwright.app.read_only_copy import copied, is_read_only
 from batchwright.app.settings import settings_from
 from batchwright.cli.output import out
 from batchwright.errors import UsageError

@@ -35,7 +35,7 @@ from batchwright.model import events as ev
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.lifecycle import RunState
 from batchwright.printable import REPLACEMENT, escaped_json, flat, printable, shortened
-from batchwright.views.update import Update
+from batchwright.views.progress_update import ProgressUpdate
 
 HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 HOSTILE = (
@@ -169,7 +169,7 @@ def test_a_run_that_is_drawn_and_told_is_fit(capsys: pytest.CaptureFixture[str])
     output.out().print(*progress_frame.frame(view, 100, 20))
     teller = progress_display.Plain(5, output.Lines(stderr=False).write)
     teller.take([filled(kind, HOSTILE + "\nRun Completed") for kind in KINDS if kind is not ev.RunCreated], 0.0)
-    teller.progress(Update(lambda: view), 1e9)
+    teller.progress(ProgressUpdate(lambda: view), 1e9)
     text = shown(capsys)
     assert text.count("dlrow") > 10
     assert unfit(text) == []

@@ -19,14 +19,14 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.xdist_group("sources")  # they share what is read of all files
 LINES_MAX, BODY_MAX, BYTES_MAX = 400, 60, 1_000_000
 LATE_IMPORTS = (
-    "app/login_keys.py",
+    "app/operator_ssh_keys.py",
     "app/multi_store.py",
     "providers/registry.py",
     "cli/emulate.py",
     "journal/surreal/",
     "commands/ssh.py",
     "login_key_file.py",
-    "providers/ssh_key_files.py",
+    "providers/generated_ssh_keys.py",
     "serve.py",
     "taskservs/runner/__init__.py",
 )  # a missing package becomes a clear error, or what few commands need is not loaded for all
@@ -216,8 +216,8 @@ KNOW_TYPES = {  # who may import the module of an operation type, besides operat
     "testing": "builds workflows, and wraps ports",
     "__init__.py": "what plug-ins import",
     "app/preflight.py": "asks a port about requests",
-    "app/plan_file_preflight.py": "likewise, of a plan that comes from a file",
-    "app/entry_digests.py": "compares the entries of task services with those that were planned",
+    "app/plan_file_prerequisites.py": "likewise, of a plan that comes from a file",
+    "app/catalogue_changes.py": "compares the entries of task services with those that were planned",
     "app/patient_provider.py": "wraps a port",
     "app/taskserv_health.py": "the use case of `check`, which is about task services only",
     "app/install_preview.py": "the use case of `plan --check`, which is about task services only",

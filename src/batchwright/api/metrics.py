@@ -21,7 +21,7 @@ from batchwright.model.lifecycle import RunState
 from batchwright.model.run_summary import RunSummary
 from batchwright.service.health import HealthMonitor, ServiceHealth
 from batchwright.service.run_supervisor import RunSupervisor
-from batchwright.views.run_stats import stats_view
+from batchwright.views.stats_over_runs import stats_view
 
 METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"})  # a client may invent others
 APPEND_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)

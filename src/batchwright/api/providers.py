@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from msgspec import Struct
 
 from batchwright.api.openapi import problems
-from batchwright.app.installed_providers import ProviderOffer, provider_offers
+from batchwright.app.provider_capabilities import ProviderOffer, provider_offers
 from batchwright.service.run_supervisor import RunSupervisor
 
 

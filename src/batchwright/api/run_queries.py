@@ -32,7 +32,7 @@ from batchwright.views.explain import Explanation, explain
 from batchwright.views.logs import StepLog, log_text
 from batchwright.views.run import RunView
 from batchwright.views.run_list import matching, state_named
-from batchwright.views.run_stats import Stats, stats_view
+from batchwright.views.stats_over_runs import Stats, stats_view
 from batchwright.views.steps import ServerLine, servers, step_named
 from batchwright.views.text_format import span
 

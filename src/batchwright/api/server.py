@@ -31,8 +31,8 @@ from batchwright.printable import PrintableFormatter
 from batchwright.resource_exhaustion import raise_descriptors
 from batchwright.service.health import HealthMonitor
 from batchwright.service.peer_credentials import is_loopback
-from batchwright.service.permission_summary import PermissionSummary, confined
 from batchwright.service.run_supervisor import RunSupervisor
+from batchwright.service.security_summary import SecuritySummary, confined
 from batchwright.service.tokens import Tokens
 
 CLOSING_SECONDS = 3  # for responses that are still being written when everything else has stopped
@@ -152,7 +152,7 @@ def url_of(sock: socket.socket, options: ServeOptions) -> str:
     return f"{'https' if options.tls_cert else 'http'}://{host}:{sock.getsockname()[1]}"
 
 
-async def serve(settings: Settings, options: ServeOptions, told: Callable[[str, PermissionSummary], None]) -> int:
+async def serve(settings: Settings, options: ServeOptions, told: Callable[[str, SecuritySummary], None]) -> int:
     """Serve until SIGTERM or SIGINT; a second one stops at once. Returns how many runs have to be resumed.
 
     `told` is called with the address and who has access, once the service answers.
@@ -171,7 +171,7 @@ async def serve(settings: Settings, options: ServeOptions, told: Callable[[str, 
 async def _serve(
     settings: Settings,
     options: ServeOptions,
-    told: Callable[[str, PermissionSummary], None],
+    told: Callable[[str, SecuritySummary], None],
     sockets: list[socket.socket],
 ) -> int:
     sock = sockets[0]

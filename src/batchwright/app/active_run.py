@@ -14,8 +14,8 @@ from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
 from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.views.plan_index import PlanIndex, plan_index
+from batchwright.views.progress_update import ProgressUpdate
 from batchwright.views.run import LIVE, run_view
-from batchwright.views.update import Update
 from batchwright.views.wait_reasons import Circumstances
 
 LIVE_STATES = (RunState.PENDING, RunState.RUNNING, RunState.PAUSED)
@@ -57,10 +57,10 @@ class ActiveRun:
 
     # -- its updates --------------------------------------------------------------------------------------------
 
-    def __aiter__(self) -> AsyncIterator[Update]:
+    def __aiter__(self) -> AsyncIterator[ProgressUpdate]:
         return self.updates()
 
-    async def updates(self, every: float | None = None) -> AsyncGenerator[Update, None]:
+    async def updates(self, every: float | None = None) -> AsyncGenerator[ProgressUpdate, None]:
         """Drive the run; yield an update for each durable batch or every `every` seconds, and one at the end.
 
         If it is cancelled, the run can be resumed. Raises RunHeld, NotAllowed, Forbidden, ProviderUnavailable,
@@ -97,7 +97,7 @@ class ActiveRun:
         assert self.run is not None
         return self.run
 
-    def _update(self, driver: Driver, *, driven: bool) -> Update:
+    def _update(self, driver: Driver, *, driven: bool) -> ProgressUpdate:
         run, events, self._events = driver.run, self._events, []
         self._shape = self._shape or plan_index(run.plan)
         view = partial(
@@ -109,7 +109,7 @@ class ActiveRun:
             shape=self._shape,
             bounds=LIVE if driven else None,
         )
-        return Update(view, events, run.seq)
+        return ProgressUpdate(view, events, run.seq)
 
     def around(self) -> Circumstances:
         """What only the driving process knows: why the lanes' calls wait, and which provider does not answer."""

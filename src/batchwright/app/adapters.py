@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 
-from batchwright.app.login_keys import LoginKeys
+from batchwright.app.operator_ssh_keys import OperatorSshKeys
 from batchwright.app.patient_provider import PatientProvider
 from batchwright.app.settings import Settings
 from batchwright.commands.base import Launcher
@@ -134,9 +134,9 @@ class Adapters:
                 raise outcome
 
     @cached_property
-    def logins(self) -> LoginKeys:
+    def logins(self) -> OperatorSshKeys:
         """The keys that log in to servers; simulated ones need none."""
-        return LoginKeys(self._settings)
+        return OperatorSshKeys(self._settings)
 
     def key_file(self, public: str) -> str:
         """The file with which a public key logs in."""

@@ -19,7 +19,7 @@ from batchwright.journal.replay import load_run
 from batchwright.model.clock import Clock
 from batchwright.model.environment import REAL, SIMULATED, Environment, EnvironmentKey, Resource
 from batchwright.model.environment_fold import FOLD
-from batchwright.model.environment_names import environment_named, full_name, newest_turn
+from batchwright.model.environment_selector import environment_named, full_name, newest_turn
 from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.model.plan import Plan
 from batchwright.model.run_summary import RunSummary

@@ -12,11 +12,11 @@ from msgspec import Struct
 
 from batchwright.errors import ConfigInvalid
 from batchwright.model.did_you_mean import close_matches
-from batchwright.model.environment_limits import NO_LIMITS, EnvironmentLimits, LimitsSource
+from batchwright.model.guardrail_limits import NO_LIMITS, GuardrailLimits, LimitsSource
 from batchwright.regular_files import contents
 from batchwright.user_home import expanded
 
-LIMITS = EnvironmentLimits.__struct_fields__
+LIMITS = GuardrailLimits.__struct_fields__
 DOC = "docs/guardrails.md has an example."
 
 
@@ -26,8 +26,8 @@ class Guardrails(Struct, frozen=True):
     `policy` is the file with the rules, None if there is none.
     """
 
-    limits: EnvironmentLimits = NO_LIMITS
-    environments: dict[str, EnvironmentLimits] = {}
+    limits: GuardrailLimits = NO_LIMITS
+    environments: dict[str, GuardrailLimits] = {}
     policy: Path | None = None
 
     def limits_of(self, environment: str) -> tuple[LimitsSource, ...]:
@@ -35,7 +35,7 @@ class Guardrails(Struct, frozen=True):
         own = self.environments.get(environment, NO_LIMITS)
         rest = self.limits
         if own != NO_LIMITS:
-            rest = EnvironmentLimits(**{name: getattr(rest, name) for name in LIMITS if getattr(own, name) is None})
+            rest = GuardrailLimits(**{name: getattr(rest, name) for name in LIMITS if getattr(own, name) is None})
         return (
             LimitsSource(rest, "config.toml sets limits."),
             LimitsSource(own, f'config.toml sets limits."{environment}".'),
@@ -65,11 +65,11 @@ def guardrails_of(found: Mapping[str, Any], place: Path) -> Guardrails:
     )
 
 
-def _limits(table: dict[str, Any], where: str, place: Path) -> EnvironmentLimits:
+def _limits(table: dict[str, Any], where: str, place: Path) -> GuardrailLimits:
     if not table:
         return NO_LIMITS
     try:
-        return msgspec.convert(table, EnvironmentLimits)
+        return msgspec.convert(table, GuardrailLimits)
     except msgspec.ValidationError as error:
         told = str(error).replace(" - at `$.", f", at `{where}.").replace(" - at `$`", f", at `{where}`")
         hint = "Write an amount for each currency: cost_per_hour = { EUR = 0.5 }" if "cost_per_hour" in told else DOC

@@ -19,8 +19,8 @@ from batchwright.engine.handler_context import CreateCheck
 from batchwright.errors import ConfigInvalid
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.environment import EnvironmentKey, Resource
-from batchwright.model.environment_limits import NO_LIMITS, EnvironmentLimits, Impact, LimitsSource, broken_limits
 from batchwright.model.fault import Fault, FaultClass
+from batchwright.model.guardrail_limits import NO_LIMITS, GuardrailLimits, Impact, LimitsSource, broken_limits
 from batchwright.model.plan import Plan, Step
 from batchwright.model.plan_policy import WARNED
 from batchwright.plan.impact import impact
@@ -34,7 +34,7 @@ def guardrails(settings: Settings) -> Guardrails:
     return guardrails_now(settings.config_file, settings.guardrails)
 
 
-def sources_of(rails: Guardrails, environment: str, own: EnvironmentLimits = NO_LIMITS) -> Sequence[LimitsSource]:
+def sources_of(rails: Guardrails, environment: str, own: GuardrailLimits = NO_LIMITS) -> Sequence[LimitsSource]:
     """The limits of an environment: the operator's, and the workflow's own."""
     return (*rails.limits_of(environment), LimitsSource(own, "the workflow sets limits.", where="limits"))
 
@@ -54,7 +54,7 @@ async def guarded(
     around: Adapters,
     planned: Planned,
     resources: Iterable[Resource],
-    own: EnvironmentLimits = NO_LIMITS,
+    own: GuardrailLimits = NO_LIMITS,
 ) -> Planned:
     """The plan with its prices as they are now, if it keeps the operator's guardrails and the workflow's limits.
 
@@ -84,7 +84,7 @@ async def refuse_unguarded(settings: Settings, plan: Plan, resources: Iterable[R
 
 
 async def _judged(
-    plan: Plan, resources: Iterable[Resource], rails: Guardrails, own: EnvironmentLimits, now: float
+    plan: Plan, resources: Iterable[Resource], rails: Guardrails, own: GuardrailLimits, now: float
 ) -> list[Diagnostic]:
     sources = sources_of(rails, EnvironmentKey.of(plan).name, own)
     if rails.policy is None and not any_of(sources):

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright import durable_files
-from batchwright.app import read_only_store
+from batchwright.app import read_only_copy
 from batchwright.app.adapters import Adapters, SharedWorld
 from batchwright.app.multi_store import Stores
 from batchwright.app.recorded_servers import RecordedServer, RecordedServers
@@ -22,7 +22,7 @@ from batchwright.app.run_reader import all_runs
 from batchwright.app.settings import Settings
 from batchwright.engine.limits import Limits
 from batchwright.engine.read_retry import SOON_SECONDS
-from batchwright.engine.server_calls import ServerCalls
+from batchwright.engine.server_convergence import ServerConvergence
 from batchwright.errors import BatchwrightError, NotAllowed, ServerNotFound, StoreError, UsageError
 from batchwright.journal.store_folder import make_private
 from batchwright.model.call_outcome import Observed, ServerState
@@ -271,7 +271,7 @@ class Servers:
             """Nothing to wait for: no other process has to agree."""
 
         provider = self._around.providers[server.provider]
-        calls = ServerCalls(
+        calls = ServerConvergence(
             provider,
             server.ref,
             lambda seen: seen.run == server.run,
@@ -324,7 +324,7 @@ def _written(path: Path, text: str) -> bool:
 
     False if the state folder cannot be written and the file has other content: then no login is possible.
     """
-    if read_only_store.is_read_only(path.parents[1]):
+    if read_only_copy.is_read_only(path.parents[1]):
         return path.is_file() and path.read_text() == text
     make_private(path.parent)
     with durable_files.alone(path.parent):

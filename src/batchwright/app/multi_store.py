@@ -11,12 +11,12 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from batchwright.app import read_only_store
+from batchwright.app import read_only_copy
 from batchwright.app.settings import Settings, SurrealConfig
 from batchwright.errors import RunAmbiguous, RunMoved, RunNotFound, StoreError, StoreUnavailable
 from batchwright.journal.base import Journal
 from batchwright.journal.sqlite import SqliteJournal, sqlite_mark
-from batchwright.model.environment_names import (
+from batchwright.model.environment_selector import (
     LATEST,
     environment_named,
     environments_named,
@@ -87,9 +87,9 @@ class Stores:
 
     def _make(self, name: str) -> Journal:
         settings, here = self._settings, self._settings.state_dir
-        if name in BACKENDS and read_only_store.is_read_only(here):
-            self._copy = self._copy or read_only_store.copied(here)
-            return read_only_store.read_only(
+        if name in BACKENDS and read_only_copy.is_read_only(here):
+            self._copy = self._copy or read_only_copy.copied(here)
+            return read_only_copy.read_only(
                 _embedded(msgspec.structs.replace(settings, state_dir=Path(self._copy.name)), name), here
             )
         match name:

@@ -14,9 +14,9 @@ from batchwright.app.adapters import Adapters
 from batchwright.app.environments import EnvironmentState, environment_of_run, environment_state, runs_of
 from batchwright.app.guardrails import guarded
 from batchwright.app.multi_store import Stores
-from batchwright.app.plan_file_preflight import AGAIN_HINT, preflight
+from batchwright.app.plan_file_prerequisites import AGAIN_HINT, preflight
 from batchwright.app.planned import Planned
-from batchwright.app.recorded_inputs import recorded_place
+from batchwright.app.run_provenance import recorded_place
 from batchwright.app.settings import Settings
 from batchwright.engine.limits import Limits
 from batchwright.errors import PlanChanged, PlanFileInvalid, UsageError
@@ -27,9 +27,9 @@ from batchwright.model.environment import EnvironmentKey, digest
 from batchwright.model.plan import Plan
 from batchwright.model.run_inputs import InputFile, RunInputs
 from batchwright.plan.plan_file import MAGIC, MOST, PlanBasis, PlanFile, decode, encode, is_plan
-from batchwright.plan.plan_flaws import plan_flaws, record_flaws
+from batchwright.plan.plan_file_checks import plan_flaws, record_flaws
 from batchwright.regular_files import contents
-from batchwright.views.resource_difference import resource_differences
+from batchwright.views.plan_staleness import resource_differences
 
 _FIRST_LINE_MOST = 200
 

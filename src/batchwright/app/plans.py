@@ -19,8 +19,8 @@ from batchwright.app.multi_store import Stores
 from batchwright.app.plan_files import is_plan_file
 from batchwright.app.planned import Planned
 from batchwright.app.preflight import ServerReach, observe, observe_commands, observe_identity, observe_secrets
-from batchwright.app.recorded_inputs import recorded_inputs
 from batchwright.app.recorded_servers import RecordedServers
+from batchwright.app.run_provenance import recorded_inputs
 from batchwright.app.settings import Settings
 from batchwright.app.webhook_checks import observe_webhooks
 from batchwright.engine.limits import Limits

@@ -11,11 +11,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.app.adapters import Adapters
-from batchwright.app.login_keys import LoginKeys
+from batchwright.app.operator_ssh_keys import OperatorSshKeys
 from batchwright.app.recorded_servers import RecordedServers
 from batchwright.commands.preflight import secret_flaws
 from batchwright.errors import BatchwrightError
-from batchwright.errors.ssh import IdentityUnusable
+from batchwright.errors.ssh_key import IdentityUnusable
 from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.environment import Resource
@@ -94,7 +94,7 @@ async def observe(
     )
 
 
-async def observe_identity(observations: Observations, logins: LoginKeys) -> Observations:
+async def observe_identity(observations: Observations, logins: OperatorSshKeys) -> Observations:
     """The observations; servers that are to be created let in the operator's identity, if one is configured."""
     created = {name for name, one in observations.providers.items() if one.requests.keys() - one.managed.keys()}
     if not created - {SIMULATED}:

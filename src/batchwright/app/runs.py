@@ -19,13 +19,13 @@ from batchwright.app.borrowed_servers import (
     refuse_lender_busy,
     stopped_by,
 )
-from batchwright.app.entry_digests import refuse_changed_entries, with_catalogues
+from batchwright.app.catalogue_changes import refuse_changed_entries, with_catalogues
 from batchwright.app.environments import environment_state, first_creation, refuse_changed, refuse_elsewhere
 from batchwright.app.guardrails import create_check, refuse_unguarded
 from batchwright.app.lease_takeover import is_driven, renewed, take
 from batchwright.app.multi_store import Stores
 from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
-from batchwright.app.recorded_inputs import recorded_place
+from batchwright.app.run_provenance import recorded_place
 from batchwright.app.run_reader import history
 from batchwright.app.settings import Settings
 from batchwright.app.webhook_delivery import WebhookDeliverer

@@ -22,7 +22,7 @@ from batchwright.journal.event_rows import unpack
 from batchwright.journal.lease_holder import driver_of
 from batchwright.journal.replay import load_run
 from batchwright.model.clock import Clock
-from batchwright.model.environment_names import full_name
+from batchwright.model.environment_selector import full_name
 from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.model.run import Run
 from batchwright.model.run_summary import RunSummary

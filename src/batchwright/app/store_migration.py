@@ -7,20 +7,20 @@ from collections.abc import AsyncIterator, Sequence
 from msgspec import Struct
 
 from batchwright.app.borrowed_servers import sharing
-from batchwright.app.environment_move import (
-    EnvironmentMove,
+from batchwright.app.environment_migration import (
+    EnvironmentMigration,
     MovedEnvironment,
     MovedRun,
     move_together,
     pending_runs,
 )
 from batchwright.app.multi_store import Stores
-from batchwright.app.run_move import LEFT, RunMove
+from batchwright.app.run_migration import LEFT, RunMigration
 from batchwright.errors import EnvironmentElsewhere, RunAmbiguous, RunNotFound, UsageError
 from batchwright.journal.base import Journal
 from batchwright.model.clock import Clock
 from batchwright.model.environment import EnvironmentKey
-from batchwright.model.environment_names import environments_named, full_name
+from batchwright.model.environment_selector import environments_named, full_name
 from batchwright.model.run_summary import RunSummary
 
 
@@ -57,7 +57,7 @@ async def migrate(
     for row in chosen.runs:
         try:
             await _refuse_foreign(target, row)
-            yield MovedRun(row.run, row.workflow, await RunMove(source, target, clock, row).make())
+            yield MovedRun(row.run, row.workflow, await RunMigration(source, target, clock, row).make())
         except (*LEFT, EnvironmentElsewhere) as error:
             yield MovedRun(row.run, row.workflow, left=error.message)
 
@@ -67,7 +67,7 @@ async def _chosen(source: Journal, target: Journal, clock: Clock, words: Sequenc
     pending = await pending_runs(source, target)
     if words:
         return _named(source, target, words, keys, pending)
-    environments = [key for key in keys if not await EnvironmentMove(source, target, clock, key).is_done()]
+    environments = [key for key in keys if not await EnvironmentMigration(source, target, clock, key).is_done()]
     return _Chosen(environments, [row for row in pending if row.environment_key not in keys])
 
 

@@ -32,7 +32,7 @@ from batchwright.journal.store_folder import make_private
 from batchwright.model.clock import Clock
 from batchwright.model.environment import Environment, EnvironmentKey
 from batchwright.model.environment_fold import FOLD
-from batchwright.model.environment_names import environment_named, newest_turn
+from batchwright.model.environment_selector import environment_named, newest_turn
 from batchwright.model.retention import KeptBecause, NeededRun, Retention, kept_runs, needed_by_resources
 from batchwright.model.run_summary import RunSummary
 from batchwright.views.store_prune import KeptRun, PrunableRun, PrunedEnvironment, PruneResult

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from batchwright.app.adapters import Adapters, SharedRunner, SharedWorld
-from batchwright.app.entry_digests import with_catalogues
+from batchwright.app.catalogue_changes import with_catalogues
 from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
 from batchwright.app.settings import Settings
 from batchwright.engine.limits import Limits

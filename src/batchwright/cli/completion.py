@@ -10,7 +10,7 @@ import typer
 
 from batchwright.client.base import Client, RunRow
 from batchwright.client.discovery import client_for
-from batchwright.model.environment_names import LATEST
+from batchwright.model.environment_selector import LATEST
 from batchwright.model.lifecycle import RunState
 from batchwright.user_home import expanded
 

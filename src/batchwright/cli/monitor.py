@@ -17,9 +17,9 @@ from batchwright.client.base import Client
 from batchwright.client.progress import Progress, WatchedProgress
 from batchwright.errors import StoreError
 from batchwright.model.lifecycle import RUN_ENDED
+from batchwright.views.progress_update import ProgressUpdate
 from batchwright.views.run import RunView
 from batchwright.views.text_format import counted
-from batchwright.views.update import Update
 from batchwright.views.webhook import UNDELIVERED_HINT, undelivered_words
 
 
@@ -59,7 +59,7 @@ def show_progress(
     Ctrl-C stops watching if another process drives the run, and cancels the run if this process does. With `only`, just
     the picture is wanted: it stops when nobody reads the output any more.
     """
-    last: Update | None = None
+    last: ProgressUpdate | None = None
     safe = _SafeDisplay(display)
     with progress, closing(safe):
         while True:
@@ -117,7 +117,7 @@ class _SafeDisplay:
     def __init__(self, display: ProgressDisplay) -> None:
         self._display = display
 
-    def draw(self, update: Update, now: float) -> None:
+    def draw(self, update: ProgressUpdate, now: float) -> None:
         try:
             self._display.draw(update, now)
         except Exception as error:
@@ -131,7 +131,7 @@ class _SafeDisplay:
         self._display.close()
 
 
-def _left(run: str, last: Update | None, *, json: bool) -> Exit:
+def _left(run: str, last: ProgressUpdate | None, *, json: bool) -> Exit:
     if last is None:
         note(f"interrupted before anything started; continue with: batchwright resume {run}")
         return Exit.LEFT

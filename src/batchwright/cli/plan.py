@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from batchwright.app.entry_digests import with_catalogues
+from batchwright.app.catalogue_changes import with_catalogues
 from batchwright.app.install_preview import preview_plan
 from batchwright.app.plan_files import is_plan_file, write_plan_file
 from batchwright.app.planned import PlanAnswer
@@ -44,8 +44,8 @@ from batchwright.cli.view_printer import show_plan
 from batchwright.errors import UsageError
 from batchwright.views.install_preview import InstallPreview
 from batchwright.views.plan import PlanView, plan_view
-from batchwright.views.plan_difference import is_unchanged
 from batchwright.views.plan_markdown import plan_markdown, refusal_markdown
+from batchwright.views.planned_changes import is_unchanged
 
 Steps = Annotated[bool, typer.Option("--steps", help="Show every step with its undo, also what stays as it is.")]
 AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a comment on a pull request.")]

@@ -16,9 +16,9 @@ from batchwright.cli.output import Lines, drawable, err, note, out, print_json, 
 from batchwright.cli.progress_frame import frame, progress_words, troubles
 from batchwright.model import events as ev
 from batchwright.views.events import event_line
+from batchwright.views.progress_update import ProgressUpdate
 from batchwright.views.run import RunView
 from batchwright.views.text_format import duration, one_line
-from batchwright.views.update import Update
 
 DRAW_SECONDS = 0.2
 DRAW_SHARE = 0.05  # of the process's time, at most, goes into drawing
@@ -39,7 +39,7 @@ _OF_STEPS = (
 class ProgressDisplay(Protocol):
     """Something that shows a run, in any client."""
 
-    def draw(self, update: Update, now: float) -> None:
+    def draw(self, update: ProgressUpdate, now: float) -> None:
         """Show the run as of `now`."""
         ...
 
@@ -62,7 +62,7 @@ class LiveDisplay:
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._next = 0.0
 
-    def draw(self, update: Update, now: float) -> None:
+    def draw(self, update: ProgressUpdate, now: float) -> None:
         del now
         began = time.monotonic()
         if began < self._next:
@@ -121,7 +121,7 @@ class Plain:
         self._heard_at = event.at
         self._write(_stamp(event.at - began) + event_line(event))
 
-    def progress(self, update: Update, now: float) -> None:
+    def progress(self, update: ProgressUpdate, now: float) -> None:
         """Write a progress line if one is due. After SILENCE_MOST seconds one is due even if nothing has changed."""
         self._heard_at = self._heard_at or now
         is_silent = now - self._heard_at >= SILENCE_MOST
@@ -180,7 +180,7 @@ class PlainDisplay:
         self._created_at = 0.0
         self._next = 0.0
 
-    def draw(self, update: Update, now: float) -> None:
+    def draw(self, update: ProgressUpdate, now: float) -> None:
         if self._plain is None:
             self._plain = Plain(sum(update.view.counts.values()), self._write)
             self._created_at = update.view.created_at
@@ -203,7 +203,7 @@ class JsonDisplay:
         self._next = 0.0
         self._shown: object = None
 
-    def draw(self, update: Update, now: float) -> None:
+    def draw(self, update: ProgressUpdate, now: float) -> None:
         if now < self._next:
             return
         view = update.view
@@ -222,7 +222,7 @@ class JsonDisplay:
 class NullDisplay:
     """Shows nothing. Used after the real screen failed."""
 
-    def draw(self, update: Update, now: float) -> None:
+    def draw(self, update: ProgressUpdate, now: float) -> None:
         del update, now
 
     def tell(self, line: str) -> None:

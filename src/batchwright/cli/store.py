@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from batchwright.app.environment_move import MovedEnvironment, MovedRun
+from batchwright.app.environment_migration import MovedEnvironment, MovedRun
 from batchwright.app.multi_store import STORES, Stores
 from batchwright.app.settings import Settings
 from batchwright.app.store_check import IntegrityReport, StoreSeen, chain_of, check

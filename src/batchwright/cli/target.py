@@ -15,7 +15,7 @@ from batchwright.cli.output import about, note
 from batchwright.client.base import Client
 from batchwright.client.discovery import client_for
 from batchwright.client.local import LocalClient
-from batchwright.model.environment_names import LATEST
+from batchwright.model.environment_selector import LATEST
 from batchwright.views.run import RunView
 
 Url = Annotated[

@@ -27,11 +27,11 @@ from batchwright.providers.base import Quote
 from batchwright.views.explain import Explanation
 from batchwright.views.logs import LogLine, log_text
 from batchwright.views.plan import Counts, PlanView, StepView
-from batchwright.views.plan_difference import DifferenceLine, Symbol, change_words, counts_words, is_unchanged
+from batchwright.views.planned_changes import PlannedChangeLine, Symbol, change_words, counts_words, is_unchanged
 from batchwright.views.run import RunView
 from batchwright.views.run_inputs import inputs_line
 from batchwright.views.run_list import Listing, RunLine
-from batchwright.views.run_stats import Stats
+from batchwright.views.stats_over_runs import Stats
 from batchwright.views.steps import ROLLBACK, ServerLine, StepLine
 from batchwright.views.text_format import counted, duration, one_line
 
@@ -236,7 +236,7 @@ def show_plan(view: PlanView, quotes: Mapping[str, Quote], *, steps: bool = Fals
     say(f"critical path: {shown} ({duration(view.estimate.critical_seconds)})")
 
 
-def _show_difference(lines: Sequence[DifferenceLine]) -> None:
+def _show_difference(lines: Sequence[PlannedChangeLine]) -> None:
     for line in lines[:LINES_SHOWN]:
         told = f"{line.what}: {'; '.join(line.details)}" if line.details else line.what
         first, *rest = hanging(f"{line.symbol:>4} {told}", 9, text_width())

@@ -24,11 +24,11 @@ from batchwright.views.drift import EnvironmentDrift
 from batchwright.views.environment import EnvironmentLine, EnvironmentView
 from batchwright.views.explain import Explanation
 from batchwright.views.plan import PlanView
+from batchwright.views.progress_update import ProgressUpdate
 from batchwright.views.run import RunView
-from batchwright.views.run_stats import Stats
+from batchwright.views.stats_over_runs import Stats
 from batchwright.views.steps import StepLine
 from batchwright.views.taskserv_status import TaskservStatuses
-from batchwright.views.update import Update
 from batchwright.views.webhook import DeliveryLine
 
 Verb = Literal["pause", "resume", "cancel", "rollback"]
@@ -105,7 +105,7 @@ class Client(Protocol):
         """The events of a run in order, each with its number."""
         ...
 
-    def follow(self, word: str, after: int | None = None) -> Iterator[Update]:
+    def follow(self, word: str, after: int | None = None) -> Iterator[ProgressUpdate]:
         """The updates of a run, after this event or from now, until it has ended or no process drives it."""
         ...
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from batchwright.app.active_run import ActiveRun
 from batchwright.model.lifecycle import RunState
-from batchwright.views.update import Update
+from batchwright.views.progress_update import ProgressUpdate
 
 UPDATE_SECONDS = 0.2  # between two updates of a run that is driven here
 
@@ -34,7 +34,7 @@ class DrivenProgress:
         self._run = run
         self._by = by
         self._updates = run.updates(UPDATE_SECONDS)
-        self._coming: asyncio.Task[Update | None] | None = None
+        self._coming: asyncio.Task[ProgressUpdate | None] | None = None
         self._interrupted = asyncio.Event()
         self._interrupts = 0
 
@@ -63,10 +63,10 @@ class DrivenProgress:
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(work)
 
-    def __iter__(self) -> Iterator[Update]:
+    def __iter__(self) -> Iterator[ProgressUpdate]:
         return self
 
-    def __next__(self) -> Update:
+    def __next__(self) -> ProgressUpdate:
         coming = self._wait(self._step())
         if coming is None:
             self._interrupted.clear()
@@ -77,7 +77,7 @@ class DrivenProgress:
             raise StopIteration
         return update
 
-    async def _step(self) -> asyncio.Task[Update | None] | None:
+    async def _step(self) -> asyncio.Task[ProgressUpdate | None] | None:
         """The next update, when it has come; None for a Ctrl-C."""
         coming = self._coming = self._coming or asyncio.ensure_future(self._next())
         interrupted = asyncio.ensure_future(self._interrupted.wait())
@@ -87,7 +87,7 @@ class DrivenProgress:
             interrupted.cancel()
         return None if self._interrupted.is_set() else coming
 
-    async def _next(self) -> Update | None:
+    async def _next(self) -> ProgressUpdate | None:
         async for update in self._updates:
             return update
         return None

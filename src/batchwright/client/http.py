@@ -26,7 +26,7 @@ from batchwright.engine.manual_resolution import NO_ANSWERS, ResumeAnswers
 from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.errors import EnvironmentNotFound, NotAllowed, RunHeld, ServiceUnavailable
 from batchwright.model.environment import REAL, SIMULATED, EnvironmentKey
-from batchwright.model.environment_names import LATEST, WORD, environment_not_found, refuse_latest, run_not_found
+from batchwright.model.environment_selector import LATEST, WORD, environment_not_found, refuse_latest, run_not_found
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.run import Run
@@ -35,11 +35,11 @@ from batchwright.views.drift import EnvironmentDrift
 from batchwright.views.environment import EnvironmentLine, EnvironmentView
 from batchwright.views.explain import Explanation
 from batchwright.views.plan import PlanView
+from batchwright.views.progress_update import ProgressUpdate
 from batchwright.views.run import RunView
-from batchwright.views.run_stats import Stats
+from batchwright.views.stats_over_runs import Stats
 from batchwright.views.steps import StepLine, step_lines
 from batchwright.views.taskserv_status import TaskservStatuses
-from batchwright.views.update import Update
 from batchwright.views.webhook import DeliveryLine
 
 RUNS = "/v1/workflows/batch"
@@ -288,7 +288,7 @@ class HttpClient:
                 raise
         return WatchedProgress(self.follow(before.run, after), self.url if before.driven else "")
 
-    def follow(self, word: str, after: int | None = None) -> Iterator[Update]:
+    def follow(self, word: str, after: int | None = None) -> Iterator[ProgressUpdate]:
         """As `Client.follow`. A stream that breaks is resumed at the same place.
 
         If that does not work at once, one update gives the reason.
@@ -310,7 +310,7 @@ class HttpClient:
                             raise refusal(self.url, 503, message.data)
                         case "event":
                             seq = decoded(message.data, _Numbered).seq
-                            yield Update(view, (decoded(message.data, AnyEvent),), seq)
+                            yield ProgressUpdate(view, (decoded(message.data, AnyEvent),), seq)
                             continue
                         case "snapshot" | "progress" | "end":
                             now: RunView = decoded(message.data, RunView)
@@ -318,10 +318,10 @@ class HttpClient:
                             silent, now = 0, self.run(word)
                         case _:
                             if silent < SILENT_SIGNS - 1:
-                                yield Update(view)
+                                yield ProgressUpdate(view)
                             continue
                     view = partial(lambda seen: seen, now)
-                    yield Update(view)
+                    yield ProgressUpdate(view)
                     if message.kind == "end" or not (now.driven or now.status in RUN_ENDED):
                         return
                 why = "the stream ended early"
@@ -331,7 +331,7 @@ class HttpClient:
             if failures > TRIES:
                 raise ServiceUnavailable(f"the connection to {self.url} was lost: {why}")
             if failures == 2:
-                yield Update(view, lost=why)
+                yield ProgressUpdate(view, lost=why)
             if failures > 1:
                 time.sleep(http_transport.PAUSE_SECONDS)
 

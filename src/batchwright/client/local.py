@@ -20,8 +20,8 @@ from batchwright.app.orphan_sweep import GcResult, sweep_orphans
 from batchwright.app.plan_files import OpenedPlanFile, check_plan_file
 from batchwright.app.planned import Planned
 from batchwright.app.plans import Source, approve, plan_source
-from batchwright.app.recorded_inputs import user
 from batchwright.app.rollback_impact import planned_undo
+from batchwright.app.run_provenance import user
 from batchwright.app.run_reader import OpenedRun, all_runs, history, look
 from batchwright.app.runs import Runs, StoredRun, nothing_to_pause, refuse_rollback
 from batchwright.app.server_destroy import ServerDestroyResult, destroy_server
@@ -49,13 +49,13 @@ from batchwright.views.environment import EnvironmentLine, EnvironmentView
 from batchwright.views.explain import Explanation, explain
 from batchwright.views.plan import PlanView, plan_view
 from batchwright.views.plan_index import plan_index
+from batchwright.views.progress_update import ProgressUpdate
 from batchwright.views.run import LIVE, RunView, run_view
 from batchwright.views.run_list import matching
-from batchwright.views.run_stats import Stats, stats_view
+from batchwright.views.stats_over_runs import Stats, stats_view
 from batchwright.views.steps import StepLine, step_lines, step_named
 from batchwright.views.taskserv_status import TaskservStatuses
 from batchwright.views.text_format import span
-from batchwright.views.update import Update
 from batchwright.views.wait_reasons import Circumstances
 from batchwright.views.webhook import DeliveryLine, delivery_line
 
@@ -163,7 +163,7 @@ class LocalClient:
             yield from page
             last = page[-1][0]
 
-    def follow(self, word: str, after: int | None = None) -> Iterator[Update]:
+    def follow(self, word: str, after: int | None = None) -> Iterator[ProgressUpdate]:
         opened = self.look(word)
         run, shape = opened.run, plan_index(opened.run.plan)
         events = [] if after is None else self.wait(_events_between(opened, after, run.seq))
@@ -178,7 +178,7 @@ class LocalClient:
                 shape=shape,
                 bounds=None if ended else LIVE,
             )
-            yield Update(draw, events, run.seq)
+            yield ProgressUpdate(draw, events, run.seq)
             if ended:
                 return
             self.wait(asyncio.sleep(FOLLOW_SECONDS))

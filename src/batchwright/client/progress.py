@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Protocol, Self
 
-from batchwright.views.update import Update
+from batchwright.views.progress_update import ProgressUpdate
 
 
 class Progress(Protocol):
@@ -28,9 +28,9 @@ class Progress(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def __iter__(self) -> Iterator[Update]: ...
+    def __iter__(self) -> Iterator[ProgressUpdate]: ...
 
-    def __next__(self) -> Update: ...
+    def __next__(self) -> ProgressUpdate: ...
 
     def interrupt(self) -> str:
         """Handle a Ctrl-C. Gives its effect in words; empty if it ends the watching, or the run is `left`."""
@@ -42,7 +42,7 @@ class WatchedProgress:
 
     left = False
 
-    def __init__(self, updates: Iterator[Update], driver: str) -> None:
+    def __init__(self, updates: Iterator[ProgressUpdate], driver: str) -> None:
         self.driver = driver
         self._updates = updates
 
@@ -54,10 +54,10 @@ class WatchedProgress:
     ) -> None:
         """Nothing to release: no connection is kept open."""
 
-    def __iter__(self) -> Iterator[Update]:
+    def __iter__(self) -> Iterator[ProgressUpdate]:
         return self
 
-    def __next__(self) -> Update:
+    def __next__(self) -> ProgressUpdate:
         return next(self._updates)
 
     def interrupt(self) -> str:

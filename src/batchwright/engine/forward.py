@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from batchwright.engine import effects, reports, twins
+from batchwright.engine import effects, reports, server_name_conflicts
 from batchwright.engine.manual_resolution import asks
 from batchwright.engine.policy import POLICIES, asked_pause, backoff, may_retry
 from batchwright.engine.step_readiness import ReadinessTracker
@@ -92,7 +92,7 @@ class Forward:
     def _clear_look(self, i: int) -> effects.ClearLook | None:
         """What must be seen before the server that this step created is used, if anything."""
         step = self.run.plan.steps[i]  # of one that another run created the token is not known: its twins go first
-        return twins.clear_look(self.run.plan, step, self.run.token(i) if step.traits.sweeps else "")
+        return server_name_conflicts.clear_look(self.run.plan, step, self.run.token(i) if step.traits.sweeps else "")
 
     def _release(self) -> None:
         free = self.order.free
@@ -269,10 +269,10 @@ class Forward:
         look, step = self._clear_look(report.step), self.run.plan.steps[report.step]
         if look is None or report.ref != (record.ref or step.ref):
             return []
-        if not twins.gives_way(look, report.twins, report.contested):
+        if not server_name_conflicts.gives_way(look, report.twins, report.contested):
             return []
         own, twin = step.traits.sweeps, report.twins[0]
-        fault = twins.contested(look.name, report.twins, report.contested, kept=not own)
+        fault = server_name_conflicts.contested(look.name, report.twins, report.contested, kept=not own)
         failed = self._fault(report.step, record, fault, now, twin=ev.Twin(twin.ref, twin.run))
         if not own:  # whoever created it removes it
             return failed

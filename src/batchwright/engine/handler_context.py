@@ -13,7 +13,7 @@ from batchwright.engine.output import OutputBuffer
 from batchwright.engine.poller import Fail, Poller, Send
 from batchwright.engine.port_calls import answer
 from batchwright.engine.read_retry import ReadRetry
-from batchwright.engine.server_calls import Hold, ServerCalls
+from batchwright.engine.server_convergence import Hold, ServerConvergence
 from batchwright.model.call_outcome import Observed, Rejected, ServerState, Throttled, Unknown
 from batchwright.model.clock import Clock
 from batchwright.model.fault import Fault, FaultClass
@@ -152,7 +152,7 @@ class HandlerContext:
         ours = self.run.made if retired is None else partial(carries, retired.run, retired.token)
         return await self.calls_to(name, ref, ours, CallClass.DESTROY).destroy()
 
-    def calls_to(self, name: str, ref: str, ours: Callable[[Observed], bool], calls: CallClass) -> ServerCalls:
+    def calls_to(self, name: str, ref: str, ours: Callable[[Observed], bool], calls: CallClass) -> ServerConvergence:
         """Calls to one server, of which the step's permit covers the first."""
         sent = 0
 
@@ -163,7 +163,7 @@ class HandlerContext:
             sent += 1
             await self.hold()
 
-        return ServerCalls(
+        return ServerConvergence(
             self.providers[name],
             ref,
             ours,

@@ -14,7 +14,7 @@ from batchwright.engine.limits import CallClass, Limits
 from batchwright.engine.poller import Fail, Send
 from batchwright.engine.port_calls import turn
 from batchwright.engine.read_retry import ReadRetry
-from batchwright.engine.server_calls import Hold
+from batchwright.engine.server_convergence import Hold
 from batchwright.model.call_outcome import Observed, ServerState, Unknown
 from batchwright.model.clock import Clock
 from batchwright.model.fault import Fault, FaultClass

@@ -17,8 +17,8 @@ from batchwright.loader import (
     nickel_expressions,
     nickel_message_parser,
     nickel_scanner,
-    string_checks,
     taskserv_checks,
+    value_format_checks,
 )
 from batchwright.loader.contract_report import OPERATIONS, WHOLE, PathDiagnostic, Report, as_written
 from batchwright.loader.evaluator_client import EvaluationLimitExceeded, Evaluator, NickelError
@@ -217,7 +217,7 @@ class Evaluation:
             message = f"{len(operations)} operations; a workflow may have {self._limits.operations}"
             findings.append(PathDiagnostic(OPERATIONS, Diagnostic("too-many-operations", message)))
         findings += cycles.cycles(operations)
-        findings += string_checks.mistaken(operations)
+        findings += value_format_checks.mistaken(operations)
         if self._catalogue is not None:
             findings += taskserv_checks.mistaken(operations, self._catalogue)
         self._tell_all(report, findings)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 from msgspec import Struct
 
-from batchwright.model.environment_limits import NO_LIMITS, EnvironmentLimits
+from batchwright.model.guardrail_limits import NO_LIMITS, GuardrailLimits
 from batchwright.model.webhook import Webhook
 
 
@@ -163,7 +163,7 @@ class Workflow(Struct, frozen=True):
     changes: Changes = Changes()
     drift: Drift = Drift()
     notify: tuple[Webhook, ...] = ()
-    limits: EnvironmentLimits = NO_LIMITS
+    limits: GuardrailLimits = NO_LIMITS
 
     @property
     def environment_name(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from batchwright.model.environment import Resource, resource_key
-from batchwright.model.environment_limits import Impact
+from batchwright.model.guardrail_limits import Impact
 from batchwright.model.plan import Offer, Plan, Price, Step
 from batchwright.operations.registry import is_server
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from batchwright.model.environment import EnvironmentKey
-from batchwright.model.environment_limits import Impact
+from batchwright.model.guardrail_limits import Impact
 from batchwright.model.plan import Offer, Plan, Price, Step
 from batchwright.operations.registry import TYPES, is_server, type_of
 

@@ -21,7 +21,7 @@ from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
 from batchwright.model.server_change import ChangeWay
 from batchwright.model.ssh_access import SshAccess
-from batchwright.providers import ssh_key_files
+from batchwright.providers import generated_ssh_keys
 from batchwright.providers.base import Capabilities, ChangesServers, Provider, ProviderHealthReport
 from batchwright.providers.http import HttpReply, NoAnswer, NotSent
 from batchwright.providers.live_check import AccountFinding, LiveCheck, Tell
@@ -174,8 +174,8 @@ class RestProvider(ABC, Generic[C, F]):
     def _state(self) -> Path:
         return Path(self._settings.state_dir)
 
-    def _host_key(self, run: str, token: str) -> ssh_key_files.KeyPair:
-        return ssh_key_files.key_in(ssh_key_files.host_folder(self._state, run, token))
+    def _host_key(self, run: str, token: str) -> generated_ssh_keys.KeyPair:
+        return generated_ssh_keys.key_in(generated_ssh_keys.host_folder(self._state, run, token))
 
     @abstractmethod
     async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
@@ -188,12 +188,12 @@ class RestProvider(ABC, Generic[C, F]):
         )
 
     def _way(self, server: Observed) -> SshAccess:
-        key, host_keys = ssh_key_files.run_key_file(self._state, server.run), ssh_key_files.host_keys
+        key, host_keys = generated_ssh_keys.run_key_file(self._state, server.run), generated_ssh_keys.host_keys
         return SshAccess(server.address, self.user, key=str(key), host_keys=host_keys(self._state, server))
 
     async def _with_host_keys(self, seen: dict[str, Observed]) -> dict[str, Observed]:
         """What was seen, with the host keys of servers that are older than their label."""
-        told = partial(ssh_key_files.host_keys, self._state)
+        told = partial(generated_ssh_keys.host_keys, self._state)
         return await asyncio.to_thread(
             lambda: {ref: replace(one, host_keys=told(one)) if one.token else one for ref, one in seen.items()}
         )

@@ -14,8 +14,8 @@ from batchwright.app.active_run import ActiveRun
 from batchwright.errors import BatchwrightError
 from batchwright.model.run import Run
 from batchwright.providers.base import Provider
-from batchwright.service.permission_summary import PermissionSummary
 from batchwright.service.run_supervisor import RunSupervisor
+from batchwright.service.security_summary import SecuritySummary
 from batchwright.views.steps import step_line
 from batchwright.views.text_format import duration, one_line
 
@@ -72,14 +72,14 @@ class ServiceHealth(Struct, frozen=True):
     stores: tuple[StoreHealth, ...]
     providers: tuple[ProviderHealth, ...]
     still: tuple[StalledRun, ...]
-    access: PermissionSummary = PermissionSummary()
+    access: SecuritySummary = SecuritySummary()
 
 
 class HealthMonitor:
     """Monitors the health of one supervisor in the background. `rights` gives the permissions there."""
 
     def __init__(self, supervisor: RunSupervisor) -> None:
-        self.rights: Callable[[], PermissionSummary] = PermissionSummary
+        self.rights: Callable[[], SecuritySummary] = SecuritySummary
         self._supervisor = supervisor
         self._began = supervisor.clock.now()
         self._lags: deque[float] = deque([0.0], maxlen=LAGS_KEPT)

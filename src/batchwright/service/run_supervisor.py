@@ -15,7 +15,7 @@ from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import SharedRunner, SharedWorld
 from batchwright.app.multi_store import Stores
 from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
-from batchwright.app.recorded_inputs import catalogue_digests, recorded_place, text_input
+from batchwright.app.run_provenance import catalogue_digests, recorded_place, text_input
 from batchwright.app.runs import Runs, StoredRun, nothing_to_pause, refuse_rollback, refuse_unless
 from batchwright.app.settings import Settings
 from batchwright.app.webhook_delivery import webhook_deliverer

@@ -10,9 +10,9 @@ from batchwright.model.call_outcome import Gone
 from batchwright.model.clock import Clock
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.base import Provider, ShowsAttached
-from batchwright.testing.provider_fixture import ProviderFixture
+from batchwright.testing.provider_harness import ProviderHarness
 
-Scenario = Callable[[ProviderFixture], Coroutine[Any, Any, None]]
+Scenario = Callable[[ProviderHarness], Coroutine[Any, Any, None]]
 
 
 class ProviderAttachmentSuite:
@@ -53,7 +53,7 @@ class ProviderAttachmentSuite:
     def test_a_destroy_leaves_what_is_not_ours_and_a_preview_names_it(self) -> None:
         """E1: a destroy leaves foreign things, and a preview names them."""
 
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             ref, kept = await bench.created("suite-laden"), await bench.created("suite-kept")
             await bench.ready(ref)
             hung = self._hang(ref)
@@ -79,7 +79,7 @@ class ProviderAttachmentSuite:
             finally:
                 await other.aclose()
 
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             ref = await bench.created("suite-laden")
             await bench.ready(ref)
             hung = self._hang(ref)

@@ -16,9 +16,9 @@ from batchwright.model.server_change import ChangeWay
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import ChangesServers, Provider, ways_of
-from batchwright.testing.provider_fixture import ProviderFixture
+from batchwright.testing.provider_harness import ProviderHarness
 
-Scenario = Callable[[ProviderFixture], Coroutine[Any, Any, None]]
+Scenario = Callable[[ProviderHarness], Coroutine[Any, Any, None]]
 CALLS_MAX = 500  # of one change, each followed by a pause
 
 
@@ -63,7 +63,7 @@ class ProviderChangeSuite:
     def play(self, scenario: Scenario) -> None:
         raise NotImplementedError
 
-    async def _resized(self, bench: ProviderFixture, name: str) -> ServerRequest:
+    async def _resized(self, bench: ProviderHarness, name: str) -> ServerRequest:
         """The request for the server of this name with the other plan."""
         if not self.other_plan():
             raise SkipTest("no plan can be changed here")
@@ -72,7 +72,7 @@ class ProviderChangeSuite:
         assert isinstance(answer, ServerRequest), answer
         return answer
 
-    def _changes(self, bench: ProviderFixture) -> ChangesServers:
+    def _changes(self, bench: ProviderHarness) -> ChangesServers:
         capabilities = bench.provider.capabilities
         if capabilities.relabels is ChangeWay.REPLACE:
             assert capabilities.resizes is ChangeWay.REPLACE
@@ -80,14 +80,14 @@ class ProviderChangeSuite:
         assert isinstance(bench.provider, ChangesServers)
         return bench.provider
 
-    async def _made(self, bench: ProviderFixture, name: str) -> tuple[str, ServerRequest]:
+    async def _made(self, bench: ProviderHarness, name: str) -> tuple[str, ServerRequest]:
         self._changes(bench)
         ref = await bench.created(name)
         await bench.ready(ref)
         return ref, await bench.request(name)
 
     def test_ways_are_what_the_capabilities_say(self) -> None:
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             ref, request = await self._made(bench, "suite-ways")
             seen, capabilities = await bench.ready(ref), bench.provider.capabilities
             ways = ways_of(bench.provider, seen, request)
@@ -102,7 +102,7 @@ class ProviderChangeSuite:
         self.play(scenario)
 
     def test_labels_become_those_asked_for_and_the_others_stay(self) -> None:
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             ref, bare = await self._made(bench, "suite-labels")
             first = replace(bare, labels={**bare.labels, "tier": "web", "team": "a"})
             second = replace(bare, labels={**bare.labels, "tier": "db"})
@@ -123,7 +123,7 @@ class ProviderChangeSuite:
         self.play(scenario)
 
     def test_another_plan_is_the_only_thing_that_changes(self) -> None:
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             ref, small = await self._made(bench, "suite-resized")
             large, was = await self._resized(bench, "suite-resized"), await bench.ready(ref)
             kept = await bench.created("suite-kept")
@@ -138,7 +138,7 @@ class ProviderChangeSuite:
         self.play(scenario)
 
     def test_a_change_can_be_repeated_and_sent_twice_at_once(self) -> None:
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             ref, small = await self._made(bench, "suite-twice")
             large, provider = await self._resized(bench, "suite-twice"), self._changes(bench)
             for _ in range(2):
@@ -152,7 +152,7 @@ class ProviderChangeSuite:
         self.play(scenario)
 
     def test_another_process_goes_on_after_each_step(self) -> None:
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             ref, small = await self._made(bench, "suite-passed-on")
             large = await self._resized(bench, "suite-passed-on")
             wanted = replace(large, labels={**large.labels, "tier": "web"})
@@ -174,7 +174,7 @@ class ProviderChangeSuite:
         self.play(scenario)
 
     def test_each_call_of_a_change_is_repeated_after_a_lost_answer(self) -> None:
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             ref, small = await self._made(bench, "suite-lost")
             large, losing = await self._resized(bench, "suite-lost"), self.change_losing_client()
             if losing is None:
@@ -192,7 +192,7 @@ class ProviderChangeSuite:
         self.play(scenario)
 
     def test_a_refused_plan_leaves_the_server_running_with_the_former_one(self) -> None:
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             ref, small = await self._made(bench, "suite-refused")
             large, refusing = await self._resized(bench, "suite-refused"), self.refusing_client()
             if refusing is None:
@@ -211,7 +211,7 @@ class ProviderChangeSuite:
         self.play(scenario)
 
     def test_a_server_that_is_gone_is_not_changed(self) -> None:
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             ref, request = await self._made(bench, "suite-gone")
             await bench.gone(ref)
             wanted = replace(request, labels={**request.labels, "tier": "web"})
@@ -223,7 +223,7 @@ class ProviderChangeSuite:
         self.play(scenario)
 
     def test_a_server_that_is_not_ours_is_not_changed(self) -> None:
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             ref, request = await self._made(bench, "suite-stranger")
             wanted, provider = replace(request, labels={"tier": "web"}), self._changes(bench)
             if self.other_plan():

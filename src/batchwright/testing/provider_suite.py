@@ -25,9 +25,9 @@ from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider
 from batchwright.testing.provider_attachment_suite import ProviderAttachmentSuite, Scenario
 from batchwright.testing.provider_change_suite import ProviderChangeSuite
-from batchwright.testing.provider_fixture import ProviderFixture
+from batchwright.testing.provider_harness import ProviderHarness
 
-__all__ = ["ProviderFixture", "ProviderSuite"]
+__all__ = ["ProviderHarness", "ProviderSuite"]
 
 NOT_THERE = (ServerState.GONE, ServerState.NOT_VISIBLE)
 
@@ -68,7 +68,7 @@ class ProviderSuite(ProviderChangeSuite, ProviderAttachmentSuite):
             provider = self.client()
             await provider.open()
             try:
-                bench = ProviderFixture(provider, self.clock(), self.patience, self.config)
+                bench = ProviderHarness(provider, self.clock(), self.patience, self.config)
                 try:
                     await scenario(bench)
                 finally:
@@ -97,7 +97,7 @@ class ProviderSuite(ProviderChangeSuite, ProviderAttachmentSuite):
         if bad is None:
             raise SkipTest("this provider takes any plan")
 
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             answers = await bench.provider.resolve([self.config("suite-good"), bad, self.config("suite-good-2")])
             assert [isinstance(answer, ServerRequest) for answer in answers] == [True, False, True]
 
@@ -108,7 +108,7 @@ class ProviderSuite(ProviderChangeSuite, ProviderAttachmentSuite):
         self.play(scenario)
 
     def test_resolve_is_repeatable_and_keeps_the_order(self) -> None:
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             configs = [self.config(f"suite-{n}") for n in range(5)]
             first = await bench.provider.resolve(configs)
             assert [answer.name for answer in first if isinstance(answer, ServerRequest)] == [c.name for c in configs]
@@ -127,7 +127,7 @@ class ProviderSuite(ProviderChangeSuite, ProviderAttachmentSuite):
         self.drive(main())
 
     def test_two_clients_are_the_same_account(self) -> None:
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             other = self.client()
             await other.open()
             try:
@@ -138,7 +138,7 @@ class ProviderSuite(ProviderChangeSuite, ProviderAttachmentSuite):
         self.play(scenario)
 
     def test_quota_and_quote_answer(self) -> None:
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             request = await bench.request("suite-quoted")
             assert await bench.provider.quota_after([request]) == [], "the account has no room for one server"
             for used, limit in (await bench.provider.quota()).usage.values():
@@ -154,7 +154,7 @@ class ProviderSuite(ProviderChangeSuite, ProviderAttachmentSuite):
     # Made, found, destroyed
 
     def test_what_was_made_becomes_ready_and_carries_its_labels(self) -> None:
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             ref = await bench.created("suite-web")
             seen, token, config = await bench.ready(ref), bench.token("suite-web"), self.config("suite-web")
             assert (seen.ref, seen.name, seen.run, seen.token) == (ref, "suite-web", token.run, token.value)
@@ -164,7 +164,7 @@ class ProviderSuite(ProviderChangeSuite, ProviderAttachmentSuite):
         self.play(scenario)
 
     def test_find_tells_runs_and_tokens_apart(self) -> None:
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             one, two = await bench.created("suite-one"), await bench.created("suite-two")
             provider = bench.provider
             assert {o.ref for o in await provider.find(bench.run)} == {one, two}
@@ -176,7 +176,7 @@ class ProviderSuite(ProviderChangeSuite, ProviderAttachmentSuite):
         self.play(scenario)
 
     def test_many_at_once_are_all_listed_and_described_together(self) -> None:
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             names = [f"suite-{n:02}" for n in range(12)]
             answers = await asyncio.gather(
                 *[bench.provider.create(await bench.request(name), bench.token(name)) for name in names]
@@ -193,7 +193,7 @@ class ProviderSuite(ProviderChangeSuite, ProviderAttachmentSuite):
         self.play(scenario)
 
     def test_describe_answers_every_reference(self) -> None:
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             ref = await bench.created("suite-known")
             unknown = self.unknown_ref(ref)
             seen = await bench.provider.describe([unknown, ref])
@@ -209,7 +209,7 @@ class ProviderSuite(ProviderChangeSuite, ProviderAttachmentSuite):
         return ref[:-1] + ("0" if ref[-1] != "0" else "1")
 
     def test_destroy_ends_in_gone_and_can_be_repeated(self) -> None:
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             ref = await bench.created("suite-doomed")
             kept = await bench.created("suite-kept")
             await bench.gone(ref)
@@ -220,7 +220,7 @@ class ProviderSuite(ProviderChangeSuite, ProviderAttachmentSuite):
         self.play(scenario)
 
     def test_two_destroys_at_once_do_no_harm(self) -> None:
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             ref = await bench.created("suite-doomed")
             answers = await asyncio.gather(bench.provider.destroy(ref), bench.provider.destroy(ref))
             assert all(
@@ -232,13 +232,13 @@ class ProviderSuite(ProviderChangeSuite, ProviderAttachmentSuite):
         self.play(scenario)
 
     def test_another_client_finds_and_destroys_what_this_one_made(self) -> None:
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             ref = await bench.created("suite-shared")
             other = self.client()
             await other.open()
             try:
                 assert [o.ref for o in await other.find(bench.run)] == [ref]
-                await ProviderFixture(other, bench.clock, self.patience, self.config).gone(ref)
+                await ProviderHarness(other, bench.clock, self.patience, self.config).gone(ref)
             finally:
                 await other.aclose()
             assert (await bench.provider.describe([ref]))[ref].state in NOT_THERE
@@ -248,7 +248,7 @@ class ProviderSuite(ProviderChangeSuite, ProviderAttachmentSuite):
     # What the crash protocol stands on
 
     def test_the_guard_is_what_the_capabilities_say(self) -> None:
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             request, token = await bench.request("suite-twice"), bench.token("suite-twice")
             ref = await bench.created("suite-twice")
             again = await bench.provider.create(request, token)
@@ -276,7 +276,7 @@ class ProviderSuite(ProviderChangeSuite, ProviderAttachmentSuite):
         if bad is None:
             raise SkipTest("this provider takes any plan")
 
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             good = await bench.request(bad.name)
             request = ServerRequest(bad.name, bad.plan, bad.zone, image=good.image, resolved=good.resolved)
             answer = await bench.provider.create(request, bench.token("suite-bad"))
@@ -292,7 +292,7 @@ class ProviderSuite(ProviderChangeSuite, ProviderAttachmentSuite):
         if losing is None:
             raise SkipTest("this provider fixture cannot lose an answer")
 
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             await losing.open()
             try:
                 answer = await losing.create(await bench.request("suite-lost"), bench.token("suite-lost"))
@@ -306,7 +306,7 @@ class ProviderSuite(ProviderChangeSuite, ProviderAttachmentSuite):
         self.play(scenario)
 
     def test_a_cancelled_create_leaves_at_most_what_can_be_found(self) -> None:
-        async def scenario(bench: ProviderFixture) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
             request, token = await bench.request("suite-cut"), bench.token("suite-cut")
             task = asyncio.ensure_future(bench.provider.create(request, token))
             await asyncio.sleep(0)  # the call has begun

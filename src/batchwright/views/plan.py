@@ -12,8 +12,8 @@ from batchwright.model.webhook import USUAL
 from batchwright.model.workflow import Dependency, OnFailure
 from batchwright.operations.registry import type_of
 from batchwright.plan.critical_path import Estimate, estimate
-from batchwright.views.plan_difference import Difference, DifferenceLine, Symbol, counts, grouped, symbols
-from batchwright.views.twin_words import twin_words
+from batchwright.views.account_exclusivity import exclusivity_words
+from batchwright.views.planned_changes import PlannedChange, PlannedChangeLine, Symbol, counts, grouped, symbols
 
 
 class StepView(Struct, frozen=True):
@@ -72,10 +72,10 @@ class PlanView(Struct, frozen=True):
     difference: dict[Symbol, int] = {}  # number of servers, task services and commands
 
     @property
-    def lines(self) -> list[DifferenceLine]:
+    def lines(self) -> list[PlannedChangeLine]:
         """What changes; things that change alike are one line."""
         return grouped(
-            Difference(one.symbol, one.subject, one.name, one.server, one.provider, one.about, one.changes)
+            PlannedChange(one.symbol, one.subject, one.name, one.server, one.provider, one.about, one.changes)
             for one in self.steps
             if one.symbol is not None
         )
@@ -84,7 +84,10 @@ class PlanView(Struct, frozen=True):
 def _notes(plan: Plan) -> tuple[str, ...]:
     """What is assumed about the accounts in which servers are created."""
     creating = {step.provider for step in plan.steps if step.traits.sweeps}
-    told = ((one.name, twin_words(one.exclusive, one.visible_seconds, one.visible_promised)) for one in plan.providers)
+    told = (
+        (one.name, exclusivity_words(one.exclusive, one.visible_seconds, one.visible_promised))
+        for one in plan.providers
+    )
     return tuple(f"{name}: {words}" for name, words in told if words and name in creating)
 
 

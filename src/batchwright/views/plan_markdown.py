@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.views.plan import PlanView
-from batchwright.views.plan_difference import DifferenceLine, Symbol, counts_words
+from batchwright.views.planned_changes import PlannedChangeLine, Symbol, counts_words
 from batchwright.views.text_format import counted, duration, one_line
 
 BYTES_MAX = 60_000  # GitHub takes 65,536 characters
@@ -44,7 +44,7 @@ def _is_empty(view: PlanView) -> bool:
     return not view.lines
 
 
-def _row(line: DifferenceLine) -> str:
+def _row(line: PlannedChangeLine) -> str:
     details = [code(one) for one in line.details[:DETAILS_MAX]]
     if len(line.details) > DETAILS_MAX:
         details.append(f"and {len(line.details) - DETAILS_MAX} more")

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from batchwright.errors import UsageError
 from batchwright.model.did_you_mean import close_matches
-from batchwright.model.environment_names import environment_not_found, environments_named
+from batchwright.model.environment_selector import environment_not_found, environments_named
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.run_summary import RunSummary
 

@@ -16,7 +16,7 @@ import pytest
 from batchwright.api.security_headers import SAFE, page_policy
 from batchwright.app.settings import Settings
 from batchwright.service import audit
-from batchwright.service.permission_summary import PermissionSummary
+from batchwright.service.security_summary import SecuritySummary
 from batchwright.service.tokens import Role, Tokens
 from tests.support.service_in_loop import RUNS, Serving, serving, workflow
 
@@ -217,18 +217,18 @@ def test_what_is_allowed_is_shown(tmp_path: Path) -> None:
     ("given", "words"),
     [
         (
-            PermissionSummary(),
+            SecuritySummary(),
             "tokens: none; without a token: nobody; commands: refused; secrets from clients: refused",
         ),
-        (PermissionSummary(2, commands="over its own socket, or with a token"), "tokens: 2"),
-        (PermissionSummary(-1), "tokens: cannot be read"),
+        (SecuritySummary(2, commands="over its own socket, or with a token"), "tokens: 2"),
+        (SecuritySummary(-1), "tokens: cannot be read"),
         (
-            PermissionSummary(confined="no: Landlock is missing"),
+            SecuritySummary(confined="no: Landlock is missing"),
             "untrusted evaluation confined: no: Landlock is missing",
         ),
     ],
 )
-def test_a_service_says_in_one_line_who_may_do_what(given: PermissionSummary, words: str) -> None:
+def test_a_service_says_in_one_line_who_may_do_what(given: SecuritySummary, words: str) -> None:
     """Nothing of it has to be guessed."""
     assert words in given.line()
     assert "\n" not in given.line()

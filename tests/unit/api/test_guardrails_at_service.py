@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from batchwright.app.guardrail_settings import Guardrails
-from batchwright.model.environment_limits import EnvironmentLimits
+from batchwright.model.guardrail_limits import GuardrailLimits
 from tests.support.service_in_loop import FAST, RUNS, Answer, Serving, serving, workflow
 
 SIM = [("simulate", "true"), *(("sim", f"{key}={value}") for key, value in FAST.items())]
@@ -30,7 +30,7 @@ async def asked(service: Serving, door: str, definition: dict[str, Any]) -> Answ
 
 def test_limits_refuse_a_plan_and_a_submit_whatever_the_workflow_says(tmp_path: Path) -> None:
     async def main() -> None:
-        rails = Guardrails(EnvironmentLimits(servers=2))
+        rails = Guardrails(GuardrailLimits(servers=2))
         async with serving(tmp_path, guardrails=rails) as service:
             for rest in ({}, {"limits": {"servers": 100}}):
                 for door in ("plan", "submit"):

@@ -18,7 +18,7 @@ from batchwright.errors import (
     RunNotFound,
 )
 from batchwright.model.environment import EnvironmentKey
-from batchwright.model.environment_names import refuse_latest
+from batchwright.model.environment_selector import refuse_latest
 from batchwright.model.events import StepSucceeded
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from batchwright.app.environments import environment_problems, environment_state, wait_for_turn
 from batchwright.app.plans import plan_loaded
-from batchwright.app.read_only_store import read_only
+from batchwright.app.read_only_copy import read_only
 from batchwright.app.runs import Runs, StoredRun
 from batchwright.engine.manual_resolution import ResumeAnswers
 from batchwright.errors import (

@@ -16,7 +16,7 @@ from batchwright.app.runs import Runs
 from batchwright.errors import ConfigInvalid
 from batchwright.loader import Loaded
 from batchwright.model.actions import Action
-from batchwright.model.environment_limits import EnvironmentLimits
+from batchwright.model.guardrail_limits import GuardrailLimits
 from batchwright.model.workflow import Changes, Permission, Workflow
 from batchwright.operations.server_batch import ServerBatch
 from batchwright.plan.impact import impact
@@ -32,8 +32,8 @@ RETIRING = Changes(retire=Permission.ALLOWED)
 REPLACING = Changes(replace=Permission.ALLOWED)
 
 
-def limits(**given: Any) -> EnvironmentLimits:
-    return EnvironmentLimits(**given)
+def limits(**given: Any) -> GuardrailLimits:
+    return GuardrailLimits(**given)
 
 
 def set_limits(house: House, text: str) -> None:

@@ -22,7 +22,7 @@ from batchwright.model.secret_reference import SecretReference
 from batchwright.model.webhook import Webhook
 from batchwright.model.workflow import Changes, Workflow
 from batchwright.testing.plans import command, servers
-from batchwright.views.resource_difference import resource_differences
+from batchwright.views.plan_staleness import resource_differences
 from tests.unit.app.test_adopt import foreign
 from tests.unit.app.test_environments import SIMULATION, done, shop
 from tests.unit.app.test_replacement import changed

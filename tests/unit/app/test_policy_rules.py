@@ -15,7 +15,7 @@ from batchwright.app.plan_judge import judge
 from batchwright.loader import load_source
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.environment import EnvironmentKey, Resource
-from batchwright.model.environment_limits import EnvironmentLimits
+from batchwright.model.guardrail_limits import GuardrailLimits
 from batchwright.model.plan import Plan
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.workflow import Changes, Dependency, Permission, Workflow
@@ -31,7 +31,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "guardrails.md").read_text()
 RULES = {re.search(r"rules\.(\w+)", text)[1]: text for text in re.findall(r"```nickel\n(.*?)```", PAGE, re.DOTALL)}  # type: ignore[index]
 EXPENSIVE = ["a: a costs more than 0.05 (rule small_outside_production)"]
 Looked = tuple[Plan, tuple[Resource, ...]]
-PRICED = EnvironmentLimits(cost_per_hour={"EUR": 1e6, "USD": 1e6})
+PRICED = GuardrailLimits(cost_per_hour={"EUR": 1e6, "USD": 1e6})
 THURSDAY, FRIDAY = (datetime(2026, 7, day, 12, 30, tzinfo=UTC).timestamp() for day in (30, 31))
 
 
@@ -119,7 +119,7 @@ def test_owner(tmp_path: Path) -> None:
         (shop("a", environment="staging"), []),
         (shop("a", plan="8xCPU-32GB"), []),
         (shop("a", plan="8xCPU-32GB", environment="staging"), EXPENSIVE),
-        (shop("a", environment="staging", limits=EnvironmentLimits()), EXPENSIVE),
+        (shop("a", environment="staging", limits=GuardrailLimits()), EXPENSIVE),
     ],
 )  # fmt: skip
 def test_small_outside_production(tmp_path: Path, workflow: Workflow, expected: list[str]) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from batchwright.app import run_move
-from batchwright.app.environment_move import MovedRun
+from batchwright.app import run_migration
+from batchwright.app.environment_migration import MovedRun
 from batchwright.app.lease_takeover import renewed
 from batchwright.app.store_check import IntegrityReport, StoreSeen, check
 from batchwright.app.store_migration import migrate
@@ -79,7 +79,7 @@ def run_test(work: Coroutine[Any, Any, None]) -> None:
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_move, "PIECE", 5)
+    monkeypatch.setattr(run_migration, "PIECE", 5)
 
 
 def test_runs_are_moved_whole_and_seen_once() -> None:

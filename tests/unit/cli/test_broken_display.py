@@ -11,7 +11,7 @@ from batchwright.cli import monitor
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.main import run_command
 from batchwright.cli.progress_display import NullDisplay
-from batchwright.views.update import Update
+from batchwright.views.progress_update import ProgressUpdate
 
 SERVER = {"name": "a", "plan": "1xCPU-2GB", "zone": "de-fra1"}
 WEB = {"id": "web", "type": "server_batch", "provider": "upcloud", "server_configs": [SERVER]}
@@ -24,7 +24,7 @@ class Failing(NullDisplay):
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    def draw(self, update: Update, now: float) -> None:
+    def draw(self, update: ProgressUpdate, now: float) -> None:
         raise self._error
 
 

@@ -6,13 +6,13 @@ from tests.unit.views.story import T0, Story, fleet
 
 from batchwright.cli.progress_display import Plain
 from batchwright.testing.plans import servers
+from batchwright.views.progress_update import ProgressUpdate
 from batchwright.views.run import LIVE, RunView, run_view
-from batchwright.views.update import Update
 from batchwright.views.wait_reasons import Circumstances
 
 
-def seen(view: RunView) -> Update:
-    return Update(lambda: view)
+def seen(view: RunView) -> ProgressUpdate:
+    return ProgressUpdate(lambda: view)
 
 
 def test_a_small_run_is_told_step_by_step() -> None:
@@ -97,7 +97,7 @@ def test_a_small_run_needs_no_sums() -> None:
         raise AssertionError("a view was computed")
 
     for second in (0, 50):
-        plain.progress(Update(unneeded), T0 + second)
+        plain.progress(ProgressUpdate(unneeded), T0 + second)
     assert written == []
 
 

@@ -11,7 +11,7 @@ from batchwright.engine import effects, reports
 from batchwright.engine.limits import CallClass, Lane
 from batchwright.engine.performer import STRAYS_AT_ONCE
 from batchwright.engine.read_retry import OUTAGE_SECONDS, PAUSE_MAX
-from batchwright.engine.server_calls import CALLS_SECONDS
+from batchwright.engine.server_convergence import CALLS_SECONDS
 from batchwright.errors import ProviderUnavailable
 from batchwright.model import events as ev
 from batchwright.model.call_outcome import Applied, Going, Gone, Observed, ServerState, Unknown

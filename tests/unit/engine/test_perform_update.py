@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from batchwright.engine import effects, reports
 from batchwright.engine.limits import CallClass
-from batchwright.engine.server_calls import CALLS_SECONDS
+from batchwright.engine.server_convergence import CALLS_SECONDS
 from batchwright.errors import LeaseLost
 from batchwright.model import events as ev
 from batchwright.model.call_outcome import Created, Going, Rejected, Unknown

@@ -20,7 +20,7 @@ from batchwright.model.lifecycle import RunState
 from batchwright.views.events import event_line, event_record
 from batchwright.views.plan import plan_view
 from batchwright.views.run import run_view
-from batchwright.views.run_stats import stats_view
+from batchwright.views.stats_over_runs import stats_view
 
 RUNS = "/v1/workflows/batch"
 OWN = f"{RUNS}/abcdefghijkl"

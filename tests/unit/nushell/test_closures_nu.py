@@ -17,7 +17,7 @@ from tests.unit.views.story import T0, fleet
 
 from batchwright.model.lifecycle import RunState
 from batchwright.views.run import run_view
-from batchwright.views.run_stats import stats_view
+from batchwright.views.stats_over_runs import stats_view
 
 RUNS = "/v1/workflows/batch"
 STORY = fleet().begin().start("web/a", at=1.0).succeed("web/a", at=2.0).start("web/b", at=2.0)

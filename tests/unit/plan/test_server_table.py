@@ -23,7 +23,7 @@ from batchwright.operations.server_batch import ServerBatch, ServerRequest
 from batchwright.plan import PlanResult, build
 from batchwright.testing.plans import empty_world, servers, workflow
 from batchwright.views.plan import plan_view
-from batchwright.views.plan_difference import Symbol, symbols
+from batchwright.views.planned_changes import Symbol, symbols
 
 REQUEST = ServerRequest("a", "1xCPU-2GB", "de-fra1", image="debian-12")
 THERE = Observed("ref-a", ServerState.READY, "a", "run-1", plan="1xCPU-2GB", zone="de-fra1", image="debian-12")

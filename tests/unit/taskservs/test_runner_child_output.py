@@ -8,14 +8,14 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
-from batchwright.taskservs.runner.pyinfra_channel import Channel
+from batchwright.taskservs.runner.pyinfra_login_output import PyinfraMarkedOutput
 
 SCRIPT = """
 from batchwright.taskservs.runner import child_main as child
 import os, subprocess, threading
 child.REST_SECONDS = 0.2
 
-class Channel:
+class PyinfraMarkedOutput:
     def __init__(self):
         self.status_event, self.closed = threading.Event(), threading.Event()
     def close(self):
@@ -28,14 +28,14 @@ class Output:
         yield from self.lines
         self.channel.closed.wait()  # something else holds it open, until the channel is closed
 
-channel = Channel()
+channel = PyinfraMarkedOutput()
 channel.status_event.set()  # the command has ended
 read = child._read_to_the_end_of_the_command
 told = read(Output(channel, ["one\\n"]), Output(channel, []), timeout=60, print_output=False, print_prefix="")
 assert told.stdout_lines == ["one"], told
 assert channel.closed.is_set()
 
-other = Channel()
+other = PyinfraMarkedOutput()
 other.closed.set()  # a usual one: its output ends, and nothing is closed later
 told = read(Output(other, ["two\\n"]), Output(other, []), timeout=60, print_output=False, print_prefix="")
 assert told.stdout == "two"
@@ -79,6 +79,6 @@ def test_output_that_is_no_text_ends_no_reading() -> None:
             return io.StringIO(), stdout, stdout
 
     connector = SimpleNamespace(client=Client())
-    channel = Channel(connector)
+    channel = PyinfraMarkedOutput(connector)
     _, stdout, stderr = connector.client.exec_command("do")
     assert [*stdout] == [*stderr] == ["one \N{REPLACEMENT CHARACTER}\n", "two\n"]

@@ -11,7 +11,7 @@ from batchwright.errors import UsageError
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run_summary import RunSummary
 from batchwright.views.run_list import listing, matching, state_named
-from batchwright.views.run_stats import stats_view
+from batchwright.views.stats_over_runs import stats_view
 from batchwright.views.text_format import counted, duration, one_line, some
 
 R = RunState

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from tests.unit.plan.test_install_table import flow, install, server
-from tests.unit.views.test_plan_difference import view_of
+from tests.unit.views.test_planned_changes import view_of
 
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import FieldChange
 from batchwright.views.plan import PlanView
-from batchwright.views.plan_difference import Symbol
 from batchwright.views.plan_markdown import BYTES_MAX, code, plan_markdown, refusal_markdown
+from batchwright.views.planned_changes import Symbol
 
 GITHUB_MAX = 65_536
 

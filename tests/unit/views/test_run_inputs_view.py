@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from batchwright.app.recorded_inputs import recorded_inputs
+from batchwright.app.run_provenance import recorded_inputs
 from batchwright.model.events import RunCreated
 from batchwright.model.run import Run
 from batchwright.model.run_inputs import VALUE_MAX, InputFile, RunInputs

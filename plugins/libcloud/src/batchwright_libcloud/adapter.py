@@ -40,7 +40,7 @@ from batchwright import (
     refuse_attached,
 )
 from batchwright.durable_files import FolderHeld
-from batchwright.providers import ssh_key_files
+from batchwright.providers import generated_ssh_keys
 from batchwright.providers.lookup import is_wanted
 from batchwright.providers.user_data import combined
 from batchwright_libcloud import resolve, volumes
@@ -190,8 +190,8 @@ class Libcloud:
         argument = user_data_argument(driver)
         if not argument:
             return {}
-        host = ssh_key_files.key_in(ssh_key_files.host_folder(self._state, token.run, token.value))
-        who = [ssh_key_files.login_key(self._state, token.run, request), *request.ssh_keys]
+        host = generated_ssh_keys.key_in(generated_ssh_keys.host_folder(self._state, token.run, token.value))
+        who = [generated_ssh_keys.login_key(self._state, token.run, request), *request.ssh_keys]
         boundary = f"batchwright-{token.value}"
         return {argument: combined(request.user_data, who, host.path.read_text(), host.public, boundary)}
 
@@ -222,7 +222,7 @@ class Libcloud:
     async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
         known = {str(node.id): _observed(node, mark) for node, mark in await self._nodes()} if refs else {}
         seen = {ref: known.get(ref) or Observed(ref, self._absent(ref)) for ref in refs}
-        told = partial(ssh_key_files.host_keys, self._state)
+        told = partial(generated_ssh_keys.host_keys, self._state)
         return await asyncio.to_thread(lambda: {ref: replace(one, host_keys=told(one)) for ref, one in seen.items()})
 
     def _absent(self, ref: str) -> ServerState:
@@ -238,7 +238,7 @@ class Libcloud:
         )
 
     def _way(self, server: Observed) -> SshAccess:
-        key = ssh_key_files.run_key_file(self._state, server.run)
+        key = generated_ssh_keys.run_key_file(self._state, server.run)
         return SshAccess(server.address, self._settings.user, key=str(key), host_keys=server.host_keys)
 
     # -- destroy ------------------------------------------------------------------------------------------------

@@ -26,12 +26,12 @@ from batchwright.journal.event_rows import EventRow, parts
 from batchwright.journal.high_water_mark import Entry, HighWaterMark
 from batchwright.journal.lease_holder import HeldLease, held, refuse_while_held
 from batchwright.journal.surreal import archived_runs, integrity
-from batchwright.journal.surreal.commits import Commits
 from batchwright.journal.surreal.database import Database, HolderGone, Query, QueryRefused
 from batchwright.journal.surreal.delivery_write import write_delivery
 from batchwright.journal.surreal.environment_values import environment_values
+from batchwright.journal.surreal.idempotent_commits import IdempotentCommits
 from batchwright.journal.surreal.integrity import SurrealRecord
-from batchwright.journal.surreal.pending_write import PendingAppend, PendingWrite, fail, succeed
+from batchwright.journal.surreal.queued_write import QueuedAppend, QueuedWrite, fail, succeed
 from batchwright.journal.surreal.reader import Reads
 from batchwright.model.delivery import Delivery
 from batchwright.model.environment import Environment, EnvironmentKey, Resource
@@ -49,9 +49,9 @@ class SurrealRepository(Reads):
 
     def __init__(self, database: Database, mark: HighWaterMark | None = None) -> None:
         super().__init__(database, mark)
-        self._waiting: asyncio.Queue[PendingAppend | PendingWrite | None] = asyncio.Queue()
+        self._waiting: asyncio.Queue[QueuedAppend | QueuedWrite | None] = asyncio.Queue()
         self._writer: asyncio.Task[None] | None = None
-        self._commits = Commits(database)
+        self._commits = IdempotentCommits(database)
         self._mark_failed = False
         self._known: dict[str, SurrealRecord] = {}  # of runs that are driven from here, as our last append left them
 
@@ -111,7 +111,7 @@ class SurrealRepository(Reads):
     ) -> int:
         """Append events after sequence `after`; gives the last sequence."""
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._put(PendingAppend(lease, after, pages, summary, copied, turn, done))
+        self._put(QueuedAppend(lease, after, pages, summary, copied, turn, done))
         return await done
 
     async def write_environment(
@@ -270,13 +270,13 @@ class SurrealRepository(Reads):
 
     async def _do(self, work: Callable[[], Awaitable[T]], run: str) -> T:
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._put(PendingWrite(work, done))
+        self._put(QueuedWrite(work, done))
         try:
             return await done
         except QueryRefused as refused:
             raise await self._told(refused, run, 0) from None
 
-    def _put(self, job: PendingAppend | PendingWrite) -> None:
+    def _put(self, job: QueuedAppend | QueuedWrite) -> None:
         if self._writer is None or self._writer.done():
             raise HolderGone
         self._waiting.put_nowait(job)
@@ -285,9 +285,9 @@ class SurrealRepository(Reads):
         """Take what waits, again and again; neighbouring appends go together."""
         while True:
             job = await self._waiting.get()
-            group: list[PendingAppend] = []
+            group: list[QueuedAppend] = []
             size = 0
-            while isinstance(job, PendingAppend):
+            while isinstance(job, QueuedAppend):
                 group.append(job)
                 size += job.size
                 if self._waiting.empty() or len(group) == MAX_GROUP or size > GROUP_BYTES:
@@ -298,11 +298,11 @@ class SurrealRepository(Reads):
                 await self._sync()
             if job is None:
                 return
-            if isinstance(job, PendingWrite):
+            if isinstance(job, QueuedWrite):
                 await self._settle(job)
                 await self._sync()
 
-    async def _settle(self, job: PendingWrite) -> None:
+    async def _settle(self, job: QueuedWrite) -> None:
         try:
             result = await job.work()
         except Exception as error:
@@ -310,7 +310,7 @@ class SurrealRepository(Reads):
         else:
             succeed(job.done, result)
 
-    async def _append_all(self, group: list[PendingAppend]) -> None:
+    async def _append_all(self, group: list[QueuedAppend]) -> None:
         """One transaction for the group; a refused append leaves it and the others go again, at most once each."""
         while group:
             try:
@@ -334,7 +334,7 @@ class SurrealRepository(Reads):
                     succeed(append.done, append.last)
             return
 
-    async def _append_once(self, group: list[PendingAppend]) -> None:
+    async def _append_once(self, group: list[QueuedAppend]) -> None:
         self._database.need_space(sum(append.size for append in group))
         self._reserve(len(group))
         known, self._known = self._known, {}  # what an attempt leaves when it fails is looked up
@@ -354,7 +354,7 @@ class SurrealRepository(Reads):
         self._known = known
 
     async def _turns(
-        self, turn: Turn | None, rows: dict[EnvironmentKey, Environment], append: PendingAppend | None = None
+        self, turn: Turn | None, rows: dict[EnvironmentKey, Environment], append: QueuedAppend | None = None
     ) -> list[dict[str, Any]]:
         """What create_run.surql and append.surql take of a turn. Raises EnvironmentRefused, LeaseLost."""
         if turn is None:
@@ -371,7 +371,7 @@ class SurrealRepository(Reads):
         rows[key] = change.environment
         return [environment_values(change, seen)]
 
-    async def _chained(self, number: int, append: PendingAppend, known: dict[str, SurrealRecord]) -> dict[str, Any]:
+    async def _chained(self, number: int, append: QueuedAppend, known: dict[str, SurrealRecord]) -> dict[str, Any]:
         """What append.surql takes; `known` gets the record as it will be. The database refuses what may not be made."""
         run = append.lease.run
         found = known.get(run)

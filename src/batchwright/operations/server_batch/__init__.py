@@ -16,7 +16,7 @@ from batchwright.model.run_fold_state import StepFoldState
 from batchwright.operations.base import FieldPath, OperationType, PortKind, Wants
 from batchwright.operations.observations import ProviderObserved
 from batchwright.operations.planner_state import Draft, PlannedServer
-from batchwright.operations.server_batch.placement import pairs, place_servers
+from batchwright.operations.server_batch.server_difference import pairs, place_servers
 from batchwright.operations.server_batch.structs import ServerBatch, ServerRequest
 
 __all__ = ["ServerBatch", "ServerBatchType", "ServerRequest"]

@@ -20,7 +20,7 @@ from batchwright.model.server_change import ChangeWay, FieldWay
 from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
-from batchwright.providers import ssh_key_files
+from batchwright.providers import generated_ssh_keys
 from batchwright.providers.aws import (
     config_checks,
     config_resolution,
@@ -256,11 +256,11 @@ class Aws:
         """Each with the host key in its tags; of older servers they hold only the fingerprint of one made here."""
         reached = {}
         for seen, tags in servers:
-            known = ssh_key_files.host_keys(self._state, seen)
+            known = generated_ssh_keys.host_keys(self._state, seen)
             if not seen.host_keys:
                 known = tuple(key for key in known if fingerprint(key) == tags.get(LABEL))
             if seen.token:
-                key = str(ssh_key_files.run_key_file(self._state, seen.run))
+                key = str(generated_ssh_keys.run_key_file(self._state, seen.run))
                 reached[seen.ref] = SshAccess(seen.address, tags.get(rows.LOGIN, ""), key=key, host_keys=known)
         return reached
 
@@ -272,8 +272,8 @@ class Aws:
 
     def _keys(self, request: ServerRequest, token: Token) -> tuple[str, str, str]:
         """The public key that is let in, the server's host key and its private half. They are created on first use."""
-        host = ssh_key_files.key_in(ssh_key_files.host_folder(self._state, token.run, token.value))
-        return ssh_key_files.login_key(self._state, token.run, request), host.public, host.path.read_text()
+        host = generated_ssh_keys.key_in(generated_ssh_keys.host_folder(self._state, token.run, token.value))
+        return generated_ssh_keys.login_key(self._state, token.run, request), host.public, host.path.read_text()
 
     # -- changing -----------------------------------------------------------------------------------------------
 

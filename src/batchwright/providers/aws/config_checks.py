@@ -8,7 +8,7 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.did_you_mean import close_matches
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.aws import images
-from batchwright.providers.aws.instance_types import SIZES, instance_type
+from batchwright.providers.aws.instance_type_aliases import SIZES, instance_type
 from batchwright.providers.aws.zones import region_of
 from batchwright.providers.user_data import against
 

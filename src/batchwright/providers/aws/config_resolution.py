@@ -13,7 +13,7 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.plan import ServerFacts
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
-from batchwright.providers.aws import images, instance_types, zones
+from batchwright.providers.aws import images, instance_type_aliases, zones
 from batchwright.providers.aws.client import AwsClient
 from batchwright.providers.aws.faults import code_of
 from batchwright.providers.aws.lookup import FILTER_MAX, only
@@ -43,7 +43,7 @@ async def resolve(
 
 
 async def _offers(connection: AwsClient, region: str, configs: Sequence[ServerConfig]) -> AwsOffers:
-    types = sorted({instance_types.instance_type(config.plan) for config in configs})
+    types = sorted({instance_type_aliases.instance_type(config.plan) for config in configs})
     networks = sorted({config.network for config in configs if config.network})
     found, placed, vpcs, defaults, subnets = await asyncio.gather(
         _chunks(connection, region, "describe_instance_types", "InstanceTypes", "instance-type", types),
@@ -103,13 +103,13 @@ async def _chunks(
 
 
 def _architecture(offers: AwsOffers, config: ServerConfig) -> str:
-    row = offers.types.get(instance_types.instance_type(config.plan), {})
+    row = offers.types.get(instance_type_aliases.instance_type(config.plan), {})
     supported = row.get("ProcessorInfo", {}).get("SupportedArchitectures", ["x86_64"])
     return "arm64" if "arm64" in supported else "x86_64"
 
 
 def _request(offers: AwsOffers, config: ServerConfig) -> ServerRequest | Diagnostic:
-    kind, region = instance_types.instance_type(config.plan), zones.region_of(config.zone)
+    kind, region = instance_type_aliases.instance_type(config.plan), zones.region_of(config.zone)
     if kind not in offers.types:
         hint = "Use another plan or zone: `aws ec2 describe-instance-types` lists what a region has."
         return Diagnostic("unknown-plan", f"AWS has no instance type {kind} in {region}", hint, field="plan")

@@ -18,7 +18,7 @@ from batchwright.model.scalar import Scalar
 from batchwright.model.server_change import FieldWay
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
-from batchwright.providers import lookup, ssh_key_files
+from batchwright.providers import generated_ssh_keys, lookup
 from batchwright.providers.base import Attached, Quota, Quote, refuse_attached
 from batchwright.providers.hetzner import catalog as shop
 from batchwright.providers.hetzner import config_checks, payload, rows
@@ -104,7 +104,7 @@ class Hetzner(RestProvider[HetznerClient, shop.HetznerCatalog]):
             return Rejected(Fault(FaultClass.INVALID, wrong[0].message, hint=wrong[0].hint))
         try:
             host_key, user_data = await asyncio.to_thread(self._user_data, request, token)
-            login_key = await asyncio.to_thread(ssh_key_files.login_key, self._state, token.run, request)
+            login_key = await asyncio.to_thread(generated_ssh_keys.login_key, self._state, token.run, request)
         except OSError as error:  # no key, nothing sent
             return Rejected(Fault(FaultClass.PERMANENT, f"the keys of this run cannot be kept: {error}"))
         shared = request.login is not None and request.login.key == login_key

@@ -20,6 +20,7 @@ import msgspec
 
 from batchwright import durable_files
 from batchwright.printable import printable, shortened
+from batchwright.providers.generated_ssh_keys import key_in
 from batchwright.providers.local import (
     boot_status,
     cgroup_bpf,
@@ -32,7 +33,6 @@ from batchwright.providers.local import (
 )
 from batchwright.providers.local.records import SYSTEM, Intent, Process
 from batchwright.providers.local.seccomp import MACHINES, one_user_filter, system_filter
-from batchwright.providers.ssh_key_files import key_in
 
 START_SECONDS = 20.0  # until a sandbox must have said which process it is
 STOP_SECONDS = 10.0  # that a service manager may take to end what runs

@@ -21,6 +21,7 @@ from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ids import Token, base32
 from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.server_batch import ServerRequest
+from batchwright.providers.generated_ssh_keys import key_in, login_key, run_key_file
 from batchwright.providers.local import (
     addresses,
     cgroups,
@@ -35,7 +36,6 @@ from batchwright.providers.local.boot_status import SCRIPT_UNIT, SSH_UNIT
 from batchwright.providers.local.host_support import HostSupport
 from batchwright.providers.local.records import Intent
 from batchwright.providers.server_change import refuse_gone
-from batchwright.providers.ssh_key_files import key_in, login_key, run_key_file
 
 PORTS = {records.SYSTEM: 22, records.USER: 2222}  # a plain user may not listen below 1024
 BANNER_SECONDS = 2.0

@@ -21,7 +21,7 @@ from batchwright.model.scalar import Scalar
 from batchwright.model.server_change import FieldWay
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
-from batchwright.providers import lookup, ssh_key_files
+from batchwright.providers import generated_ssh_keys, lookup
 from batchwright.providers.base import Attached, Quota, Quote, refuse_attached
 from batchwright.providers.http import HttpReply, Query
 from batchwright.providers.live_check import LiveCheck
@@ -165,7 +165,7 @@ class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
             await meant(self._api.call("PUT", f"/storage/{uuid}", {"storage": {"labels": labels}}))
 
     def _body(self, request: ServerRequest, token: Token, taken: payload.SupportedCreateFields) -> dict[str, object]:
-        login_key, user_data = ssh_key_files.login_key(self._state, token.run, request), request.user_data
+        login_key, user_data = generated_ssh_keys.login_key(self._state, token.run, request), request.user_data
         host_key = ""
         if request.resolved.get("host_key") == "given":
             pair = self._host_key(token.run, token.value)

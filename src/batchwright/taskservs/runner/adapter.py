@@ -31,7 +31,7 @@ from batchwright.taskservs.runner.child_protocol import ChildJob, Done, Verb
 from batchwright.taskservs.runner.fork_server import ForkServer, NotBegun
 from batchwright.taskservs.runner.outcomes import failed
 from batchwright.taskservs.runner.readiness import ready
-from batchwright.taskservs.runner.server_call import ServerCall
+from batchwright.taskservs.runner.server_executor import ServerExecutor
 
 LOOK_SECONDS = 20.0  # for a server to become ready when it is only looked at
 
@@ -62,7 +62,7 @@ class PyinfraRunner:
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._names = (f"s{number:07}" for number in itertools.count())
         self._server = server or ForkServer()
-        self._gathering: Batcher[tuple[BatchKind, ServerCall], Done] = Batcher(clock, self._carry)
+        self._gathering: Batcher[tuple[BatchKind, ServerExecutor], Done] = Batcher(clock, self._carry)
 
     async def install(
         self, request: TaskservRequest, target: Target, job: TaskservCall = NO_JOB
@@ -92,7 +92,7 @@ class PyinfraRunner:
             known = self._catalogue[request.name] = planned
         limits = known.entry.timeouts
         seconds = min(job.seconds, limits.remove if verb is Verb.REMOVE else limits.install)
-        visit = ServerCall(known.entry, request, target, job, self._reveal, self._clock)
+        visit = ServerExecutor(known.entry, request, target, job, self._reveal, self._clock)
         self._load()
         lock = self._locks.setdefault((target.provider, target.ref), asyncio.Lock())
         if lock.locked():
@@ -100,7 +100,7 @@ class PyinfraRunner:
         async with lock:
             return await visit.apply(verb, seconds, next(self._names), lambda one: self._deploy(verb, known, one))
 
-    async def _deploy(self, verb: Verb, known: Installable, visit: ServerCall) -> Done:
+    async def _deploy(self, verb: Verb, known: Installable, visit: ServerExecutor) -> Done:
         kind = BatchKind(visit.request.name, visit.request.version, str(known.folder), verb)
         return await self._gathering.join(kind, (kind, visit))
 
@@ -109,7 +109,7 @@ class PyinfraRunner:
         with contextlib.suppress(OSError, RuntimeError, MemoryError):
             self._server.start()
 
-    async def _carry(self, batch: Sequence[tuple[tuple[BatchKind, ServerCall], asyncio.Future[Done]]]) -> None:
+    async def _carry(self, batch: Sequence[tuple[tuple[BatchKind, ServerExecutor], asyncio.Future[Done]]]) -> None:
         """Run one fork for all servers of a batch."""
         kind, visits = batch[0][0][0], [visit for (_, visit), _ in batch]
         hosts = tuple(visit.host for visit in visits if visit.host is not None)
@@ -171,13 +171,13 @@ class PyinfraRunner:
         except Unreachable as error:
             raise _asked_in_vain(target, error) from error
 
-    def _visit(self, request: TaskservRequest, target: Target, job: TaskservCall) -> tuple[ServerCall, Installable]:
+    def _visit(self, request: TaskservRequest, target: Target, job: TaskservCall) -> tuple[ServerExecutor, Installable]:
         known = self._catalogue.get(request.name)
         if known is None:
             raise ServerUnreachable(f"the catalogue has no task service {request.name}")
         if target.access is None:
             raise ServerUnreachable(_unreachable(target))
-        return ServerCall(known.entry, request, target, job, self._reveal, self._clock), known
+        return ServerExecutor(known.entry, request, target, job, self._reveal, self._clock), known
 
 
 def _as_planned(request: TaskservRequest, known: Installable) -> Installable | Rejected:

@@ -43,9 +43,9 @@ from batchwright.taskservs.runner.child_protocol import (
     written,
 )
 from batchwright.taskservs.runner.deploys import Deploy, DeployFailed, load_deploy, values
-from batchwright.taskservs.runner.jump_hosts import RSA_TRIES, credentials, needs_agent, tunnel
 from batchwright.taskservs.runner.progress import ProgressListener, would
-from batchwright.taskservs.runner.pyinfra_channel import Channel
+from batchwright.taskservs.runner.pyinfra_login import RSA_TRIES, credentials, needs_agent, tunnel
+from batchwright.taskservs.runner.pyinfra_login_output import PyinfraMarkedOutput
 from batchwright.taskservs.runner.shell_snippets import ENVIRONMENT, MARK
 
 CONNECT_SECONDS = 15
@@ -102,7 +102,7 @@ class Child:
         ctx_config.set(config)
         try:
             self._connect(host, mine)
-            config.SHELL = Channel(host.connector).shell
+            config.SHELL = PyinfraMarkedOutput(host.connector).shell
             deploy(values(self._job, mine))
             self._done(host, mine)
         except DeployFailed as failed:

@@ -22,7 +22,7 @@ from batchwright.model.fault import FaultClass
 from batchwright.model.plan import ServerFacts
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Quote
-from batchwright.providers.ssh_key_files import public_of, run_key
+from batchwright.providers.generated_ssh_keys import public_of, run_key
 
 Account = Callable[..., AbstractContextManager[RunningAws]]
 

@@ -9,7 +9,7 @@ from batchwright.app.system_clock import SystemClock
 from batchwright.errors import UsageError
 from batchwright.model.ids import Token
 from batchwright.providers import registry
-from batchwright.providers.aws import Aws, config_checks, images, instance_types, zones
+from batchwright.providers.aws import Aws, config_checks, images, instance_type_aliases, zones
 from batchwright.providers.aws.refs import Ref, RefKind, parse, spent, spent_token
 from batchwright.providers.aws.settings import settings_from
 
@@ -49,8 +49,8 @@ def test_what_can_never_work_is_said_offline(change: dict[str, object], field: s
 
 
 def test_a_size_means_an_instance_type() -> None:
-    assert instance_types.instance_type("2xCPU-4GB") == "t3.medium"
-    assert instance_types.instance_type("m7g.large") == "m7g.large"
+    assert instance_type_aliases.instance_type("2xCPU-4GB") == "t3.medium"
+    assert instance_type_aliases.instance_type("m7g.large") == "m7g.large"
     assert config_checks.problems(config("web", plan="2xCPU-4GB"), ()) == []
     assert "2xCPU-4GB" in config_checks.problems(config("web", plan="2xCPU-4G"), ())[0].hint
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from batchwright import durable_files
-from batchwright.providers import ssh_key_files
+from batchwright.providers import generated_ssh_keys
 from batchwright.providers.local import addresses, processes
 from batchwright.providers.local.addresses import Claim
 
@@ -83,12 +83,12 @@ def test_a_descriptor_that_was_inherited_goes_on_holding(tmp_path: Path) -> None
 
 def test_all_who_want_a_runs_key_get_the_same(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        pairs = set(pool.map(lambda _: ssh_key_files.run_key(tmp_path / "state", "run"), range(16)))
+        pairs = set(pool.map(lambda _: generated_ssh_keys.run_key(tmp_path / "state", "run"), range(16)))
     (pair,) = pairs
     assert pair.path.stat().st_mode & 0o777 == 0o600
     assert pair.public.startswith("ssh-ed25519 AAAA")
-    assert pair.public == ssh_key_files.public_of(pair.path.read_bytes())
-    assert ssh_key_files.run_key(tmp_path / "state", "other").public != pair.public
+    assert pair.public == generated_ssh_keys.public_of(pair.path.read_bytes())
+    assert generated_ssh_keys.run_key(tmp_path / "state", "other").public != pair.public
     assert [path.name for path in pair.path.parent.iterdir()] == ["id_ed25519"]
 
 

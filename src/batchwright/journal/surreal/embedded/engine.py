@@ -23,7 +23,7 @@ from batchwright.errors import (
 from batchwright.journal import store_folder
 from batchwright.journal.high_water_mark import HighWaterMark
 from batchwright.journal.surreal.database import SURREALQL, Examine, HolderGone, QueryFailed, result_of
-from batchwright.journal.surreal.embedded import truncation
+from batchwright.journal.surreal.embedded import log_truncation_guard
 from batchwright.journal.surreal.embedded.log_capture import said_in
 
 # Only "true" is understood, and only before the first database of the process is opened. Without it a commit that was
@@ -57,7 +57,7 @@ class Engine:
     def keep_repair(self) -> None:
         """Keep the engine's repair, which cut off the end of its log to make it readable."""
         self._look_only = False
-        truncation.forget(self.place)
+        log_truncation_guard.forget(self.place)
 
     async def _ready(self) -> Any:
         async with self._opening:
@@ -79,7 +79,7 @@ class Engine:
             await database.close()  # the files are closed when the last reference goes
             del database
             if self._look_only:
-                truncation.put_back(self.place)
+                log_truncation_guard.put_back(self.place)
 
     async def query(self, name: str, **values: Any) -> list[Any]:
         """The result of the query's last statement. Raises QueryRefused or a StoreError."""
@@ -126,22 +126,22 @@ class Engine:
         os.environ[SYNC_VARIABLE] = SYNC_VALUE
         if not self.place.exists():
             await self._make(AsyncSurreal)
-        truncation.keep(self.place)
+        log_truncation_guard.keep(self.place)
         database: Any = None
         try:
             database = await self._connected(AsyncSurreal, self.place)
             if not self._look_only:
-                truncation.judge(self.place)
+                log_truncation_guard.judge(self.place)
             await self._seen(database)
             if not self._look_only:
-                truncation.forget(self.place)
+                log_truncation_guard.forget(self.place)
         except StoreError as error:
             if database is None:
-                truncation.forget_untouched(self.place)
+                log_truncation_guard.forget_untouched(self.place)
             else:
                 await database.close()
                 del database
-                truncation.put_back(self.place)
+                log_truncation_guard.put_back(self.place)
             if isinstance(error, StoreBehind) or not isinstance(error, StoreCorrupt) or not self._set_aside():
                 raise
             return await self._connect()
@@ -174,11 +174,11 @@ class Engine:
         try:
             if self._mark is not None and self._mark.exists() and self._mark.entries():
                 return False
-            if not truncation.was_never_used(self.place):
+            if not log_truncation_guard.was_never_used(self.place):
                 return False
             shutil.rmtree(unused, ignore_errors=True)
             self.place.rename(unused)
-            truncation.forget(self.place)
+            log_truncation_guard.forget(self.place)
         except OSError as error:
             raise store_folder.explain(error, self.place) from error
         return True

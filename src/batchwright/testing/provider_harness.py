@@ -15,7 +15,7 @@ from batchwright.providers.base import ChangesServers, Provider
 Change = Created | Going | Rejected | Unknown  # the answers of a change
 
 
-class ProviderFixture:
+class ProviderHarness:
     """One test's access to the provider: an open client, a run of its own, and bounded waiting."""
 
     def __init__(

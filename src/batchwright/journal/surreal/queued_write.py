@@ -10,7 +10,7 @@ from batchwright.journal.base import Lease, Turn
 from batchwright.journal.event_rows import EventRow
 
 
-class PendingAppend(NamedTuple):
+class QueuedAppend(NamedTuple):
     """An append that waits. Pages that are copied have their place in the chain already."""
 
     lease: Lease
@@ -32,7 +32,7 @@ class PendingAppend(NamedTuple):
         return sum(len(page.body) for page in self.pages)
 
 
-class PendingWrite(NamedTuple):
+class QueuedWrite(NamedTuple):
     """Any other write."""
 
     work: Callable[[], Awaitable[Any]]

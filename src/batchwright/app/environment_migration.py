@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.app.environments import runs_of
-from batchwright.app.run_move import LEFT, RunMove, move_line
+from batchwright.app.run_migration import LEFT, RunMigration, move_line
 from batchwright.errors import EnvironmentBusy, EnvironmentElsewhere, EnvironmentRefused, RunHeld
 from batchwright.journal.base import Journal
 from batchwright.journal.lease_holder import driver_of, is_moved, process_of
@@ -37,7 +37,7 @@ class MovedEnvironment(Struct, frozen=True):
     left: str = ""
 
 
-class EnvironmentMove:
+class EnvironmentMigration:
     """Moves one environment. No run can change it meanwhile, in neither store, and it is never in both or in none.
 
     The target gets a row that marks an incomplete copy, then the row in the source names the target: from now on nobody
@@ -71,7 +71,7 @@ class EnvironmentMove:
         if row.archive:
             await move_line(self._source, self._target, row)
             return 0
-        return await RunMove(self._source, self._target, self._clock, row).make()
+        return await RunMigration(self._source, self._target, self._clock, row).make()
 
     async def is_done(self) -> bool:
         """Whether an earlier move left nothing to do."""
@@ -135,7 +135,7 @@ async def move_together(
 
     All have begun before the first is complete: what destroys a server looks at what other environments use.
     """
-    moves = [EnvironmentMove(source, target, clock, key) for key in keys]
+    moves = [EnvironmentMigration(source, target, clock, key) for key in keys]
     try:
         for move in moves:
             await move.check()

@@ -15,13 +15,13 @@ LEAST = 1e-9  # what two sums of prices may differ by without one being larger
 NAMES_SHOWN = 5
 
 
-class EnvironmentLimits(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class GuardrailLimits(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Limits of one environment; None where there is none.
 
     `servers`: how many it may have after a run. `cost_per_hour`: what they may cost together, by currency. `destroys`:
     how many servers a run may destroy.
 
-    >>> EnvironmentLimits(servers=5, cost_per_hour={"EUR": 0.5}).destroys is None
+    >>> GuardrailLimits(servers=5, cost_per_hour={"EUR": 0.5}).destroys is None
     True
     """
 
@@ -41,13 +41,13 @@ class EnvironmentLimits(Struct, frozen=True, omit_defaults=True, forbid_unknown_
                 raise ValueError(f"cost_per_hour.{currency} is {amount}: it must be 0 or more")
 
 
-NO_LIMITS = EnvironmentLimits()
+NO_LIMITS = GuardrailLimits()
 
 
 class LimitsSource(Struct, frozen=True):
     """Limits and where they are set: `place` for people, up to the limit's name, `where` for the position in a file."""
 
-    limits: EnvironmentLimits
+    limits: GuardrailLimits
     place: str
     where: str = "environment"
 

@@ -15,7 +15,7 @@ from batchwright.login_output import BLANKS, TOLD_LINES, TOLD_MAX, fit, nonce
 NOT_REACHED = 255
 
 
-class Channel:
+class PyinfraMarkedOutput:
     """Stands around the commands of one server. `shell` is what pyinfra runs them with."""
 
     def __init__(self, connector: Any) -> None:

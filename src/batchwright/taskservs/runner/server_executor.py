@@ -1,4 +1,4 @@
-"""One call on one server, from preparing it to its marker. If interrupted, it ends what it started there."""
+"""Executes one call on one server, from preparing it to its marker. If interrupted, it ends what it started there."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from batchwright.ssh_client import Unreachable
 from batchwright.taskservs.base import Target, TaskservCall
 from batchwright.taskservs.package_locks import LOCK_SECONDS
 from batchwright.taskservs.runner import shell_snippets
-from batchwright.taskservs.runner.asyncssh_connection import SshConnection, connected
 from batchwright.taskservs.runner.checks import first_failing
 from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess
 from batchwright.taskservs.runner.child_protocol import Done, Host, Member, Verb
 from batchwright.taskservs.runner.fork_server import NotBegun
 from batchwright.taskservs.runner.outcomes import failed, tell_changes, unhealthy, unsupported
 from batchwright.taskservs.runner.readiness import ready
+from batchwright.taskservs.runner.ssh_script_connection import SshConnection, connected
 from batchwright.taskservs.runner.variables import Filled, environment, fill
 
 PREPARE_SECONDS = 300.0 + LOCK_SECONDS  # packages that were left half-way may take their time
@@ -38,7 +38,7 @@ LAST_SECONDS = 1.0  # of the time limit, left to say why a server did not become
 END_SECONDS = 12.0  # for ending on the server what was broken off; the engine gives 15
 
 
-class ServerCall:
+class ServerExecutor:
     """One call. `deploy` joins the next batch and returns its result; the batch sets `child` when it begins."""
 
     def __init__(
@@ -123,7 +123,7 @@ class ServerCall:
     # -- install and remove -------------------------------------------------------------------------------------
 
     async def apply(
-        self, verb: Verb, seconds: float, name: str, deploy: Callable[[ServerCall], Awaitable[Done]]
+        self, verb: Verb, seconds: float, name: str, deploy: Callable[[ServerExecutor], Awaitable[Done]]
     ) -> Applied | Rejected | Unknown:
         """Install or remove. If interrupted, by the time limit or from outside, it is stopped on the server too."""
         try:
@@ -145,7 +145,7 @@ class ServerCall:
             return Rejected(Fault(FaultClass.PERMANENT, error.message, error.code, error.hint))
 
     async def _apply(
-        self, verb: Verb, seconds: float, name: str, deploy: Callable[[ServerCall], Awaitable[Done]]
+        self, verb: Verb, seconds: float, name: str, deploy: Callable[[ServerExecutor], Awaitable[Done]]
     ) -> Applied | Rejected | Unknown:
         filled = await self.filled()
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from batchwright.app.adapters import Adapters
-from batchwright.app.entry_digests import changed_entries
+from batchwright.app.catalogue_changes import changed_entries
 from batchwright.app.settings import Settings
 from batchwright.app.webhook_checks import webhook_problems
 from batchwright.commands.preflight import secret_lack

@@ -20,7 +20,7 @@ Hold = Callable[[], Awaitable[None]]
 Call = Callable[[], Coroutine[Any, Any, Created | Going | Gone | Rejected | Unknown]]
 
 
-class ServerCalls(Struct, frozen=True):
+class ServerConvergence(Struct, frozen=True):
     """Calls to one server, repeated until it is changed or gone.
 
     `ours` says of a fresh read whether the server may be touched. `hold` is awaited before each call that changes

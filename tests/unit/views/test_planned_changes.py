@@ -19,7 +19,7 @@ from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.plan import Observations
 from batchwright.testing.plans import command, empty_world, plan_of, servers, taskservs, workflow
 from batchwright.views.plan import PlanView, plan_view
-from batchwright.views.plan_difference import Symbol, change_words, condensed, counts_words, is_unchanged, symbols
+from batchwright.views.planned_changes import Symbol, change_words, condensed, counts_words, is_unchanged, symbols
 
 
 def view_of(wanted: Workflow, *resources: Resource, **rest: Any) -> PlanView:

@@ -34,7 +34,7 @@ LEFT = (
 
 
 async def move_line(source: Journal, target: Journal, row: RunSummary) -> None:
-    """Move what the source has of a run whose events are in an archive. May be repeated, as a RunMove may."""
+    """Move what the source has of a run whose events are in an archive. May be repeated, as a RunMigration may."""
     head = await source.head(row.run)
     await _copy_deliveries(source, target, row.run)
     for journal, store in ((target, copy_of(source.name)), (source, target.name), (target, target.name)):
@@ -47,7 +47,7 @@ async def _copy_deliveries(source: Journal, target: Journal, run: str) -> None:
         await target.write_delivery(there.get(row.webhook), row.changed(sender=""))
 
 
-class RunMove:
+class RunMigration:
     """Moves one run from source to target. No process can drive it meanwhile, and it never appears twice or in part.
 
     The copy is marked as belonging to no store until it is complete and compared. Then the source records that the run

@@ -12,7 +12,7 @@ from batchwright.journal.surreal.database import AnswerLost, Database, QueryRefu
 TRIES = 5  # of a write whose answer is lost each time
 
 
-class Commits:
+class IdempotentCommits:
     """The commits of one process to one database."""
 
     def __init__(self, database: Database) -> None:

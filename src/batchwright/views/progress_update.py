@@ -9,7 +9,7 @@ from batchwright.model.events import AnyEvent
 from batchwright.views.run import RunView
 
 
-class Update:
+class ProgressUpdate:
     """The state of a run now, and the events that became durable since the previous update.
 
     `seq` is the number of the last event. The view is computed on first use, which must be before the next update is

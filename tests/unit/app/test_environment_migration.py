@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from batchwright.app.environment_move import MovedEnvironment, MovedRun
+from batchwright.app.environment_migration import MovedEnvironment, MovedRun
 from batchwright.app.environment_reader import all_environments
 from batchwright.app.environments import environment_problems
 from batchwright.app.lease_takeover import renewed

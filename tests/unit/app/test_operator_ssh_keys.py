@@ -10,10 +10,10 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from batchwright.app.login_keys import LoginKeys
+from batchwright.app.operator_ssh_keys import OperatorSshKeys
 from batchwright.app.settings import Settings, SshConfig, settings_from
 from batchwright.errors import ConfigInvalid
-from batchwright.errors.ssh import IdentityUnusable, LoginKeyMissing
+from batchwright.errors.ssh_key import IdentityUnusable, LoginKeyMissing
 from batchwright.model.public_key import fingerprint
 from tests.support.ssh_agent import add_key, ssh_agent
 
@@ -27,11 +27,11 @@ def key(path: Path, **more: str) -> str:
     return " ".join(made.export_public_key().decode().split()[:2])
 
 
-def logins(folder: Path, identity: str | Path = "") -> LoginKeys:
-    return LoginKeys(Settings(folder / "state", ssh=SshConfig(str(identity))))
+def logins(folder: Path, identity: str | Path = "") -> OperatorSshKeys:
+    return OperatorSshKeys(Settings(folder / "state", ssh=SshConfig(str(identity))))
 
 
-def refused(one: LoginKeys) -> IdentityUnusable:
+def refused(one: OperatorSshKeys) -> IdentityUnusable:
     with pytest.raises(IdentityUnusable) as error:
         asyncio.run(one.identity())
     return error.value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from batchwright.views.text_format import duration
 
 
-def twin_words(exclusive: bool, visible_seconds: float, promised: bool) -> str:
+def exclusivity_words(exclusive: bool, visible_seconds: float, promised: bool) -> str:
     """What is assumed; empty if nothing is."""
     if exclusive:
         return "exclusive: no other store creates servers in this account, so a new one is used as soon as it is ready"

@@ -1,4 +1,4 @@
-"""Checks texts of operations that no contract reads: references, public keys, first-boot data."""
+"""Checks formats that no contract reads: references, public keys, IPv6 addresses, first-boot data."""
 
 from __future__ import annotations
 

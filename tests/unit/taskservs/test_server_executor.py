@@ -17,11 +17,11 @@ from batchwright.model.ssh_access import SshAccess
 from batchwright.model.taskserv import Check, Output, Taskserv
 from batchwright.operations.taskserv_batch import Cluster, TaskservRequest
 from batchwright.taskservs.base import Target, TaskservCall
-from batchwright.taskservs.runner import server_call as module
-from batchwright.taskservs.runner.asyncssh_connection import ScriptResult, Unreachable
+from batchwright.taskservs.runner import server_executor as module
 from batchwright.taskservs.runner.child_process import ChildDied
 from batchwright.taskservs.runner.child_protocol import Done, Verb
-from batchwright.taskservs.runner.server_call import ServerCall
+from batchwright.taskservs.runner.server_executor import ServerExecutor
+from batchwright.taskservs.runner.ssh_script_connection import ScriptResult, Unreachable
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
 ENTRY = Taskserv("redis", "7.0", "x", 1.0, check=(Check("ping", "ping it", retries=2, every=5.0),))
@@ -66,13 +66,13 @@ async def _here(work: Callable[..., Any], *given: Any) -> Any:
     return work(*given)
 
 
-async def changed(_visit: ServerCall) -> Done:
+async def changed(_visit: ServerExecutor) -> Done:
     return Done("s", ok=True, operations=3, changes=("one",))
 
 
 def applied(
     verb: Verb = Verb.INSTALL,
-    deploy: Callable[[ServerCall], Awaitable[Done]] = changed,
+    deploy: Callable[[ServerExecutor], Awaitable[Done]] = changed,
     *,
     seconds: float = 60.0,
     entry: Taskserv = ENTRY,
@@ -82,7 +82,7 @@ def applied(
 ) -> Applied | Rejected | Unknown:
     target = Target("local", "ref", "one", "127.77.0.5", SshAccess("127.77.0.5"))
     job = TaskservCall("token", seconds, rest.get("leader"), (told if told is not None else []).append)
-    call = ServerCall(entry, request, target, job, rest.get("reveal", lambda _: "s3cret"), VirtualClock())
+    call = ServerExecutor(entry, request, target, job, rest.get("reveal", lambda _: "s3cret"), VirtualClock())
 
     async def main() -> Applied | Rejected | Unknown:
         return await call.apply(verb, seconds, "s", deploy)
@@ -104,7 +104,7 @@ def test_an_install_is_checked_then_marked(place: Place) -> None:
 
 
 def test_what_takes_too_long_is_ended_on_the_server(place: Place) -> None:
-    async def slow(_visit: ServerCall) -> Done:
+    async def slow(_visit: ServerExecutor) -> Done:
         _visit.tell("half of it with s3cret")
         await asyncio.sleep(300)
         raise AssertionError
@@ -119,7 +119,7 @@ def test_what_takes_too_long_is_ended_on_the_server(place: Place) -> None:
 
 
 def test_what_cannot_be_ended_is_not_known(place: Place) -> None:
-    async def slow(_visit: ServerCall) -> Done:
+    async def slow(_visit: ServerExecutor) -> Done:
         place.down = DOWN
         await asyncio.sleep(300)
         raise AssertionError
@@ -129,7 +129,7 @@ def test_what_cannot_be_ended_is_not_known(place: Place) -> None:
 
 
 def test_a_call_that_is_cancelled_ends_what_it_began(place: Place) -> None:
-    async def cancelled(_visit: ServerCall) -> Done:
+    async def cancelled(_visit: ServerExecutor) -> Done:
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
@@ -158,7 +158,7 @@ def test_a_server_out_of_reach_is_certain_before_the_deploy_and_not_after_it(pla
     assert applied() == Rejected(DOWN.fault)
     place.down = None
 
-    async def broken(_visit: ServerCall) -> Done:
+    async def broken(_visit: ServerExecutor) -> Done:
         place.down = DOWN
         return await changed(_visit)
 
@@ -166,7 +166,7 @@ def test_a_server_out_of_reach_is_certain_before_the_deploy_and_not_after_it(pla
 
 
 def test_a_child_that_died_leaves_it_unknown(place: Place) -> None:
-    async def dies(_visit: ServerCall) -> Done:
+    async def dies(_visit: ServerExecutor) -> Done:
         raise ChildDied("it exited with code -9: s3cret")
 
     assert applied(deploy=dies) == Unknown("it exited with code -9: ***")
@@ -188,7 +188,7 @@ def test_a_secret_that_is_missing_is_told_before_anything_is_done(place: Place) 
 def test_a_removal_takes_the_mark_away(
     monkeypatch: pytest.MonkeyPatch, was_marked: bool, changes: tuple[str, ...], expected: bool
 ) -> None:
-    async def deploy(_visit: ServerCall) -> Done:
+    async def deploy(_visit: ServerExecutor) -> Done:
         return Done("s", ok=True, changes=changes)
 
     place = Place(monkeypatch, **{"taskservs/redis.json": ScriptResult(0, "gone\n" if was_marked else "")})
@@ -200,7 +200,7 @@ def test_what_the_leader_tells_reaches_the_others_and_nobody_else(monkeypatch: p
     Place(monkeypatch, tell_the_token=ScriptResult(0, "join-me\n"))
     seen: list[dict[str, str]] = []
 
-    async def joins(call: ServerCall) -> Done:
+    async def joins(call: ServerExecutor) -> Done:
         assert call.host is not None
         seen.append(call.host.outputs)
         call.tell("kubeadm join with join-me")

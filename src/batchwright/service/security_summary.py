@@ -16,7 +16,7 @@ from batchwright.views.text_format import counted
 REFUSED = "refused"
 
 
-class PermissionSummary(Struct, frozen=True):
+class SecuritySummary(Struct, frozen=True):
     """`tokens` are valid now, -1 if the file cannot be read; `without_token`: the callers that need none."""
 
     tokens: int = 0
@@ -45,7 +45,7 @@ def confined() -> str:
 
 def rights(
     allowed: ProgramAndSecretAllowlist, tokens: Tokens, now: float, *, closed: bool, confined: str = ""
-) -> PermissionSummary:
+) -> SecuritySummary:
     """What callers may do now, with and without a token."""
     try:
         valid = tokens.valid(now)
@@ -59,7 +59,7 @@ def rights(
     env, files = len(allowed.secrets.env), len(allowed.secrets.files)
     listed = [*([counted(env, "variable")] if env else ()), *([counted(files, "file")] if files else ())]
     listed += ["any program"] if allowed.commands else []
-    return PermissionSummary(valid, without, commands, " and ".join(listed) or REFUSED, confined)
+    return SecuritySummary(valid, without, commands, " and ".join(listed) or REFUSED, confined)
 
 
 def _name() -> str:

@@ -10,9 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from batchwright import durable_files
-from batchwright.app import read_only_store
+from batchwright.app import read_only_copy
 from batchwright.app.settings import AGENT, Settings
-from batchwright.errors.ssh import IdentityUnusable, LoginKeyMissing
+from batchwright.errors.ssh_key import IdentityUnusable, LoginKeyMissing
 from batchwright.login_key_file import ADD_TO_AGENT, KeyFileUnusable, LoginKeyFile, read_key_file
 from batchwright.model.public_key import fingerprint
 from batchwright.providers.ssh_key_files import run_key_file
@@ -20,7 +20,7 @@ from batchwright.providers.ssh_key_files import run_key_file
 OTHERS_MAY_READ = 0o077
 
 
-class LoginKeys:
+class OperatorSshKeys:
     """Finds the file with which a public key logs in. The keys are read when they are first needed."""
 
     def __init__(self, settings: Settings) -> None:
@@ -114,7 +114,7 @@ class LoginKeys:
     def _public_key_file(self, public: str) -> Path:
         folder = self._state_dir / "login_keys"
         place = folder / f"{hashlib.sha256(public.encode()).hexdigest()[:16]}.pub"
-        if not place.exists() and not read_only_store.is_read_only(self._state_dir):
+        if not place.exists() and not read_only_copy.is_read_only(self._state_dir):
             durable_files.make_private(folder)
             with durable_files.alone(folder):
                 durable_files.write(place, f"{public}\n".encode())

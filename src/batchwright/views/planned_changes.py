@@ -73,7 +73,7 @@ def is_unchanged(total: dict[Symbol, int]) -> bool:
     return not any(number for symbol, number in total.items() if symbol is not Symbol.KEEP)
 
 
-class Difference(Struct, frozen=True):
+class PlannedChange(Struct, frozen=True):
     """One thing that a plan does something to.
 
     `subject` is what is on the server `server` ("" for this machine), or "" for the server itself, whose name is
@@ -89,7 +89,7 @@ class Difference(Struct, frozen=True):
     changes: tuple[FieldChange, ...]
 
 
-class DifferenceLine(Struct, frozen=True):
+class PlannedChangeLine(Struct, frozen=True):
     """Things to which a plan does the same, in words."""
 
     symbol: Symbol
@@ -97,9 +97,9 @@ class DifferenceLine(Struct, frozen=True):
     details: tuple[str, ...]
 
 
-def grouped(found: Iterable[Difference]) -> list[DifferenceLine]:
+def grouped(found: Iterable[PlannedChange]) -> list[PlannedChangeLine]:
     """What changes, in the plan's order; things that change alike are one line. What stays as it is has none."""
-    groups: dict[object, list[Difference]] = {}
+    groups: dict[object, list[PlannedChange]] = {}
     for one in found:
         if one.symbol is not Symbol.KEEP:
             key = (one.symbol, one.subject, one.provider, one.about, one.changes)
@@ -107,7 +107,7 @@ def grouped(found: Iterable[Difference]) -> list[DifferenceLine]:
     return [_line(alike) for alike in groups.values()]
 
 
-def _line(alike: Sequence[Difference]) -> DifferenceLine:
+def _line(alike: Sequence[PlannedChange]) -> PlannedChangeLine:
     one = alike[0]
     details = [change_words(change) for change in one.changes]
     if one.symbol is Symbol.REPLACE:
@@ -122,10 +122,10 @@ def _line(alike: Sequence[Difference]) -> DifferenceLine:
         details.append(LIVE)
     if not one.subject:
         place = f" ({one.provider})" if one.provider else ""
-        return DifferenceLine(one.symbol, f"{condensed([each.name for each in alike])}{place}", tuple(details))
+        return PlannedChangeLine(one.symbol, f"{condensed([each.name for each in alike])}{place}", tuple(details))
     servers = [each.server for each in alike if each.server]
     where = f"on {condensed(servers)}" if servers else "on this machine"
-    return DifferenceLine(one.symbol, f"{one.subject} {where}", tuple(details))
+    return PlannedChangeLine(one.symbol, f"{one.subject} {where}", tuple(details))
 
 
 def condensed(names: Sequence[str]) -> str:
