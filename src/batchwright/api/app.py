@@ -80,7 +80,7 @@ def make_app(
 ) -> ASGIApp:
     """The application over one supervisor, which is opened and closed elsewhere.
 
-    `closed`: see Authenticator; `confined`: see PermissionSummary.
+    `closed`: see Authenticator; `confined`: see SecuritySummary.
     """
     clock = supervisor.clock
     tokens = Tokens(supervisor.settings)

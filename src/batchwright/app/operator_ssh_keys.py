@@ -15,7 +15,7 @@ from batchwright.app.settings import AGENT, Settings
 from batchwright.errors.ssh_key import IdentityUnusable, LoginKeyMissing
 from batchwright.login_key_file import ADD_TO_AGENT, KeyFileUnusable, LoginKeyFile, read_key_file
 from batchwright.model.public_key import fingerprint
-from batchwright.providers.ssh_key_files import run_key_file
+from batchwright.providers.generated_ssh_keys import run_key_file
 
 OTHERS_MAY_READ = 0o077
 
