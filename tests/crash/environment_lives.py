@@ -16,7 +16,7 @@ from batchwright.app.active_run import ActiveRun
 from batchwright.app.adapters import Adapters, SharedWorld
 from batchwright.app.environment_destroy import plan_destruction
 from batchwright.app.environment_reader import find_home
-from batchwright.app.environments import environment_problems
+from batchwright.app.environment_state import environment_problems
 from batchwright.app.multi_store import Stores
 from batchwright.app.plans import plan_loaded
 from batchwright.app.runs import Runs, StoredRun

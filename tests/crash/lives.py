@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from batchwright.app.environments import environment_problems, environment_state
+from batchwright.app.environment_state import environment_problems, environment_state
 from batchwright.engine.environment_turn import EnvironmentTurn
 from batchwright.engine.limits import Lane, Limits
 from batchwright.engine.loop import Driver

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from batchwright.app.environments import environment_problems, environment_state
+from batchwright.app.environment_state import environment_problems, environment_state
 from batchwright.app.multi_store import Stores
 from batchwright.app.settings import Settings
 from batchwright.app.store_check import check
 from batchwright.app.system_clock import SystemClock
 from tests.unit.app.filled_store import filled
-from tests.unit.app.test_environments import SHOP
+from tests.unit.app.test_environment_state import SHOP
 
 SCRIPT = Path(__file__).with_name("prune_process.py")
 KILLS = (2, pytest.param(40, marks=pytest.mark.long))

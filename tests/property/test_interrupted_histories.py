@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from batchwright.app.environments import environment_state
+from batchwright.app.environment_state import environment_state
 from batchwright.errors import EnvironmentBusy
 from batchwright.model.actions import Action
 from batchwright.model.environment import Resource
@@ -19,7 +19,7 @@ from batchwright.model.workflow import Changes, OnFailure, Permission, Workflow
 from batchwright.operations.server_batch import ServerBatch
 from batchwright.providers.simulated import World
 from tests.support.examples import share
-from tests.unit.app.test_environments import SHOP, check_kept, created, done, planned, shop
+from tests.unit.app.test_environment_state import SHOP, check_kept, created, done, planned, shop
 from tests.unit.app.test_runs import House, housed
 
 NAMES = ("a", "b", "c")

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from batchwright.app.adapters import Adapters, SharedRunner, SharedWorld
 from batchwright.app.environment_reader import EnvironmentHome, find_home
-from batchwright.app.environments import runs_of
+from batchwright.app.environment_state import runs_of
 from batchwright.app.multi_store import Stores
 from batchwright.app.preflight import observe_provider
 from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist

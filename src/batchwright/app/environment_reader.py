@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.app.borrowed_servers import users_and_owners
-from batchwright.app.environments import EnvironmentState, environment_state
+from batchwright.app.environment_state import EnvironmentState, environment_state
 from batchwright.app.multi_store import Stores
 from batchwright.app.recorded_servers import resources_now
 from batchwright.engine.machine import Machine

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,9 +15,13 @@ import msgspec
 
 from batchwright.app import read_only_copy
 from batchwright.app.settings import Settings, SurrealConfig
-from batchwright.errors import RunAmbiguous, RunMoved, RunNotFound, StoreError, StoreUnavailable
+from batchwright.durable_files import FolderHeld, alone
+from batchwright.errors import EnvironmentElsewhere, RunAmbiguous, RunMoved, RunNotFound, StoreError, StoreUnavailable
 from batchwright.journal.base import Journal
 from batchwright.journal.sqlite import SqliteJournal, sqlite_mark
+from batchwright.journal.store_folder import make_private
+from batchwright.model.clock import Clock
+from batchwright.model.environment import EnvironmentKey
 from batchwright.model.environment_selector import (
     LATEST,
     environment_named,
@@ -31,6 +37,7 @@ from batchwright.secret_resolver import reveal
 
 BACKENDS = ("filesystem", "surrealdb")
 STORES = (*BACKENDS, "surrealdb-server")
+LOCK_PAUSE, LOCK_TRIES = 0.05, 600  # seconds between two tries to be the one that begins an environment
 
 
 class Stores:
@@ -264,6 +271,40 @@ class Stores:
                             f"run {row.run} was being moved to the store {row.store}", hint=f"Finish it with: {again}"
                         )
                     raise RunMoved(f"run {row.run} is in the store {row.store}, which is not configured here")
+
+
+async def refuse_elsewhere(stores: Stores, home: Journal, key: EnvironmentKey) -> None:
+    """Raise EnvironmentElsewhere if another store of this state folder has the environment.
+
+    A store that cannot be read is left out: a broken one does not keep anybody from the others.
+    """
+    for journal in await stores.readable():
+        if journal.name != home.name and (row := await journal.environment(key)) is not None:
+            place = row.home(journal.name)
+            raise EnvironmentElsewhere(
+                f"the environment {key.name} lives in the store {place}",
+                hint=f"Move it: batchwright store migrate --from {place} --to {home.name} {key.name}",
+            )
+
+
+@asynccontextmanager
+async def first_creation(folder: Path, clock: Clock) -> AsyncIterator[None]:
+    """Alone in a state folder with what begins an environment: two of its stores have no transaction in common.
+
+    Raises StoreUnavailable if another process takes too long.
+    """
+    place = folder / "environments"
+    make_private(place)
+    for _ in range(LOCK_TRIES):
+        with ExitStack() as held:
+            try:
+                held.enter_context(alone(place, 0))
+            except FolderHeld:
+                await clock.sleep(LOCK_PAUSE)
+                continue
+            yield
+            return
+    raise StoreUnavailable(f"another process has held {place} for {LOCK_TRIES * LOCK_PAUSE:.0f} seconds")
 
 
 def _embedded(settings: Settings, name: str) -> Journal:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from batchwright import __version__, durable_files
 from batchwright.app.adapters import Adapters
-from batchwright.app.environments import EnvironmentState, environment_of_run, environment_state, runs_of
+from batchwright.app.environment_state import EnvironmentState, environment_of_run, environment_state, runs_of
 from batchwright.app.guardrails import guarded
 from batchwright.app.multi_store import Stores
 from batchwright.app.plan_file_prerequisites import AGAIN_HINT, preflight

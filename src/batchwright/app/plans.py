@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from batchwright.app.adapters import Adapters
 from batchwright.app.diagnostic_positions import placed, static_findings
-from batchwright.app.environments import EnvironmentState, environment_key, environment_of_run, environment_state
+from batchwright.app.environment_state import EnvironmentState, environment_key, environment_of_run, environment_state
 from batchwright.app.guardrails import guarded
 from batchwright.app.multi_store import Stores
 from batchwright.app.plan_files import is_plan_file

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from batchwright.app.environments import environment_state
+from batchwright.app.environment_state import environment_state
 from batchwright.errors import RunNotFound
 from batchwright.journal.base import Journal
 from batchwright.journal.replay import load_run

@@ -20,10 +20,10 @@ from batchwright.app.borrowed_servers import (
     stopped_by,
 )
 from batchwright.app.catalogue_changes import refuse_changed_entries, with_catalogues
-from batchwright.app.environments import environment_state, first_creation, refuse_changed, refuse_elsewhere
+from batchwright.app.environment_state import environment_state, refuse_changed
 from batchwright.app.guardrails import create_check, refuse_unguarded
 from batchwright.app.lease_takeover import is_driven, renewed, take
-from batchwright.app.multi_store import Stores
+from batchwright.app.multi_store import Stores, first_creation, refuse_elsewhere
 from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
 from batchwright.app.run_provenance import recorded_place
 from batchwright.app.run_reader import history

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from msgspec import Struct
 
-from batchwright.app.environments import environment_problems
+from batchwright.app.environment_state import environment_problems
 from batchwright.app.multi_store import Stores
 from batchwright.errors import (
     BatchwrightError,

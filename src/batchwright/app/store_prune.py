@@ -12,8 +12,8 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchwright.app.environments import EnvironmentState, environment_state, first_creation, refuse_elsewhere
-from batchwright.app.multi_store import Stores
+from batchwright.app.environment_state import EnvironmentState, environment_state
+from batchwright.app.multi_store import Stores, first_creation, refuse_elsewhere
 from batchwright.app.settings import Settings
 from batchwright.durable_files import FolderHeld, alone
 from batchwright.errors import (

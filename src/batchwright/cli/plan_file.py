@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from batchwright.app.catalogue_changes import with_catalogues
-from batchwright.app.environments import TurnWait, busy_in, wait_for_turn_of
+from batchwright.app.environment_turn_wait import TurnWait, busy_in, wait_for_turn_of
 from batchwright.app.plan_files import OpenedPlanFile, look_at_plan_file, read_plan_file
 from batchwright.app.planned import Planned
 from batchwright.app.plans import approve

@@ -12,7 +12,7 @@ from batchwright.cli.provider_verify import verify_provider
 from batchwright.cli.view_printer import show_table
 from batchwright.model.server_change import ChangeWay
 from batchwright.providers.base import Capabilities
-from batchwright.views.account_exclusivity import exclusivity_words
+from batchwright.views.plan import account_note
 
 _IN_PLACE = (ChangeWay.LIVE, ChangeWay.STOPPED)
 
@@ -62,7 +62,7 @@ def _twins(can: Capabilities) -> str:
     if not can.adopts:
         return "Duplicates are possible: after a lost answer, and beside another store"
     facts = can.facts("", "")
-    return exclusivity_words(facts.exclusive, facts.visible_seconds, facts.visible_promised)
+    return account_note(facts.exclusive, facts.visible_seconds, facts.visible_promised)
 
 
 def _rates(creates: float, destroys: float | None) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from batchwright.app.environments import TurnWait, busy_with, wait_for_turn
+from batchwright.app.environment_turn_wait import TurnWait, busy_with, wait_for_turn
 from batchwright.app.plan_files import is_plan_file
 from batchwright.app.planned import Planned
 from batchwright.app.plans import approve, check

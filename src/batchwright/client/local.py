@@ -13,7 +13,7 @@ from batchwright.app.adapters import Adapters
 from batchwright.app.environment_destroy import plan_destruction
 from batchwright.app.environment_drift import find_drift
 from batchwright.app.environment_reader import all_environments, find_home, read_environment
-from batchwright.app.environments import wait_for_turn_of
+from batchwright.app.environment_turn_wait import wait_for_turn_of
 from batchwright.app.live_servers import FoundServers, find_servers
 from batchwright.app.multi_store import Stores
 from batchwright.app.orphan_sweep import GcResult, sweep_orphans

@@ -9,7 +9,7 @@ from msgspec import Struct
 from batchwright.app.adapters import Adapters
 from batchwright.app.environment_destroy import plan_destruction
 from batchwright.app.environment_reader import find_home
-from batchwright.app.environments import wait_for_turn_of
+from batchwright.app.environment_turn_wait import wait_for_turn_of
 from batchwright.app.planned import Planned
 from batchwright.app.plans import approve
 from batchwright.app.runs import Runs

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from batchwright.app.adapters import Adapters, SharedWorld
 from batchwright.app.diagnostic_positions import placed
-from batchwright.app.environments import TurnWait, environment_key, wait_for_turn
+from batchwright.app.environment_state import environment_key
+from batchwright.app.environment_turn_wait import TurnWait, wait_for_turn
 from batchwright.app.multi_store import Stores
 from batchwright.app.planned import Planned, workflow_invalid
 from batchwright.app.plans import approve, plan_loaded

@@ -12,8 +12,8 @@ from batchwright.model.webhook import USUAL
 from batchwright.model.workflow import Dependency, OnFailure
 from batchwright.operations.registry import type_of
 from batchwright.plan.critical_path import Estimate, estimate
-from batchwright.views.account_exclusivity import exclusivity_words
 from batchwright.views.planned_changes import PlannedChange, PlannedChangeLine, Symbol, counts, grouped, symbols
+from batchwright.views.text_format import duration
 
 
 class StepView(Struct, frozen=True):
@@ -85,8 +85,7 @@ def _notes(plan: Plan) -> tuple[str, ...]:
     """What is assumed about the accounts in which servers are created."""
     creating = {step.provider for step in plan.steps if step.traits.sweeps}
     told = (
-        (one.name, exclusivity_words(one.exclusive, one.visible_seconds, one.visible_promised))
-        for one in plan.providers
+        (one.name, account_note(one.exclusive, one.visible_seconds, one.visible_promised)) for one in plan.providers
     )
     return tuple(f"{name}: {words}" for name, words in told if words and name in creating)
 
@@ -157,3 +156,15 @@ def _step_view(step: Step, server: str, symbol: Symbol | None) -> StepView:
         about=kind.about(step),
         changes=step.changes,
     )
+
+
+def account_note(exclusive: bool, visible_seconds: float, promised: bool) -> str:
+    """What is assumed of other stores that may create servers of one name in an account; empty if nothing is."""
+    if exclusive:
+        return "exclusive: no other store creates servers in this account, so a new one is used as soon as it is ready"
+    if visible_seconds and not promised:
+        return (
+            f"a new server is used once a listing after {duration(visible_seconds)} shows no other of its name; the"
+            " cloud does not promise that its listings are complete by then"
+        )
+    return ""

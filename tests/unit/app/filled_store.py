@@ -12,7 +12,7 @@ from batchwright.app.multi_store import Stores
 from batchwright.app.settings import Settings
 from batchwright.journal.base import Journal
 from batchwright.journal.memory import MemoryJournal
-from tests.unit.app.test_environments import done, shop
+from tests.unit.app.test_environment_state import done, shop
 from tests.unit.app.test_runs import House, housed
 
 

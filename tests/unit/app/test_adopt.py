@@ -20,7 +20,7 @@ from batchwright.model.plan import FieldChange, Labels
 from batchwright.model.workflow import Changes, Permission, Workflow
 from batchwright.providers.simulated import World
 from batchwright.views.plan import plan_view
-from tests.unit.app.test_environments import check_kept, created, done, kept, planned, shop
+from tests.unit.app.test_environment_state import check_kept, created, done, kept, planned, shop
 from tests.unit.app.test_runs import House, housed
 
 FOREIGN = Labels("zzzzzzzzzzzz", "foreign-token")

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from batchwright.app.environments import environment_problems
+from batchwright.app.environment_state import environment_problems
 from batchwright.errors import EnvironmentBusy, ServerBorrowed
 from batchwright.model.environment import EnvironmentKey
 from batchwright.model.lifecycle import RunState
 from batchwright.model.workflow import Changes, Permission, Workflow
-from tests.unit.app.test_environments import check_kept, created, done, kept, planned, shop
+from tests.unit.app.test_environment_state import check_kept, created, done, kept, planned, shop
 from tests.unit.app.test_replacement import changed
 from tests.unit.app.test_runs import House, housed
 

@@ -23,7 +23,7 @@ from batchwright.plan.build import told_by_the_file
 from batchwright.providers.simulated import World
 from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.views.drift import DriftItem, DriftState, EnvironmentDrift, orphans, server_items
-from tests.unit.app.test_environments import created, done, shop
+from tests.unit.app.test_environment_state import created, done, shop
 from tests.unit.app.test_runs import House, housed
 
 RUN = "abcdefghijkl"

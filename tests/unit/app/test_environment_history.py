@@ -20,7 +20,7 @@ from batchwright.operations.server_batch import ServerBatch
 from batchwright.providers.simulated import World
 from batchwright.views.planned_changes import counts, is_unchanged, symbols
 from tests.support.examples import share
-from tests.unit.app.test_environments import SHOP, check_kept, created, done, forgotten, kept, planned, shop
+from tests.unit.app.test_environment_state import SHOP, check_kept, created, done, forgotten, kept, planned, shop
 from tests.unit.app.test_runs import House, housed
 
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from batchwright.app.environment_migration import MovedEnvironment, MovedRun
 from batchwright.app.environment_reader import all_environments
-from batchwright.app.environments import environment_problems
+from batchwright.app.environment_state import environment_problems
 from batchwright.app.lease_takeover import renewed
 from batchwright.app.runs import Runs, StoredRun
 from batchwright.app.store_migration import migrate
@@ -25,7 +25,7 @@ from batchwright.model.run_summary import RunSummary
 from batchwright.testing.crash_points import CrashPoint, ProcessDied, When
 from tests.unit.app.store_pair import FOLDER, SQLITE, StorePair
 from tests.unit.app.test_borrowed_servers import apps
-from tests.unit.app.test_environments import SHOP, done, planned, shop
+from tests.unit.app.test_environment_state import SHOP, done, planned, shop
 from tests.unit.app.test_runs import House, housed
 
 

@@ -26,7 +26,7 @@ from batchwright.model.secret_reference import SecretReference
 from batchwright.model.workflow import OnFailure
 from batchwright.operations.taskserv_batch import TaskservUse
 from batchwright.views.environment import EnvironmentLine, EnvironmentView
-from tests.unit.app.test_environments import created, done, of_before, planned, shop
+from tests.unit.app.test_environment_state import created, done, of_before, planned, shop
 from tests.unit.app.test_runs import House, housed
 
 

@@ -24,7 +24,7 @@ from batchwright.plan.policy_data import policy_data
 from batchwright.providers.simulated import Simulated
 from batchwright.testing.plans import servers
 from tests.unit.app.test_adopt import adopting, foreign
-from tests.unit.app.test_environments import SIMULATION, done, planned, shop
+from tests.unit.app.test_environment_state import SIMULATION, done, planned, shop
 from tests.unit.app.test_runs import House, housed
 
 PRICE = 0.0193  # of the plan of `servers`, in EUR

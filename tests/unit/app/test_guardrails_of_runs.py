@@ -20,7 +20,7 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
-from tests.unit.app.test_environments import check_kept, done, planned, shop
+from tests.unit.app.test_environment_state import check_kept, done, planned, shop
 from tests.unit.app.test_guardrails import REPLACING, RETIRING, but, codes, limits, set_limits
 from tests.unit.app.test_runs import House, housed, small
 

@@ -17,7 +17,7 @@ from batchwright.model.plan import Plan
 from batchwright.model.workflow import OnFailure
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.providers.simulated import SimulatedRunner, World
-from tests.unit.app.test_environments import check_kept, done, kept, planned, shop
+from tests.unit.app.test_environment_state import check_kept, done, kept, planned, shop
 from tests.unit.app.test_runs import House, housed
 from tests.unit.app.test_server_update import environment_digest, resized, server
 

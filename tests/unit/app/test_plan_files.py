@@ -24,7 +24,7 @@ from batchwright.model.workflow import Changes, Workflow
 from batchwright.testing.plans import command, servers
 from batchwright.views.plan_staleness import resource_differences
 from tests.unit.app.test_adopt import foreign
-from tests.unit.app.test_environments import SIMULATION, done, shop
+from tests.unit.app.test_environment_state import SIMULATION, done, shop
 from tests.unit.app.test_replacement import changed
 from tests.unit.app.test_retirement import destroy, retiring
 from tests.unit.app.test_runs import House, housed

@@ -24,7 +24,7 @@ from batchwright.operations.taskserv_batch import TaskservBatch, TaskservUse
 from batchwright.plan.impact import impact
 from batchwright.plan.policy_data import policy_data
 from batchwright.testing.plans import servers
-from tests.unit.app.test_environments import done, kept, planned
+from tests.unit.app.test_environment_state import done, kept, planned
 from tests.unit.app.test_runs import House, housed
 
 PAGE = (Path(__file__).parents[3] / "docs" / "guardrails.md").read_text()

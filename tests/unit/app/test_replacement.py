@@ -14,7 +14,7 @@ from batchwright.model.plan import FieldChange
 from batchwright.model.workflow import Changes, Permission, Workflow
 from batchwright.operations.server_batch import ServerBatch
 from tests.unit.app.test_environment_history import destroyed_by_hand
-from tests.unit.app.test_environments import check_kept, done, kept, planned, shop
+from tests.unit.app.test_environment_state import check_kept, done, kept, planned, shop
 from tests.unit.app.test_runs import House, housed
 
 

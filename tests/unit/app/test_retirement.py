@@ -21,7 +21,7 @@ from batchwright.model.run import Run
 from batchwright.model.workflow import Changes, Permission, Workflow
 from batchwright.operations.retirement import NOT_IN_FILE
 from batchwright.providers.simulated import Simulated, World
-from tests.unit.app.test_environments import check_kept, done, kept, planned, shop
+from tests.unit.app.test_environment_state import check_kept, done, kept, planned, shop
 from tests.unit.app.test_runs import House, housed
 
 ALLOWED = Changes(retire=Permission.ALLOWED)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from batchwright.app.environments import environment_state
+from batchwright.app.environment_state import environment_state
 from batchwright.model import events as ev
 from batchwright.model.actions import Action, Undo
 from batchwright.model.call_outcome import Rejected
@@ -22,7 +22,7 @@ from batchwright.model.workflow import AcceptedDifference, Drift, Workflow
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.simulated import Simulated, World
 from batchwright.providers.simulated.world_records import SimulatedServer
-from tests.unit.app.test_environments import SHOP, check_kept, created, done, kept, planned, shop
+from tests.unit.app.test_environment_state import SHOP, check_kept, created, done, kept, planned, shop
 from tests.unit.app.test_replacement import changed, refused
 from tests.unit.app.test_runs import House, housed
 

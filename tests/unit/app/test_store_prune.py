@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from batchwright.app import environments, store_prune
+from batchwright.app import environment_state as state_module
+from batchwright.app import store_prune
 from batchwright.app.environment_reader import all_environments, find_home, read_environment
-from batchwright.app.environments import environment_problems, environment_state
+from batchwright.app.environment_state import environment_problems, environment_state
 from batchwright.app.store_import import import_archive
 from batchwright.app.store_prune import alone_with_archives, archives_of, plan_prune, prune
 from batchwright.errors import (
@@ -36,7 +37,7 @@ from batchwright.model.lifecycle import RunState
 from batchwright.model.retention import KeptBecause, Retention
 from batchwright.views.store_prune import ImportedRun, PruneResult, import_lines, prune_lines, result_lines
 from tests.support.examples import share
-from tests.unit.app.test_environments import SHOP, created, done, planned, shop
+from tests.unit.app.test_environment_state import SHOP, created, done, planned, shop
 from tests.unit.app.test_runs import House, housed
 
 ONE = Retention(keep=1)
@@ -192,7 +193,7 @@ def test_a_new_fold_begins_at_the_base(tmp_path: Path, monkeypatch: pytest.Monke
         journal = await house.journal()
         before = await environment_state(journal, SHOP)
         fold = environment_fold.FOLD + 1
-        for module in (environments, environment_fold, store_prune):
+        for module in (state_module, environment_fold, store_prune):
             monkeypatch.setattr(module, "FOLD", fold)
         assert (await pruned(house)).runs >= 1
         after = await environment_state(journal, SHOP)

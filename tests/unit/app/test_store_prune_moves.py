@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from batchwright.app.environments import environment_problems, environment_state
+from batchwright.app.environment_state import environment_problems, environment_state
 from batchwright.app.store_migration import migrate
 from batchwright.journal.base import Journal
 from batchwright.model.delivery import Delivery
 from batchwright.testing.crash_points import CrashPoint, ProcessDied, When
 from tests.unit.app.store_pair import FOLDER, SQLITE
 from tests.unit.app.test_environment_migration import TwoStores
-from tests.unit.app.test_environments import SHOP, done, shop
+from tests.unit.app.test_environment_state import SHOP, done, shop
 from tests.unit.app.test_runs import House, housed
 from tests.unit.app.test_store_prune import archived, imported, pruned
 

@@ -13,7 +13,7 @@ from batchwright.app.taskserv_health import check_run
 from batchwright.model.run import Run
 from batchwright.providers.simulated import World
 from batchwright.testing.virtual_clock import run_virtual
-from tests.unit.app.test_environments import done, planned, shop
+from tests.unit.app.test_environment_state import done, planned, shop
 from tests.unit.app.test_retirement import retired, retiring
 from tests.unit.app.test_runs import House, housed
 from tests.unit.engine.stage import QUICK, installs, keeps, plan_of, servers

@@ -14,7 +14,7 @@ from batchwright.model.plan import FieldChange, Plan
 from batchwright.model.workflow import Changes
 from batchwright.providers.simulated import SimulatedRunner
 from batchwright.taskservs.base import Target
-from tests.unit.app.test_environments import check_kept, created, done, kept, planned, shop
+from tests.unit.app.test_environment_state import check_kept, created, done, kept, planned, shop
 from tests.unit.app.test_runs import House, housed
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from batchwright.model.actions import Action
 from batchwright.model.lifecycle import RunState, StepState
-from tests.unit.app.test_environments import check_kept, created, done, shop
+from tests.unit.app.test_environment_state import check_kept, created, done, shop
 from tests.unit.app.test_runs import House, housed
 
 

@@ -18,7 +18,7 @@ from batchwright.model.ids import step_token
 from batchwright.model.lifecycle import RunState
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.simulated import SimulatedServer, World
-from tests.unit.app.test_environments import (
+from tests.unit.app.test_environment_state import (
     SHOP,
     SIMULATION,
     check_kept,

@@ -43,7 +43,7 @@ from batchwright.durable_files import FolderHeld
 from batchwright.providers import generated_ssh_keys
 from batchwright.providers.lookup import is_wanted
 from batchwright.providers.user_data import combined
-from batchwright_libcloud import resolve, volumes
+from batchwright_libcloud import attached_volumes, resolve
 from batchwright_libcloud.driver import Drivers, Make, maker, user_data_argument
 from batchwright_libcloud.faults import outcome, told, unavailable
 from batchwright_libcloud.marks import Mark, Marks, mark_of
@@ -263,7 +263,9 @@ class Libcloud:
     async def attached(self, refs: Sequence[str]) -> list[Attached]:
         nodes = [node for node, _ in await self._nodes() if str(node.id) in refs]
         try:
-            found = await self._api.run(lambda driver: [(n, v) for n in nodes for v in volumes.attached(driver, n)])
+            found = await self._api.run(
+                lambda driver: [(n, v) for n in nodes for v in attached_volumes.attached(driver, n)]
+            )
         except Exception as error:
             raise unavailable(error) from error
         return [Attached(str(node.id), _words(volume)) for node, volume in found]
@@ -276,7 +278,7 @@ def _words(volume: StorageVolume) -> str:
 def _part(driver: NodeDriver, node: Node) -> Going | Rejected | Unknown | None:
     """Detach foreign volumes, since it is unknown what a driver's destroy also removes. None if there are none."""
     try:
-        found = volumes.attached(driver, node)
+        found = attached_volumes.attached(driver, node)
     except Exception as error:
         return Unknown(told(error))
     for volume in found:

@@ -1,33 +1,23 @@
-"""Use cases of environments: whose turn it is, what an environment has, and whether a plan still fits it."""
+"""What an environment has, as a store knows it, and whether a plan still fits it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
-from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchwright.app.multi_store import Stores
-from batchwright.durable_files import FolderHeld, alone
 from batchwright.errors import (
     EnvironmentBusy,
-    EnvironmentElsewhere,
     EnvironmentMoved,
     RunNotFound,
     StoreError,
     StoreFull,
     StoreHeld,
     StoreReadOnly,
-    StoreUnavailable,
 )
 from batchwright.journal.base import Journal
-from batchwright.journal.lease_holder import driver_of, process_of
 from batchwright.journal.replay import load_run, load_turns
-from batchwright.journal.store_folder import make_private
-from batchwright.model.clock import Clock
 from batchwright.model.environment import (
     REAL,
     SIMULATED,
@@ -44,10 +34,6 @@ from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 from batchwright.model.run_summary import RunSummary
 from batchwright.model.workflow import Workflow
-
-PLANS_MAX = 3  # how often it is planned again because another run changed the environment meanwhile
-WAIT_SECONDS = 1.0  # between two looks whether a turn has ended
-LOCK_PAUSE, LOCK_TRIES = 0.05, 600  # seconds between two tries to be the one that begins an environment
 
 
 class EnvironmentState(Struct, frozen=True):
@@ -161,78 +147,6 @@ async def environment_of_run(journal: Journal, run: str) -> EnvironmentKey | Non
         return None
 
 
-class Busy(Struct, frozen=True):
-    """The run whose turn it is, and who drives it; "" for nobody."""
-
-    run: str
-    driver: str
-    error: EnvironmentBusy
-
-
-class TurnWait:
-    """How long someone waits for the turn, and how often a plan is made again meanwhile.
-
-    A plan that no longer fits is made again PLANS_MAX times, or as long as there is time left.
-    """
-
-    def __init__(self, clock: Clock, seconds: float) -> None:
-        self._clock = clock
-        self._until = clock.monotonic() + seconds
-        self._plans = 0
-
-    @property
-    def left(self) -> float:
-        """Seconds that are left."""
-        return max(0.0, self._until - self._clock.monotonic())
-
-    def again(self, refused: EnvironmentBusy | EnvironmentMoved) -> None:
-        """Raise it unless there is another try."""
-        self._plans += 1
-        moved = isinstance(refused, EnvironmentMoved) and self._plans < PLANS_MAX
-        if not moved and self.left <= 0:
-            raise refused
-
-
-async def busy_with(stores: Stores, clock: Clock, workflow: Workflow, *, simulated: bool) -> Busy | None:
-    """The run that is changing the workflow's environment, if one is. Raises StoreError, SecretMissing."""
-    journal = await stores.get(stores.name_of(workflow.storage_backend))
-    return await busy_in(journal, environment_key(workflow, simulated=simulated), clock)
-
-
-async def busy_in(journal: Journal, key: EnvironmentKey, clock: Clock) -> Busy | None:
-    """The run that is changing this environment, if one is."""
-    try:
-        row = (await environment_state(journal, key)).row
-        run = row.tenant if row is not None else ""
-    except EnvironmentBusy as busy:
-        run = busy.run
-    if not run:
-        return None
-    driver = driver_of(await journal.held(run), clock.now())
-    status = (await journal.summary(run)).status
-    who = f"{process_of(driver)} drives it" if driver is not None else "no process drives it"
-    message = f"run {run} is changing the environment {key.name}: it is {status}, and {who}"
-    hint = f"Watch it: batchwright monitor {run}. To wait for its end, add --wait SECONDS."
-    if driver is None:
-        hint = f"Continue it: batchwright resume {run}, or end it: batchwright cancel {run}"
-    return Busy(run, driver or "", EnvironmentBusy(message, hint=hint, run=run))
-
-
-async def wait_for_turn(stores: Stores, clock: Clock, workflow: Workflow, seconds: float, *, simulated: bool) -> None:
-    """Wait for so long until no other run has its turn. Raises EnvironmentBusy, StoreError, SecretMissing."""
-    journal = await stores.get(stores.name_of(workflow.storage_backend))
-    await wait_for_turn_of(journal, environment_key(workflow, simulated=simulated), clock, seconds)
-
-
-async def wait_for_turn_of(journal: Journal, key: EnvironmentKey, clock: Clock, seconds: float) -> None:
-    """The same for an environment by its key."""
-    until = clock.monotonic() + seconds
-    while (busy := await busy_in(journal, key, clock)) is not None:
-        if (left := until - clock.monotonic()) <= 0:
-            raise busy.error
-        await clock.sleep(min(WAIT_SECONDS, left))
-
-
 def refuse_changed(plan: Plan, state: EnvironmentState) -> None:
     """Raise EnvironmentMoved if the plan was made against something else than what the environment has now."""
     if digest(state.resources) != plan.base:
@@ -269,37 +183,3 @@ async def _problem(journal: Journal, row: Environment) -> str:
     kept = {one.key: one for one in await journal.resources(row.key)}
     words = f"the resources of the environment {row.name} are not what its runs add up to"
     return "" if kept == history.rebuilt() else words
-
-
-async def refuse_elsewhere(stores: Stores, home: Journal, key: EnvironmentKey) -> None:
-    """Raise EnvironmentElsewhere if another store of this state folder has the environment.
-
-    A store that cannot be read is left out: a broken one does not keep anybody from the others.
-    """
-    for journal in await stores.readable():
-        if journal.name != home.name and (row := await journal.environment(key)) is not None:
-            place = row.home(journal.name)
-            raise EnvironmentElsewhere(
-                f"the environment {key.name} lives in the store {place}",
-                hint=f"Move it: batchwright store migrate --from {place} --to {home.name} {key.name}",
-            )
-
-
-@asynccontextmanager
-async def first_creation(folder: Path, clock: Clock) -> AsyncIterator[None]:
-    """Alone in a state folder with what begins an environment: two of its stores have no transaction in common.
-
-    Raises StoreUnavailable if another process takes too long.
-    """
-    place = folder / "environments"
-    make_private(place)
-    for _ in range(LOCK_TRIES):
-        with ExitStack() as held:
-            try:
-                held.enter_context(alone(place, 0))
-            except FolderHeld:
-                await clock.sleep(LOCK_PAUSE)
-                continue
-            yield
-            return
-    raise StoreUnavailable(f"another process has held {place} for {LOCK_TRIES * LOCK_PAUSE:.0f} seconds")

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from batchwright.app.environments import environment_problems, environment_state, wait_for_turn
+from batchwright.app.environment_state import environment_problems, environment_state
+from batchwright.app.environment_turn_wait import wait_for_turn
 from batchwright.app.plans import plan_loaded
 from batchwright.app.read_only_copy import read_only
 from batchwright.app.runs import Runs, StoredRun
