@@ -191,9 +191,9 @@ async def plan_loaded(
     observations = await observe(loaded.workflow, around.readers, around.runners, resources, now, wanted, reach)
     observations = await observe_commands(loaded.workflow, observations, around, folder)
     key = environment_key(loaded.workflow, simulated=simulation is not None)
-    strangers, orphans = await _makers(stores, loaded.workflow, observations, key)
-    # until a run has ended its turn, or has settled its calls, what it has created is in no resource yet
-    observations = replace(observations, strangers=strangers, orphans=frozenset() if busy else orphans)
+    observations = await _with_makers(stores, loaded.workflow, observations, key)
+    if busy:  # until a run has ended its turn, or has settled its calls, what it has created is in no resource yet
+        observations = replace(observations, orphans=frozenset())
     if simulation is None:
         observations = await observe_identity(observations, around.logins)
         observations = observe_secrets(loaded.workflow, observations, os.environ)
@@ -207,7 +207,8 @@ async def plan_loaded(
     store = await _store_trouble(stores, built.plan.storage_backend)
     if store:
         return Planned(None, (*built.diagnostics, *store))
-    planned = Planned(built.plan, (*built.diagnostics, *busy))
+    unknown = await _unknown_name(stores, loaded.workflow, key)
+    planned = Planned(built.plan, (*built.diagnostics, *busy, *unknown))
     planned = await guarded(settings, around, planned, resources, loaded.workflow.limits)
     return replace(planned, basis=PlanBasis(resources=resources, turn=state.turn))
 
@@ -288,31 +289,48 @@ async def _state(stores: Stores, workflow: Workflow, *, simulated: bool) -> tupl
     return state, [warning]
 
 
-async def _makers(
+async def _with_makers(
     stores: Stores, workflow: Workflow, observations: Observations, key: EnvironmentKey
-) -> tuple[frozenset[str], frozenset[str]]:
-    """The runs that created servers of the workflow's names which the environment does not have.
-
-    First those that its store does not know, then those of this environment: late effects of calls whose outcome was
-    unknown.
-    """
-    known = {(one.provider, ref) for one in observations.resources for ref in (one.ref, *one.leftover)}
-    runs = {
-        one.run
+) -> Observations:
+    """The observations, plus whose servers of the workflow's names those are that the environment does not own."""
+    own = {(one.provider, ref) for one in observations.resources for ref in (one.ref, *one.leftover)}
+    lent = {(one.provider, one.ref) for one in observations.resources if one.borrowed}
+    made = {
+        (provider, one.ref): one.run
         for provider, observed in observations.providers.items()
         for name in observed.requests
         for one in observed.managed.get(name, ())
-        if one.run and (provider, one.ref) not in known
+        if one.run and (provider, one.ref) not in own - lent
     }
-    if not runs:
-        return frozenset(), frozenset()
+    if not made:
+        return observations
     try:
         journal = await stores.get(stores.name_of(workflow.storage_backend))
     except (StoreError, SecretMissing):
-        return frozenset(), frozenset()  # told with the other problems of the plan
-    homes = {run: await environment_of_run(journal, run) for run in sorted(runs)}
-    strangers = frozenset(run for run, home in homes.items() if home is None)
-    return strangers, frozenset(run for run, home in homes.items() if home == key)
+        return observations  # told with the other problems of the plan
+    homes = {run: await environment_of_run(journal, run) for run in sorted(set(made.values()))}
+    unowned = {run: homes[run] for place, run in made.items() if place not in own}
+    return replace(
+        observations,
+        strangers=frozenset(run for run, home in unowned.items() if home is None),
+        orphans=frozenset(run for run, home in unowned.items() if home == key),
+        lenders={run: home.name for run, home in homes.items() if home is not None and home != key},
+    )
+
+
+async def _unknown_name(stores: Stores, workflow: Workflow, key: EnvironmentKey) -> list[Diagnostic]:
+    """A warning if this would be the first run of an environment whose name is nearly that of another."""
+    try:
+        journal = await stores.get(stores.name_of(workflow.storage_backend))
+        known = {row.key for row in await journal.environments()}
+    except (StoreError, SecretMissing):
+        return []  # told with the other problems of the plan
+    near = close_matches(key.name, sorted(one.name for one in known if one.space == key.space), n=1)
+    if key in known or not near:
+        return []
+    message = f"this would be the first run of the environment {key.name}"
+    hint = f"Did you mean {near[0]}? An environment is named after its workflow."
+    return [Diagnostic("environment-new", message, hint, where="environment", severity=Severity.WARNING)]
 
 
 async def _store_trouble(stores: Stores, backend: str) -> list[Diagnostic]:

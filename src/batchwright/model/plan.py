@@ -164,7 +164,8 @@ class Step(Struct, frozen=True, omit_defaults=True):
     that a KEEP or UPDATE step finds, and `unclear` says that the run which created it did not get as far as to see that
     it has no twin. `seconds` is an estimate. `changes` say in what that which stands there differs from what is asked
     for, and `before` what stands there. `gone`: the server that it retires had vanished when the plan was made.
-    `adopts` are the labels of a server of another store that the environment owns from then on.
+    `adopts` are the labels of a server of another store that the environment owns from then on;
+    `lender` is the environment that owns the server which is kept, "" if it is this one.
     """
 
     id: str
@@ -183,6 +184,7 @@ class Step(Struct, frozen=True, omit_defaults=True):
     before: Before | None = None
     gone: bool = False
     adopts: Labels | None = None
+    lender: str = ""
 
     @property
     def traits(self) -> Traits:

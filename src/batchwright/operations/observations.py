@@ -46,7 +46,8 @@ class Observations(Struct, frozen=True):
     operation, for types that have one for all of its steps; what was not found is missing and a problem says why.
     `resources` is what the environment has. `strangers` are runs that created servers of the workflow's names and that
     the store does not know: those of other stores. `orphans` are runs of this environment that created servers of the
-    workflow's names which the environment does not have. `today` is the day in UTC.
+    workflow's names which the environment does not have. `today` is the day in UTC. `lenders`
+    are the other environments of runs that created servers of these names, by run.
     """
 
     providers: dict[str, ProviderObserved] = {}
@@ -56,4 +57,5 @@ class Observations(Struct, frozen=True):
     resources: tuple[Resource, ...] = ()
     strangers: frozenset[str] = frozenset()
     orphans: frozenset[str] = frozenset()
+    lenders: Mapping[str, str] = {}
     today: date = date.min

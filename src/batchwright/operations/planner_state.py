@@ -37,6 +37,7 @@ class PlannedServer:
     before: Before | None = None  # what it was before
     address: str = ""  # of that server, as far as it is known to stay
     unclear: bool = False  # the run that created it has not seen that it has no twin
+    lender: str = ""  # the environment that it belongs to, if it is kept and another's
     adopts: Labels | None = None  # of a server that is kept and was another store's
     old: Resource | None = None  # the server that this one replaces, which is destroyed first
     old_gone: bool = False  # someone else has destroyed it

@@ -13,7 +13,7 @@ from batchwright.model.workflow import Dependency, OnFailure
 from batchwright.operations.registry import type_of
 from batchwright.plan.critical_path import Estimate, estimate
 from batchwright.views.planned_changes import PlannedChange, PlannedChangeLine, Symbol, counts, grouped, symbols
-from batchwright.views.text_format import duration
+from batchwright.views.text_format import duration, some
 
 
 class StepView(Struct, frozen=True):
@@ -90,6 +90,15 @@ def _notes(plan: Plan) -> tuple[str, ...]:
     return tuple(f"{name}: {words}" for name, words in told if words and name in creating)
 
 
+def _lender_notes(plan: Plan) -> tuple[str, ...]:
+    """Whose servers are used."""
+    lent: dict[str, list[str]] = {}
+    for step in plan.steps:
+        if step.lender:
+            lent.setdefault(step.lender, []).append(step.request.name)
+    return tuple(f"uses {some(names)} of the environment {lender}" for lender, names in lent.items())
+
+
 def _webhook_notes(plan: Plan) -> tuple[str, ...]:
     """Whom the file has told, and about what."""
     told = (one.public() for one in plan.notify if one.simulated or plan.simulation is None)
@@ -131,7 +140,7 @@ def plan_view(plan: Plan) -> PlanView:
         estimate=estimate(plan),
         warnings=plan.warnings,
         environment=EnvironmentKey.of(plan).name,
-        notes=(*_notes(plan), *_webhook_notes(plan)),
+        notes=(*_notes(plan), *_lender_notes(plan), *_webhook_notes(plan)),
         difference=counts(found),
     )
 

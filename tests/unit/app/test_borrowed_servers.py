@@ -8,11 +8,14 @@ import pytest
 from msgspec.structs import replace
 
 from batchwright.app.environment_state import environment_problems
+from batchwright.app.plans import plan_loaded
 from batchwright.errors import EnvironmentBusy, ServerBorrowed
+from batchwright.loader import Loaded
 from batchwright.model.environment import EnvironmentKey
 from batchwright.model.lifecycle import RunState
 from batchwright.model.workflow import Changes, Permission, Workflow
-from tests.unit.app.test_environment_state import check_kept, created, done, kept, planned, shop
+from batchwright.views.plan import plan_view
+from tests.unit.app.test_environment_state import SIMULATION, check_kept, created, done, kept, planned, shop
 from tests.unit.app.test_replacement import changed
 from tests.unit.app.test_runs import House, housed
 
@@ -88,5 +91,44 @@ def test_a_server_is_not_stopped_while_a_run_of_another_environment_uses_it(tmp_
         await created(house, replace(changed(apps("a", port=82), "a", plan="2xCPU-4GB"), name="apps"))
         with pytest.raises(EnvironmentBusy, match="it cannot be stopped now"):
             await house.rollback(larger.id, "ada")
+
+    housed(tmp_path, play)
+
+
+def test_a_plan_names_the_environment_whose_servers_it_uses(tmp_path: Path) -> None:
+    """Now, and when they have been borrowed before."""
+
+    async def play(house: House) -> None:
+        await done(house, shop("a", "b"))
+        for _ in range(2):
+            plan = await planned(house, replace(shop("a", "b", "c"), name="other"))
+            assert [(step.request.name, step.lender) for step in plan.steps if not step.server] == [
+                ("a", "shop"),
+                ("b", "shop"),
+                ("c", ""),
+            ]
+            assert "uses a and b of the environment shop" in plan_view(plan).notes
+            await done(house, replace(shop("a", "b", "c"), name="other"))
+        assert {step.lender for step in (await planned(house, shop("a", "b"))).steps} == {""}
+
+    housed(tmp_path, play)
+
+
+def test_a_name_that_is_nearly_that_of_another_environment_is_told(tmp_path: Path) -> None:
+    """A misspelt name would make a second environment."""
+
+    async def warned(house: House, name: str) -> list[str]:
+        workflow = replace(shop("x"), name=name)
+        async with house.runs.adapters(SIMULATION) as around:
+            found = await plan_loaded(house.settings, house.stores, around, Loaded(workflow), SIMULATION)
+        return [one.hint for one in found.diagnostics if one.code == "environment-new"]
+
+    async def play(house: House) -> None:
+        assert await warned(house, "shpo") == [], "there is no other"
+        await done(house, shop("a"))
+        assert await warned(house, "shop") == []
+        assert await warned(house, "billing") == []
+        (hint,) = await warned(house, "shpo")
+        assert hint.startswith("Did you mean shop?")
 
     housed(tmp_path, play)

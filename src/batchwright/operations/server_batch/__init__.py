@@ -84,6 +84,7 @@ def _step(op: ServerBatch, place: PlannedServer, observed: ProviderObserved) -> 
         changes=place.changes,
         before=place.before,
         adopts=place.adopts,
+        lender=place.lender,
     )
 
 
@@ -155,6 +156,8 @@ class ServerBatchType(OperationType[ServerBatch]):
             return f"{verb} server {request.name} ({step.ref})" + ("" if step.retired.run else ", which stays")
         if step.adopts is not None:
             return f"take over server {request.name} ({step.ref}), which run {step.adopts.run} created"
+        if step.lender:
+            return f"use server {request.name} ({step.ref}), which belongs to the environment {step.lender}"
         if step.action is Action.KEEP:
             return f"keep server {request.name} ({step.ref}): it exists and matches"
         if step.action is Action.UPDATE:

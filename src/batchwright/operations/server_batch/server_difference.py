@@ -156,6 +156,8 @@ def _compare(draft: Draft, place: PlannedServer, config: ServerConfig, request: 
         place.ref, place.updated = found.ref, bool(differing) or unfinished
         if place.adopts is not None:
             place.changes = (FieldChange(ADOPTED, place.adopts.run),)
+        elif own is None:
+            place.lender = draft.observations.lenders.get(found.run, "")
         # a server that is stopped and started may get another address
         place.address = (
             "" if any(one.stops for one in place.changes) or found.state is ServerState.BROKEN else found.address
