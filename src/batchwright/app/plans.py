@@ -322,11 +322,11 @@ async def _unknown_name(stores: Stores, workflow: Workflow, key: EnvironmentKey)
     """A warning if this would be the first run of an environment whose name is nearly that of another."""
     try:
         journal = await stores.get(stores.name_of(workflow.storage_backend))
-        known = {row.key for row in await journal.environments()}
+        known = [row.name for row in await journal.environments() if row.space == key.space]
     except (StoreError, SecretMissing):
         return []  # told with the other problems of the plan
-    near = close_matches(key.name, sorted(one.name for one in known if one.space == key.space), n=1)
-    if key in known or not near:
+    near = close_matches(key.name, known, n=1) if known and key.name not in known else ()
+    if not near:
         return []
     message = f"this would be the first run of the environment {key.name}"
     hint = f"Did you mean {near[0]}? An environment is named after its workflow."
