@@ -214,7 +214,7 @@ class EnvironmentLives:
             turns.setdefault(EnvironmentKey.of(events[0].plan), []).extend(one for one in begun if one)
         found = []
         for row in await self.journal.environments():
-            assert (row.tenant, row.unsettled, row.through) == ("", "", row.turn)
+            assert (row.tenant, row.unsettled, row.through) == ("", "", row.turn), row
             assert sorted(turns[row.key]) == list(range(1, row.turn + 1))
             found += await self.journal.resources(row.key)
         standing = {one.ref for one in self.world.servers()}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from batchwright.errors import EnvironmentRefused, PlanRefused
 from batchwright.model.lifecycle import RunState
 from batchwright.model.workflow import Changes, Dependency, OnFailure, Permission, Workflow
 from batchwright.operations.command import Command
@@ -17,6 +18,7 @@ from batchwright.testing.crash_points import CrashPoint, When
 from batchwright.testing.plans import servers
 from batchwright.testing.virtual_clock import run_virtual
 from tests.crash.environment_lives import Change, EnvironmentLives, Story, live_through
+from tests.crash.watched_ports import Meanwhile
 
 FOREIGN = "zzzzzzzzzzzz"
 FAILED, CANCELLED, COMPLETED = RunState.FAILED, RunState.CANCELLED, RunState.COMPLETED
@@ -141,3 +143,47 @@ def test_the_end_is_the_same_wherever_the_process_dies(
             assert end == wanted, dies
     with capsys.disabled():
         print(f"\n{name}: {len(points)} crash points, always the same environment")
+
+
+# -- a server of one environment that another one begins to use (scenario 29) -----------------------------------------
+
+OWNER = Change(shop("a", "b"))
+BORROWS = Change(replace(shop("a"), name="apps", changes=Changes()), (COMPLETED, FAILED))
+RETIRES = Change(shop("b"), (COMPLETED, FAILED))
+REFUSALS = (EnvironmentRefused, PlanRefused)
+
+
+async def beside(first: Change, second: Change, folder: Path, n: int, when: When) -> tuple[int, set[str]]:
+    """The second happens at the n-th call of the first. Gives how many calls that makes, and who was refused."""
+    lives = EnvironmentLives(Story("beside", (OWNER, first, second)), folder)
+    refused: set[str] = set()
+    assert await lives.live(CrashPoint(), [0])
+
+    async def tried(point: CrashPoint, change: int) -> None:
+        try:
+            await lives.live(point, [change])
+        except REFUSALS as error:
+            refused.add(error.code)
+
+    async def other() -> None:
+        await tried(CrashPoint(), 2)
+
+    point = Meanwhile(n, when, other)
+    await tried(point, 1)
+    if point.done is not None:
+        await point.done
+    await lives.end()
+    return point.count, refused
+
+
+@pytest.mark.parametrize(("first", "second"), [(BORROWS, RETIRES), (RETIRES, BORROWS)], ids=["borrows", "retires"])
+def test_nothing_is_taken_away_that_another_environment_begins_to_use(
+    first: Change, second: Change, tmp_path: Path
+) -> None:
+    n, calls, refused = 0, 1, set()
+    while n < calls:
+        n += 1
+        for when in When:
+            calls, codes = run_virtual(beside(first, second, tmp_path, n, when))
+            refused |= codes
+    assert ("server-borrowed" if first is BORROWS else "environment-busy") in refused

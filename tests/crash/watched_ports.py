@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from batchwright.journal.base import Journal, Lease
@@ -23,20 +24,25 @@ P = ParamSpec("P")
 
 
 class Meanwhile(CrashPoint):
-    """Does not die: at the n-th call, before or after it, something else happens."""
+    """Does not die: at the n-th call, before or after it, another process does something, which the call waits for."""
 
-    def __init__(self, n: int, when: When, other: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, n: int, when: When, other: Callable[[], Coroutine[Any, Any, None]]) -> None:
         super().__init__()
         self._at, self._side, self._other = n, when, other
+        self.done: asyncio.Task[None] | None = None
 
     async def guard(self, label: str, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        here = self.count + 1 == self._at
+        here = self.count + 1 == self._at and self.done is None
         if here and self._side is When.BEFORE:
-            await self._other()
+            await self._wait()
         answer = await super().guard(label, call, *args, **kwargs)
         if here and self._side is When.AFTER:
-            await self._other()
+            await self._wait()
         return answer
+
+    async def _wait(self) -> None:
+        self.done = asyncio.create_task(self._other())
+        await asyncio.shield(self.done)  # who gives the call up does not end the other process
 
 
 class DyingJournal(CrashingJournal):

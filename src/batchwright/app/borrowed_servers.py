@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Set
 
 from batchwright.errors import EnvironmentBusy, ServerBorrowed
 from batchwright.journal.base import Journal
+from batchwright.journal.replay import load_run
 from batchwright.model.environment import Environment, EnvironmentKey, Resource, refuse_moved
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
@@ -13,16 +14,16 @@ from batchwright.model.run import Run
 Place = tuple[str, str, str]  # provider, account, reference
 
 
-async def refuse_lender_busy(journal: Journal, plan: Plan, own: Collection[Resource]) -> None:
-    """Raise EnvironmentBusy if a server that the plan keeps belongs to an environment that a run is changing now.
+async def free_lenders(journal: Journal, plan: Plan, own: Collection[Resource]) -> tuple[Environment, ...]:
+    """The environments to which servers belong that the plan uses.
 
-    Raises EnvironmentElsewhere if that environment is being moved to another store.
+    Raises EnvironmentBusy if a run is changing one of them now, and EnvironmentElsewhere if one is being moved to
+    another store.
     """
-    accounts = {facts.name: facts.account for facts in plan.providers}
-    known = {_place(one) for one in own if not one.borrowed}
-    kept = {(step.provider, accounts.get(step.provider, ""), step.ref) for step in plan.steps if step.ref} - known
+    kept = _kept(plan).keys() - {_place(one) for one in own if not one.borrowed}
+    lenders: list[Environment] = []
     if not kept:
-        return
+        return ()
     for row in await _others(journal, EnvironmentKey.of(plan)):
         if not any(_place(one) in kept for one in await journal.resources(row.key)):
             continue
@@ -33,32 +34,42 @@ async def refuse_lender_busy(journal: Journal, plan: Plan, own: Collection[Resou
                 hint=f"Watch it: batchwright monitor {row.tenant}",
                 run=row.tenant,
             )
+        lenders.append(row)
+    return tuple(lenders)
 
 
 async def refuse_borrowed(
-    journal: Journal, key: EnvironmentKey, ending: Collection[Place], stopping: Collection[Place] = ()
+    journal: Journal, key: EnvironmentKey, ending: Set[Place], stopping: Set[Place] = frozenset()
 ) -> None:
     """Raise ServerBorrowed if another environment uses one of the servers that are to be destroyed.
 
     Raises EnvironmentBusy if a run is changing an environment that uses one of those that are to be stopped meanwhile.
+    A run that has not ended uses the servers of its plan.
     """
     if not ending and not stopping:
         return
     for row in await _others(journal, key):
-        for one in await journal.resources(row.key):
-            if one.borrowed and _place(one) in ending:
-                raise ServerBorrowed(
-                    f"the environment {row.name} uses the server {one.name} ({one.ref})",
-                    hint=f"Take it out of that environment's file and run it, or: batchwright destroy {row.name}",
-                    run=row.last,
-                )
-            if one.borrowed and _place(one) in stopping and row.tenant:
-                raise EnvironmentBusy(
-                    f"run {row.tenant} is changing the environment {row.name}, which uses the server {one.name}: it"
-                    " cannot be stopped now",
-                    hint=f"Watch it: batchwright monitor {row.tenant}",
-                    run=row.tenant,
-                )
+        used = {_place(one): one.name for one in await journal.resources(row.key) if one.borrowed}
+        if hit := ending & used.keys():
+            raise ServerBorrowed(
+                f"the environment {row.name} uses the server {used[min(hit)]} ({min(hit)[2]})",
+                hint=f"Take it out of that environment's file and run it, or: batchwright destroy {row.name}",
+                run=row.last,
+            )
+        if not row.tenant:
+            continue
+        used |= _kept((await load_run(journal, row.tenant)).plan)
+        watch = f"Watch it: batchwright monitor {row.tenant}"
+        if hit := ending & used.keys():
+            message = f"run {row.tenant} of the environment {row.name} uses the server {used[min(hit)]} ({min(hit)[2]})"
+            raise ServerBorrowed(message, hint=watch, run=row.tenant)
+        if hit := stopping & used.keys():
+            raise EnvironmentBusy(
+                f"run {row.tenant} is changing the environment {row.name}, which uses the server {used[min(hit)]}: it"
+                " cannot be stopped now",
+                hint=watch,
+                run=row.tenant,
+            )
 
 
 async def users_and_owners(
@@ -88,6 +99,16 @@ async def sharing(journal: Journal, keys: Collection[EnvironmentKey]) -> list[li
             own, places = [*group[0], *own], group[1] | places
         groups.append((own, places))
     return [own for own, _ in groups]
+
+
+def _kept(plan: Plan) -> dict[Place, str]:
+    """The servers that were there before the run and that it uses, with their names."""
+    accounts = {facts.name: facts.account for facts in plan.providers}
+    return {
+        (step.provider, accounts.get(step.provider, ""), step.ref): step.request.name
+        for step in plan.steps
+        if step.ref and step.retired is None
+    }
 
 
 def ended_by_plan(plan: Plan) -> set[Place]:

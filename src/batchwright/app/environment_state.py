@@ -56,7 +56,9 @@ class EnvironmentState(Struct, frozen=True):
     def enter(self, run: str, at: float) -> Enter:
         """The first turn of a new run."""
         enter = Enter(self.key, run, at, self.turn, self.newest)
-        return enter if self.row is not None else replace(enter, resources=self.resources, newest=self.newest)
+        if self.row is None:
+            return replace(enter, resources=self.resources, newest=self.newest)
+        return replace(enter, lent=self.row.lent)
 
 
 def environment_key(workflow: Workflow, *, simulated: bool) -> EnvironmentKey:

@@ -9,14 +9,15 @@ from functools import partial
 from typing import NoReturn
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import Adapters, SharedRunner, SharedWorld
 from batchwright.app.borrowed_servers import (
     ended_by_plan,
     ended_by_rollback,
+    free_lenders,
     refuse_borrowed,
-    refuse_lender_busy,
     stopped_by,
 )
 from batchwright.app.catalogue_changes import refuse_changed_entries, with_catalogues
@@ -41,7 +42,7 @@ from batchwright.journal.lease_holder import HeldLease
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.clock import Clock
-from batchwright.model.environment import EnvironmentKey, entered
+from batchwright.model.environment import Environment, EnvironmentKey, entered
 from batchwright.model.ids import run_id
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.plan import Plan
@@ -134,14 +135,14 @@ class Runs:
             enter = state.enter(own, now)
             entered(state.row, enter)  # who is busy is told before what has changed
             refuse_changed(plan, state)
-            await refuse_lender_busy(journal, plan, state.resources)
+            lenders = await free_lenders(journal, plan, state.resources)
             await refuse_borrowed(journal, state.key, ended_by_plan(plan), stopped_by(plan))
             await refuse_unguarded(self._settings, plan, state.resources, now)
             told = now, own, plan, by, key, digest, client, source
             recorded = inputs or recorded_place()
             created = ev.RunCreated(*told, turn=state.turn + 1, after=state.newest, inputs=recorded)
             made = Run(created)
-            await journal.create(created, made.summary(journal.name), enter=enter)
+            await journal.create(created, made.summary(journal.name), enter=replace(enter, lenders=lenders))
         return StoredRun(journal, own, made)
 
     def resume(self, stored: StoredRun, by: str, answers: ResumeAnswers = NO_ANSWERS) -> ActiveRun:
@@ -342,9 +343,13 @@ async def _turn_of(journal: Journal, run: Run, wanted: Sequence[ev.AnyEvent]) ->
     if not run.holds_environment and not begins:
         return None
     state = await environment_state(journal, EnvironmentKey.of(run.plan), run.id)
+    lenders: tuple[Environment, ...] = ()
     if any(isinstance(event, ev.RollbackStarted) for event in wanted):
         await refuse_borrowed(journal, state.key, ended_by_rollback(run), stopped_by(run.plan))
-    return EnvironmentTurn(run, state.row, state.resources, state.newest)
+    elif begins and not any(isinstance(event, ev.DoubtForgotten) for event in wanted):
+        await refuse_borrowed(journal, state.key, ended_by_plan(run.plan), stopped_by(run.plan))
+        lenders = await free_lenders(journal, run.plan, state.resources)
+    return EnvironmentTurn(run, state.row, state.resources, state.newest, lenders)
 
 
 def refuse_unless(status: RunState, run: str, kind: SignalKind, states: Sequence[RunState]) -> None:

@@ -19,12 +19,20 @@ class EnvironmentTurn:
     """Gives the event that begins a turn its number, and says what the turn changed with the event that ends it.
 
     `found` is the environment as it is now, None if it was never entered; `resources` are what it has and `newest` is
-    the newest run that changed something. A run that was made before there were environments has its first turn when it
-    is reopened or rolled back.
+    the newest run that changed something. `lenders` are the environments whose servers the run uses. A run that was
+    made before there were environments has its first turn when it is reopened or rolled back.
     """
 
-    def __init__(self, run: Run, found: Environment | None, resources: Iterable[Resource], newest: str) -> None:
+    def __init__(
+        self,
+        run: Run,
+        found: Environment | None,
+        resources: Iterable[Resource],
+        newest: str,
+        lenders: tuple[Environment, ...] = (),
+    ) -> None:
         self._run = run
+        self._lenders = lenders
         self._found = found or Environment(*_place(run), newest=newest)
         self._is_new = found is None
         self._before = {one.key: one for one in resources}
@@ -55,6 +63,7 @@ class EnvironmentTurn:
     def _entering(self, at: float) -> Enter:
         run, found = self._run, self._found
         enter = Enter(EnvironmentKey(*_place(run)), run.id, at, found.turn, run.created.after)
+        enter = replace(enter, lent=found.lent, lenders=self._lenders)
         if not self._is_new:
             return enter
         return replace(enter, resources=tuple(self._before.values()), newest=found.newest)

@@ -73,6 +73,11 @@ class Turn(Struct, frozen=True):
             raise ValueError("a turn begins or ends")
         return change.key
 
+    @property
+    def lenders(self) -> tuple[Environment, ...]:
+        """Environments whose servers the run uses from now on, as they were seen."""
+        return self.enter.lenders if self.enter is not None else ()
+
 
 class Journal(Protocol):
     """One store. Sequence numbers of a run start at 1 and have no gaps.

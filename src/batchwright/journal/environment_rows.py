@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from batchwright.errors import EnvironmentMoved, StoreCorrupt
 from batchwright.journal.base import Turn
-from batchwright.model.environment import Environment, EnvironmentKey, Resource, entered, left
+from batchwright.model.environment import Environment, EnvironmentKey, Resource, entered, left, lent
 
 _environment = msgspec.json.Decoder(Environment)
 _resource = msgspec.json.Decoder(Resource)
@@ -36,8 +36,18 @@ class Row(NamedTuple):
     digest: bytes
 
 
-def turned(turn: Turn, found: Environment | None) -> EnvironmentWrite:
-    """What the turn writes over the row that was found. Raises EnvironmentRefused."""
+def turned(turn: Turn | None, find: Callable[[EnvironmentKey], Environment | None]) -> list[EnvironmentWrite]:
+    """What the turn writes over the rows that are there: of its environment, and of those whose servers it uses.
+
+    Raises EnvironmentRefused.
+    """
+    if turn is None:
+        return []
+    lending = [EnvironmentWrite(lent(find(one.key), one), (), ()) for one in turn.lenders]
+    return [_own(turn, find(turn.key)), *lending]
+
+
+def _own(turn: Turn, found: Environment | None) -> EnvironmentWrite:
     changed: tuple[Resource, ...] = ()
     gone: tuple[str, ...] = ()
     if turn.enter is not None:

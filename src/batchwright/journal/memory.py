@@ -61,8 +61,7 @@ class MemoryJournal:
         """Begin a run with its first event."""
         if event.run in self._runs:
             raise refusals.exists(event.run)
-        if enter is not None:
-            self._turn(Turn(enter))
+        self._turn(Turn(enter) if enter is not None else None)
         first: list[AnyEvent] = [event] if page is None else event_codec.decode_page(page.body, page.version)
         self._runs[event.run] = _Record(summary, first, [1])
 
@@ -79,8 +78,7 @@ class MemoryJournal:
         record = self._held(lease)
         if len(record.events) != after:
             raise refusals.moved_on(lease.run, len(record.events), after)
-        if turn is not None:
-            self._turn(turn)
+        self._turn(turn)
         record.events.extend(events)
         if events:
             record.ends.append(len(record.events))
@@ -88,8 +86,9 @@ class MemoryJournal:
             record.summary = summary
         return len(record.events)
 
-    def _turn(self, turn: Turn) -> None:
-        self._save(turned(turn, self._environments.get(turn.key)))
+    def _turn(self, turn: Turn | None) -> None:
+        for change in turned(turn, self._environments.get):
+            self._save(change)
 
     def _save(self, change: EnvironmentWrite) -> None:
         key = change.environment.key

@@ -50,7 +50,8 @@ class Environment(Struct, frozen=True, omit_defaults=True):
     `turn` counts turns from 1. `tenant` is the run whose turn it is, since the time `since`. `last` had the newest
     turn; `newest` is the newest run that changed something and was not rolled back. `unsettled` left a call behind of
     which nobody knows whether it made a server. `through` is the newest turn whose changes are in the resources, as
-    version `fold` of the fold wrote them.
+    version `fold` of the fold wrote them. `lent` counts how often a turn of another environment began that uses servers
+    of this one.
 
     Once runs were archived, the resources cannot be folded from the first run any more. The store keeps them as they
     were after the turn `base`, with the digest `base_digest` ("": no run was ever archived), and folds on from there.
@@ -69,6 +70,7 @@ class Environment(Struct, frozen=True, omit_defaults=True):
     store: str = ""
     base: int = 0
     base_digest: str = ""
+    lent: int = 0
 
     @property
     def key(self) -> EnvironmentKey:
@@ -159,6 +161,8 @@ class Enter(Struct, frozen=True):
     """A turn that is to begin with an event. `expects` is the turn that the caller has seen, so this one is the next.
 
     `after` is the run that was the newest when `run` was made: a run may go on as long as nobody else came after it.
+    `lenders` are the environments whose servers the run uses, as the caller has seen them, and `lent` is this one's
+    count: of two turns that begin at once, one that uses a server and one that ends it, only one begins.
     """
 
     key: EnvironmentKey
@@ -168,6 +172,8 @@ class Enter(Struct, frozen=True):
     after: str = ""
     resources: tuple[Resource, ...] | None = None  # of runs older than turns, when the environment is first entered
     newest: str = ""  # of those runs
+    lent: int = 0
+    lenders: tuple[Environment, ...] = ()
 
 
 class Leave(Struct, frozen=True):
@@ -222,6 +228,8 @@ def entered(found: Environment | None, enter: Enter) -> Environment:
         raise unsettled_by(now)
     if now.turn != enter.expects:
         raise EnvironmentMoved(f"run {now.last} changed the environment {now.name} at this moment", run=now.last)
+    if now.lent != enter.lent:
+        raise EnvironmentMoved(f"another environment began to use servers of {now.name} at this moment", run=now.last)
     if now.newest not in (enter.run, enter.after):
         raise RunSuperseded(
             f"run {now.newest} has changed the environment {now.name} since run {enter.run}",
@@ -229,6 +237,16 @@ def entered(found: Environment | None, enter: Enter) -> Environment:
             run=now.newest,
         )
     return replace(now, turn=now.turn + 1, tenant=enter.run, since=enter.at, last=enter.run)
+
+
+def lent(found: Environment | None, seen: Environment) -> Environment:
+    """The environment once a turn of another one has begun that uses its servers.
+
+    Raises EnvironmentMoved unless it is as it was seen.
+    """
+    if found != seen:
+        raise EnvironmentMoved(f"a run changed the environment {seen.name} at this moment", run=seen.last)
+    return replace(seen, lent=seen.lent + 1)
 
 
 def left(found: Environment | None, leave: Leave) -> Environment:

@@ -248,3 +248,34 @@ async def test_no_run_enters_an_environment_that_lives_elsewhere(factory: Factor
                 await journal.append(lease, 2, [RunReopened(NOW, turn=2)], turn=Turn(Enter(SHOP, "aaaa", NOW, 1)))
             row = away
         assert await journal.runs() == ["aaaa"]
+
+
+@case
+async def test_of_a_turn_that_uses_a_server_and_one_that_may_end_it_only_one_begins(factory: Factory) -> None:
+    """Each has looked before the other began."""
+    apps = EnvironmentKey("real", "apps")
+
+    async def using(journal: Journal, run: str, lender: Environment | None) -> None:
+        assert lender is not None
+        enter = Enter(apps, run, NOW, 0, lenders=(lender,))
+        await journal.create(replace(created(run), turn=1), summary_of(run, environment="apps", turn=1), enter=enter)
+
+    async with opened(factory) as journal:
+        await end(journal, await entering(journal, "aaaa"), leaving("aaaa", "aaaa", changed=(WEB,)))
+        seen = await journal.environment(SHOP)
+        await end(journal, await entering(journal, "bbbb", 1, "aaaa"), leaving("bbbb", "bbbb"), number=2)
+        with refused(EnvironmentMoved):
+            await using(journal, "cccc", seen)
+        assert await journal.environment(apps) is None
+        seen = await journal.environment(SHOP)
+        await using(journal, "cccc", seen)
+        with refused(EnvironmentMoved):
+            await entering(journal, "dddd", 2, "bbbb")
+        assert sorted(await journal.runs()) == ["aaaa", "bbbb", "cccc"]
+        lending = await journal.environment(SHOP)
+        assert lending is not None
+        assert (lending.turn, lending.tenant, lending.lent) == (2, "", 1)
+        enter = Enter(SHOP, "dddd", NOW, 2, "bbbb", lent=1)
+        summary = summary_of("dddd", environment="shop", turn=3)
+        await journal.create(replace(created("dddd"), turn=3), summary, enter=enter)
+        assert [(one.name, one.tenant) for one in await journal.environments()] == [("apps", "cccc"), ("shop", "dddd")]

@@ -132,3 +132,33 @@ def test_a_name_that_is_nearly_that_of_another_environment_is_told(tmp_path: Pat
         assert hint.startswith("Did you mean shop?")
 
     housed(tmp_path, play)
+
+
+def test_a_server_that_a_run_has_begun_to_use_is_not_destroyed(tmp_path: Path) -> None:
+    """The run had ended before its environment had the server: until then the owner could destroy it."""
+
+    async def play(house: House) -> None:
+        lender = await done(house, shop("a", "b"))
+        user = await created(house, apps("a"))
+        with pytest.raises(ServerBorrowed, match=f"run {user.id} of the environment apps uses the server a"):
+            await created(house, replace(shop("b"), changes=Changes(retire=Permission.ALLOWED)))
+        with pytest.raises(ServerBorrowed):
+            await house.rollback(lender.id, "ada")
+        assert (await house.runs.drive(user).finished()).status is RunState.COMPLETED
+        assert house.alive() == ["a", "b"]
+
+    housed(tmp_path, play)
+
+
+def test_a_retire_that_was_skipped_is_not_resumed_while_another_environment_uses_the_server(tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        await done(house, shop("a", "b"))
+        allowed = Changes(retire=Permission.ALLOWED)
+        failed = await done(house, replace(shop("a", "d"), changes=allowed), fail="d=permanent:1")
+        assert failed.status is RunState.FAILED
+        await done(house, apps("b"))
+        with pytest.raises(ServerBorrowed, match="the environment apps uses the server b"):
+            await house.resume(failed.id, "ada")
+        assert await environment_problems(await house.journal()) == []
+
+    housed(tmp_path, play)

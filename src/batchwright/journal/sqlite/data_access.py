@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -96,13 +97,13 @@ def create(
     """A run with its first event, in a page that is chained already, and the turn that begins with it."""
     if state(connection, run) is not None:
         raise refusals.exists(run)
-    change = turned(turn, environment(connection, turn.key)) if turn is not None else None
+    changes = turned(turn, partial(environment, connection))
     last, head = pages[-1].last, pages[-1].chain
     values = {"run": run, "created_at": created_at, "summary": summary, "last": last, "head": head}
     seal = hash_chain.seal(run, last, head, summary)
     connection.execute(SQL["create_run"], {**values, "seal": seal})
     _insert(connection, run, pages)
-    if change is not None:
+    for change in changes:
         _save_environment(connection, change)
     return Entry(run, last, head)
 
@@ -142,11 +143,11 @@ def append(
     }
     if turn is not None and (refusal := _why_refused(connection, lease, after)) is not None:
         raise refusal  # who has lost the run is told that first
-    change = turned(turn, environment(connection, turn.key)) if turn is not None else None
+    changes = turned(turn, partial(environment, connection))
     if connection.execute(SQL["advance_run"], values).rowcount != 1:
         raise _why_refused(connection, lease, after) or refusals.lost(lease.run)
     _insert(connection, lease.run, pages)
-    if change is not None:
+    for change in changes:
         _save_environment(connection, change)
     return Entry(lease.run, last, head) if pages else last
 

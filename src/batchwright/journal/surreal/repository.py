@@ -363,13 +363,12 @@ class SurrealRepository(Reads):
             lease, state = append.lease, await self._state(append.lease.run)
             if state is not None and (state["fence"], state["holder"]) != (lease.fence, lease.holder):
                 raise refusals.lost(lease.run)
-        key = turn.key
-        stored = await self._digest(key)
-        found = rows.get(key) or await self.environment(key)
-        seen = environment_row(rows[key]).digest if key in rows else stored
-        change = turned(turn, found)
-        rows[key] = change.environment
-        return [environment_values(change, seen)]
+        keys = (turn.key, *(one.key for one in turn.lenders))
+        seen = {key: environment_row(rows[key]).digest if key in rows else await self._digest(key) for key in keys}
+        found = {key: rows.get(key) or await self.environment(key) for key in keys}
+        changes = turned(turn, found.get)
+        rows |= {one.environment.key: one.environment for one in changes}
+        return [environment_values(one, seen[one.environment.key]) for one in changes]
 
     async def _chained(self, number: int, append: QueuedAppend, known: dict[str, SurrealRecord]) -> dict[str, Any]:
         """What append.surql takes; `known` gets the record as it will be. The database refuses what may not be made."""
