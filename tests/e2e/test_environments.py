@@ -123,3 +123,18 @@ def test_a_file_of_other_servers_retires_only_by_command(shell: Command) -> None
     assert [one["name"] for one in shell.json("status", "shop")["resources"]] == ["other-0"]
     shell("run", "shop.ncl", "--retire", "--set", "prefix=third", "--sim", "time_scale=0")
     assert [one["name"] for one in shell.json("status", "shop")["resources"]] == ["third-0"]
+
+
+def test_a_plan_says_that_another_environment_uses_what_it_would_destroy(shell: Command) -> None:
+    run(shell, "--set", "count=2")
+    run(shell, "--set", "count=2", "--env", "staging")
+    words = ("shop.ncl", "--retire", "--sim", "time_scale=0")
+    for verb, code in (("plan", 0), ("run", 2)):
+        said = shell(verb, *words, code=code).stderr
+        assert "the environment shop/staging uses the server web-1 (upcloud-00000" in said
+        assert "[server-borrowed]" in said
+    assert "[server-borrowed]" not in shell("plan", "shop.ncl", "--sim", "time_scale=0").stderr
+    assert "[server-borrowed]" in shell("destroy", "shop", "--plan", code=2).stderr
+    shell("destroy", "shop/staging", "--yes")
+    shell("run", *words)
+    assert listed(shell)[0][:3] == ("shop", 1, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from batchwright.app.adapters import Adapters
+from batchwright.app.borrowed_servers import ended_by_plan, refuse_borrowed
 from batchwright.app.environment_reader import EnvironmentHome
 from batchwright.app.guardrails import guarded
 from batchwright.app.planned import Planned
@@ -20,7 +21,8 @@ from batchwright.taskservs.catalogue import load_catalogue
 async def plan_destruction(settings: Settings, around: Adapters, found: EnvironmentHome) -> Planned:
     """The plan that retires everything: servers, with what must leave them first, and the undo of every command.
 
-    What was borrowed is released and stays. Opens the providers in `around`, which carries the plan out too.
+    What was borrowed is released and stays. Opens the providers in `around`, which carries the plan out too. Raises
+    ServerBorrowed if another environment uses one of the servers.
     """
     resources = found.state.resources
     borrowed = [one for one in resources if one.borrowed]
@@ -52,4 +54,5 @@ async def plan_destruction(settings: Settings, around: Adapters, found: Environm
         base=digest(found.state.resources),
         notify=last.notify,
     )
+    await refuse_borrowed(found.journal, found.state.key, ended_by_plan(plan))
     return await guarded(settings, around, Planned(plan, tuple(problems)), resources)

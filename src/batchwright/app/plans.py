@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.app.adapters import Adapters
+from batchwright.app.borrowed_servers import ended_by_plan, refuse_borrowed, stopped_by
 from batchwright.app.diagnostic_positions import placed, static_findings
 from batchwright.app.environment_state import EnvironmentState, environment_key, environment_of_run, environment_state
 from batchwright.app.guardrails import guarded
@@ -27,6 +28,7 @@ from batchwright.engine.limits import Limits
 from batchwright.errors import (
     EnvironmentBusy,
     EnvironmentElsewhere,
+    EnvironmentRefused,
     PlanChanged,
     SecretMissing,
     StoreError,
@@ -208,7 +210,8 @@ async def plan_loaded(
     if store:
         return Planned(None, (*built.diagnostics, *store))
     unknown = await _unknown_name(stores, loaded.workflow, key)
-    planned = Planned(built.plan, (*built.diagnostics, *busy, *unknown))
+    shared = await _borrowed(stores, built.plan, key)
+    planned = Planned(built.plan, (*built.diagnostics, *busy, *unknown, *shared))
     planned = await guarded(settings, around, planned, resources, loaded.workflow.limits)
     return replace(planned, basis=PlanBasis(resources=resources, turn=state.turn))
 
@@ -273,20 +276,35 @@ async def _state(stores: Stores, workflow: Workflow, *, simulated: bool) -> tupl
         journal = await stores.get(stores.name_of(workflow.storage_backend))
         state = await environment_state(journal, key)
     except EnvironmentBusy as busy:
-        return unknown, [replace(Diagnostic.of_error(busy, "environment"), severity=Severity.WARNING)]
+        return unknown, [_warning(busy)]
     except EnvironmentElsewhere as elsewhere:
         return unknown, [Diagnostic.of_error(elsewhere, "storage_backend")]
     except (StoreError, SecretMissing):
         return unknown, []
     row = state.row
     if row is not None and row.unsettled:
-        return state, [replace(Diagnostic.of_error(unsettled_by(row), "environment"), severity=Severity.WARNING)]
+        return state, [_warning(unsettled_by(row))]
     if row is None or not row.tenant:
         return state, []
     message = f"run {row.tenant} is changing the environment {row.name}, so this plan may not hold"
     hint = f"Plan again when it has ended: batchwright monitor {row.tenant}"
     warning = Diagnostic(EnvironmentBusy.code, message, hint, where="environment", severity=Severity.WARNING)
     return state, [warning]
+
+
+def _warning(refusal: EnvironmentRefused) -> Diagnostic:
+    """A run would be refused for this now."""
+    return replace(Diagnostic.of_error(refusal, "environment"), severity=Severity.WARNING)
+
+
+async def _borrowed(stores: Stores, plan: Plan, key: EnvironmentKey) -> list[Diagnostic]:
+    """A warning if another environment uses a server that the plan destroys or stops."""
+    journal = await stores.get(stores.name_of(plan.storage_backend))
+    try:
+        await refuse_borrowed(journal, key, ended_by_plan(plan), stopped_by(plan))
+    except EnvironmentRefused as refusal:
+        return [_warning(refusal)]
+    return []
 
 
 async def _with_makers(

@@ -84,7 +84,11 @@ def forget(run: Run, now: float, by: str, lanes: Sequence[str]) -> list[ev.AnyEv
             hint=f"Continue the rollback: batchwright resume {run.id}",
         )
     known = doubtful_lanes(run)
-    hint = f"It has some in: {', '.join(sorted(known))}" if known else f"It has none: batchwright status {run.id}"
+    hint = (
+        f"It has some in: {', '.join(sorted(known))}"
+        if known
+        else f"Nothing of it is in doubt: batchwright status {run.id}"
+    )
     for lane in lanes:
         if lane not in known:
             raise NotAllowed(f"run {run.id} has no call of unknown outcome in {lane!r}", hint=hint)

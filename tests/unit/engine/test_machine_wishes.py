@@ -286,7 +286,7 @@ def test_what_has_no_doubt_is_not_forgotten() -> None:
     hand.take(forget(hand.run, hand.now, "ada", ["upcloud"]))
     with pytest.raises(NotAllowed) as refused:
         forget(hand.run, hand.now, "ada", ["upcloud"])
-    assert refused.value.hint == "It has none: batchwright status run"
+    assert refused.value.hint == "Nothing of it is in doubt: batchwright status run"
 
 
 def test_a_run_whose_process_died_ends_as_its_doubt_is_forgotten() -> None:
