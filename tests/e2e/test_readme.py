@@ -63,7 +63,7 @@ def alike(line: str) -> str:
     """Without what is another one each time: ids, hashes, addresses, dates, durations, and the width of columns."""
     for pattern, word in (
         (r"[a-z2-7]{12}", "ID"), (r"\b[0-9a-f]{16}\b", "HASH"), (r"\d+(\.\d+){3}", "ADDRESS"),
-        (r"\b\d\d-\d\d \d\d:\d\d", "DATE"), (r"\b[\d.]+ (s|min)\b", "TIME"),
+        (r"\b\d\d-\d\d \d\d:\d\d", "DATE"), (r"\b[\d.]+ (min \d\d )?s\b", "TIME"),
     ):  # fmt: skip
         line = re.sub(pattern, word, line)
     return " ".join(line.split())
