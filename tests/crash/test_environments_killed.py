@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from batchwright.operations.taskserv_batch import TaskservBatch, TaskservUse
 from batchwright.testing.crash_points import CrashPoint, When
 from batchwright.testing.plans import servers
 from batchwright.testing.virtual_clock import run_virtual
+from tests.crash.environment_end import the_end
 from tests.crash.environment_lives import Change, EnvironmentLives, Story, live_through
 from tests.crash.watched_ports import Meanwhile
 
@@ -35,7 +38,7 @@ def shop(*names: str, service: str = "nginx", **rest: object) -> Workflow:
 def with_commands(workflow: Workflow) -> Workflow:
     """And a command with an undo before and after the task services."""
     first = Command("first", ("true",), ("false",), dependencies=(Dependency("up"),), idempotent=True)
-    last = Command("last", ("true",), ("false",), dependencies=(Dependency("web"),), idempotent=True)
+    last = Command("last", ("true",), ("false",), dependencies=(Dependency("web"),))
     return replace(workflow, operations=(*workflow.operations, first, last))
 
 
@@ -93,6 +96,7 @@ def stories() -> list[Story]:
     both = (Change(shop("a", "b")), Change(shop("a", "d")))
     own, grown = Change(shop("a")), both[0]
     adopts = Change(shop("a", "b", changes=replace(ALLOWED, adopt=("b",))), outside=plant("b", stays=False))
+    stopped = Change(shop("a", "b"), (CANCELLED, COMPLETED), 0.3, by_force=True)
     etcd = shop("a", "b", service="etcd")
     return [
         Story("retired", both, 1),
@@ -102,9 +106,7 @@ def stories() -> list[Story]:
         Story("retired-by-the-next", (both[0], Change(shop("a", "d"), (FAILED,), settings={"fail": "d"}), both[1]), 1),
         Story("destroyed", (Change(with_commands(shop("a", "b"))), Change("shop")), 1),
         Story("destroyed-hostile", (Change(with_commands(shop("a", "b"))), Change("shop")), 1, HARD),
-        Story(
-            "cancelled-by-force", (Change(shop("a", "b"), (CANCELLED, COMPLETED), 0.3), both[0]), 0, LATE, races=True
-        ),
+        Story("cancelled-by-force", (stopped, both[0]), 0, LATE, races=True),
         Story("moved", (both[0], Change(elsewhere(shop("a", "b")))), 1),
         Story("moved-and-back", (both[0], Change(elsewhere(shop("a", "b")), rollback=True)), 1),
         Story("moved-hostile", (both[0], Change(elsewhere(shop("a", "b")))), 1, HARD),
@@ -116,6 +118,9 @@ def stories() -> list[Story]:
         Story("shared-hostile", (both[0], Change(shop("b", "c")), Change(shop("c"))), 1, HARD, shared=True),
         Story("shared-moved", (both[0], Change(elsewhere(shop("a", "b"))), Change("shop")), 1, shared=True),
         Story("shared-rolled-back", (own, grown, Change(shop("a", "d"), rollback=True)), 2, shared=True),
+        Story(
+            "shared-refused", (own, Change(shop("a", "b"), (FAILED,), settings={"fail": "b=permanent"})), 1, shared=True
+        ),
         Story("shared-vanished", (own, Change(shop("a"), outside=by_hand("a"))), 1, shared=True),
         Story("shared-vanished-and-gone", (own, grown, Change(shop("a"), outside=by_hand("b"))), 2, shared=True),
     ]
@@ -145,6 +150,66 @@ def test_the_end_is_the_same_wherever_the_process_dies(
         print(f"\n{name}: {len(points)} crash points, always the same environment")
 
 
+# -- any history ----------------------------------------------------------------------------------------------------
+
+
+def random_story(chance: random.Random) -> Story:
+    """Some changes of an environment in clouds with troubles, and in the end it is destroyed."""
+    changes = [random_change(chance) for _ in range(chance.randint(2, 5))]
+    rates = {fault: chance.choice([0.0, 0.0, 0.3]) for fault in ("lost_answers", "late_commits", "transient")}
+    settings = {**rates, "seed": chance.randrange(1000), "list_lag": chance.choice([0.0, 1.5])}
+    unsteady = chance.choice([0.0, 1.0]) if settings["list_lag"] else 0.0
+    every = (*changes, Change("shop", settings=dict.fromkeys(rates, 0.0)))
+    return Story("random", every, settings=settings, shared=chance.random() < 0.7, unsteady=unsteady, races=True)
+
+
+def random_change(chance: random.Random) -> Change:
+    names = chance.sample("abc", chance.randint(1, 3))
+    wanted = shop(*names, changes=replace(ALLOWED, retire=Permission.REQUESTED))
+    if chance.random() < 0.3:
+        wanted = with_commands(wanted)
+    wanted = chance.choice([wanted, wanted, elsewhere(wanted), elsewhere(wanted, "upcloud", zone="fi-hel1")])
+    return Change(
+        wanted,
+        (COMPLETED, FAILED, CANCELLED),
+        chance.choice([None, None, None, chance.uniform(0.0, 4.0)]),
+        rollback=chance.random() < 0.25,
+        settings=chance.choice([{}, {}, {"fail": f"{names[0]}=broken:1"}, {"fail": f"{names[0]}=permanent"}]),
+        outside=chance.choice([None, None, None, by_hand(names[0])]),
+    )
+
+
+FOUND = 65, 185, 207, 224, 559, 602  # what was left or removed there once
+
+
+def wander(seed: int, folder: Path) -> None:
+    """The seed decides everything."""
+    chance = random.Random(seed)
+    story = random_story(chance)
+    points = [CrashPoint(chance.randint(1, 120), chance.choice(list(When))) for _ in range(chance.randint(1, 4))]
+    try:
+        end, lives = run_virtual(live_through(story, folder, *points))
+        assert (end.resources, end.servers, end.keys) == ((), Counter(), frozenset()), end
+        assert len(story.changes) - 1 not in lives.refused
+    except BaseException as error:
+        error.add_note(f"seed {seed}: {', '.join(map(str, points))}")
+        raise
+
+
+def test_whatever_people_do_while_processes_die_nothing_is_left_and_nothing_in_use_goes(tmp_path: Path) -> None:
+    """I1 to I4 and I6."""
+    for seed in (*range(40), *FOUND):
+        wander(seed, tmp_path)
+
+
+@pytest.mark.long
+def test_whatever_people_do_while_processes_die_long(tmp_path: Path) -> None:
+    first = random.SystemRandom().randrange(10**9)
+    print(f"seeds {first} to {first + 1999}")
+    for seed in range(first, first + 2000):
+        wander(seed, tmp_path)
+
+
 # -- a server of one environment that another one begins to use (scenario 29) -----------------------------------------
 
 OWNER = Change(shop("a", "b"))
@@ -172,7 +237,7 @@ async def beside(first: Change, second: Change, folder: Path, n: int, when: When
     await tried(point, 1)
     if point.done is not None:
         await point.done
-    await lives.end()
+    await the_end(lives)
     return point.count, refused
 
 

@@ -122,7 +122,8 @@ class Cloud:
         if not ref.startswith("key-"):
             lives.faults += [f"{ref} is destroyed and {one} uses it" for one in await lives.borrowers(ref)]
             return await self._inner.destroy(ref)
-        using = [one for one in lives.world.in_account(f"simulated-{self._inner.name}") if one.run == ref[4:]]
+        used, account = await lives.used(), f"simulated-{self._inner.name}"
+        using = [one for one in lives.world.in_account(account) if one.run == ref[4:] and one.ref in used]
         if any(one.exists(lives.clock.now()) and one.destroy_requested_at is None for one in using):
             lives.faults.append(f"{ref} is removed while {using} need it")
         lives.keys.discard((self._inner.name, ref[4:]))

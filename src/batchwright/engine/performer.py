@@ -157,7 +157,8 @@ class Performer:
             for i, record in enumerate(run.records)
             if record.ref and run.lane(i) == lane and (not back or record.state is StepState.UNDO_FAILED)
         }
-        refs, keys = set(kept.values()), [*kept.values(), *map(run.token, kept)]
+        made = [i for i in kept if run.plan.steps[i].traits.sweeps]  # another run's server needs nothing of this run's
+        refs, keys = set(kept.values()), [*(kept[i] for i in made), *map(run.token, made)]
         return tuple(
             (o.ref, o.name)
             for o in listing

@@ -77,15 +77,20 @@ class SharedResourceRemoval:
         )
 
     async def _standing(self, provider: str, servers: list[Observed]) -> list[Observed] | Unknown:
-        """Those that are there by a fresh read: a listing may lag behind."""
+        """Those that are there by a fresh read: a listing may lag behind, and so may a read, for the settle time."""
         context, port = self._context, self._context.providers[provider]
         refs = [one.ref for one in servers if (provider, one.ref) not in self._gone]
         if not refs:
             return []
-        seen = await context.looks.look(port, partial(port.describe, refs))
-        if isinstance(seen, Unknown):
-            return seen
-        return [one for one in servers if one.ref in seen and seen[one.ref].state not in _ABSENT]
+        until = context.clock.monotonic() + port.capabilities.settle_seconds
+        while True:
+            seen = await context.looks.look(port, partial(port.describe, refs))
+            if isinstance(seen, Unknown):
+                return seen
+            states = {ref: one.state for ref, one in seen.items()}
+            if ServerState.NOT_VISIBLE not in states.values() or context.clock.monotonic() >= until:
+                return [one for one in servers if states.get(one.ref, ServerState.GONE) not in _ABSENT]
+            await context.clock.sleep(port.capabilities.poll_seconds)
 
 
 def _is_of(run: str, seen: Observed) -> bool:

@@ -17,7 +17,7 @@ from batchwright.model.plan import Before, Request, Step
 from batchwright.model.run import Run
 from batchwright.model.run_fold_state import StepFoldState
 
-FOLD = 3  # raised with every change of what is folded; resources of another one are rebuilt from the runs
+FOLD = 4  # raised with every change of what is folded; resources of another one are rebuilt from the runs
 
 Resources = Mapping[str, Resource]
 

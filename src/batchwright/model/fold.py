@@ -327,12 +327,16 @@ def _sweep_ended(run: RunFoldState, event: ev.SweepEnded) -> None:
     run.swept.add(event.lane)
     if event.fault is not None:
         run.sweep_faults[event.lane] = event.fault
-    elif event.lane in run.doubtful:  # a clean sweep is the proof that nothing in doubt was made
-        del run.doubtful[event.lane]
-        for i, record in enumerate(run.records):
-            if record.doubt and run.lane(i) == event.lane and record.state not in STEP_IN_FLIGHT:
-                record.doubt = False
-                record.turn = run.turn
+        return
+    # a clean sweep is the proof that nothing in doubt was made, and that what was to be destroyed is gone
+    doubtful = run.doubtful.pop(event.lane, None) is not None
+    for i, record in enumerate(run.records):
+        settled = doubtful and record.doubt and record.state not in STEP_IN_FLIGHT
+        gone = record.stale and run.plan.rules.clear_looks
+        if (settled or gone) and run.lane(i) == event.lane:
+            record.doubt = record.doubt and not settled
+            record.stale = "" if gone else record.stale
+            record.turn = run.turn
 
 
 def _doubt_forgotten(run: RunFoldState, event: ev.DoubtForgotten) -> None:

@@ -17,7 +17,7 @@ from batchwright.model.run_summary import RunSummary
 
 __all__ = ["Run", "StepFoldState", "made_something", "unsettled"]
 
-FOLD = 10  # raised with every change of what is folded; older snapshots are left aside then and the events fold again
+FOLD = 11  # raised with every change of what is folded; older snapshots are left aside then and the events fold again
 
 
 class Run(RunFoldState):

@@ -27,9 +27,11 @@ LISTED = [
 ALWAYS = {"group elsewhere", "disk of one that was replaced", "duplicate of a"}
 
 
-def orphans(status: RunState, state: StepState) -> set[str]:
+def orphans(status: RunState, state: StepState, *, own: bool = True) -> set[str]:
     records = [SimpleNamespace(ref=ref, state=state) for ref in KEPT.values()]
-    run: Any = SimpleNamespace(status=status, records=records, lane=lambda _: "aws", token=lambda i: f"token-{'ab'[i]}")
+    plan = SimpleNamespace(steps=[SimpleNamespace(traits=SimpleNamespace(sweeps=own)) for _ in KEPT])
+    lane, token = (lambda _: "aws"), (lambda i: f"token-{'ab'[i]}")
+    run: Any = SimpleNamespace(status=status, records=records, plan=plan, lane=lane, token=token)
     return {name for _, name in Performer._orphans(SimpleNamespace(_run=run), "aws", LISTED)}  # type: ignore[arg-type]
 
 
@@ -37,6 +39,12 @@ def orphans(status: RunState, state: StepState) -> set[str]:
 def test_what_kept_servers_need_is_no_orphan_however_late_they_are_listed(status: RunState) -> None:
     """E2: a group, a key and a disk are listed, and their servers not yet."""
     assert orphans(status, StepState.SUCCEEDED) == ALWAYS
+
+
+def test_what_a_run_created_for_servers_of_its_own_is_not_kept_for_those_of_older_runs() -> None:
+    """A run whose creates all failed, beside servers that it kept, left its key and its group behind for ever."""
+    servers = {"a", "b"}
+    assert orphans(RunState.RUNNING, StepState.SUCCEEDED, own=False) == {one.name for one in LISTED} - servers
 
 
 def test_a_rollback_leaves_nothing_but_what_servers_need_that_could_not_be_removed() -> None:
