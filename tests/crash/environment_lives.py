@@ -57,8 +57,9 @@ QUICK: dict[str, Any] = {"seed": 1, "spread": 0.0, "answer_seconds": 0.2, "boot_
 class Change(Struct, frozen=True):
     """What somebody does: runs a workflow, or destroys all that the environment of this name has.
 
-    `outside` happens before, `rollback` says that the run is rolled back once it has ended. `ends` are the ends that
-    it may have. `cancel_after`: seconds after which it is cancelled, `by_force` or not.
+    `outside` happens before, `meanwhile` once the run is created. `rollback` says that the run is rolled back once it
+    has ended. `ends` are the ends that it may have. `cancel_after`: seconds after which it is cancelled, `by_force` or
+    not.
     """
 
     asked: Workflow | str
@@ -68,6 +69,7 @@ class Change(Struct, frozen=True):
     rollback: bool = False
     settings: Mapping[str, Any] = {}
     outside: Callable[[EnvironmentLives], object] | None = None
+    meanwhile: Callable[[EnvironmentLives], object] | None = None
     old: bool = False  # the run was created by a version that knew no environments
 
 
@@ -112,7 +114,7 @@ class EnvironmentLives:
         self.by_hand: set[str] = set()  # references of what somebody destroyed in the console
         self.settled: set[str] = set()  # runs that were resumed since the next one was refused
         self.faults: list[str] = []
-        self.happened: set[int] = set()
+        self.happened: set[str] = set()
         self.refused: set[int] = set()  # changes of which there is no plan
         self.count = 0
 
@@ -131,11 +133,15 @@ class EnvironmentLives:
             return False
         return True
 
+    def happens(self, outside: Callable[[EnvironmentLives], object] | None, when: str) -> None:
+        """Once, whatever dies."""
+        if outside is not None and when not in self.happened:
+            outside(self)
+            self.happened.add(when)
+
     async def _change(self, process: Process, n: int) -> None:
         change, own = self.story.changes[n], run_of(n)
-        if change.outside is not None and n not in self.happened:
-            change.outside(self)
-            self.happened.add(n)
+        self.happens(change.outside, f"before {own}")
         if n in self.refused:
             return
         try:
@@ -206,6 +212,7 @@ class Process:
         if run.status in RUN_ENDED and not run.holds_environment:
             return run
         await self._refuses_others(run)
+        self.lives.happens(change.meanwhile, own)
         return await self._resumed(own)
 
     async def _resumed(self, run: str) -> Run:
@@ -234,6 +241,7 @@ class Process:
             await self._resumed(refused.run)
             return await self._begun(change, own)
         self.drives = True
+        self.lives.happens(change.meanwhile, own)
         active = self.runs.drive(stored)
         canceller = asyncio.create_task(self._cancel(active, change))
         try:

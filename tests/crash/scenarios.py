@@ -127,6 +127,16 @@ def replaced(there: list[tuple[str, Before]], zone: str) -> tuple[PlannedOperati
     return op, steps
 
 
+def replaced_new_first(
+    there: list[tuple[str, Before]], zone: str
+) -> tuple[tuple[PlannedOperation, list[Step]], tuple[PlannedOperation, list[Step]]]:
+    """The same, and the old ones go last."""
+    op, steps = replaced(there, zone)
+    last = replace(op, id="(retire up)", dependencies=needs("up", "svc"))
+    old = [replace(one, id=f"{last.id}/{one.request.name}", operation=last.id) for one in steps[::2]]
+    return (op, [replace(one, needs=()) for one in steps[1::2]]), (last, old)
+
+
 def command(
     op: str, *words: str, after: tuple[str, ...] = (), idempotent: bool = False
 ) -> tuple[PlannedOperation, list[Step]]:
@@ -189,7 +199,10 @@ def _changes_in_place() -> list[Scenario]:
         services = plan(settings, (stopped[0], kept), upgrades("svc", "2", kept))
         moved = replaced(there, "fi-hel1")
         anew = plan(settings, moved, installs("svc", "upcloud", moved[1][1::2], "redis", after=("up",)))
+        new, last = replaced_new_first(there, "fi-hel1")
+        beside = plan(settings, new, installs("svc", "upcloud", new[1], "redis", after=("up",)), last)
         scenarios += [
+            Scenario(f"replaced-new-first{name}", beside, settings, done, earlier=first),
             Scenario(f"update-live{name}", plan(settings, live), settings, done, earlier=first),
             Scenario(f"update-stopped{name}", plan(settings, stopped), settings, done, earlier=first),
             Scenario(f"update-and-upgrade{name}", upgraded, settings, done, earlier=first),

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from batchwright.errors import EnvironmentRefused, PlanRefused
 from batchwright.model.lifecycle import RunState
-from batchwright.model.workflow import Changes, Dependency, OnFailure, Permission, Workflow
+from batchwright.model.workflow import Changes, Dependency, OnFailure, Permission, ReplaceOrder, Retry, Workflow
 from batchwright.operations.command import Command
 from batchwright.operations.server_batch import ServerBatch
 from batchwright.operations.taskserv_batch import TaskservBatch, TaskservUse
@@ -57,6 +57,19 @@ def elsewhere(workflow: Workflow, provider: str = "aws", **fields: object) -> Wo
     return replace(workflow, operations=(*here, there, *web))
 
 
+def new_first(workflow: Workflow) -> Workflow:
+    """The workflow, of which replaced servers go last."""
+    new = ReplaceOrder.NEW_FIRST
+    operations = (replace(op, replace_order=new) if isinstance(op, ServerBatch) else op for op in workflow.operations)
+    return replace(workflow, operations=tuple(operations))
+
+
+def patient(workflow: Workflow) -> Workflow:
+    """The workflow, which does not fail by bad luck."""
+    operations = (replace(op, retry=Retry(max_attempts=9)) for op in workflow.operations)
+    return replace(workflow, operations=tuple(operations))
+
+
 def plant(name: str, *, stays: bool) -> Callable[[EnvironmentLives], None]:
     """A server that another store's run created, and which the environment may take over."""
 
@@ -87,17 +100,21 @@ def by_hand(name: str) -> Callable[[EnvironmentLives], None]:
 
 
 HARD = {"seed": 3, "lost_answers": 0.3, "late_commits": 0.3, "list_lag": 1.5, "transient": 0.2}
+BROKEN = {"fail_taskserv": "nginx@b=permanent:2"}  # the first was the run's before
 LAG = {"list_lag": 2.0}
 LATE = {"fail": "b=late_commits:1", "late_max": 6.0}
 
 
 def stories() -> list[Story]:
-    """Scenarios 6 to 11 and 29 to 33 of the specification, and what has come since."""
+    """Scenarios 4 to 11 and 29 to 33 of the specification, and what has come since."""
     both = (Change(shop("a", "b")), Change(shop("a", "d")))
     own, grown = Change(shop("a")), both[0]
     adopts = Change(shop("a", "b", changes=replace(ALLOWED, adopt=("b",))), outside=plant("b", stays=False))
     stopped = Change(shop("a", "b"), (CANCELLED, COMPLETED), 0.3, by_force=True)
     etcd = shop("a", "b", service="etcd")
+    moves = new_first(elsewhere(shop("a", "b"), "upcloud", zone="fi-hel1"))
+    anew, fails = Change(moves), Change(moves, (FAILED,), settings=BROKEN)
+    goes_back = Change(replace(moves, on_failure=OnFailure.ROLLBACK), (RunState.ROLLED_BACK,), settings=BROKEN)
     return [
         Story("retired", both, 1),
         Story("retired-hostile", both, 1, HARD),
@@ -113,6 +130,15 @@ def stories() -> list[Story]:
         Story("adopted-and-destroyed", (own, adopts, Change("shop")), 1),
         Story("adopted-and-rolled-back", (own, replace(adopts, outside=plant("b", stays=True), rollback=True)), 1),
         Story("member-replaced", (Change(etcd), Change(elsewhere(etcd, "upcloud", zone="fi-hel1"))), 1),
+        Story("new-first", (both[0], anew), 1),
+        Story("new-first-hostile", (both[0], Change(patient(moves))), 1, HARD),
+        Story("new-first-and-back", (both[0], replace(fails, rollback=True)), 1),
+        Story("new-first-and-back-by-itself", (both[0], goes_back), 1),
+        Story("new-first-left-to-the-next", (both[0], fails, anew), 1),
+        Story("new-first-left-and-destroyed", (both[0], fails, Change("shop")), 1),
+        Story("new-first-moved", (both[0], Change(new_first(elsewhere(shop("a", "b"))))), 1),
+        Story("new-first-shared", (both[0], anew, Change("shop")), 1, shared=True),
+        Story("new-first-with-a-twin", (both[0], Change(moves, (FAILED,), meanwhile=plant("b", stays=True))), 1, LAG),
         Story("older-than-environments", (replace(both[0], old=True), both[1])),
         Story("shared", (both[0], Change(shop("b", "c")), Change(shop("c")), Change("shop")), 1, shared=True),
         Story("shared-hostile", (both[0], Change(shop("b", "c")), Change(shop("c"))), 1, HARD, shared=True),
@@ -182,10 +208,15 @@ def random_change(chance: random.Random) -> Change:
 FOUND = 65, 185, 207, 224, 559, 602  # what was left or removed there once
 
 
-def wander(seed: int, folder: Path) -> None:
-    """The seed decides everything."""
+def wander(seed: int, folder: Path, order: ReplaceOrder) -> None:
+    """The seed decides everything but in which order servers are replaced."""
     chance = random.Random(seed)
     story = random_story(chance)
+    if order is ReplaceOrder.NEW_FIRST:
+        changes = (
+            one if isinstance(one.asked, str) else replace(one, asked=new_first(one.asked)) for one in story.changes
+        )
+        story = replace(story, changes=tuple(changes))
     points = [CrashPoint(chance.randint(1, 120), chance.choice(list(When))) for _ in range(chance.randint(1, 4))]
     try:
         end, lives = run_virtual(live_through(story, folder, *points))
@@ -196,18 +227,22 @@ def wander(seed: int, folder: Path) -> None:
         raise
 
 
-def test_whatever_people_do_while_processes_die_nothing_is_left_and_nothing_in_use_goes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("order", list(ReplaceOrder))
+def test_whatever_people_do_while_processes_die_nothing_is_left_and_nothing_in_use_goes(
+    order: ReplaceOrder, tmp_path: Path
+) -> None:
     """I1 to I4 and I6."""
     for seed in (*range(40), *FOUND):
-        wander(seed, tmp_path)
+        wander(seed, tmp_path, order)
 
 
 @pytest.mark.long
-def test_whatever_people_do_while_processes_die_long(tmp_path: Path) -> None:
+@pytest.mark.parametrize("order", list(ReplaceOrder))
+def test_whatever_people_do_while_processes_die_long(order: ReplaceOrder, tmp_path: Path) -> None:
     first = random.SystemRandom().randrange(10**9)
     print(f"seeds {first} to {first + 1999}")
     for seed in range(first, first + 2000):
-        wander(seed, tmp_path)
+        wander(seed, tmp_path, order)
 
 
 # -- a server of one environment that another one begins to use (scenario 29) -----------------------------------------

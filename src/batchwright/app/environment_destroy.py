@@ -27,6 +27,7 @@ async def plan_destruction(settings: Settings, around: Adapters, found: Environm
     resources = found.state.resources
     borrowed = [one for one in resources if one.borrowed]
     servers = [one for one in resources if not one.server and one.ref and not one.borrowed]
+    servers += [left for one in resources for left in one.leftover_servers if left.token]
     commands = [one for one in resources if one.request.get("undo")]
     last = found.plan
     names = sorted({one.provider for one in (*servers, *borrowed)})

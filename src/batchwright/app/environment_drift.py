@@ -59,8 +59,9 @@ async def find_drift(
         for run in sorted({one.changed_by for one in resources if one.kind == TASKSERV and one.changed_by}):
             allowed.check_run(await load_run(home.journal, run))
     async with Adapters(settings, clock, Limits(), home.plan.simulation, world, runner) as around:
-        places = sorted({one.provider for one in resources if one.provider})
-        await around.open(places, {PortKind.PROVIDER, PortKind.RUNNER})
+        places = {one.provider for one in resources if one.provider}
+        places |= {left.provider for one in resources for left in one.leftovers}
+        await around.open(sorted(places), {PortKind.PROVIDER, PortKind.RUNNER})
         seen, troubles = await _observed(around, resources)
         servers = server_items(resources, seen, troubles)
         services = await _services(around, resources, seen, {one.name: one for one in servers})
@@ -87,15 +88,14 @@ async def _observed(
 ) -> tuple[dict[str, ProviderObserved], dict[str, str]]:
     """What each provider shows, and why the others show nothing."""
     troubles = {name: error.message for name, error in around.troubles.items()}
-    own = {name: [one for one in resources if one.provider == name] for name in around.readers}
     answers = await asyncio.gather(
         *(
-            observe_provider(name, provider, None, [], own[name], around.clock.now())
+            observe_provider(name, provider, None, [], resources, around.clock.now())
             for name, provider in around.readers.items()
         )
     )
     seen: dict[str, ProviderObserved] = {}
-    for name, (observed, problems) in zip(own, answers, strict=True):
+    for name, (observed, problems) in zip(around.readers, answers, strict=True):
         if observed is None or problems:
             troubles[name] = "; ".join(one.message for one in problems)
         else:

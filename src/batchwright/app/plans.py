@@ -19,7 +19,14 @@ from batchwright.app.guardrails import guarded
 from batchwright.app.multi_store import Stores
 from batchwright.app.plan_files import is_plan_file
 from batchwright.app.planned import Planned
-from batchwright.app.preflight import ServerReach, observe, observe_commands, observe_identity, observe_secrets
+from batchwright.app.preflight import (
+    ServerReach,
+    observe,
+    observe_commands,
+    observe_identity,
+    observe_secrets,
+    quota_beside,
+)
 from batchwright.app.recorded_servers import RecordedServers
 from batchwright.app.run_provenance import recorded_inputs
 from batchwright.app.settings import Settings
@@ -185,6 +192,7 @@ async def plan_loaded(
     if any(one.severity is Severity.ERROR for one in busy):
         return Planned(None, tuple(busy))
     others = {one.provider for one in resources if not one.server and one.provider and not one.borrowed}
+    others |= {left.provider for one in resources for left in one.leftovers}
     names = sorted({*_server_providers(loaded.workflow), *others})
     await around.open(names, {type_of(op).port for op in loaded.workflow.operations})
     wanted = wanted_installs(loaded.workflow, catalogue)
@@ -195,7 +203,8 @@ async def plan_loaded(
     key = environment_key(loaded.workflow, simulated=simulation is not None)
     observations = await _with_makers(stores, loaded.workflow, observations, key)
     if busy:  # until a run has ended its turn, or has settled its calls, what it has created is in no resource yet
-        observations = replace(observations, orphans=frozenset())
+        changing = state.row.tenant if state.row is not None else ""
+        observations = replace(observations, orphans=frozenset(), changing=changing)
     if simulation is None:
         observations = await observe_identity(observations, around.logins)
         observations = observe_secrets(loaded.workflow, observations, os.environ)
@@ -206,12 +215,13 @@ async def plan_loaded(
     built = await asyncio.to_thread(made) if _servers(loaded.workflow) > MANY else made()
     if built.plan is None:
         return Planned(None, built.diagnostics)
-    store = await _store_trouble(stores, built.plan.storage_backend)
-    if store:
-        return Planned(None, (*built.diagnostics, *store))
+    problems = await quota_beside(built.plan, around.readers, built.diagnostics)
+    problems += await _store_trouble(stores, built.plan.storage_backend)
+    if any(one.severity is Severity.ERROR for one in problems):
+        return Planned(None, (*built.diagnostics, *problems))
     unknown = await _unknown_name(stores, loaded.workflow, key)
     shared = await _borrowed(stores, built.plan, key)
-    planned = Planned(built.plan, (*built.diagnostics, *busy, *unknown, *shared))
+    planned = Planned(built.plan, (*built.diagnostics, *problems, *busy, *unknown, *shared))
     planned = await guarded(settings, around, planned, resources, loaded.workflow.limits)
     return replace(planned, basis=PlanBasis(resources=resources, turn=state.turn))
 
@@ -311,7 +321,7 @@ async def _with_makers(
     stores: Stores, workflow: Workflow, observations: Observations, key: EnvironmentKey
 ) -> Observations:
     """The observations, plus whose servers of the workflow's names those are that the environment does not own."""
-    own = {(one.provider, ref) for one in observations.resources for ref in (one.ref, *one.leftover)}
+    own = {(one.provider, one.ref) for one in observations.resources}
     lent = {(one.provider, one.ref) for one in observations.resources if one.borrowed}
     made = {
         (provider, one.ref): one.run

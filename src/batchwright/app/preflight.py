@@ -19,7 +19,7 @@ from batchwright.errors.ssh_key import IdentityUnusable
 from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.environment import Resource
-from batchwright.model.plan import ProviderFacts, Request
+from batchwright.model.plan import REPLACE_ORDER, Plan, ProviderFacts, Request
 from batchwright.model.ssh_access import ServerLogin
 from batchwright.model.workflow import ServerConfig, Workflow
 from batchwright.operations.observations import Observations, ProviderObserved
@@ -73,7 +73,7 @@ async def observe(
                 providers[name],
                 runners.get(name),
                 configs,
-                [one for one in resources if one.provider == name],
+                resources,
                 now,
                 unknown,
                 reach,
@@ -92,6 +92,29 @@ async def observe(
         resources=tuple(resources),
         today=datetime.fromtimestamp(now, UTC).date(),
     )
+
+
+async def quota_beside(plan: Plan, providers: Mapping[str, Provider], told: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """What limits of the accounts say, where servers that are replaced still stand beside the new ones.
+
+    `told` are problems that are known already.
+    """
+    problems = []
+    last = {
+        step.provider for step in plan.steps if step.traits.sweeps and REPLACE_ORDER in {c.field for c in step.changes}
+    }
+    for name in sorted(last):
+        made = [step.request for step in plan.steps if step.traits.sweeps and step.provider == name]
+        requests = [request for request in made if isinstance(request, ServerRequest)]
+        try:
+            async with asyncio.timeout(providers[name].capabilities.call_timeout):
+                found = await providers[name].quota_after(requests)
+        except (TimeoutError, BatchwrightError) as error:
+            message = f"{name} did not say whether its quota allows the new servers beside the old ones: {error}"
+            found = [Diagnostic("provider-unreachable", message, hint="Try again in a moment.")]
+        problems += [replace(one, where=name) for one in found]
+    known = {(one.code, one.message) for one in told}
+    return [one for one in problems if (one.code, one.message) not in known]
 
 
 async def observe_identity(observations: Observations, logins: OperatorSshKeys) -> Observations:
@@ -163,7 +186,7 @@ async def observe_provider(
     provider: Provider,
     runner: Runner | None,
     configs: list[ServerConfig],
-    resources: list[Resource],
+    resources: Sequence[Resource],
     now: float,
     unknown: Callable[[Observed], bool] = lambda _server: True,
     reach: ServerReach | None = None,
@@ -187,7 +210,7 @@ async def _observe(
     provider: Provider,
     runner: Runner | None,
     configs: list[ServerConfig],
-    resources: list[Resource],
+    resources: Sequence[Resource],
     now: float,
     unknown: Callable[[Observed], bool],
     reach: ServerReach | None,
@@ -207,10 +230,16 @@ async def _observe(
         else:
             requests[config.name] = answer
     managed: dict[str, tuple[Observed, ...]] = {}
+    left = [one for each in resources for one in each.leftover_servers if one.provider == name]
+    gone_soon = {one.ref for one in left}
     for observed in await provider.find():
-        managed[observed.name] = (*managed.get(observed.name, ()), observed)
-    recorded = await _recorded(provider, facts, resources, now)
+        if observed.ref not in gone_soon:
+            managed[observed.name] = (*managed.get(observed.name, ()), observed)
+    own = [one for one in resources if one.provider == name]
+    recorded = await _recorded(provider, facts, [*own, *left], now)
     for one in recorded.values():  # a listing that lags does not show what is there
+        if one.ref in gone_soon:
+            continue
         if one.state not in _ABSENT and all(one.ref != other.ref for other in managed.get(one.name, ())):
             managed[one.name] = (*managed.get(one.name, ()), one)
     missing = [request for request in requests.values() if request.name not in managed]

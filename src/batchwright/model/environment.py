@@ -87,6 +87,22 @@ class Environment(Struct, frozen=True, omit_defaults=True):
         return self.store.removeprefix(_COPY) or holder
 
 
+class Leftover(Struct, frozen=True, omit_defaults=True):
+    """A server that should be gone, with the labels of the run and the step that created it.
+
+    `at` is when it was last known to exist, in seconds since the epoch. If a new server took its place, `former` is
+    what the environment had before: that server, then what was on it. It returns if the new server is undone first.
+    """
+
+    provider: str
+    account: str
+    ref: str
+    run: str
+    token: str = ""  # "": not known
+    at: float = 0.0
+    former: tuple[Resource, ...] = ()
+
+
 class Resource(Struct, frozen=True, omit_defaults=True):
     """One thing that an environment has: a server, a task service on one, or a command that can be undone.
 
@@ -94,7 +110,8 @@ class Resource(Struct, frozen=True, omit_defaults=True):
     is the name of the server it is on and `ref` that server's reference, or its own if it is a server. `at` is when it
     was last known to exist, in seconds since the epoch. `made_by` and `changed_by` are runs, with the turns in which
     they did it. `borrowed`: it was there before and is no run's of this environment. `whole`: the last run that worked
-    on it finished. `leftover` are references of servers that should be gone; `residue` says why an undo failed.
+    on it finished. `leftover` are servers of this name that should be gone (older versions kept only references);
+    `residue` says why an undo failed.
     `folder` is where a command on the driving machine worked, and where its undo works.
     `host_keys` are a server's SSH host keys, as first told.
     """
@@ -119,7 +136,7 @@ class Resource(Struct, frozen=True, omit_defaults=True):
     borrowed: bool = False
     whole: bool = True
     doubtful: bool = False
-    leftover: tuple[str, ...] = ()
+    leftover: tuple[Leftover | str, ...] = ()
     residue: str = ""
     folder: str = ""
     host_keys: tuple[str, ...] = ()
@@ -128,6 +145,26 @@ class Resource(Struct, frozen=True, omit_defaults=True):
         """What a step that changes it finds; `request` is the one last applied."""
         history = self.made_by, self.made_turn, self.changed_by, self.changed_turn
         return Before(request, self.run, self.token, *history)
+
+    @property
+    def leftovers(self) -> tuple[Leftover, ...]:
+        """Servers of this name that should be gone."""
+        return tuple(
+            Leftover(self.provider, self.account, one, self.run, at=self.at) if isinstance(one, str) else one
+            for one in self.leftover
+        )
+
+    @property
+    def leftover_servers(self) -> list[Resource]:
+        """The same as resources, to look at them and to retire them."""
+        return [
+            replace(
+                one.former[0] if one.former else self,
+                **{name: getattr(one, name) for name in ("provider", "account", "ref", "run", "token", "at")},
+                leftover=(),
+            )
+            for one in self.leftovers
+        ]
 
     @property
     def is_half_changed(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -11,13 +11,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.model.actions import Doubt, Undo
-from batchwright.model.environment import EnvironmentKey, Leave, Resource, resource_key
+from batchwright.model.environment import EnvironmentKey, Leave, Leftover, Resource, resource_key
+from batchwright.model.ids import step_token
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.plan import Before, Request, Step
 from batchwright.model.run import Run
 from batchwright.model.run_fold_state import StepFoldState
 
-FOLD = 4  # raised with every change of what is folded; resources of another one are rebuilt from the runs
+FOLD = 5  # raised with every change of what is folded; resources of another one are rebuilt from the runs
 
 Resources = Mapping[str, Resource]
 
@@ -42,6 +43,10 @@ def turn_changes(before: Resources, run: Run, turn: int) -> TurnChanges:
         key = _key(run, step)
         old = now.get(key)
         new = _resource(run, rank, step, record, old)
+        if step.traits.sweeps:
+            new = _beside_leftovers(now, run, rank, old, new)
+        elif step.traits.removes and step.server:
+            _take_off_leftover(now, run, step, record)
         found = step.before is not None and step.existed  # it was changed by hand before, and the run only noticed
         if new is None:
             now.pop(key, None)
@@ -121,7 +126,9 @@ def _server(run: Run, step: Step) -> str:
 def _resource(run: Run, rank: int, step: Step, record: StepFoldState, old: Resource | None) -> Resource | None:
     """One step's resource as it is now; `old` is what was there before, and what is not there any more is None."""
     if step.traits.removes:
-        return None if record.state is StepState.SUCCEEDED else old
+        return old if record.state is not StepState.SUCCEEDED else _without(run, step, old)
+    if step.server and _is_undone(run, step.server):  # what was on it is gone with it
+        return old if old is not None and old.ref != run.record(step.server).ref else None
     if step.traits.sweeps:
         return _made_server(run, rank, step, record, old)
     if not step.traits.lasts:
@@ -149,13 +156,91 @@ def _made_server(run: Run, rank: int, step: Step, record: StepFoldState, old: Re
         made_turn=record.made_turn,
         whole=done,
         doubtful=record.doubt,
-        leftover=(record.stale,) if record.stale else (),
         residue=_residue(record),
     )
 
 
+def _beside_leftovers(
+    now: dict[str, Resource], run: Run, rank: int, old: Resource | None, new: Resource | None
+) -> Resource | None:
+    """The server of a step that creates one, with the servers of its name that should be gone.
+
+    The one whose place it takes is among them until it is destroyed. If the new one is undone before, it returns to
+    what it was, in `now` too.
+    """
+    if new is old:  # nothing was created
+        return old
+    record, step = run.records[rank], run.plan.steps[rank]
+    left = [one for one in old.leftovers if one.run != run.id] if old is not None else []
+    if new is None:
+        return _back(now, old, left)
+    if record.stale:
+        token = step_token(run.id, step.id, record.generation - 1)
+        at = record.ended_at or record.attempt_at
+        left.append(Leftover(step.provider, new.account, record.stale, run.id, token, at))
+    if old is not None and old.run != run.id and _retires(run, old):
+        on_it = (one for one in now.values() if one.server == old.name and one.ref == old.ref)
+        former = (replace(old, leftover=()), *on_it)
+        left.append(Leftover(old.provider, old.account, old.ref, old.run, old.token, old.at, former))
+    return replace(new, leftover=tuple(left))
+
+
+def _back(now: dict[str, Resource], old: Resource | None, left: Sequence[Leftover]) -> Resource | None:
+    """What the environment has once a server was undone: the one whose place it took, if that still stands."""
+    former = next((one for one in left if one.former), None)
+    rest = tuple(one for one in left if one is not former)
+    if former is not None:
+        server, *on_it = former.former
+        now.update((one.key, one) for one in on_it)
+        return replace(server, leftover=rest)
+    return replace(old, ref="", address="", whole=False, doubtful=False, leftover=rest) if old and rest else None
+
+
+def _retires(run: Run, one: Resource) -> bool:
+    """Whether the run's plan is to destroy this server."""
+    return any(
+        step.retired is not None and (step.provider, step.ref) == (one.provider, one.ref) for step in run.plan.steps
+    )
+
+
+def _without(run: Run, step: Step, old: Resource | None) -> Resource | None:
+    """What is left once a step has taken something away. Another server, or what is on one, stays."""
+    if old is None:
+        return None
+    if step.server or not step.ref:
+        ref = run.record(step.server).ref if step.server else old.ref
+        return old if old.ref != ref else None
+    gone = (step.provider, step.ref)
+    left = tuple(one for one in old.leftovers if (one.provider, one.ref) != gone)
+    if (old.provider, old.ref) == gone:
+        old = replace(old, ref="", address="", whole=False)
+    return replace(old, leftover=left) if left or old.ref or old.doubtful else None
+
+
+def _take_off_leftover(now: dict[str, Resource], run: Run, step: Step, record: StepFoldState) -> None:
+    """A step has removed something from a server: if that one should be gone, it does not return with it."""
+    server = run.plan.steps[run.index[step.server]].request
+    key = resource_key(server.kind(), "", server.name)
+    owner, ref = now.get(key), run.record(step.server).ref
+    if record.state is not StepState.SUCCEEDED or owner is None or not owner.leftover or step.retired is None:
+        return
+    removed = step.retired.key
+    left = [
+        replace(one, former=tuple(each for each in one.former if each.key != removed)) if one.ref == ref else one
+        for one in owner.leftovers
+    ]
+    now[key] = replace(owner, leftover=tuple(left))
+
+
+def _is_undone(run: Run, server: str) -> bool:
+    """Whether this step created a server, and that was undone."""
+    return run.plan.steps[run.index[server]].traits.sweeps and run.record(server).state is StepState.UNDONE
+
+
 def _kept_server(run: Run, rank: int, step: Step, record: StepFoldState, old: Resource | None) -> Resource | None:
     if record.state is not StepState.SUCCEEDED:
+        return old
+    if old is not None and any(one.ref == record.ref for one in old.leftovers):
         return old
     if old is not None and old.ref == record.ref:
         request = old.request if step.before is None else _as_kept(step.request)

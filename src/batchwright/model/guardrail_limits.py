@@ -59,9 +59,10 @@ class LimitsSource(Struct, frozen=True):
 class Impact(Struct, frozen=True):
     """What a plan makes of an environment, as far as limits are concerned.
 
-    `before` and `after` are how many servers it has; `destroyed` the names of the servers that go. `cost_before` and
-    `cost` are per hour, by currency. `unpriced` says for which servers no price is known, and why. `changes` is false
-    for a plan that creates no server and makes none larger or smaller.
+    `before` and `after` are how many servers it has, `most` how many while replaced servers and new ones both stand;
+    `destroyed` the names of the servers that go. `cost_before`, `cost` and `cost_most` are what they cost per hour, by
+    currency. `unpriced` says for which servers no price is known, and why. `changes` is false for a plan that creates
+    no server and makes none larger or smaller.
     """
 
     before: int
@@ -69,6 +70,8 @@ class Impact(Struct, frozen=True):
     destroyed: tuple[str, ...] = ()
     cost_before: Mapping[str, float] = {}
     cost: Mapping[str, float] = {}
+    most: int = 0
+    cost_most: Mapping[str, float] = {}
     unpriced: tuple[str, ...] = ()
     changes: bool = True
 
@@ -90,10 +93,12 @@ def _strictest(sources: Iterable[LimitsSource], name: str) -> tuple[int, LimitsS
 
 def _servers(sources: Sequence[LimitsSource], impact: Impact) -> list[Diagnostic]:
     found = _strictest(sources, "servers")
-    if found is None or impact.after <= max(found[0], impact.before):
+    most = max(impact.after, impact.most)
+    if found is None or most <= max(found[0], impact.before):
         return []
     limit, source = found
-    message = f"the environment would have {_counted(impact.after, 'server')}; {source.place}servers = {limit}"
+    while_ = " while servers are replaced" if most > impact.after else ""
+    message = f"the environment would have {_counted(most, 'server')}{while_}; {source.place}servers = {limit}"
     hint = "Ask for fewer servers, or retire others first; else raise that limit."
     return [source.problem(EXCEEDED, "servers", message, hint)]
 
@@ -119,7 +124,7 @@ def _cost(sources: Sequence[LimitsSource], impact: Impact) -> list[Diagnostic]:
         hint = "Use a provider that tells its prices, or remove that limit and set `servers` instead."
         return [source.problem(UNCHECKED, "cost_per_hour", message, hint)]
     problems = []
-    for currency, amount in sorted(impact.cost.items()):
+    for currency, amount in sorted({**impact.cost, **impact.cost_most}.items()):
         if amount <= impact.cost_before.get(currency, 0.0) + LEAST:
             continue
         missing = [one for one in limited if currency not in (one.limits.cost_per_hour or {})]

@@ -116,6 +116,7 @@ class Retired(Struct, frozen=True):
 # is adopted.
 ENTRY, FINISHED, REINSTALL, DESTROYED, ADOPTED = "entry", "finished", "reinstall", "ref", "run"
 GOES_WITH = "taskservs"  # what is on a server that is destroyed
+REPLACE_ORDER = "replace_order"  # whether the server that a new one replaces goes first or last
 
 
 class FieldChange(Struct, frozen=True, omit_defaults=True, rename={"old": "from", "new": "to"}):
@@ -164,8 +165,9 @@ class Step(Struct, frozen=True, omit_defaults=True):
     that a KEEP or UPDATE step finds, and `unclear` says that the run which created it did not get as far as to see that
     it has no twin. `seconds` is an estimate. `changes` say in what that which stands there differs from what is asked
     for, and `before` what stands there. `gone`: the server that it retires had vanished when the plan was made.
-    `adopts` are the labels of a server of another store that the environment owns from then on;
-    `lender` is the environment that owns the server which is kept, "" if it is this one.
+    `adopts` are the labels of a server of another store that the environment owns from then on; `lender` is the
+    environment that owns the server which is kept, "" if it is this one. `leftover`: an earlier run was to destroy the
+    server that it retires.
     """
 
     id: str
@@ -185,6 +187,7 @@ class Step(Struct, frozen=True, omit_defaults=True):
     gone: bool = False
     adopts: Labels | None = None
     lender: str = ""
+    leftover: bool = False
 
     @property
     def traits(self) -> Traits:

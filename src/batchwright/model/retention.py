@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 
 from msgspec import Struct
@@ -40,12 +40,14 @@ class NeededRun(Struct, frozen=True):
     names: tuple[str, ...] = ()
 
 
-def needed_by_resources(resources: Iterable[Resource]) -> dict[str, NeededRun]:
+def needed_by_resources(resources: Collection[Resource]) -> dict[str, NeededRun]:
     """The runs that something that exists needs: it carries their labels and lets their key in, or they made or last
     changed it. That includes what a run left half done, in doubt, or could not undo.
     """
     names: dict[str, dict[str, None]] = {}
-    for one in resources:
+    former = (each for one in resources for left in one.leftovers for each in left.former)
+    left = (server for one in resources for server in one.leftover_servers)
+    for one in (*resources, *left, *former):
         for run in (one.run, one.made_by, one.changed_by):
             if run:
                 names.setdefault(run, {})[f"{one.server}/{one.name}" if one.server else one.name] = None

@@ -28,6 +28,13 @@ class OnFailure(StrEnum):
     ROLLBACK = "rollback"  # nothing new is started, then what was made is undone
 
 
+class ReplaceOrder(StrEnum):
+    """When a server goes that a new one replaces."""
+
+    OLD_FIRST = "old_first"  # before the new one is created
+    NEW_FIRST = "new_first"  # last of all, once everything on the new one has succeeded
+
+
 class Dependency(Struct, frozen=True):
     """One edge to another operation."""
 

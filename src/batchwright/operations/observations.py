@@ -46,8 +46,9 @@ class Observations(Struct, frozen=True):
     operation, for types that have one for all of its steps; what was not found is missing and a problem says why.
     `resources` is what the environment has. `strangers` are runs that created servers of the workflow's names and that
     the store does not know: those of other stores. `orphans` are runs of this environment that created servers of the
-    workflow's names which the environment does not have. `today` is the day in UTC. `lenders`
-    are the other environments of runs that created servers of these names, by run.
+    workflow's names which the environment does not have. `today` is the day in UTC. `lenders` are the other
+    environments of runs that created servers of these names, by run. `changing` is the run that is changing the
+    environment now: what it has created is in no resource yet.
     """
 
     providers: dict[str, ProviderObserved] = {}
@@ -59,3 +60,4 @@ class Observations(Struct, frozen=True):
     orphans: frozenset[str] = frozenset()
     lenders: Mapping[str, str] = {}
     today: date = date.min
+    changing: str = ""

@@ -39,7 +39,8 @@ class PlannedServer:
     unclear: bool = False  # the run that created it has not seen that it has no twin
     lender: str = ""  # the environment that it belongs to, if it is kept and another's
     adopts: Labels | None = None  # of a server that is kept and was another store's
-    old: Resource | None = None  # the server that this one replaces, which is destroyed first
+    old: Resource | None = None  # the server that this one replaces
+    old_last: bool = False  # it is destroyed last of all, else before this one is created
     old_gone: bool = False  # someone else has destroyed it
     changes: tuple[FieldChange, ...] = ()  # in what the server that is there differs
     made: bool = False  # the plan creates it
@@ -73,7 +74,7 @@ class Draft:
     order: list[Operation] = field(default_factory=list)
     index: dict[str, int] = field(default_factory=dict)
     had: dict[str, Resource] = field(default_factory=dict)  # the environment's servers, by name
-    had_refs: set[str] = field(default_factory=set)  # of these, and of those that should be gone
+    had_refs: set[str] = field(default_factory=set)  # of these
     places: dict[int, list[PlannedServer]] = field(default_factory=dict)
     targets: dict[int, list[PlannedServer]] = field(default_factory=dict)
     steps: dict[int, list[Step]] = field(default_factory=dict)

@@ -6,7 +6,7 @@ succeeded. Among themselves they go in reverse order of how they were made.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -29,6 +29,7 @@ NOT_IN_FILE, ACCOUNT_CHANGED, UNREACHABLE = "not-in-file", "account-changed", "p
 ENVIRONMENT_MISMATCH = "environment-mismatch"
 RETRY_HINT = "Use the account that they were created in, or roll back the runs that created them there first."
 
+Place = tuple[str, str]  # a server by its name and reference: two of one name may stand for a while
 _TYPES = {kind.request.kind(): kind for kind in TYPES}
 
 
@@ -46,14 +47,16 @@ def retirement(draft: Draft, permission: Permission) -> Retirement:
     If no server of the environment is asked for, the file may be the wrong one: then its own permission is not enough.
     """
     wanted = _wanted(draft)
-    kept = {place.name: place.step for places in draft.places.values() for place in places if place.ref}
+    kept = {(place.name, place.ref): place.step for places in draft.places.values() for place in places if place.ref}
     unwanted = [one for one in draft.observations.resources if one.key not in wanted]
     released = [one for one in unwanted if one.borrowed]  # nothing is taken away, so nobody is asked
     unwanted = [one for one in unwanted if not one.borrowed]
     servers = [one for one in unwanted if not one.server and one.ref]
-    services = [one for one in unwanted if one.server in kept and one.kind in _REMOVED]
+    services = [one for one in unwanted if one.server and _place(one) in kept and one.kind in _REMOVED]
     gone = [one for one in servers if _is_gone(draft.observations, one)]
     chosen = [*released, *([*services, *servers] if permission is not Permission.REFUSED else gone)]
+    replaced = [place.old for places in draft.places.values() for place in places if place.old and place.old_last]
+    leftovers, lost = _leftovers(draft.observations)
     left = [one for one in (*services, *servers) if one not in chosen]
     all_servers = [one for one in draft.observations.resources if not one.server and one.ref and not one.borrowed]
     problems = unreachable(draft.observations, all_servers, {one.key for one in chosen})
@@ -61,10 +64,10 @@ def retirement(draft: Draft, permission: Permission) -> Retirement:
     if permission is Permission.ALLOWED and going == [one for one in all_servers if one not in gone] != []:
         problems.append(_mismatch(draft, going))
     after = tuple(Dependency(op.id) for op in draft.order)
+    chosen += [*replaced, *leftovers]
     operations, steps = retiring(chosen, after, kept, draft.catalogue, draft.observations.resources)
-    return Retirement(
-        operations, marked_gone(steps, draft.observations), (*problems, *_named(left), *_destroyed_outside(gone))
-    )
+    told = (*problems, *_named(left), *_destroyed_outside(gone), *lost)
+    return Retirement(operations, marked_gone(steps, draft.observations), told)
 
 
 _REMOVED = frozenset({"taskserv"})  # kinds that are taken off a server that stays
@@ -82,6 +85,23 @@ def _wanted(draft: Draft) -> set[str]:
     return wanted
 
 
+def _leftovers(observations: Observations) -> tuple[list[Resource], list[Diagnostic]]:
+    """Servers that an earlier run was to destroy: that needs no permission. Those that cannot be reached are named."""
+    reached: list[Resource] = []
+    lost: list[Diagnostic] = []
+    for one in (one for resource in observations.resources for one in resource.leftover_servers):
+        observed = observations.providers.get(one.provider)
+        if one.token and observed is not None and observed.facts.account == one.account:
+            reached.append(one)
+            continue
+        why = f"{one.provider} does not answer as the account {one.account}"
+        why = why if one.token else "it is not known which step created it"
+        message = f"the server {one.name} ({one.ref}) should be gone and stays: {why}"
+        hint = f"If it exists, remove it with: batchwright gc --run {one.run} --yes"
+        lost.append(Diagnostic("leftover-stays", message, hint, where=one.provider, severity=Severity.WARNING))
+    return reached, lost
+
+
 def _is_gone(observations: Observations, one: Resource) -> bool:
     observed = observations.providers.get(one.provider)
     seen = observed.recorded.get(one.ref) if observed is not None else None
@@ -90,7 +110,8 @@ def _is_gone(observations: Observations, one: Resource) -> bool:
 
 def marked_gone(steps: Iterable[Step], observations: Observations) -> tuple[Step, ...]:
     """The steps; those that retire a server which has vanished already say so."""
-    gone = {one.ref for one in observations.resources if not one.server and _is_gone(observations, one)}
+    servers = (each for one in observations.resources if not one.server for each in (one, *one.leftover_servers))
+    gone = {one.ref for one in servers if _is_gone(observations, one)}
     return tuple(replace(step, gone=True) if step.retired is not None and step.ref in gone else step for step in steps)
 
 
@@ -148,7 +169,7 @@ def _name(one: Resource) -> str:
 def retiring(
     chosen: Sequence[Resource],
     after: tuple[Dependency, ...],
-    kept: Mapping[str, str],
+    kept: Mapping[Place, str],
     catalogue: Mapping[str, Taskserv],
     resources: Iterable[Resource],
 ) -> tuple[tuple[PlannedOperation, ...], tuple[Step, ...]]:
@@ -159,45 +180,63 @@ def retiring(
     stay, others get one of their own.
     A task service that must be removed before its server is destroyed is removed; the others are named with it.
     """
-    going = {one.name: one for one in chosen if not one.server}
-    first = [one for one in resources if one.server in going and _must_leave(catalogue, one) and one not in chosen]
+    resources = tuple(resources)
+    left = {(one.provider, one.ref) for each in resources for one in each.leftovers}
+    on_servers = [*resources, *(thing for each in resources for one in each.leftovers for thing in one.former[1:])]
+    going = {_place(one): one for one in chosen if not one.server}
+    first = [one for one in on_servers if _place(one) in going and _must_leave(catalogue, one) and one not in chosen]
     parts = sorted((*chosen, *first), key=lambda one: (one.server != "", one.made_turn, one.rank), reverse=True)
-    requests = {one.key: _request(one) for one in parts}
-    works_on = {one.key: {one.server, *requests[one.key].other_servers} for one in parts}
-    used = set().union(*works_on.values()) - kept.keys()
-    needed = {name: one for name, one in going.items() if name in used}
-    goes_with = _goes_with(parts, resources)
-    finding, found = _finding(needed, after)
-    on = {**kept, **{step.request.name: step.id for step in found}}
-    groups: dict[tuple[str, str, str], list[Resource]] = {}
-    for one in parts:
-        groups.setdefault((one.kind, one.operation, one.provider), []).append(one)
+    here = {one.name: _place(one) for one in resources if not one.server}
+    members = [_member(one, here) for one in parts]
+    used = {place for member in members for place in member.works_on} - kept.keys()
+    needed = {place: one for place, one in going.items() if place in used}
+    goes_with = _goes_with(parts, on_servers)
+    finding, found = _finding(needed, after, left)
+    on = {**kept, **{(step.request.name, step.ref): step.id for step in found}}
+    groups: dict[tuple[str, str, str], list[_Member]] = {}
+    for member in members:
+        one = member.resource
+        groups.setdefault((one.kind, one.operation, one.provider), []).append(member)
     operations, steps = [*finding], [*found]
     before: tuple[Dependency, ...] = ()
     names: set[str] = set()
-    for (kind, operation, provider), members in groups.items():
-        own = f"({_verb(members[0])} {operation})"
+    for (kind, operation, provider), group in groups.items():
+        own = f"({_verb(group[0].resource)} {operation})"
         own = own if own not in names else f"{own[:-1]} {provider})"
         names.add(own)
-        hard = tuple(Dependency(op.id) for op in finding if any(works_on[one.key] & needed.keys() for one in members))
+        hard = tuple(Dependency(op.id) for op in finding if any(one.works_on & needed.keys() for one in group))
         operations.append(_operation(own, kind, provider, (*after, *hard, *before)))
         before = (Dependency(own, DependencyKind.SOFT),)
-        steps += _chained(
-            [
-                _step(own, one, requests[one.key].with_steps(on), on.get(one.server, ""), goes_with.get(one.name, ()))
-                for one in members
-            ]
-        )
+        steps += _chained([_step(own, one, on, goes_with, left) for one in group])
     return tuple(operations), tuple(steps)
 
 
-def _goes_with(parts: Sequence[Resource], resources: Iterable[Resource]) -> dict[str, list[str]]:
-    """The task services that are destroyed with each server, by its name: all but those that are removed from it."""
-    refs, removed = {one.ref for one in parts if not one.server}, {one.key for one in parts}
-    found: dict[str, list[str]] = {}
+class _Member(Struct, frozen=True):
+    """What is retired, and the servers that this works on."""
+
+    resource: Resource
+    request: Request
+    works_on: frozenset[Place]
+
+
+def _place(one: Resource) -> Place:
+    """The server that it is, or is on."""
+    return one.server or one.name, one.ref
+
+
+def _member(one: Resource, here: Mapping[str, Place]) -> _Member:
+    request = _request(one)
+    others = (here.get(name, (name, "")) for name in request.other_servers)
+    return _Member(one, request, frozenset((*((_place(one),) if one.server else ()), *others)))
+
+
+def _goes_with(parts: Sequence[Resource], resources: Iterable[Resource]) -> dict[Place, list[str]]:
+    """The task services that are destroyed with each server: all but those that are removed from it."""
+    going = {_place(one) for one in parts if not one.server}
+    found: dict[Place, list[str]] = {}
     for one in resources:
-        if one.kind in _REMOVED and one.ref in refs and one.key not in removed:
-            found.setdefault(one.server, []).append(one.name)
+        if one.kind in _REMOVED and _place(one) in going and one not in parts:
+            found.setdefault(_place(one), []).append(one.name)
     return found
 
 
@@ -229,7 +268,7 @@ def _must_leave(catalogue: Mapping[str, Taskserv], one: Resource) -> bool:
 
 
 def _finding(
-    servers: Mapping[str, Resource], after: tuple[Dependency, ...]
+    servers: Mapping[Place, Resource], after: tuple[Dependency, ...], left: Collection[tuple[str, str]]
 ) -> tuple[list[PlannedOperation], list[Step]]:
     """Steps that find servers which go, for what must be done on them first."""
     operations: dict[str, PlannedOperation] = {}
@@ -238,8 +277,15 @@ def _finding(
         own = f"(find {one.provider})"
         operations.setdefault(own, _operation(own, one.kind, one.provider, after))
         keep = (Action.KEEP, Undo.NOTHING, _request(one))
-        steps.append(Step(f"{own}/{one.name}", own, one.provider, *keep, ref=one.ref, seconds=1.0))
+        steps.append(Step(f"{own}/{_step_name(one, left)}", own, one.provider, *keep, ref=one.ref, seconds=1.0))
     return list(operations.values()), steps
+
+
+def _step_name(one: Resource, left: Collection[tuple[str, str]]) -> str:
+    """Unique, also if several servers of one name go."""
+    if one.server:
+        return f"{one.server}/{one.name}"
+    return f"{one.name}!{one.ref}" if (one.provider, one.ref) in left else one.name
 
 
 def _operation(own: str, kind: str, provider: str, dependencies: tuple[Dependency, ...]) -> PlannedOperation:
@@ -253,17 +299,26 @@ def _request(one: Resource) -> Request:
     return request
 
 
-def _step(operation: str, one: Resource, request: Request, server: str, goes_with: Sequence[str]) -> Step:
+def _step(
+    operation: str,
+    member: _Member,
+    on: Mapping[Place, str],
+    goes_with: Mapping[Place, Sequence[str]],
+    left: Collection[tuple[str, str]],
+) -> Step:
+    one = member.resource
+    with_it = () if one.server or not one.run else goes_with.get(_place(one), ())
     return Step(
-        id=f"{operation}/{one.server}/{one.name}" if one.server else f"{operation}/{one.name}",
+        id=f"{operation}/{_step_name(one, left)}",
         operation=operation,
         provider=one.provider,
         action=Action.RETIRE,
         undo=Undo.NOTHING,
-        request=request,
-        server=server,
+        request=member.request.with_steps({place[0]: on[place] for place in member.works_on if place in on}),
+        server=on.get(_place(one), "") if one.server else "",
         ref="" if one.server else one.ref,
         seconds=SECONDS,
         retired=Retired(one.key, one.run, one.token),
-        changes=(FieldChange(GOES_WITH, ", ".join(sorted(goes_with))),) if goes_with and one.run else (),
+        changes=(FieldChange(GOES_WITH, ", ".join(sorted(with_it))),) if with_it else (),
+        leftover=not one.server and (one.provider, one.ref) in left,
     )

@@ -19,7 +19,7 @@ def servers_then(plan: Plan, resources: Iterable[Resource]) -> dict[str, Offer]:
     """The servers that it has once the plan was carried out, whatever part of that is done already."""
     then = servers_now(resources)
     for step in plan.steps:
-        if step.retired is not None and is_server(step):
+        if step.retired is not None and is_server(step) and not step.leftover:
             then.pop(step.retired.key, None)
     for step in plan.steps:
         key = _key(step)
@@ -28,11 +28,23 @@ def servers_then(plan: Plan, resources: Iterable[Resource]) -> dict[str, Offer]:
     return then
 
 
+def _goes_last(plan: Plan) -> dict[str, Offer]:
+    """The servers that still stand when the ones that replace them are there, by a key of their own."""
+    made = {_key(step) for step in plan.steps if step.traits.sweeps}
+    first = {need.step for step in plan.steps if step.traits.sweeps for need in step.needs}
+    return {
+        step.id: step.offer
+        for step in plan.steps
+        if step.retired is not None and step.retired.key in made and not step.leftover and step.id not in first
+    }
+
+
 def impact(plan: Plan, resources: Iterable[Resource]) -> Impact:
     """What the plan makes of an environment that has these resources; its own prices say what that costs."""
     resources = tuple(resources)
-    ours = [step for step in plan.steps if is_server(step)]
+    ours = [step for step in plan.steps if is_server(step) and not step.leftover]  # those count as destroyed already
     then, now = servers_then(plan, resources), servers_now(resources)
+    most = {**then, **_goes_last(plan)}
     going = [step.retired for step in ours if step.retired is not None and step.retired.run]
     gone = {step.retired.key for step in ours if step.retired is not None and step.gone}
     replaced = {one.key for one in going}
@@ -42,12 +54,14 @@ def impact(plan: Plan, resources: Iterable[Resource]) -> Impact:
     return Impact(
         before=len(now),
         after=len(then),
+        most=len(most),
         destroyed=tuple(
             step.request.name for step in ours if step.retired is not None and step.retired.run and not step.gone
         ),
         cost_before=_cost(now, prices),
         cost=_cost(then, prices),
-        unpriced=_unpriced(then, prices),
+        cost_most=_cost(most, prices),
+        unpriced=_unpriced(most, prices),
         changes=any(now.get(key) != offer for key, offer in then.items()),
     )
 

@@ -24,12 +24,18 @@ def plan_flaws(plan: Plan) -> tuple[str, ...]:
 
 def record_flaws(plan: Plan, resources: Iterable[Resource]) -> tuple[str, ...]:
     """Steps that would take away or change what the environment does not have under these labels."""
+    resources = tuple(resources)
     known = {one.key: one for one in resources}
-    servers = {(one.provider, one.ref): one for one in known.values() if not one.server and one.ref}
+    servers = {(one.provider, one.ref): one for one in resources if not one.server and one.ref}
+    left = {(one.provider, one.ref): one for each in resources for one in each.leftover_servers}
+    on_left = {each.key for one in resources for other in one.leftovers for each in other.former}
     flaws: list[str] = []
     for step in plan.steps:
         if step.retired is not None:
-            flaws += _of_retired(step, known.get(step.retired.key))
+            if step.server and step.retired.key in on_left:
+                continue  # what is on a server goes by the server, which another step finds
+            one = left.get((step.provider, step.ref)) if step.leftover else known.get(step.retired.key)
+            flaws += _of_retired(step, one)
         elif step.before is not None:
             flaws += _of_before(step, servers.get((step.provider, step.ref)))
     return tuple(flaws)

@@ -24,10 +24,12 @@ def policy_data(plan: Plan, impact: Impact, now: float) -> dict[str, Any]:
     groups: dict[str, list[dict[str, Any]]] = {kind.policy_group: [] for kind in TYPES}
     prices = {(one.provider, one.plan, one.zone): one for one in plan.prices}
     names = {step.id: step.request.name for step in plan.steps}
-    going = {step.retired.key for step in plan.steps if step.retired is not None}
-    replacing = {need.step for step in plan.steps for need in step.needs} if going else set()
+    going = {step.retired.key for step in plan.steps if step.retired is not None and not step.leftover}
+    made = {f"{step.request.kind()}//{step.request.name}" for step in plan.steps if step.traits.sweeps}
     for step in plan.steps:
-        if step.retired is None or step.id not in replacing:  # what is replaced is one entry, that of the new server
+        if (
+            step.retired is None or step.leftover or step.retired.key not in made
+        ):  # what is replaced is one entry, that of the new server
             groups[type_of(step).policy_group].append(_entry(step, names, going, prices))
     changes = Counter(one["change"] for one in groups["servers"])
     return {

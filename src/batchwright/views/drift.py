@@ -112,22 +112,21 @@ def server_items(
 
     `troubles` says of each provider that is not in `seen` why it shows nothing.
     """
-    found: list[DriftItem] = []
-    for one in resources:
-        if one.server or not one.provider:
-            continue
-        item = DriftItem(SERVER, one.name, DriftState.UNKNOWN, one.name, one.provider, one.ref)
-        observed = seen.get(one.provider)
-        if observed is None:
-            found.append(replace(item, trouble=troubles.get(one.provider, "its provider shows nothing")))
-        elif observed.facts.account != one.account:
-            why = f"it is in the account {one.account}, and {one.provider} is the account {observed.facts.account} now"
-            found.append(replace(item, trouble=why))
-        else:
-            if one.ref:
-                found.append(_compared(item, one, observed.recorded.get(one.ref)))
-            found += _leftovers(item, one, observed)
-    return found
+    servers = [one for one in resources if not one.server and one.provider]
+    return [item for one in servers for item in (*_server_item(one, seen, troubles), *_leftovers(one, seen))]
+
+
+def _server_item(
+    one: Resource, seen: Mapping[str, ProviderObserved], troubles: Mapping[str, str]
+) -> tuple[DriftItem, ...]:
+    item = DriftItem(SERVER, one.name, DriftState.UNKNOWN, one.name, one.provider, one.ref)
+    observed = seen.get(one.provider)
+    if observed is None:
+        return (replace(item, trouble=troubles.get(one.provider, "its provider shows nothing")),)
+    if observed.facts.account != one.account:
+        why = f"it is in the account {one.account}, and {one.provider} is the account {observed.facts.account} now"
+        return (replace(item, trouble=why),)
+    return (_compared(item, one, observed.recorded.get(one.ref)),) if one.ref else ()
 
 
 def _compared(item: DriftItem, one: Resource, seen: Observed | None) -> DriftItem:
@@ -148,20 +147,21 @@ def _compared(item: DriftItem, one: Resource, seen: Observed | None) -> DriftIte
     return replace(item, state=DriftState.DRIFTED if fields else DriftState.SAME, fields=fields)
 
 
-def _leftovers(item: DriftItem, one: Resource, observed: ProviderObserved) -> list[DriftItem]:
-    there = {other.ref for others in observed.managed.values() for other in others if other.state not in _ABSENT}
-    return [
-        replace(item, kind=LEFTOVER, ref=ref, state=DriftState.DRIFTED, trouble="it should have been destroyed")
-        for ref in one.leftover
-        if ref in there
-    ]
+def _leftovers(one: Resource, seen: Mapping[str, ProviderObserved]) -> list[DriftItem]:
+    found = []
+    for left in one.leftovers:
+        there = seen[left.provider].recorded.get(left.ref) if left.provider in seen else None
+        if there is not None and there.state not in _ABSENT:
+            item = DriftItem(LEFTOVER, one.name, DriftState.DRIFTED, one.name, left.provider, left.ref)
+            found.append(replace(item, trouble="it should have been destroyed"))
+    return found
 
 
 def orphans(
     resources: Sequence[Resource], seen: Mapping[str, ProviderObserved], runs: frozenset[str]
 ) -> tuple[DriftItem, ...]:
     """Servers that runs of this environment created and that it does not have: late effects of lost calls."""
-    known = {(one.provider, ref) for one in resources for ref in (one.ref, *one.leftover)}
+    known = {(one.provider, one.ref) for one in resources}
     return tuple(
         DriftItem(
             ORPHAN, other.name, DriftState.DRIFTED, other.name, provider, other.ref,

@@ -205,7 +205,7 @@ def _server(
         used_by=tuple(used_by),
         whole=one.whole,
         doubtful=one.doubtful,
-        leftover=one.leftover,
+        leftover=tuple(left.ref for left in one.leftovers),
         residue=one.residue,
         taskservs=tuple(taskservs),
     )

@@ -7,12 +7,25 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from batchwright.model.plan import ADOPTED, DESTROYED, ENTRY, FINISHED, GOES_WITH, REINSTALL, FieldChange, Plan, Step
+from batchwright.model.environment import resource_key
+from batchwright.model.plan import (
+    ADOPTED,
+    DESTROYED,
+    ENTRY,
+    FINISHED,
+    GOES_WITH,
+    REINSTALL,
+    REPLACE_ORDER,
+    FieldChange,
+    Plan,
+    Step,
+)
 from batchwright.views.text_format import one_line, some
 
 VALUE_SHOWN = 60  # characters of a value
 NAMES_SHOWN = 3  # of what is grouped, from there on only the first and the last
 REPLACED = "destroyed with its data and addresses, then created anew"
+OLD_LAST = "created anew; the old one goes last, with its data and addresses"
 HALF_CHANGED = "its last change did not finish"
 STOPPED = "stopped for it, then started again"
 LIVE = "keeps running"
@@ -31,19 +44,24 @@ class Symbol(StrEnum):
 
 def symbols(plan: Plan) -> list[Symbol | None]:
     """Of each step. None: it is a part of what another step does to the same server."""
-    replaced = {need.step for step in plan.steps if step.traits.sweeps for need in step.needs}
-    vanished = {step.id for step in plan.steps if step.gone}
+    made = {_key(step) for step in plan.steps if step.traits.sweeps}
+    replaced = {
+        step.retired.key: step
+        for step in plan.steps
+        if step.retired is not None and step.retired.key in made and not step.leftover
+    }
     going = {(step.provider, step.ref) for step in plan.steps if step.retired is not None and step.ref}
 
     def symbol(step: Step) -> Symbol | None:
-        if step.id in replaced:
+        if step.retired is not None and replaced.get(step.retired.key) is step:
             return None
         if step.retired is not None:
             return Symbol.RETIRE
         if not step.traits.lasts:
             return Symbol.RUN
         if step.traits.sweeps:
-            return Symbol.REPLACE if any(need.step not in vanished for need in step.needs) else Symbol.CREATE
+            old = replaced.get(_key(step))
+            return Symbol.CREATE if old is None or old.gone else Symbol.REPLACE
         if step.adopts is not None:
             return Symbol.UPDATE
         if not step.traits.retries:  # it is only found
@@ -51,6 +69,10 @@ def symbols(plan: Plan) -> list[Symbol | None]:
         return Symbol.UPDATE if step.changes or step.before is not None else Symbol.CREATE
 
     return [symbol(step) for step in plan.steps]
+
+
+def _key(step: Step) -> str:
+    return resource_key(step.request.kind(), "", step.request.name)
 
 
 def counts(found: Iterable[Symbol | None]) -> dict[Symbol, int]:
@@ -109,9 +131,9 @@ def grouped(found: Iterable[PlannedChange]) -> list[PlannedChangeLine]:
 
 def _line(alike: Sequence[PlannedChange]) -> PlannedChangeLine:
     one = alike[0]
-    details = [change_words(change) for change in one.changes]
+    details = [change_words(change) for change in one.changes if change.field != REPLACE_ORDER]
     if one.symbol is Symbol.REPLACE:
-        details.append(REPLACED)
+        details.append(REPLACED if len(details) == len(one.changes) else OLD_LAST)
     elif one.symbol is not Symbol.UPDATE and one.about:
         details.append(one.about)
     if one.symbol is Symbol.UPDATE and not details:

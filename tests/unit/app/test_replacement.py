@@ -27,9 +27,9 @@ def changed(workflow: Workflow, name: str, *, allowed: bool = False, **fields: o
     return replace(workflow, operations=(replace(up, server_configs=configs), *rest), changes=changes)
 
 
-async def refused(house: House, workflow: Workflow) -> Diagnostic:
+async def refused(house: House, workflow: Workflow, **simulation: object) -> Diagnostic:
     with pytest.raises(PlanRefused) as raised:
-        await planned(house, workflow)
+        await planned(house, workflow, **simulation)
     (problem,) = [one for one in raised.value.diagnostics if isinstance(one, Diagnostic) and one.severity == "error"]
     return problem
 

@@ -1,6 +1,6 @@
 """The decision table of servers: what the environment has, the file asks for and the provider shows, and what is done.
 
-Rows about what is left of a run (doubtful calls, leftovers) are with the runs: tests/unit/app.
+Rows about calls of unknown outcome are with the runs: tests/unit/app.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from msgspec.structs import replace
 
 from batchwright.model.actions import Action, Undo
 from batchwright.model.call_outcome import Observed, ServerState
-from batchwright.model.environment import Resource
+from batchwright.model.environment import Leftover, Resource
 from batchwright.model.plan import DESTROYED, FieldChange, Guard, ProviderFacts, Step
 from batchwright.model.server_change import ChangeWay, FieldWay
-from batchwright.model.workflow import Changes, Permission, ServerConfig, Workflow
+from batchwright.model.workflow import Changes, Permission, ReplaceOrder, ServerConfig, Workflow
 from batchwright.operations.observations import Observations, ProviderObserved
 from batchwright.operations.server_batch import ServerBatch, ServerRequest
 from batchwright.plan import PlanResult, build
@@ -29,7 +29,7 @@ REQUEST = ServerRequest("a", "1xCPU-2GB", "de-fra1", image="debian-12")
 THERE = Observed("ref-a", ServerState.READY, "a", "run-1", plan="1xCPU-2GB", zone="de-fra1", image="debian-12")
 HAD = Resource(
     "server", "a", provider="upcloud", account="upcloud-test", ref="ref-a", run="run-1", token="t",
-    request=msgspec.to_builtins(REQUEST), made_by="run-1", made_turn=1,
+    request=msgspec.to_builtins(REQUEST), made_by="run-1", made_turn=1, operation="up",
 )  # fmt: skip
 LIVE, STOPPED, REPLACE = (FieldWay(way) for way in (ChangeWay.LIVE, ChangeWay.STOPPED, ChangeWay.REPLACE))
 
@@ -107,6 +107,72 @@ def test_none_wanted_and_one_of_an_unknown_run_there_is_refused() -> None:
 @pytest.mark.parametrize("had", [(), (HAD,)])
 def test_two_of_one_name_are_refused_whatever_the_environment_has(had: tuple[Resource, ...]) -> None:
     assert refusal(planned(flow("a"), THERE, replace(THERE, ref="ref-b"), had=had)) == "server-ambiguous"
+
+
+def new_first(wanted: Workflow) -> Workflow:
+    (up,) = wanted.operations
+    assert isinstance(up, ServerBatch)
+    return replace(wanted, operations=(replace(up, replace_order=ReplaceOrder.NEW_FIRST),))
+
+
+def test_there_and_different_is_replaced_in_the_order_that_the_operation_says() -> None:
+    wanted = flow("a", replaces=True, zone="fi-hel1")
+    first, last = planned(wanted, THERE), planned(new_first(wanted), THERE)
+    assert told(first) == told(last) == [Symbol.REPLACE]
+    assert first.plan is not None
+    assert last.plan is not None
+    assert [(step.id, step.action) for step in first.plan.steps] == [
+        ("up/a!old", Action.RETIRE), ("up/a", Action.CREATE),
+    ]  # fmt: skip
+    assert [(step.id, step.action) for step in last.plan.steps] == [
+        ("up/a", Action.CREATE), ("(retire up)/a", Action.RETIRE),
+    ]  # fmt: skip
+    assert "up" in {one.id for one in last.plan.operations[-1].dependencies}
+    assert step_of(last, "(retire up)/a").ref == "ref-a"
+    assert (
+        plan_view(last.plan).lines[0].details[-1] == "created anew; the old one goes last, with its data and addresses"
+    )
+
+
+def test_new_first_needs_the_permission_and_names_that_need_not_be_unique() -> None:
+    assert refusal(planned(new_first(flow("a", zone="fi-hel1")), THERE)) == "server-differs"
+    unique = ProviderFacts("upcloud", "upcloud-test", Guard.UNIQUE_NAME, 30.0)
+    wanted = flow("a", replaces=True, zone="fi-hel1")
+    assert refusal(planned(new_first(wanted), THERE, provider={"facts": unique})) == "name-in-use"
+    assert told(planned(wanted, THERE, provider={"facts": unique})) == [Symbol.REPLACE]
+    assert told(planned(new_first(flow("a")), THERE, provider={"facts": unique})) == [Symbol.KEEP]
+
+
+LEFT = Leftover("upcloud", "upcloud-test", "ref-0", "run-0", "t0", former=(replace(HAD, ref="ref-0", run="run-0"),))
+OLDER = replace(THERE, ref="ref-0", run="run-0")
+
+
+@pytest.mark.parametrize("retire", list(Permission))
+def test_a_leftover_that_is_there_is_retired_whatever_is_allowed(retire: Permission) -> None:
+    had = (replace(HAD, leftover=(LEFT,)),)
+    seen = {"ref-a": THERE, "ref-0": OLDER}
+    result = planned(flow("a"), THERE, had=had, recorded=seen, retire=retire)
+    assert told(result) == [Symbol.KEEP, Symbol.RETIRE]
+    step = step_of(result, "(retire up)/a!ref-0")
+    assert (step.ref, step.leftover, step.gone) == ("ref-0", True, False)
+    assert step.retired is not None
+    assert (step.retired.run, step.retired.token) == ("run-0", "t0")
+
+
+def test_a_leftover_that_is_gone_is_forgotten_and_one_that_cannot_be_reached_is_named() -> None:
+    had = (replace(HAD, leftover=(LEFT,)),)
+    gone = {"ref-a": THERE, "ref-0": replace(OLDER, state=ServerState.GONE)}
+    assert step_of(planned(flow("a"), THERE, had=had, recorded=gone), "(retire up)/a!ref-0").gone
+    for lost in (replace(LEFT, account="other"), replace(LEFT, provider="aws"), "ref-0"):
+        result = planned(flow("a"), THERE, had=(replace(HAD, leftover=(lost,)),))
+        assert told(result) == [Symbol.KEEP]
+        assert [one.code for one in result.diagnostics] == ["leftover-stays"]
+
+
+def test_the_new_one_of_a_run_that_is_replacing_it_now_is_not_ambiguous() -> None:
+    newer = replace(THERE, ref="ref-b", run="run-2")
+    assert refusal(planned(flow("a"), THERE, newer)) == "server-ambiguous"
+    assert told(planned(flow("a"), THERE, newer, changing="run-2")) == [Symbol.KEEP]
 
 
 @pytest.mark.parametrize("state", [ServerState.READY, ServerState.STARTING])

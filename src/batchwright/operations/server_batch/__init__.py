@@ -10,9 +10,10 @@ from msgspec.structs import replace
 from batchwright.model.actions import Action, Undo
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.lifecycle import StepState
-from batchwright.model.plan import FieldChange, Need, Retired, Step
+from batchwright.model.plan import REPLACE_ORDER, FieldChange, Need, Retired, Step
 from batchwright.model.public_key import fingerprint
 from batchwright.model.run_fold_state import StepFoldState
+from batchwright.model.workflow import ReplaceOrder
 from batchwright.operations.base import FieldPath, OperationType, PortKind, Wants
 from batchwright.operations.observations import ProviderObserved
 from batchwright.operations.planner_state import Draft, PlannedServer
@@ -44,8 +45,8 @@ def plan_servers(draft: Draft) -> None:
 
 
 def _old(op: ServerBatch, place: PlannedServer) -> list[Step]:
-    """The step that destroys the server which this one replaces, which may be at another provider."""
-    if place.old is None:
+    """The step that first destroys the server which this one replaces, which may be at another provider."""
+    if place.old is None or place.old_last:  # one that goes last is among what is retired
         return []
     return [
         Step(
@@ -77,7 +78,7 @@ def _step(op: ServerBatch, place: PlannedServer, observed: ProviderObserved) -> 
         action=Action.CREATE if place.made else found,
         undo=undo if place.made else kept,
         request=replace(request, facts=None, login=login),
-        needs=(Need(f"{place.step}!old"),) if place.old is not None else (),
+        needs=(Need(f"{place.step}!old"),) if place.old is not None and not place.old_last else (),
         ref=place.ref,
         seconds=observed.create_seconds if boots else KEEP_SECONDS,
         unclear=place.unclear,
@@ -100,6 +101,8 @@ class ServerBatchType(OperationType[ServerBatch]):
     doubt_note = "its create call is in doubt: the rollback looks for it first"
 
     def written(self, fields: dict[str, Any]) -> dict[str, Any]:
+        if fields["replace_order"] == ReplaceOrder.OLD_FIRST:  # a file without it has the digest that it always had
+            del fields["replace_order"]
         return {**fields, "server_configs": [_written(config) for config in fields["server_configs"]]}
 
     def wants(self, op: ServerBatch) -> Wants:
@@ -133,6 +136,10 @@ class ServerBatchType(OperationType[ServerBatch]):
     def about(self, step: Step) -> str:
         request = step.request
         assert isinstance(request, ServerRequest)
+        if step.gone and step.leftover:
+            return "left by an earlier run; it is gone by now, and is forgotten"
+        if step.leftover:
+            return "left by an earlier run; destroyed with its data and addresses"
         if step.gone:
             return "was destroyed by someone else, and is forgotten"
         if step.retired is not None:
@@ -165,12 +172,14 @@ class ServerBatchType(OperationType[ServerBatch]):
         if not request.plan:
             where = f" at {request.access.host}" if request.access is not None else ""
             return f"take server {request.name}, which already exists{where}"
-        return f"create server {request.name}{' in its place' if step.needs else ''}: {self.about(step)}"
+        where = " in its place" if step.needs else " beside the old one" if _goes_last(step) else ""
+        return f"create server {request.name}{where}: {self.about(step)}"
 
     def undoes(self, step: Step, _server: str) -> str:
         match step.undo:
             case Undo.DESTROY:
-                return f"destroy server {step.request.name}"
+                stays = ", and keep the old one if it still stands" if _goes_last(step) else ""
+                return f"destroy server {step.request.name}{stays}"
             case Undo.RELEASE:
                 return f"release server {step.request.name}, which stays"
             case Undo.RESTORE:
@@ -223,6 +232,11 @@ def _changes(step: Step) -> str:
 def _remark(one: FieldChange) -> str:
     remarks = [*(["it is stopped meanwhile"] if one.stops else []), *([one.note] if one.note else [])]
     return f" ({', '.join(remarks)})" if remarks else ""
+
+
+def _goes_last(step: Step) -> bool:
+    """Whether a server is created beside the one that it replaces."""
+    return any(one.field == REPLACE_ORDER for one in step.changes)
 
 
 def _stops(step: Step) -> bool:

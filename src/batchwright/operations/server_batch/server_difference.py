@@ -16,9 +16,9 @@ from msgspec.structs import replace
 
 from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.environment import Resource
-from batchwright.model.plan import ADOPTED, DESTROYED, Before, FieldChange, Labels
+from batchwright.model.plan import ADOPTED, DESTROYED, REPLACE_ORDER, Before, FieldChange, Guard, Labels
 from batchwright.model.server_change import ChangeWay, FieldWay
-from batchwright.model.workflow import ServerConfig
+from batchwright.model.workflow import ReplaceOrder, ServerConfig
 from batchwright.operations.observations import ProviderObserved
 from batchwright.operations.planner_state import NO_FACTS, Draft, PlannedServer
 from batchwright.operations.server_batch.structs import ServerBatch, ServerRequest
@@ -39,7 +39,7 @@ def place_servers(draft: Draft) -> None:
     numbers = count()
     servers = [one for one in draft.observations.resources if one.kind == ServerRequest.kind()]
     draft.had.update({one.name: one for one in servers if one.ref})
-    draft.had_refs.update(ref for one in servers for ref in (one.ref, *one.leftover) if ref)
+    draft.had_refs.update(one.ref for one in servers if one.ref)
     for i, op in draft.of(ServerBatch):
         draft.places[i] = []
         observed = draft.observations.providers.get(op.provider)
@@ -55,7 +55,7 @@ def _decide(draft: Draft, place: PlannedServer, config: ServerConfig, observed: 
     if not isinstance(request, ServerRequest):
         return  # what stands against it is among the problems
     place.facts = request.facts or NO_FACTS
-    managed = [one for one in observed.managed.get(place.name, ()) if one.state not in _ABSENT]
+    managed = _managed(draft, place, observed)
     if _is_refused_elsewhere(draft, place) or (not managed and _is_hidden(draft, place)):
         return
     if managed and place.old is not None:
@@ -66,6 +66,14 @@ def _decide(draft: Draft, place: PlannedServer, config: ServerConfig, observed: 
         place.changes = _former(draft, place)
     elif not _is_refused(draft, place, managed):
         _compare(draft, place, config, request, managed[0])
+
+
+def _managed(draft: Draft, place: PlannedServer, observed: ProviderObserved) -> list[Observed]:
+    """The servers of this name. While a run replaces the environment's, its new one does not count yet."""
+    there = [one for one in observed.managed.get(place.name, ()) if one.state not in _ABSENT]
+    known = [one for one in there if _own_record(draft, place, one) is not None]
+    changing = draft.observations.changing if known else ""
+    return [one for one in there if one in known or not changing or one.run != changing]
 
 
 def _had(draft: Draft, place: PlannedServer) -> Resource | None:
@@ -111,9 +119,14 @@ def _is_refused_elsewhere(draft: Draft, place: PlannedServer) -> bool:
     elif not draft.workflow.changes.replaces(place.name):
         draft.refuse("server-differs", what, place.step, REPLACE_HINT.format(place.name))
     else:
-        place.old = had
+        place.old, place.old_last = had, _is_new_first(draft, place)
         return False
     return True
+
+
+def _is_new_first(draft: Draft, place: PlannedServer) -> bool:
+    op = draft.order[place.operation]
+    return isinstance(op, ServerBatch) and op.replace_order is ReplaceOrder.NEW_FIRST
 
 
 def _former(draft: Draft, place: PlannedServer) -> tuple[FieldChange, ...]:
@@ -122,7 +135,7 @@ def _former(draft: Draft, place: PlannedServer) -> tuple[FieldChange, ...]:
     if had is None:
         return ()
     if place.old is not None:
-        return (FieldChange("provider", had.provider, place.provider),)
+        return (FieldChange("provider", had.provider, place.provider), *_order(place))
     place.old, place.old_gone = had, True
     return (FieldChange(DESTROYED, had.ref, known=False),)
 
@@ -219,9 +232,24 @@ def _replace_or_refuse(draft: Draft, place: PlannedServer, found: Observed, reas
         draft.refuse(code, what, place.step, hint)
     elif draft.workflow.changes.replaces(place.name):
         place.made, place.vanishes = True, True
-        place.old = own
+        place.old, place.old_last = own, _is_new_first(draft, place)
+        place.changes += _order(place)
+        if place.old_last and observed.facts.guard is Guard.UNIQUE_NAME:
+            draft.refuse(
+                "name-in-use",
+                f'the server "{place.name}" ({own.ref}) is to be replaced with the new one first, and {place.provider} '
+                "lets no two servers have one name",
+                place.step,
+                'Write replace_order = "old_first" in this operation, or give the new server another name.',
+                "replace_order",
+            )
     else:
         draft.refuse(code, what, place.step, REPLACE_HINT.format(place.name))
+
+
+def _order(place: PlannedServer) -> tuple[FieldChange, ...]:
+    """That the old server goes last, where that is so."""
+    return (FieldChange(REPLACE_ORDER, ReplaceOrder.OLD_FIRST, ReplaceOrder.NEW_FIRST),) if place.old_last else ()
 
 
 _AMBIGUOUS = (

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from batchwright.model.plan import Request, ServerFacts
 from batchwright.model.ssh_access import ServerLogin, SshAccess
-from batchwright.model.workflow import Dependency, OnFailure, Operation, Retry, ServerConfig
+from batchwright.model.workflow import Dependency, OnFailure, Operation, ReplaceOrder, Retry, ServerConfig
 
 
 class ServerBatch(Operation, Struct, frozen=True, tag_field="type", tag="server_batch"):
@@ -23,6 +23,7 @@ class ServerBatch(Operation, Struct, frozen=True, tag_field="type", tag="server_
     retry: Retry = Retry()
     timeout: float = 600.0  # seconds, per step
     on_failure: OnFailure | None = None
+    replace_order: ReplaceOrder = ReplaceOrder.OLD_FIRST
 
 
 class ServerRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="server"):
