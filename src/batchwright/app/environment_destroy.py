@@ -14,7 +14,7 @@ from batchwright.model.environment import digest
 from batchwright.model.plan import Plan
 from batchwright.model.workflow import Workflow
 from batchwright.operations.base import PortKind
-from batchwright.operations.retirement import marked_gone, retiring, unreachable
+from batchwright.operations.retirement import leftovers, marked_gone, retiring, unreachable
 from batchwright.taskservs.catalogue import load_catalogue
 
 
@@ -27,20 +27,22 @@ async def plan_destruction(settings: Settings, around: Adapters, found: Environm
     resources = found.state.resources
     borrowed = [one for one in resources if one.borrowed]
     servers = [one for one in resources if not one.server and one.ref and not one.borrowed]
-    servers += [left for one in resources for left in one.leftover_servers if left.token]
     commands = [one for one in resources if one.request.get("undo")]
     last = found.plan
     names = sorted({one.provider for one in (*servers, *borrowed)})
-    await around.open(names, {PortKind.PROVIDER, PortKind.RUNNER, PortKind.LAUNCHER})
+    left = {one.provider for resource in resources for one in resource.leftovers}
+    await around.open(sorted({*names, *left}), {PortKind.PROVIDER, PortKind.RUNNER, PortKind.LAUNCHER})
     nothing = Workflow(last.workflow, last.version, ())
     observations = await observe(nothing, around.readers, {}, resources, around.clock.now())
     problems = unreachable(observations, servers, {one.key for one in servers})
     if any(one.severity is Severity.ERROR for one in problems):
         return Planned(None, tuple(problems))
-    chosen = [*borrowed, *servers, *commands]
+    left_over, lost = leftovers(observations)
+    chosen = [*borrowed, *servers, *left_over, *commands]
     operations, steps = retiring(chosen, (), {}, load_catalogue(settings.catalogues), resources)
     steps = marked_gone(steps, observations)
-    facts = tuple(observations.providers[name].facts for name in names)
+    used = sorted({*names, *(one.provider for one in left_over)})
+    facts = tuple(observations.providers[name].facts for name in used)
     plan = Plan(
         workflow=last.workflow,
         version=last.version,
@@ -56,4 +58,4 @@ async def plan_destruction(settings: Settings, around: Adapters, found: Environm
         notify=last.notify,
     )
     await refuse_borrowed(found.journal, found.state.key, ended_by_plan(plan))
-    return await guarded(settings, around, Planned(plan, tuple(problems)), resources)
+    return await guarded(settings, around, Planned(plan, (*problems, *lost)), resources)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -37,6 +37,7 @@ def turn_changes(before: Resources, run: Run, turn: int) -> TurnChanges:
     """
     now = dict(before)
     contributed = False
+    going = {(step.provider, step.ref) for step in run.plan.steps if step.retired is not None and step.ref}
     for rank, (step, record) in enumerate(zip(run.plan.steps, run.records, strict=True)):
         if record.turn != turn or not _touched(record):
             continue
@@ -44,7 +45,7 @@ def turn_changes(before: Resources, run: Run, turn: int) -> TurnChanges:
         old = now.get(key)
         new = _resource(run, rank, step, record, old)
         if step.traits.sweeps:
-            new = _beside_leftovers(now, run, rank, old, new)
+            new = _beside_leftovers(now, run, rank, old, new, going)
         elif step.traits.removes and step.server:
             _take_off_leftover(now, run, step, record)
         found = step.before is not None and step.existed  # it was changed by hand before, and the run only noticed
@@ -161,12 +162,17 @@ def _made_server(run: Run, rank: int, step: Step, record: StepFoldState, old: Re
 
 
 def _beside_leftovers(
-    now: dict[str, Resource], run: Run, rank: int, old: Resource | None, new: Resource | None
+    now: dict[str, Resource],
+    run: Run,
+    rank: int,
+    old: Resource | None,
+    new: Resource | None,
+    going: Container[tuple[str, str]],
 ) -> Resource | None:
     """The server of a step that creates one, with the servers of its name that should be gone.
 
-    The one whose place it takes is among them until it is destroyed. If the new one is undone before, it returns to
-    what it was, in `now` too.
+    The one whose place it takes is among them if the plan destroys it (`going`), until that is done. If the new one is
+    undone before, it returns to what it was, in `now` too.
     """
     if new is old:  # nothing was created
         return old
@@ -178,7 +184,7 @@ def _beside_leftovers(
         token = step_token(run.id, step.id, record.generation - 1)
         at = record.ended_at or record.attempt_at
         left.append(Leftover(step.provider, new.account, record.stale, run.id, token, at))
-    if old is not None and old.run != run.id and _retires(run, old):
+    if old is not None and old.run != run.id and (old.provider, old.ref) in going:
         on_it = (one for one in now.values() if one.server == old.name and one.ref == old.ref)
         former = (replace(old, leftover=()), *on_it)
         left.append(Leftover(old.provider, old.account, old.ref, old.run, old.token, old.at, former))
@@ -194,13 +200,6 @@ def _back(now: dict[str, Resource], old: Resource | None, left: Sequence[Leftove
         now.update((one.key, one) for one in on_it)
         return replace(server, leftover=rest)
     return replace(old, ref="", address="", whole=False, doubtful=False, leftover=rest) if old and rest else None
-
-
-def _retires(run: Run, one: Resource) -> bool:
-    """Whether the run's plan is to destroy this server."""
-    return any(
-        step.retired is not None and (step.provider, step.ref) == (one.provider, one.ref) for step in run.plan.steps
-    )
 
 
 def _without(run: Run, step: Step, old: Resource | None) -> Resource | None:

@@ -56,7 +56,7 @@ def retirement(draft: Draft, permission: Permission) -> Retirement:
     gone = [one for one in servers if _is_gone(draft.observations, one)]
     chosen = [*released, *([*services, *servers] if permission is not Permission.REFUSED else gone)]
     replaced = [place.old for places in draft.places.values() for place in places if place.old and place.old_last]
-    leftovers, lost = _leftovers(draft.observations)
+    left_over, lost = leftovers(draft.observations)
     left = [one for one in (*services, *servers) if one not in chosen]
     all_servers = [one for one in draft.observations.resources if not one.server and one.ref and not one.borrowed]
     problems = unreachable(draft.observations, all_servers, {one.key for one in chosen})
@@ -64,7 +64,7 @@ def retirement(draft: Draft, permission: Permission) -> Retirement:
     if permission is Permission.ALLOWED and going == [one for one in all_servers if one not in gone] != []:
         problems.append(_mismatch(draft, going))
     after = tuple(Dependency(op.id) for op in draft.order)
-    chosen += [*replaced, *leftovers]
+    chosen += [*replaced, *left_over]
     operations, steps = retiring(chosen, after, kept, draft.catalogue, draft.observations.resources)
     told = (*problems, *_named(left), *_destroyed_outside(gone), *lost)
     return Retirement(operations, marked_gone(steps, draft.observations), told)
@@ -85,7 +85,7 @@ def _wanted(draft: Draft) -> set[str]:
     return wanted
 
 
-def _leftovers(observations: Observations) -> tuple[list[Resource], list[Diagnostic]]:
+def leftovers(observations: Observations) -> tuple[list[Resource], list[Diagnostic]]:
     """Servers that an earlier run was to destroy: that needs no permission. Those that cannot be reached are named."""
     reached: list[Resource] = []
     lost: list[Diagnostic] = []
@@ -233,9 +233,10 @@ def _member(one: Resource, here: Mapping[str, Place]) -> _Member:
 def _goes_with(parts: Sequence[Resource], resources: Iterable[Resource]) -> dict[Place, list[str]]:
     """The task services that are destroyed with each server: all but those that are removed from it."""
     going = {_place(one) for one in parts if not one.server}
+    removed = {(one.key, one.ref) for one in parts}
     found: dict[Place, list[str]] = {}
     for one in resources:
-        if one.kind in _REMOVED and _place(one) in going and one not in parts:
+        if one.kind in _REMOVED and _place(one) in going and (one.key, one.ref) not in removed:
             found.setdefault(_place(one), []).append(one.name)
     return found
 

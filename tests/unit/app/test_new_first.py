@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from batchwright.app.adapters import Adapters
 from batchwright.app.environment_destroy import plan_destruction
 from batchwright.app.environment_reader import find_home
+from batchwright.errors import ProviderUnavailable
 from batchwright.model.environment import Resource, digest
 from batchwright.model.guardrail_limits import GuardrailLimits, LimitsSource, broken_limits
 from batchwright.model.lifecycle import RunState, StepState
@@ -53,12 +54,15 @@ def going(plan: Plan) -> list[tuple[str, str, bool]]:
     return [(step.id, step.ref, step.leftover) for step in plan.steps if step.retired is not None]
 
 
-async def destruction(house: House) -> Plan:
+async def destruction(house: House, silent: str = "") -> tuple[Plan, list[str]]:
+    """The plan and its warnings, where this provider cannot be opened."""
     found = await find_home(house.stores, "shop", simulated=True)
     async with Adapters(house.settings, house.clock, house.limits, SIMULATION) as around:
-        plan = (await plan_destruction(house.settings, around, found)).plan
-    assert plan is not None
-    return plan
+        if silent:
+            around.troubles[silent] = ProviderUnavailable("it does not answer")
+        planned_so = await plan_destruction(house.settings, around, found)
+    assert planned_so.plan is not None
+    return planned_so.plan, [one.code for one in planned_so.diagnostics]
 
 
 def test_the_old_one_goes_after_everything_on_the_new_one_has_succeeded(tmp_path: Path) -> None:
@@ -156,11 +160,31 @@ def test_destroy_takes_leftovers_too(tmp_path: Path) -> None:
         await done(house, shop("a", "b"))
         await done(house, elsewhere(), **FAILS)
         assert len(refs(house, "b")) == 2
-        plan = await destruction(house)
+        plan, _ = await destruction(house)
         assert len({step.id for step in plan.steps if step.request.name == "b"}) == 2
         run = await house.runs.drive(await house.runs.create(plan, "ada")).finished()
         assert (run.status, house.alive(), await kept(house)) == (RunState.COMPLETED, [], {})
         await check_kept(house)
+
+    housed(tmp_path, play)
+
+
+def test_destroy_names_a_leftover_that_it_cannot_reach(tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        await done(house, shop("a"))
+        await done(house, new_first(moved(shop("a"), allowed=True)), fail_taskserv="nginx@a=permanent:2")
+        (left,) = (await kept(house))["server//a"].leftovers
+        assert left.provider == "upcloud"
+        plan, warnings = await destruction(house, silent="upcloud")
+        assert warnings == ["leftover-stays"]
+        assert {step.provider for step in plan.steps} == {"aws"}
+        run = await house.runs.drive(await house.runs.create(plan, "ada")).finished()
+        assert run.status is RunState.COMPLETED
+        now = (await kept(house))["server//a"]
+        assert (now.ref, [one.ref for one in now.leftovers]) == ("", [left.ref])
+        await check_kept(house)
+        run = await house.runs.drive(await house.runs.create((await destruction(house))[0], "ada")).finished()
+        assert (run.status, house.alive(), await kept(house)) == (RunState.COMPLETED, [], {})
 
     housed(tmp_path, play)
 
