@@ -45,6 +45,7 @@ class CloudCrashSuite(CrashSuite):
         with self.capsys.disabled():
             print(f"\n{self.cloud}: 40 changes, {year.kills} kills")
 
+    @pytest.mark.long
     def test_a_change_killed_at_random_changes_all_or_is_taken_back(self) -> None:
         self.changes(0, servers=8, forward=4, back=3)
 

@@ -23,7 +23,7 @@ from tests.unit.app.test_environment_state import SHOP
 
 SCRIPT = Path(__file__).with_name("prune_process.py")
 KILLS = (2, pytest.param(40, marks=pytest.mark.long))
-STORES = ("filesystem", "surrealdb")
+STORES = ("filesystem", pytest.param("surrealdb", marks=pytest.mark.long))
 
 
 def everything(folder: Path, store: str) -> tuple[dict[str, Any], set[str], Any]:

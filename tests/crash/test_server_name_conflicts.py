@@ -75,23 +75,23 @@ def _calls(ended: Contest, who: int) -> int:
     return ended.lives[who].points[-1].count
 
 
-def test_the_winners_server_never_becomes_ready(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.long)])
+def test_the_winners_server_never_becomes_ready(every: int, capsys: pytest.CaptureFixture[str]) -> None:
     """The one that stays is not usable: it is replaced, and its successor contends anew; the other gave way at once."""
     first = min(RUNS[:2], key=lambda run: step_token(run, STEP, 0))
     who = RUNS.index(first)
     broken = replace(BOTH[who], settings={"fail": f"{NAME}=never_ready:1"})
     both = [broken if i == who else one for i, one in enumerate(BOTH)]
     calls = _calls(contest(QUIET, both), who)
-    for when in When:
-        for n in range(1, calls + 1):
-            point = CrashPoint(n, when)
-            both[who] = replace(broken, deaths=(point,))
-            ended = contest(QUIET, both)
-            ended.check()
-            assert all(lives.ended for lives in ended.lives), point
-            assert len(ended.uses) == 1, point  # the other's, if this one died before it had sent anything
+    points = [CrashPoint(n, when) for when in When for n in range(1, calls + 1, every)]
+    for point in points:
+        both[who] = replace(broken, deaths=(point,))
+        ended = contest(QUIET, both)
+        ended.check()
+        assert all(lives.ended for lives in ended.lives), point
+        assert len(ended.uses) == 1, point  # the other's, if this one died before it had sent anything
     with capsys.disabled():
-        print(f"\nthe winner's server never becomes ready: {2 * calls} crash points, one server in use")
+        print(f"\nthe winner's server never becomes ready: {len(points)} crash points, one server in use")
 
 
 def test_the_winner_goes_and_the_other_goes_on() -> None:

@@ -42,7 +42,8 @@ def held(terminal: provider_kill_suite.Terminal) -> dict[str, tuple[str, str, st
     return found
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 5))])
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(5))
 def test_changes_killed_at_random_end_as_asked_and_go_back(
     seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

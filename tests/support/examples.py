@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import settings
 
 ALL = 100  # what `full` makes for a property that names no number
-PART = 25
+PART = 15
 
 settings.register_profile("full", max_examples=ALL, deadline=None)
 settings.register_profile("part", max_examples=PART, deadline=None)

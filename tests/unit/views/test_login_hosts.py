@@ -139,6 +139,7 @@ def read_by_ansible(inventory: Path, folder: Path) -> dict[str, dict[str, Any]]:
     return {path.stem: msgspec.json.decode(path.read_bytes()) for path in folder.glob("*.json")}
 
 
+@pytest.mark.long
 def test_ansible_reads_what_is_written_and_carries_out_none_of_it(tmp_path: Path) -> None:
     fields = [("zone", "plan", "environment", "operation")[i % 4] for i in range(len(HOSTILE))]
     mark = tmp_path / "evil"
