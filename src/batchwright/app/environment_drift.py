@@ -20,6 +20,7 @@ from batchwright.engine.limits import Limits
 from batchwright.errors import BatchwrightError
 from batchwright.journal.replay import load_run
 from batchwright.model.clock import Clock
+from batchwright.model.diagnostic import Severity
 from batchwright.model.environment import SIMULATED, Resource
 from batchwright.model.plan import Request
 from batchwright.operations.base import PortKind
@@ -29,6 +30,7 @@ from batchwright.operations.server_login import recorded_login
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.base import Target, TaskservCall
 from batchwright.views.drift import (
+    SERVER,
     TASKSERV,
     DriftItem,
     DriftState,
@@ -64,7 +66,7 @@ async def find_drift(
         await around.open(sorted(places), {PortKind.PROVIDER, PortKind.RUNNER})
         seen, troubles = await _observed(around, resources)
         servers = server_items(resources, seen, troubles)
-        services = await _services(around, resources, seen, {one.name: one for one in servers})
+        services = await _services(around, resources, seen, {one.name: one for one in servers if one.kind == SERVER})
     row = home.state.row
     changing = row.tenant if row is not None else ""
     extra = () if changing else orphans(resources, seen, await _own_runs(home))
@@ -96,8 +98,9 @@ async def _observed(
     )
     seen: dict[str, ProviderObserved] = {}
     for name, (observed, problems) in zip(around.readers, answers, strict=True):
-        if observed is None or problems:
-            troubles[name] = "; ".join(one.message for one in problems)
+        errors = [one.message for one in problems if one.severity is Severity.ERROR]
+        if observed is None or errors:
+            troubles[name] = "; ".join(errors)
         else:
             seen[name] = observed
     return seen, troubles
@@ -128,7 +131,8 @@ async def _services(
     async def look(one: Resource) -> DriftItem:
         item = DriftItem(TASKSERV, one.name, DriftState.UNKNOWN, one.server, by_name[one.server].provider, one.ref)
         if one.server not in there:
-            why = servers[one.server].trouble or "it is not ready"
+            server = servers.get(one.server)
+            why = server.trouble if server is not None and server.trouble else "it is not ready"
             return replace(item, trouble=f"its server: {why}")
         request: Request = dec_hook(Request, one.request)
         assert isinstance(request, TaskservRequest)

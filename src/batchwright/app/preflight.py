@@ -16,7 +16,7 @@ from batchwright.app.recorded_servers import RecordedServers
 from batchwright.commands.preflight import secret_flaws
 from batchwright.errors import BatchwrightError
 from batchwright.errors.ssh_key import IdentityUnusable
-from batchwright.model.call_outcome import Observed, ServerState
+from batchwright.model.call_outcome import ABSENT, Observed, ServerState
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.environment import Resource
 from batchwright.model.plan import REPLACE_ORDER, Plan, ProviderFacts, Request
@@ -38,7 +38,6 @@ class ServerReach(Struct, frozen=True):
 
 
 SIMULATED = "simulated"  # its servers are given nothing
-_ABSENT = frozenset({ServerState.GONE, ServerState.NOT_VISIBLE})
 STARTING = "the server is still starting, so what is installed on it is unknown"
 
 
@@ -240,7 +239,7 @@ async def _observe(
     for one in recorded.values():  # a listing that lags does not show what is there
         if one.ref in gone_soon:
             continue
-        if one.state not in _ABSENT and all(one.ref != other.ref for other in managed.get(one.name, ())):
+        if one.state not in ABSENT and all(one.ref != other.ref for other in managed.get(one.name, ())):
             managed[one.name] = (*managed.get(one.name, ()), one)
     missing = [request for request in requests.values() if request.name not in managed]
     problems += [replace(one, where=name) for one in await provider.quota_after(missing)]

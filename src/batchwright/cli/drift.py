@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
+
 from rich.text import Text
 
 from batchwright.cli.environment_argument import EnvironmentArgument, environment_word
@@ -39,7 +41,7 @@ def show_drift(found: EnvironmentDrift) -> None:
         say(f"run {found.changing} is changing it, so this may not hold")
     differing = [one for one in found.items if one.state is not DriftState.SAME]
     for one in differing[:ITEMS_SHOWN]:
-        _show(one)
+        _show(one, found.at)
     if len(differing) > ITEMS_SHOWN:
         say(f"and {len(differing) - ITEMS_SHOWN:,} more: --json shows all of them")
     tally = [f"{count:,} {state}" for state, count in found.counts.items() if count]
@@ -52,7 +54,13 @@ def show_drift(found: EnvironmentDrift) -> None:
         say(f"  next: {way}; plan shows what would be done")
 
 
-def _show(one: DriftItem) -> None:
+def _acceptance(one: DriftItem, at: float) -> str:
+    if date.fromisoformat(one.end) < datetime.fromtimestamp(at, UTC).date():
+        return "was accepted until"
+    return "accepted until" if one.state is DriftState.ACCEPTED else "accepted in part until"
+
+
+def _show(one: DriftItem, at: float) -> None:
     where = f" on {one.server}" if one.kind == TASKSERV else f"  {one.ref}" if one.ref else ""
     kind = "" if one.kind in (TASKSERV, "server") else f" ({one.kind})"
     say(Text.assemble((f"{one.state:<8} ", STYLES.get(one.state, "")), (one.name, "bold"), f"{where}{kind}"))
@@ -61,7 +69,6 @@ def _show(one: DriftItem) -> None:
     told += [f"an install would change: {change}" for change in one.changes]
     told += [f"the check {check.name} fails: {one_line(check.output)}" for check in one.failed_checks]
     if one.reason:
-        ended = "accepted until" if one.state is DriftState.ACCEPTED else "was accepted in part or until"
-        told.append(f"{ended} {one.end}: {one.reason}")
+        told.append(f"{_acceptance(one, at)} {one.end}: {one.reason}")
     for line in told:
         say(f"         {line}")

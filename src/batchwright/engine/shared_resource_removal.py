@@ -11,13 +11,12 @@ from functools import partial
 from batchwright.engine.handler_context import HandlerContext
 from batchwright.engine.limits import CallClass, calls_of
 from batchwright.engine.port_calls import trouble
-from batchwright.model.call_outcome import Observed, ServerState, Unknown
-from batchwright.model.fault import Fault
+from batchwright.model.call_outcome import ABSENT, Observed, ServerState, Unknown
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import StepState
 from batchwright.model.plan import Step
 
-ROUNDS = 5
-_ABSENT = frozenset({ServerState.GONE, ServerState.NOT_VISIBLE})
+LISTED_SECONDS = 60.0  # until what was removed must be listed no more
 
 
 class SharedResourceRemoval:
@@ -34,18 +33,24 @@ class SharedResourceRemoval:
         self._gone.add((step.provider, step.ref))
         if self._others(step):
             return None  # the last of them does it
-        for _ in range(ROUNDS):  # some are listed only when others are gone
+        known = context.providers[step.provider].capabilities
+        until = context.clock.monotonic() + max(LISTED_SECONDS, 2 * known.settle_seconds)
+        removed: set[str] = set()
+        while context.clock.monotonic() < until:  # some are listed only when others are gone
             removable = await self._removable(step.provider, retired.run)
             if isinstance(removable, Unknown):
                 return trouble(removable)
-            for ref in removable:
+            if not removable:
+                return None
+            if removed.issuperset(removable):  # the listing lags
+                await context.clock.sleep(known.poll_seconds)
+            for ref in [one for one in removable if one not in removed]:
                 ours = partial(_is_of, retired.run)
                 fault = await context.calls_to(step.provider, ref, ours, CallClass.DESTROY).destroy()
                 if fault is not None:
                     return fault
-            if not removable:
-                break
-        return None
+                removed.add(ref)
+        return Fault(FaultClass.TRANSIENT, f"what the servers of run {retired.run} shared is still listed")
 
     async def _removable(self, name: str, run: str) -> list[str] | Unknown:
         """What the run created there and no server of it needs any more."""
@@ -89,7 +94,7 @@ class SharedResourceRemoval:
                 return seen
             states = {ref: one.state for ref, one in seen.items()}
             if ServerState.NOT_VISIBLE not in states.values() or context.clock.monotonic() >= until:
-                return [one for one in servers if states.get(one.ref, ServerState.GONE) not in _ABSENT]
+                return [one for one in servers if states.get(one.ref, ServerState.GONE) not in ABSENT]
             await context.clock.sleep(port.capabilities.poll_seconds)
 
 

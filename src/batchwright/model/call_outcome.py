@@ -24,6 +24,9 @@ class ServerState(StrEnum):
     NOT_VISIBLE = "not_visible"  # not listed, which may be lag
 
 
+ABSENT = frozenset({ServerState.GONE, ServerState.NOT_VISIBLE})  # no look shows the server
+
+
 class Observed(Struct, frozen=True, omit_defaults=True):
     """A server as the provider shows it; `run` and `token` are the labels it carries, empty if it has none.
 

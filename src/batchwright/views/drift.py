@@ -9,13 +9,12 @@ from enum import StrEnum
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchwright.model.call_outcome import CheckResult, Observed, ServerState
+from batchwright.model.call_outcome import ABSENT, CheckResult, Observed, ServerState
 from batchwright.model.environment import Resource
 from batchwright.model.workflow import AcceptedDifference
 from batchwright.operations.observations import ProviderObserved
 
 SERVER, TASKSERV, ORPHAN, LEFTOVER = "server", "taskserv", "orphan", "leftover"  # kinds of items
-_ABSENT = frozenset({ServerState.GONE, ServerState.NOT_VISIBLE})
 
 
 class DriftState(StrEnum):
@@ -113,7 +112,7 @@ def server_items(
     `troubles` says of each provider that is not in `seen` why it shows nothing.
     """
     servers = [one for one in resources if not one.server and one.provider]
-    return [item for one in servers for item in (*_server_item(one, seen, troubles), *_leftovers(one, seen))]
+    return [item for one in servers for item in (*_server_item(one, seen, troubles), *_leftovers(one, seen, troubles))]
 
 
 def _server_item(
@@ -147,13 +146,16 @@ def _compared(item: DriftItem, one: Resource, seen: Observed | None) -> DriftIte
     return replace(item, state=DriftState.DRIFTED if fields else DriftState.SAME, fields=fields)
 
 
-def _leftovers(one: Resource, seen: Mapping[str, ProviderObserved]) -> list[DriftItem]:
+def _leftovers(one: Resource, seen: Mapping[str, ProviderObserved], troubles: Mapping[str, str]) -> list[DriftItem]:
     found = []
     for left in one.leftovers:
-        there = seen[left.provider].recorded.get(left.ref) if left.provider in seen else None
-        if there is not None and there.state not in _ABSENT:
-            item = DriftItem(LEFTOVER, one.name, DriftState.DRIFTED, one.name, left.provider, left.ref)
-            found.append(replace(item, trouble="it should have been destroyed"))
+        item = DriftItem(LEFTOVER, one.name, DriftState.UNKNOWN, one.name, left.provider, left.ref)
+        if left.provider not in seen:
+            found.append(replace(item, trouble=troubles.get(left.provider, "its provider shows nothing")))
+            continue
+        there = seen[left.provider].recorded.get(left.ref)
+        if there is not None and there.state not in ABSENT:
+            found.append(replace(item, state=DriftState.DRIFTED, trouble="it should have been destroyed"))
     return found
 
 
@@ -170,5 +172,5 @@ def orphans(
         for provider, observed in seen.items()
         for others in observed.managed.values()
         for other in others
-        if other.run in runs and other.state not in _ABSENT and (provider, other.ref) not in known
+        if other.run in runs and other.state not in ABSENT and (provider, other.ref) not in known
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -12,17 +12,19 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from batchwright.app.environment_drift import find_drift
+from batchwright.cli.drift import show_drift
 from batchwright.errors import EnvironmentNotFound
 from batchwright.model.call_outcome import Observed, ServerState
-from batchwright.model.environment import Resource
+from batchwright.model.diagnostic import Diagnostic, Severity
+from batchwright.model.environment import Leftover, Resource
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.plan import Guard, ProviderFacts
 from batchwright.model.workflow import AcceptedDifference, Drift, Workflow
 from batchwright.operations.observations import ProviderObserved
 from batchwright.plan.build import told_by_the_file
-from batchwright.providers.simulated import World
+from batchwright.providers.simulated import Simulated, World
 from batchwright.taskservs.catalogue import load_catalogue
-from batchwright.views.drift import DriftItem, DriftState, EnvironmentDrift, orphans, server_items
+from batchwright.views.drift import DriftItem, DriftState, EnvironmentDrift, environment_drift, orphans, server_items
 from tests.unit.app.test_environment_state import created, done, shop
 from tests.unit.app.test_runs import House, housed
 
@@ -211,3 +213,38 @@ def test_an_acceptance_that_hides_nothing_is_refused() -> None:
         ("drift-accepts-nothing", "accept.2"),
         ("drift-no-such-day", "accept.3.end"),
     ]
+
+
+def test_a_leftover_that_cannot_be_looked_at_is_unknown() -> None:
+    """It was left out, so drift said that all was well."""
+    left = replace(WEB, leftover=(Leftover("aws", "acme", "ref-0", RUN, "token"),))
+    items = server_items([left], {}, {"upcloud": "it does not answer", "aws": "no credentials"})
+    assert [(one.kind, one.state, one.trouble) for one in items] == [
+        ("server", "unknown", "it does not answer"),
+        ("leftover", "unknown", "no credentials"),
+    ]
+
+
+def test_the_end_of_an_acceptance_is_told_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    changed = replace(item(replace(SEEN, plan="large"))[0], reason="the sale", end="2026-06-30")
+    for state, day, words in (
+        (DriftState.ACCEPTED, 30, "accepted until 2026-06-30: the sale"),
+        (DriftState.DRIFTED, 30, "accepted in part until 2026-06-30: the sale"),
+        (DriftState.DRIFTED, 31, "was accepted until 2026-06-30: the sale"),
+    ):
+        at = datetime(2026, 6, 30, tzinfo=UTC).timestamp() + (day - 30) * 86_400
+        one = replace(changed, state=state)
+        show_drift(environment_drift("shop", simulated=False, run=RUN, changing="", at=at, items=(one,)))
+        assert f"         {words}\n" in capsys.readouterr().out
+
+
+def test_a_warning_of_a_provider_leaves_nothing_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def warned(_self: Simulated, _requests: object) -> list[Diagnostic]:
+        return [Diagnostic("quota-unknown", "limits cannot be read", severity=Severity.WARNING)]
+
+    async def play(house: House) -> None:
+        await done(house, shop("a"))
+        monkeypatch.setattr(Simulated, "quota_after", warned)
+        assert (await looked(house)).ok
+
+    housed(tmp_path, play)

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchwright.model.call_outcome import Observed, ServerState
+from batchwright.model.call_outcome import ABSENT, Observed, ServerState
 from batchwright.model.environment import Resource
 from batchwright.model.plan import ADOPTED, DESTROYED, REPLACE_ORDER, Before, FieldChange, Guard, Labels
 from batchwright.model.server_change import ChangeWay, FieldWay
@@ -26,7 +26,6 @@ from batchwright.operations.suggestions import enumerated
 
 Asked = Mapping[str, Any]
 _NAMES = ("plan", "zone", "image", "network")  # the values of the other fields are words
-_ABSENT = frozenset({ServerState.GONE, ServerState.NOT_VISIBLE})
 REPLACE_HINT = (
     "To destroy it, with its data and addresses, and create it anew, add --replace {}. "
     "Otherwise change the workflow to match it."
@@ -70,7 +69,7 @@ def _decide(draft: Draft, place: PlannedServer, config: ServerConfig, observed: 
 
 def _managed(draft: Draft, place: PlannedServer, observed: ProviderObserved) -> list[Observed]:
     """The servers of this name. While a run replaces the environment's, its new one does not count yet."""
-    there = [one for one in observed.managed.get(place.name, ()) if one.state not in _ABSENT]
+    there = [one for one in observed.managed.get(place.name, ()) if one.state not in ABSENT]
     known = [one for one in there if _own_record(draft, place, one) is not None]
     changing = draft.observations.changing if known else ""
     return [one for one in there if one in known or not changing or one.run != changing]
