@@ -7,16 +7,18 @@ from collections.abc import Callable
 from contextlib import closing
 
 from batchwright import standard_streams
+from batchwright.app.planned import Planned
 from batchwright.cli.exit_codes import Exit, exit_of
 from batchwright.cli.options import Json, NoColor, RunArgument, StateDir
-from batchwright.cli.output import note, print_json
+from batchwright.cli.output import about, note, print_json, say, show_diagnostics
 from batchwright.cli.progress_display import JsonDisplay, NullDisplay, ProgressDisplay, display_for
-from batchwright.cli.target import Url, chosen_run
-from batchwright.cli.view_printer import show_end, show_run
+from batchwright.cli.target import Url, chosen_run, show_warnings
+from batchwright.cli.view_printer import show_brief, show_end, show_run
 from batchwright.client.base import Client
 from batchwright.client.progress import Progress, WatchedProgress
 from batchwright.errors import StoreError
 from batchwright.model.lifecycle import RUN_ENDED
+from batchwright.views.plan import plan_view
 from batchwright.views.progress_update import ProgressUpdate
 from batchwright.views.run import RunView
 from batchwright.views.text_format import counted
@@ -31,6 +33,18 @@ def monitor(
         display = JsonDisplay() if json else display_for(stderr=False)
         watched = WatchedProgress(client.follow(view.run), "")
         return show_progress(client, watched, view.run, display, json=json, only=True)
+
+
+def shown_from_start(client: Client, planned: Planned, run: str, progress: Progress, *, json: bool) -> int:
+    """Show what a run that was just created will do, then the run."""
+    assert planned.plan is not None
+    show_warnings(client)
+    if not json:
+        show_diagnostics(planned.diagnostics)
+        show_brief(plan_view(planned.plan))
+    (note if json else say)(f"run {run}")
+    with about(RUN=run):
+        return shown(client, progress, run, json=json)
 
 
 def shown(client: Client, progress: Progress, run: str, *, json: bool, told: str = "") -> int:

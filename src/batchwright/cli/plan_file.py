@@ -16,16 +16,13 @@ from batchwright.app.planned import Planned
 from batchwright.app.plans import approve
 from batchwright.app.settings import Settings
 from batchwright.cli.exit_codes import Exit
-from batchwright.cli.monitor import shown
+from batchwright.cli.monitor import shown, shown_from_start
 from batchwright.cli.output import about, note, say, show_diagnostics, show_error
-from batchwright.cli.target import show_warnings
-from batchwright.cli.view_printer import show_brief
 from batchwright.client.local import LocalClient
 from batchwright.errors import BatchwrightError, EnvironmentBusy, EnvironmentMoved, PlanChanged, UsageError
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.environment import EnvironmentKey
-from batchwright.views.plan import plan_view
 
 Directory = Annotated[
     Path | None,
@@ -89,13 +86,7 @@ def run_plan_file(
                 turn.again(refused)
                 note(f"{refused.message}: checking the plan again")
                 continue
-            show_warnings(client)
-            if not json:
-                show_diagnostics(planned.diagnostics)
-                show_brief(plan_view(planned.plan))
-            (note if json else say)(f"run {run_id}")
-            with about(RUN=run_id):
-                return shown(client, progress, run_id, json=json)
+            return shown_from_start(client, planned, run_id, progress, json=json)
 
 
 def _refused(error: BatchwrightError, *, json: bool) -> int:

@@ -12,7 +12,7 @@ from batchwright.app.plan_files import is_plan_file
 from batchwright.app.planned import Planned
 from batchwright.app.plans import approve, check
 from batchwright.cli.exit_codes import Exit
-from batchwright.cli.monitor import shown
+from batchwright.cli.monitor import shown, shown_from_start
 from batchwright.cli.options import (
     Adopt,
     Catalogues,
@@ -37,13 +37,10 @@ from batchwright.cli.options import (
 from batchwright.cli.output import about, note, say, show_diagnostics, show_error
 from batchwright.cli.plan import frozen, plan
 from batchwright.cli.plan_file import Directory, opened_plan, refuse_directory, run_plan_file
-from batchwright.cli.target import show_warnings
-from batchwright.cli.view_printer import show_brief
 from batchwright.client.local import LocalClient
 from batchwright.errors import EnvironmentBusy, EnvironmentMoved, EnvironmentRefused, SecretMissing, StoreError
 from batchwright.loader import Loaded
 from batchwright.views.definition import digest
-from batchwright.views.plan import plan_view
 
 PlanHash = Annotated[
     str | None, typer.Option("--plan-hash", metavar="HASH", help="Refuse any plan with a different hash.")
@@ -118,13 +115,7 @@ def run(
                 turn.again(refused)
                 note(f"{refused.message}: planning again")
                 continue
-            show_warnings(client)
-            if not json:
-                show_diagnostics(planned.diagnostics)
-                show_brief(plan_view(planned.plan))
-            (note if json else say)(f"run {run_id}")
-            with about(RUN=run_id):
-                return shown(client, progress, run_id, json=json)
+            return shown_from_start(client, planned, run_id, progress, json=json)
 
 
 def _unfinished(client: LocalClient, loaded: Loaded, *, simulated: bool) -> str:
