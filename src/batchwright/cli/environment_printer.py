@@ -106,6 +106,8 @@ def _taskserv(one: EnvironmentTaskserv) -> str:
 
 def _value(value: object) -> str:
     """A plain value, or where a secret comes from."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, dict):
         return " ".join(f"<{kind} {where}>" for kind, where in value.items())
     return str(value).lower() if isinstance(value, bool) else str(value)

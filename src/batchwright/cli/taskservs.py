@@ -13,7 +13,8 @@ from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Catalogues, Json, NoColor, settings_of
 from batchwright.cli.output import note, print_json, say
 from batchwright.cli.view_printer import show_table
-from batchwright.model.taskserv import Scope, Taskserv, Tested, Variable
+from batchwright.model.taskserv import Scope, Taskserv, Tested
+from batchwright.model.variable import Variable
 from batchwright.views.text_format import counted
 
 app = typer.Typer(help="The task services that can be installed.", invoke_without_command=True)
@@ -117,6 +118,8 @@ def _needs(entry: Taskserv) -> list[str]:
 def _default(variable: Variable) -> str:
     if variable.default is None:
         return "optional" if variable.optional else "required"
+    if isinstance(variable.default, tuple):
+        return f"default [{', '.join(map(str, variable.default))}]"
     value = str(variable.default).lower() if isinstance(variable.default, bool) else variable.default
     return (
         f'default "{value}"'

@@ -11,7 +11,8 @@ from batchwright.loader.contract_report import OPERATIONS, PathDiagnostic, sugge
 from batchwright.loader.nickel_expressions import Path_
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.secret_reference import SecretReference
-from batchwright.model.taskserv import Taskserv, Variable
+from batchwright.model.taskserv import Taskserv
+from batchwright.model.variable import Variable
 
 
 def mistaken(operations: Sequence[Any], catalogue: Mapping[str, Taskserv]) -> Iterator[PathDiagnostic]:
@@ -50,7 +51,7 @@ def _use(use: Mapping[str, Any], path: Path_, catalogue: Mapping[str, Taskserv])
 def _wanted(variable: Variable, value: object) -> str | None:
     """What would be valid; None for a secret reference that is not valid by itself."""
     if not isinstance(value, dict):
-        return variable.wanted(value)  # type: ignore[arg-type]
+        return variable.wanted(tuple(value) if isinstance(value, list) else value)  # type: ignore[arg-type]
     try:
         return variable.wanted(msgspec.convert(value, SecretReference))
     except msgspec.ValidationError:

@@ -133,7 +133,7 @@ def test_shorthands_are_written_out(tmp_path: Path) -> None:
         two = {
           type = 'taskserv_batch, provider = 'aws, on_failure = 'rollback, targets = ["one", "web-1"],
           dependencies = ["one", { id = "three", kind = 'soft }],
-          taskservs = ["redis", { name = "cilium", variables = { mtu = 1500, ipv6 = true, mode = "vxlan" } }],
+          taskservs = ["redis", { name = "cilium", variables = { mtu = 1500, ipv6 = true, mode = "v", on = ["a"] } }],
         },
         one = {
           type = "server_batch", provider = "aws",
@@ -153,7 +153,7 @@ def test_shorthands_are_written_out(tmp_path: Path) -> None:
     assert (one.id, two.id, three.id) == ("one", "two", "three")
     assert one.server_configs[0].labels == {"team": "a", "x.y-z": ""}
     assert two.dependencies == (Dependency("one"), Dependency("three", DependencyKind.SOFT))
-    assert two.taskservs[1] == TaskservUse("cilium", {"mtu": 1500, "ipv6": True, "mode": "vxlan"})
+    assert two.taskservs[1] == TaskservUse("cilium", {"mtu": 1500, "ipv6": True, "mode": "v", "on": ("a",)})
     assert (two.on_failure, two.targets) == (OnFailure.ROLLBACK, ("one", "web-1"))
 
 

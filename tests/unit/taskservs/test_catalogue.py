@@ -77,6 +77,15 @@ def test_folders_of_the_user_add_entries(tmp_path: Path) -> None:
             "Write a port from 1 to 65535.",
         ),
         ("variables: {mode: {type: enum, summary: x}}\n", "variables.mode.values", "Correct the type."),
+        ("variables: {mode: {type: list, of: enum, summary: x}}\n", "variables.mode.values", "Correct the type."),
+        ("variables: {mode: {type: list, of: list, summary: x}}\n", "variables.mode.of", "Correct the type."),
+        ("variables: {mode: {type: string, of: port, summary: x}}\n", "variables.mode.of", "Leave it out."),
+        ("variables: {mode: {type: list, of: port, summary: x, least: 1}}\n", "variables.mode.least", "Leave"),
+        (
+            "variables: {mode: {type: list, summary: x, default: [1]}}\n",
+            "variables.mode.default: (1,) is not a list, each element a string",
+            "Write a list",
+        ),
         (
             "variables: {mode: {type: string, summary: x}}\nvariants: {aws: {variables: {mood: y}}}\n",
             "variants.aws.variables.mood: the entry has no such variable",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.model.taskserv import Variable, VariableType
+from batchwright.model.variable import Variable, VariableType
 from batchwright.taskservs.catalogue import lint_folders, load_catalogue
 
 CATALOGUE = load_catalogue()

@@ -43,6 +43,7 @@ def test_places_are_filled_in_and_secrets_revealed() -> None:
         "bind": "${server.address}:1",
         "node": "${server.name}",
         "port": 6379,
+        "peers": ("${server.name}", 2, "$${x}"),
         "key": SecretReference(env="KEY"),
     }
     filled = asyncio.run(fill(given_values, TARGET, lambda secret: f"of {secret}${{server.name}}"))
@@ -50,6 +51,7 @@ def test_places_are_filled_in_and_secrets_revealed() -> None:
         "bind": "127.77.0.5:1",
         "node": "web-1",
         "port": 6379,
+        "peers": ("web-1", 2, "${x}"),
         "key": "of the variable KEY${server.name}",  # a secret is taken as it is
     }
     assert filled.secrets == ("of the variable KEY${server.name}",)
@@ -57,10 +59,11 @@ def test_places_are_filled_in_and_secrets_revealed() -> None:
 
 def test_what_checks_find_in_their_environment() -> None:
     request = TaskservRequest("redis", "7.0", "default")
-    found = environment({"on": True, "port": 1}, request, TARGET, Member(1, 3, "127.77.0.4"))
+    found = environment({"on": True, "port": 1, "peers": ("a", 2)}, request, TARGET, Member(1, 3, "127.77.0.4"))
     assert found == {
         "on": "true",
         "port": "1",
+        "peers": "a\n2",
         "version": "7.0",
         "server_name": "web-1",
         "server_address": "127.77.0.5",

@@ -47,12 +47,20 @@ def _changes(one: Resource, wanted: TaskservRequest, address: str) -> Iterator[F
 def _variables(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[FieldChange]:
     for name in sorted(before.keys() | wanted.keys()):
         old, new = before.get(name), wanted.get(name)
-        if old != new or isinstance(old, bool) is not isinstance(new, bool):  # 1 == True
+        if not _same(old, new):
             yield FieldChange(f"variables.{name}", _text(old), _text(new))
+
+
+def _same(old: Any, new: Any) -> bool:
+    if isinstance(old, list | tuple) and isinstance(new, list | tuple):
+        return len(old) == len(new) and all(map(_same, old, new))
+    return old == new and isinstance(old, bool) is isinstance(new, bool)  # 1 == True
 
 
 def _text(value: Any) -> str | None:
     """A value as text; a secret is named by where it is found."""
+    if isinstance(value, list | tuple):
+        return ", ".join(str(_text(one)) for one in value)
     if isinstance(value, dict):
         return str(msgspec.convert(value, SecretReference))
     if isinstance(value, bool):
@@ -70,5 +78,7 @@ def _cluster(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[F
 
 def names_address(request: TaskservRequest) -> bool:
     """Whether one of its variables is about the address of its server."""
-    texts = [value for value in request.variables.values() if isinstance(value, str) and ADDRESS in value]
-    return any(one.written == ADDRESS for text in texts for one in references(text, script=True))
+    texts = [one for value in request.variables.values() for one in (value if isinstance(value, tuple) else (value,))]
+    return any(
+        one.written == ADDRESS for text in texts if isinstance(text, str) for one in references(text, script=True)
+    )

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.model.plan import Request
-from batchwright.model.scalar import Scalar
+from batchwright.model.scalar import PlainValue
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.workflow import Dependency, OnFailure, Operation, Retry
 
@@ -18,7 +18,7 @@ class TaskservUse(Struct, frozen=True):
     """A task service requested by name, with values for its variables; a secret is only named, never given."""
 
     name: str
-    variables: dict[str, Scalar | SecretReference] = {}
+    variables: dict[str, PlainValue | SecretReference] = {}
 
 
 class TaskservBatch(Operation, Struct, frozen=True, tag_field="type", tag="taskserv_batch"):
@@ -50,7 +50,7 @@ class TaskservRequest(Request, Struct, frozen=True, omit_defaults=True, tag_fiel
     name: str
     version: str
     variant: str  # the provider whose variant of the entry is used
-    variables: dict[str, Scalar | SecretReference] = {}
+    variables: dict[str, PlainValue | SecretReference] = {}
     cluster: Cluster | None = None
     digest: str = ""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchwright.model.scalar import Scalar
+from batchwright.model.scalar import PlainValue
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.taskserv import Taskserv
 from batchwright.operations.suggestions import did_you_mean
@@ -36,7 +36,9 @@ def _request(draft: TaskservDraft, op: TaskservBatch, name: str, use: TaskservUs
     return TaskservRequest(name, entry.version, variant, known, digest=entry.digest)
 
 
-def _check_given(draft: TaskservDraft, where: str, entry: Taskserv, given: dict[str, Scalar | SecretReference]) -> None:
+def _check_given(
+    draft: TaskservDraft, where: str, entry: Taskserv, given: dict[str, PlainValue | SecretReference]
+) -> None:
     for name, value in given.items():
         variable = entry.variables.get(name)
         if variable is None:

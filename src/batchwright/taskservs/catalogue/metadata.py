@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from batchwright.errors import CatalogueInvalid
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.did_you_mean import close_matches
-from batchwright.model.scalar import Scalar
+from batchwright.model.scalar import PlainValue
 from batchwright.model.taskserv import (
     Check,
     Output,
@@ -25,11 +25,9 @@ from batchwright.model.taskserv import (
     ServerRequirements,
     Taskserv,
     Timeouts,
-    Variable,
-    VariableType,
     Variant,
-    seconds_of,
 )
+from batchwright.model.variable import Variable, VariableType, seconds_of
 
 ENTRY_FILE = "taskserv.yaml"
 DEPLOY_FILE = "deploy.py"
@@ -240,7 +238,9 @@ def _variable_mistakes(entry: Taskserv) -> Found:
             yield f'{field}: "{name}" is not a name', "Use lower-case letters, digits and underscores."
         elif name in GIVEN:
             yield f"{field}: v.{name} has another meaning in a deploy", "Choose another name."
-        if (variable.type is VariableType.ENUM) != bool(variable.values):
+        if variable.type is VariableType.LIST and variable.of in (VariableType.LIST, VariableType.SECRET):
+            yield f"{field}.of: a list holds neither lists nor secrets", "Correct the type."
+        elif (_type(variable) is VariableType.ENUM) != bool(variable.values):
             yield f"{field}.values: only an enum has values, and it must have some", "Correct the type."
         elif mistake := _bounds_mistake(variable):
             yield f"{field}.{mistake[0]}", mistake[1]
@@ -252,14 +252,21 @@ def _variable_mistakes(entry: Taskserv) -> Found:
             yield from _value_mistakes(f"{field}.default", variable, default)
 
 
+def _type(variable: Variable) -> VariableType:
+    """The type that its other fields are about."""
+    return variable.of if variable.type is VariableType.LIST else variable.type
+
+
 def _bounds_mistake(variable: Variable) -> tuple[str, str] | None:
     """What is wrong with its pattern or its bounds, if anything."""
-    if variable.pattern and variable.type not in (VariableType.STRING, VariableType.SECRET):
+    if variable.of is not VariableType.STRING and variable.type is not VariableType.LIST:
+        return "of: only a list has elements", "Leave it out."
+    if variable.pattern and _type(variable) not in (VariableType.STRING, VariableType.SECRET):
         return "pattern: only a string or a secret can have one", "Leave it out."
     if bool(variable.pattern) != bool(variable.means):
         return "means: `pattern` and `means` (the pattern in words) go together", "Write both, or neither."
     bounds = [bound for bound in (variable.least, variable.most) if bound is not None]
-    if bounds and variable.type not in (VariableType.INTEGER, VariableType.NUMBER):
+    if bounds and _type(variable) not in (VariableType.INTEGER, VariableType.NUMBER):
         return "least: only a number can have bounds", "Leave `least` and `most` out."
     if bounds != sorted(bounds):
         return "least: it is more than `most`", "Correct the numbers."
@@ -280,7 +287,7 @@ def _variant_mistakes(entry: Taskserv) -> Found:
                 yield from _value_mistakes(field, entry.variables[name], value)
 
 
-def _value_mistakes(field: str, variable: Variable, value: Scalar) -> Found:
+def _value_mistakes(field: str, variable: Variable, value: PlainValue) -> Found:
     wanted = variable.wanted(value)
     if wanted:
         yield f"{field}: {value!r} is not {wanted}", f"Write {wanted}."

@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 from msgspec import Struct
 
-from batchwright.model.scalar import Scalar
+from batchwright.model.scalar import PlainValue
 from batchwright.model.ssh_access import SshAccess
 
 
@@ -39,7 +39,7 @@ class Host(Struct, frozen=True):
     access: SshAccess
     token: str
     variant: str
-    variables: dict[str, Scalar]
+    variables: dict[str, PlainValue]
     outputs: dict[str, str] = {}
     cluster: Member | None = None
     temp: str = ""

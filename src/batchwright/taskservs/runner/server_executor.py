@@ -11,7 +11,7 @@ from batchwright.errors import SecretMissing, VariableInvalid
 from batchwright.model.call_outcome import Applied, Rejected, Unknown
 from batchwright.model.clock import Clock
 from batchwright.model.fault import Fault, FaultClass
-from batchwright.model.scalar import Scalar
+from batchwright.model.scalar import PlainValue
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.taskserv import Moment, Taskserv
 from batchwright.operations.taskserv_batch import TaskservRequest
@@ -80,7 +80,7 @@ class ServerExecutor:
             self._examine(name, value)
         return filled
 
-    def _examine(self, name: str, value: Scalar) -> None:
+    def _examine(self, name: str, value: PlainValue) -> None:
         """A secret is only known now, and so is what stands for `${server.name}`. Raises VariableInvalid."""
         variable, given = self.entry.variables.get(name), self.request.variables.get(name)
         if variable is None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from batchwright.model.scalar import Scalar
+from batchwright.model.scalar import PlainValue, Scalar
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.templates import filled
 from batchwright.operations.taskserv_batch import TaskservRequest
@@ -18,29 +18,34 @@ from batchwright.taskservs.runner.child_protocol import Member
 class Filled(Struct, frozen=True):
     """The values, and which of them are secret."""
 
-    values: dict[str, Scalar]
+    values: dict[str, PlainValue]
     secrets: tuple[str, ...]
 
 
-async def fill(variables: Mapping[str, Scalar | SecretReference], target: Target, reveal: Reveal) -> Filled:
+async def fill(variables: Mapping[str, PlainValue | SecretReference], target: Target, reveal: Reveal) -> Filled:
     """Reveal and fill in `${server.address}` and `${server.name}`; `$${` is a literal `${`. Raises SecretMissing."""
-    values: dict[str, Scalar] = {}
+    values: dict[str, PlainValue] = {}
     secrets = []
     for name, value in variables.items():
         if isinstance(value, SecretReference):
             values[name] = found = await revealed(value, reveal)
             secrets.append(found)
-        elif isinstance(value, str):
-            values[name] = filled(value, {"server.address": target.address, "server.name": target.name})
+        elif isinstance(value, tuple):
+            values[name] = tuple(_filled(one, target) for one in value)
         else:
-            values[name] = value
+            values[name] = _filled(value, target)
     return Filled(values, tuple(secrets))
 
 
+def _filled(value: Scalar, target: Target) -> Scalar:
+    own = {"server.address": target.address, "server.name": target.name}
+    return filled(value, own) if isinstance(value, str) else value
+
+
 def environment(
-    values: Mapping[str, Scalar], request: TaskservRequest, target: Target, cluster: Member | None
+    values: Mapping[str, PlainValue], request: TaskservRequest, target: Target, cluster: Member | None
 ) -> dict[str, str]:
-    """What is in the environment of the scripts of checks and outputs."""
+    """What is in the environment of the scripts of checks and outputs. A list is a line for each element."""
     own = {name: _text(value) for name, value in values.items()}
     own |= {"version": request.version, "server_name": target.name, "server_address": target.address}
     if cluster is not None:
@@ -52,5 +57,7 @@ def environment(
     return own
 
 
-def _text(value: Scalar) -> str:
+def _text(value: PlainValue) -> str:
+    if isinstance(value, tuple):
+        return "\n".join(map(_text, value))
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,177 @@
+"""The variables of task services: what kind of value each takes, and which values are valid."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchwright.model.scalar import PlainValue, Scalar
+from batchwright.model.secret_reference import SecretReference
+from batchwright.model.templates import filled, references
+
+
+class VariableType(StrEnum):
+    """What kind of value a variable takes."""
+
+    STRING = "string"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    ENUM = "enum"
+    PORT = "port"
+    CIDR = "cidr"
+    ADDRESS = "address"
+    URL = "url"
+    DURATION = "duration"
+    LIST = "list"
+    SECRET = "secret"  # noqa: S105 - named by the workflow, found at the moment of use
+
+
+class Variable(Struct, frozen=True, forbid_unknown_fields=True):
+    """A setting of a task service. Without a `default` a workflow must give it, unless it is `optional`.
+
+    `values` are those of an enum, `least` and `most` the bounds of a number. `pattern` is what the whole of a string or
+    secret must match, `means` says it in words; a string without one is a line of printable characters. `of` is the
+    type of each element of a list, for which the other fields then hold. A text may hold
+    `${server.address}` and `${server.name}`: those of the server that the task service goes on, filled in when it is
+    installed.
+    """
+
+    type: VariableType
+    summary: str
+    default: PlainValue | None = None
+    optional: bool = False
+    of: VariableType = VariableType.STRING
+    values: tuple[str, ...] = ()
+    pattern: str = ""
+    means: str = ""
+    least: int | None = None
+    most: int | None = None
+
+    @property
+    def element(self) -> Variable:
+        """What each element of a list is."""
+        return replace(self, type=self.of, default=None)
+
+    def wanted(self, value: PlainValue | SecretReference) -> str | None:
+        """None if the value is valid, else a description of a valid one."""
+        if self.type is VariableType.LIST:
+            fits = isinstance(value, tuple) and not any(self.element.wanted(one) for one in value)
+            return None if fits else self.described()
+        if isinstance(value, str):
+            known = {"server.address": "192.0.2.1", "server.name": "server"}
+            if any(one.written[2:-1] not in known for one in references(value, script=True) if one.root == "server"):
+                return "${server.address} or ${server.name} where it is about its server"
+            value = filled(value, known)
+        return None if self._accepts(value) else self.described()
+
+    def settled(self, value: PlainValue | SecretReference) -> PlainValue | SecretReference:
+        """The normal form of a valid value: a duration is in seconds."""
+        if isinstance(value, tuple):
+            return tuple(one if self.of is not VariableType.DURATION else seconds_of(one) or one for one in value)
+        if self.type is not VariableType.DURATION or isinstance(value, SecretReference):
+            return value
+        return seconds_of(value) or value
+
+    def revealed(self, secret: str) -> str | None:
+        """None if a secret's value is valid, else a description of a valid one, which never contains the secret."""
+        return None if not self.pattern or re.fullmatch(self.pattern, secret) else self.means
+
+    def described(self) -> str:
+        """The kind of value in words."""
+        if self.type is VariableType.LIST:
+            return f"a list, each element {self.element.described()}"
+        if self.type is VariableType.ENUM:
+            return "one of " + ", ".join(f'"{one}"' for one in self.values)
+        words = _WORDS[self.type]
+        if self.means:
+            words = f"{words}: {self.means}" if self.type is VariableType.SECRET else self.means
+        bounds = (("from", self.least), ("to", self.most))
+        return words + "".join(f" {word} {bound}" for word, bound in bounds if bound is not None)
+
+    def _is_within(self, value: float) -> bool:
+        return (
+            math.isfinite(value)
+            and (self.least is None or value >= self.least)
+            and (self.most is None or value <= self.most)
+        )
+
+    def _accepts(self, value: PlainValue | SecretReference) -> bool:
+        number = isinstance(value, int | float) and not isinstance(value, bool) and self._is_within(value)
+        match self.type:
+            case VariableType.BOOLEAN:
+                return isinstance(value, bool)
+            case VariableType.NUMBER:
+                return number
+            case VariableType.INTEGER:
+                return number and isinstance(value, int)
+            case VariableType.PORT:
+                return number and isinstance(value, int) and 1 <= value <= 65535
+            case VariableType.ENUM:
+                return value in self.values
+            case VariableType.CIDR:
+                return isinstance(value, str) and _is_cidr(value)
+            case VariableType.ADDRESS:
+                return isinstance(value, str) and _is_address(value)
+            case VariableType.URL:
+                return isinstance(value, str) and _URL.fullmatch(value) is not None
+            case VariableType.DURATION:
+                return isinstance(value, str | int | float) and seconds_of(value) is not None
+            case VariableType.SECRET:
+                return isinstance(value, SecretReference)
+            case VariableType.STRING:
+                if self.pattern:
+                    return isinstance(value, str) and re.fullmatch(self.pattern, value) is not None
+                return isinstance(value, str) and value.isprintable()
+            case VariableType.LIST:
+                return False  # a list of lists
+
+
+_WORDS = {
+    VariableType.STRING: "a string without line ends and other control characters",
+    VariableType.INTEGER: "a whole number",
+    VariableType.NUMBER: "a number",
+    VariableType.BOOLEAN: "true or false",
+    VariableType.PORT: "a port from 1 to 65535",
+    VariableType.CIDR: 'a network such as "10.244.0.0/16"',
+    VariableType.ADDRESS: 'an IP address such as "10.0.0.5"',
+    VariableType.URL: 'an address such as "https://example.org/path" or "file:/path"',
+    VariableType.DURATION: 'a duration above 0: seconds as a number, or a text like "30s", "10m", "1h"',
+    VariableType.SECRET: 'a secret by reference, such as { env = "NAME" }',
+}
+
+
+# The characters of RFC 3986: none of them ends a line, a word or what is between double quotes.
+_URL = re.compile(r"(https?://[A-Za-z0-9._~!$&'()*+,;=:@%\[\]-]+|file:/)[A-Za-z0-9._~!$&'()*+,;=:@%/?#\[\]-]*")
+_ZONE = re.compile(r"[0-9A-Za-z_.-]{1,15}")  # of an IPv6 address: the name of a network interface
+_DURATION = re.compile(r"(?P<number>[0-9]{1,9}(?:\.[0-9]{1,3})?)(?P<unit>[smh])")
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds_of(value: Scalar) -> float | None:
+    """A duration in seconds; None if the value is not a duration."""
+    if isinstance(value, str):
+        found = _DURATION.fullmatch(value)
+        value = float(found["number"]) * _SECONDS[found["unit"]] if found else 0.0
+    return float(value) if not isinstance(value, bool) and value > 0 else None
+
+
+def _is_address(value: str) -> bool:
+    try:
+        zone = getattr(ipaddress.ip_address(value), "scope_id", None)
+    except ValueError:
+        return False
+    return zone is None or _ZONE.fullmatch(zone) is not None
+
+
+def _is_cidr(value: str) -> bool:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError:
+        return False
+    return "/" in value and "%" not in value
