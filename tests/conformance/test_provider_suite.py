@@ -118,6 +118,15 @@ class ForgetsWhoseTheLabelsAre(Simulated):
         return super()._change(ref, request, replace(before, labels={**found, **before.labels}))
 
 
+class ShowsTheLabelsOfItsRecord(Simulated):
+    """It tells what was asked for, and never looks."""
+
+    async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
+        seen = await super().describe(refs)
+        self.first = {ref: one.labels for ref, one in seen.items()} | getattr(self, "first", {})
+        return {ref: replace(one, labels=self.first[ref]) for ref, one in seen.items()}
+
+
 class LeavesTheFormerPlan(Simulated):
     async def change(self, ref: str, request: ServerRequest, before: ServerRequest) -> CHANGED:
         return await super().change(ref, replace(request, plan=before.plan), before)
@@ -193,6 +202,7 @@ class Rig(SimulatedRig):
         (PromisesTooShortASettleTime, "a_lost_answer_is_unknown_and_comes_to_light_within_the_settle_time"),
         (MakesWhatItRejects, "rejected_means_that_nothing_is_made"),
         (ForgetsWhoseTheLabelsAre, "labels_become_those_asked_for_and_the_others_stay"),
+        (ShowsTheLabelsOfItsRecord, "looks_show_the_labels_as_they_are_without_our_own"),
         (LeavesTheFormerPlan, "another_plan_is_the_only_thing_that_changes"),
         (CallsALostChangeARefusal, "each_call_of_a_change_is_repeated_after_a_lost_answer"),
         (LeavesARefusedServerStopped, "a_refused_plan_leaves_the_server_running_with_the_former_one"),

@@ -29,6 +29,7 @@ class Losing(Static):
 
 class TestStatic(ProviderSuite):
     patience = 60.0
+    shows_labels = False
 
     @pytest.fixture(autouse=True)
     def _machines(self, tmp_path: Path) -> Iterator[None]:

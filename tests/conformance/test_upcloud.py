@@ -93,7 +93,8 @@ class UpCloudSuite(ProviderSuite):
         return {one["key"]: one["value"] for one in self.running.emulator.account.all_servers[ref].labels}
 
     def label(self, ref: str, key: str, value: str) -> None:
-        self.running.emulator.account.all_servers[ref].labels.append({"key": key, "value": value})
+        labels = self.running.emulator.account.all_servers[ref].labels
+        labels[:] = [*(one for one in labels if one["key"] != key), {"key": key, "value": value}]
 
     def disown(self, ref: str) -> Callable[[], None]:
         server = self.running.emulator.account.all_servers[ref]

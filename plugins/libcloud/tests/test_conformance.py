@@ -79,6 +79,7 @@ class LabellingDriver(NamingDriver):
 class LibcloudRig(ProviderSuite):
     adopt, zone = "nothing", "default"
     patience = 30.0
+    shows_labels = False
 
     def driver(self) -> DummyNodeDriver:
         return DummyNodeDriver("0")
@@ -146,6 +147,17 @@ class TestByMetadata(TestByName):
     """The labels are metadata."""
 
     adopt = "metadata"
+    shows_labels = True
 
     def driver(self) -> DummyNodeDriver:
         return LabellingDriver()
+
+    def labels(self, ref: str) -> dict[str, str]:
+        return dict(self._node(ref).extra["metadata"])
+
+    def label(self, ref: str, key: str, value: str) -> None:
+        self._node(ref).extra["metadata"][key] = value
+
+    def _node(self, ref: str) -> Node:
+        (node,) = [one for one in self.cloud.list_nodes() if one.id == ref]
+        return node

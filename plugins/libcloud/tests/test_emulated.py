@@ -28,6 +28,7 @@ SCALE = 0.01  # a server takes 0.3 s to boot
 class VultrRig(ProviderSuite):
     behaviour: ClassVar[VultrBehaviour] = VultrBehaviour(time_scale=SCALE)
     patience = 60.0
+    shows_labels = False
 
     @pytest.fixture(autouse=True)
     def _account(self, tmp_path: Path):  # type: ignore[no-untyped-def]

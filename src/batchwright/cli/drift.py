@@ -11,7 +11,7 @@ from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import EnvironmentName, Json, NoColor, Simulate, StateDir, settings_of
 from batchwright.cli.output import print_json, say
 from batchwright.cli.target import Url, chosen
-from batchwright.views.drift import TASKSERV, DriftItem, DriftState, EnvironmentDrift
+from batchwright.views.drift import TASKSERV, DriftedField, DriftItem, DriftState, EnvironmentDrift
 from batchwright.views.text_format import one_line
 
 STYLES = {DriftState.DRIFTED: "red", DriftState.UNKNOWN: "yellow", DriftState.ACCEPTED: "cyan"}
@@ -54,6 +54,11 @@ def show_drift(found: EnvironmentDrift) -> None:
         say(f"  next: {way}; plan shows what would be done")
 
 
+def _differs(one: DriftedField) -> str:
+    is_, was = ("are", "were") if one.field == "labels" else ("is", "was")
+    return f'{one.field} {is_} "{one.found}" and {was} asked for as "{one.expected}"'
+
+
 def _acceptance(one: DriftItem, at: float) -> str:
     if date.fromisoformat(one.end) < datetime.fromtimestamp(at, UTC).date():
         return "was accepted until"
@@ -65,7 +70,7 @@ def _show(one: DriftItem, at: float) -> None:
     kind = "" if one.kind in (TASKSERV, "server") else f" ({one.kind})"
     say(Text.assemble((f"{one.state:<8} ", STYLES.get(one.state, "")), (one.name, "bold"), f"{where}{kind}"))
     told = [one.trouble] if one.trouble else []
-    told += [f'{field.field} is "{field.found}" and was asked for as "{field.expected}"' for field in one.fields]
+    told += [_differs(field) for field in one.fields]
     told += [f"an install would change: {change}" for change in one.changes]
     told += [f"the check {check.name} fails: {one_line(check.output)}" for check in one.failed_checks]
     if one.reason:

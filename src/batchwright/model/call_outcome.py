@@ -30,6 +30,7 @@ ABSENT = frozenset({ServerState.GONE, ServerState.NOT_VISIBLE})  # no look shows
 class Observed(Struct, frozen=True, omit_defaults=True):
     """A server as the provider shows it; `run` and `token` are the labels it carries, empty if it has none.
 
+    `labels` are the server's labels without Batchwright's own ones; None if the provider does not show them.
     `needed_by` is set on a resource that is not a server: the prefix of the references of the servers that need it, or
     their token. While the journal keeps such a server, the resource is not an orphan. Empty: every server of its run
     needs it. `made_with` is the token of the server that a disk was created with, if a search for a token must not find
@@ -55,6 +56,7 @@ class Observed(Struct, frozen=True, omit_defaults=True):
     made_with: str = ""
     disk_gb: int = 0
     host_keys: tuple[str, ...] = ()
+    labels: dict[str, str] | None = None
 
 
 class Created(Struct, frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
 
 from batchwright.model.call_outcome import Going, Rejected, Unknown
@@ -118,21 +118,6 @@ def _patient(answer: Rejected | Unknown | None) -> Going | Rejected | Unknown | 
     if isinstance(answer, Rejected) and answer.fault.kind is FaultClass.BUSY:
         return Going(answer.fault.message)
     return answer
-
-
-def is_mark(label: str) -> bool:
-    """Whether a label is one of those that mark a server as ours, and not the user's."""
-    return label.startswith("batchwright-")
-
-
-def labels_after(found: Mapping[str, str], wanted: Mapping[str, str], before: Mapping[str, str]) -> dict[str, str]:
-    """The labels of a server after a change: those of others stay, and so do the run's and the token's.
-
-    >>> labels_after({"batchwright-run": "r", "a": "1", "cost": "7"}, {"b": "2"}, {"a": "1"})
-    {'batchwright-run': 'r', 'cost': '7', 'b': '2'}
-    """
-    kept = {key: value for key, value in found.items() if is_mark(key) or key not in before or key in wanted}
-    return kept | {key: value for key, value in wanted.items() if not is_mark(key)}
 
 
 def refuse_foreign(ref: str) -> Rejected:

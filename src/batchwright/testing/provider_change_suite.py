@@ -26,6 +26,7 @@ class ProviderChangeSuite:
     """What a test class tells about its cloud, in addition to `ProviderSuite`."""
 
     patience: float
+    shows_labels = True  # whether looks show a server's labels
 
     def other_plan(self) -> str:
         """A plan that a server of `config` can get in place; empty if there is none."""
@@ -98,6 +99,28 @@ class ProviderChangeSuite:
             assert {
                 field: one.note for field, one in ways.items() if one.way is ChangeWay.REPLACE and not one.note
             } == {}
+
+        self.play(scenario)
+
+    def test_looks_show_the_labels_as_they_are_without_our_own(self) -> None:
+        async def scenario(bench: ProviderHarness) -> None:
+            given = dict((await bench.request("suite-shown")).labels)
+            given |= {"tier": "web"} if self.shows_labels else {}
+            ref = await bench.created("suite-shown", **given)
+            await bench.ready(ref)
+
+            async def shown() -> list[dict[str, str] | None]:
+                looks = [(await bench.provider.describe([ref]))[ref], *await bench.provider.find(bench.run)]
+                return [one.labels for one in looks if one.ref == ref]
+
+            expected = given if self.shows_labels else None
+            assert await shown() == [expected, expected]
+            if not self.shows_labels or not self.labels(ref):
+                return
+            self.label(ref, "tier", "by-hand")
+            self.label(ref, "cost-centre", "7")
+            changed = {**given, "tier": "by-hand", "cost-centre": "7"}
+            assert await shown() == [changed, changed]
 
         self.play(scenario)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable
 
+from msgspec.structs import replace
+
 from batchwright.model.call_outcome import Created, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.clock import Clock
 from batchwright.model.ids import Token, run_id, step_token
@@ -45,9 +47,11 @@ class ProviderHarness:
         """Wait until nothing that was sent can still take effect."""
         await self.clock.sleep(self.provider.capabilities.settle_seconds)
 
-    async def created(self, name: str) -> str:
-        """Create a server, find it in the listing, and return its reference."""
-        answer = await self.provider.create(await self.request(name), self.token(name))
+    async def created(self, name: str, **labels: str) -> str:
+        """Create a server with these labels more, find it in the listing, and return its reference."""
+        request = await self.request(name)
+        request = replace(request, labels={**request.labels, **labels})
+        answer = await self.provider.create(request, self.token(name))
         assert isinstance(answer, Created), f"create answered {answer}"
         ref, token = answer.ref, self.token(name)
         wanted = [(ref, name, token.run, token.value)]

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from batchwright.model.call_outcome import ABSENT, CheckResult, Observed, ServerState
 from batchwright.model.environment import Resource
+from batchwright.model.server_labels import label_text, labels_named
 from batchwright.model.workflow import AcceptedDifference
 from batchwright.operations.observations import ProviderObserved
 
@@ -143,6 +144,10 @@ def _compared(item: DriftItem, one: Resource, seen: Observed | None) -> DriftIte
         for name, value in shown.items()
         if value and (expected := asked.get(name, "")) and expected != value
     )
+    labels: dict[str, str] = asked.get("labels", {})
+    found = labels_named(seen.labels, labels)
+    if found not in (None, labels) and not one.borrowed:  # those of a borrowed server are its owner's
+        fields += (DriftedField("labels", label_text(labels), label_text(found or {})),)
     return replace(item, state=DriftState.DRIFTED if fields else DriftState.SAME, fields=fields)
 
 

@@ -31,9 +31,10 @@ from tests.unit.app.test_runs import House, housed
 RUN = "abcdefghijkl"
 WEB = Resource(
     "server", "web", provider="upcloud", account="acme", ref="ref-1", run=RUN,
-    request={"plan": "small", "zone": "eu", "image": "debian"},
+    request={"plan": "small", "zone": "eu", "image": "debian", "labels": {"tier": "web", "team": "a"}},
 )  # fmt: skip
 SEEN = Observed("ref-1", ServerState.READY, name="web", run=RUN, plan="small", zone="eu", image="debian")
+SEEN = replace(SEEN, labels={"tier": "web", "team": "a", "cost-centre": "7"})
 
 
 def accepted(*fields: str, taskservs: tuple[str, ...] = (), end: str = "9999-12-31") -> AcceptedDifference:
@@ -128,6 +129,7 @@ def item(*seen: Observed, one: Resource = WEB, account: str = "acme", found: boo
     [
         (SEEN, "same", ""),
         (replace(SEEN, plan="large"), "drifted", ""),
+        (replace(SEEN, labels=None), "same", ""),
         (replace(SEEN, zone=""), "same", ""),  # a field that the provider does not tell is what was asked for
         (replace(SEEN, state=ServerState.GONE), "drifted", "destroyed by someone else"),
         (replace(SEEN, state=ServerState.NOT_VISIBLE), "unknown", "may be lag"),
@@ -146,12 +148,17 @@ def test_a_server_as_its_provider_shows_it(seen: Observed, state: str, words: st
 
 
 def test_every_field_that_differs_is_told() -> None:
-    (one,) = item(replace(SEEN, plan="large", zone="us", image="ubuntu"))
+    (one,) = item(replace(SEEN, plan="large", zone="us", image="ubuntu", labels={"tier": "db", "cost-centre": "7"}))
     assert [(field.field, field.expected, field.found) for field in one.fields] == [
         ("plan", "small", "large"),
         ("zone", "eu", "us"),
         ("image", "debian", "ubuntu"),
+        ("labels", "team=a, tier=web", "tier=db"),
     ]
+
+
+def test_labels_of_a_borrowed_server_are_its_owners() -> None:
+    assert item(replace(SEEN, labels={}), one=replace(WEB, borrowed=True))[0].state == "same"
 
 
 def test_what_cannot_be_seen_is_unknown_and_never_the_same() -> None:
@@ -175,7 +182,7 @@ def test_a_leftover_counts_while_it_is_there() -> None:
 
 
 @given(
-    differing=st.sets(st.sampled_from(["plan", "zone", "image"]), min_size=1),
+    differing=st.sets(st.sampled_from(["plan", "zone", "image", "labels"]), min_size=1),
     entries=st.lists(
         st.tuples(st.sets(st.sampled_from(["plan", "zone", "image", "labels"])), st.booleans(), st.booleans()),
         max_size=4,
@@ -184,7 +191,7 @@ def test_a_leftover_counts_while_it_is_there() -> None:
 def test_a_server_is_accepted_exactly_if_every_field_is_by_an_entry_that_holds(
     differing: set[str], entries: list[tuple[set[str], bool, bool]]
 ) -> None:
-    values = dict.fromkeys(differing, "other")
+    values = {field: {} if field == "labels" else "other" for field in differing}
     (one,) = item(replace(SEEN, **values))  # type: ignore[arg-type]
     given_ = [
         AcceptedDifference("web" if own else "db", "why", "2026-06-30" if holds else "2026-06-28", tuple(fields))

@@ -146,6 +146,26 @@ def test_a_server_that_was_changed_by_hand_is_changed_back(tmp_path: Path) -> No
     housed(tmp_path, play)
 
 
+def test_labels_that_were_changed_by_hand_are_set_back_and_those_of_others_stay(tmp_path: Path) -> None:
+    """I7 too: before and after the rollback the environment is as its runs asked for."""
+
+    async def play(house: House) -> None:
+        first = await done(house, labelled("b", tier="web"))
+        before = await environment_digest(house)
+        by_hand(house, "b", labels={"tier": "db", "cost-centre": "7"})
+        run = await done(house, labelled("b", tier="web"))
+        assert run.plan.steps[run.index["up/b"]].changes == (FieldChange("labels", "tier=db", "tier=web"),)
+        assert server(house, "b").request.labels == {"tier": "web", "cost-centre": "7"}
+        assert {one.action for one in (await planned(house, labelled("b", tier="web"))).steps} == {Action.KEEP}
+        assert (await house.rollback(run.id, "ada")).status is RunState.ROLLED_BACK
+        assert await environment_digest(house) == before
+        assert server(house, "b").request.labels == {"tier": "web", "cost-centre": "7"}
+        await check_kept(house)
+        assert (await house.rollback(first.id, "ada")).status is RunState.ROLLED_BACK
+
+    housed(tmp_path, play)
+
+
 def test_what_the_file_accepts_for_a_while_is_told_and_stays(tmp_path: Path) -> None:
     def accepting(flow: Workflow, end: str) -> Workflow:
         return replace(flow, drift=Drift((AcceptedDifference("b", "a sale", end, ("plan",)),)))
@@ -170,10 +190,11 @@ def test_what_the_file_accepts_for_a_while_is_told_and_stays(tmp_path: Path) -> 
 def test_what_was_changed_by_hand_and_is_asked_for_now_is_known_from_then_on(tmp_path: Path) -> None:
     async def play(house: House) -> None:
         first = await done(house, shop("a", "b"))
-        by_hand(house, "b", plan=BIG)
-        run = await done(house, resized("a", "b", allowed=False))
+        by_hand(house, "b", plan=BIG, labels={"tier": "web"})
+        run = await done(house, labelled("b", flow=resized("a", "b", allowed=False), tier="web"))
         assert {one.action for one in run.plan.steps} == {Action.KEEP}
-        assert (await kept(house))["server//b"].request["plan"] == BIG
+        request = (await kept(house))["server//b"].request
+        assert (request["plan"], request["labels"]) == (BIG, {"tier": "web"})
         await check_kept(house)
         assert (await house.rollback(first.id, "ada")).status is RunState.ROLLED_BACK, "it changed nothing itself"
 

@@ -17,7 +17,15 @@ from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.environment import Leftover, Resource
 from batchwright.model.plan import DESTROYED, FieldChange, Guard, ProviderFacts, Step
 from batchwright.model.server_change import ChangeWay, FieldWay
-from batchwright.model.workflow import Changes, Permission, ReplaceOrder, ServerConfig, Workflow
+from batchwright.model.workflow import (
+    AcceptedDifference,
+    Changes,
+    Drift,
+    Permission,
+    ReplaceOrder,
+    ServerConfig,
+    Workflow,
+)
 from batchwright.operations.observations import Observations, ProviderObserved
 from batchwright.operations.server_batch import ServerBatch, ServerRequest
 from batchwright.plan import PlanResult, build
@@ -82,6 +90,19 @@ def refusal(result: PlanResult) -> str:
     assert result.plan is None
     assert problem.message
     return problem.code
+
+
+def labels(text: str) -> dict[str, str]:
+    """Written as "a=1 b=2"."""
+    return dict(one.split("=") for one in text.split())
+
+
+def asked(text: str) -> ServerRequest:
+    return replace(REQUEST, labels=labels(text))
+
+
+def asked_last(text: str) -> Resource:
+    return replace(HAD, request=msgspec.to_builtins(asked(text)))
 
 
 def test_none_wanted_and_nobody_there_is_created() -> None:
@@ -193,6 +214,69 @@ def test_there_and_different_in_what_is_changed_live_is_updated() -> None:
     )
     assert step.before is not None
     assert step.before.request == REQUEST
+
+
+@pytest.mark.parametrize(
+    ("last", "wanted", "shown", "change"),
+    [
+        ("t=web", "t=web", "t=web cost=7", None),  # a label that the file does not name is somebody else's
+        ("t=web", "t=web", "t=db", ("t=db", "t=web")),
+        ("t=web", "t=web", "cost=7", ("none", "t=web")),
+        ("t=web", "", "t=web cost=7", ("t=web", "none")),
+        ("t=web", "t=db", "t=ui", ("t=ui", "t=db")),
+        ("", "t=web", "t=db", ("t=db", "t=web")),
+        ("t=web", "t=db", None, ("t=web", "t=db")),  # the provider shows none
+        ("t=web", "t=web", None, None),
+    ],
+)
+def test_labels_are_compared_with_those_that_are_there(
+    last: str, wanted: str, shown: str | None, change: tuple[str, str] | None
+) -> None:
+    had, there = asked_last(last), replace(THERE, labels=None if shown is None else labels(shown))
+    result = planned(flow("a", labels=labels(wanted)), there, had=(had,), ways={"labels": LIVE})
+    assert told(result) == [Symbol.UPDATE if change else Symbol.KEEP]
+    assert step_of(result).changes == ((FieldChange("labels", *change),) if change else ())
+    before = step_of(result).before
+    assert before is None if change is None else before is not None and before.request == asked(last)
+    as_it_is = planned(flow("a", labels=labels(wanted)), there, had=(had,))  # where they are set at the create only
+    assert [one.code for one in as_it_is.diagnostics] == (["server-kept-as-it-is"] if change else [])
+    assert (step_of(as_it_is).action, step_of(as_it_is).before) == (Action.KEEP, None)
+
+
+@pytest.mark.parametrize(("last", "wanted", "shown"), [("", "t=db", "t=db cost=7"), ("t=web", "", "cost=7")])
+def test_labels_that_somebody_set_as_the_file_asks_for_are_kept_and_noted(last: str, wanted: str, shown: str) -> None:
+    there = replace(THERE, labels=labels(shown))
+    step = step_of(planned(flow("a", labels=labels(wanted)), there, had=(asked_last(last),), ways={"labels": LIVE}))
+    assert (step.action, step.changes) == (Action.KEEP, ())
+    assert step.before is not None
+    assert step.before.request == asked(last)
+    resize = flow("a", replaces=True, labels=labels(wanted), plan="2xCPU-4GB")
+    step = step_of(planned(resize, there, had=(asked_last(last),), ways={"labels": LIVE, "plan": STOPPED}))
+    assert [one.field for one in step.changes] == ["plan"]
+    assert step.before is not None
+    assert step.before.request == asked(wanted)
+
+
+@pytest.mark.parametrize(("wanted", "codes"), [("t=web", ["drift-accepted"]), ("t=ui", [])])
+def test_labels_that_drifted_may_be_accepted_unless_the_file_asks_for_others(wanted: str, codes: list[str]) -> None:
+    accepted = Drift((AcceptedDifference("a", "tried by hand", "9999-12-31", ("labels",)),))
+    there, wish = replace(THERE, labels=labels("t=db")), replace(flow("a", labels=labels(wanted)), drift=accepted)
+    result = planned(wish, there, had=(asked_last("t=web"),), ways={"labels": LIVE})
+    assert [one.code for one in result.diagnostics] == codes
+    assert step_of(result).action is (Action.KEEP if codes else Action.UPDATE)
+
+
+@pytest.mark.parametrize("adopt", [(), ("a",)])
+def test_labels_of_a_server_that_this_environment_did_not_create_stay_for_now(adopt: tuple[str, ...]) -> None:
+    wanted = flow("a", labels=labels("t=web"))
+    there, strangers = replace(THERE, labels={}), frozenset({"run-1"} if adopt else ())
+    wanted = replace(wanted, changes=replace(wanted.changes, adopt=adopt))
+    result = planned(wanted, there, had=(), ways={"labels": LIVE}, strangers=strangers)
+    assert step_of(result).action is Action.KEEP
+    (warning,) = result.diagnostics
+    assert warning.code == "server-kept-as-it-is"
+    assert "labels are none, the workflow asks for t=web" in warning.message
+    assert ("next plan" in warning.hint) == bool(adopt)
 
 
 def test_there_and_different_in_what_stops_it_needs_permission() -> None:

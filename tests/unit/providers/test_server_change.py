@@ -8,7 +8,8 @@ import pytest
 
 from batchwright.model.call_outcome import Going, Rejected, Unknown
 from batchwright.model.fault import Fault, FaultClass
-from batchwright.providers.server_change import STOP_SECONDS, Power, SentStops, ServerChange, labels_after
+from batchwright.model.server_labels import labels_after
+from batchwright.providers.server_change import STOP_SECONDS, Power, SentStops, ServerChange
 from batchwright.testing.virtual_clock import EPOCH
 
 QUOTA, BUSY, FULL, DENIED, LATER = (

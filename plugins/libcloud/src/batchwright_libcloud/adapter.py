@@ -214,13 +214,14 @@ class Libcloud:
         return listed
 
     async def find(self, run: str | None = None, token: str | None = None) -> list[Observed]:
-        found = [_observed(node, mark) for node, mark in await self._nodes()]
+        found = [_observed(node, mark, self._marks.labels(node)) for node, mark in await self._nodes()]
         return [
             one for one in found if one.state is not ServerState.GONE and is_wanted((one.run, one.token), run, token)
         ]
 
     async def describe(self, refs: Sequence[str]) -> dict[str, Observed]:
-        known = {str(node.id): _observed(node, mark) for node, mark in await self._nodes()} if refs else {}
+        nodes = await self._nodes() if refs else []
+        known = {str(node.id): _observed(node, mark, self._marks.labels(node)) for node, mark in nodes}
         seen = {ref: known.get(ref) or Observed(ref, self._absent(ref)) for ref in refs}
         told = partial(generated_ssh_keys.host_keys, self._state)
         return await asyncio.to_thread(lambda: {ref: replace(one, host_keys=told(one)) for ref, one in seen.items()})
@@ -290,12 +291,12 @@ def _part(driver: NodeDriver, node: Node) -> Going | Rejected | Unknown | None:
     return Going("its volumes are being detached") if found else None
 
 
-def _observed(node: Node, mark: Mark) -> Observed:
+def _observed(node: Node, mark: Mark, labels: dict[str, str] | None) -> Observed:
     address = next(iter([*node.public_ips, *node.private_ips]), "") or ""
     state = _STATES.get(node.state, ServerState.STARTING)
     if state is ServerState.READY and not address:
         state = ServerState.STARTING
     broken = state is ServerState.BROKEN
     fault = Fault(FaultClass.TRANSIENT, f"the cloud reports the state {node.state}") if broken else None
-    place: dict[str, Any] = {"plan": mark.plan, "zone": mark.zone, "image": mark.image}
+    place: dict[str, Any] = {"plan": mark.plan, "zone": mark.zone, "image": mark.image, "labels": labels}
     return Observed(str(node.id), state, mark.name, mark.run, mark.token, str(address), **place, fault=fault)

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from batchwright import ServerRequest, Token
 from batchwright.durable_files import alone, make_private, write
+from batchwright.model.server_labels import without_marks
 from batchwright_libcloud.settings import Adopt
 
 NAME_MAX = 63 - 12 - 26 - 2  # characters of a server's name beside run and token
@@ -65,13 +66,19 @@ class Marks:
     def read(self, node: Any) -> Mark | None:
         """The mark of a listed node; None if it is not Batchwright's."""
         if self._way == "metadata":
-            told = (node.extra or {}).get("metadata") or {}
+            told = _metadata(node)
             found = {field: str(told.get(key, "")) for field, key in _KEYS.items()}
             return Mark(**found) if found["run"] else None
         if self._way == "nothing":
             return self._read(f"node {node.id}")
         parts = _NAME.fullmatch(str(node.name))
         return (self._read(parts[3]) or Mark(parts[2], parts[3], parts[1])) if parts else None
+
+    def labels(self, node: Any) -> dict[str, str] | None:
+        """The labels of a listed node, without Batchwright's own; None if this driver supports none."""
+        if self._way != "metadata":
+            return None
+        return without_marks({str(key): str(value) for key, value in _metadata(node).items()})
 
     def _place(self, key: str) -> Path:
         return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
@@ -86,3 +93,7 @@ class Marks:
             return msgspec.json.decode(self._place(key).read_bytes(), type=Mark)
         except FileNotFoundError:
             return None
+
+
+def _metadata(node: Any) -> dict[str, Any]:
+    return (node.extra or {}).get("metadata") or {}

@@ -13,11 +13,12 @@ from batchwright.model.lifecycle import StepState
 from batchwright.model.plan import REPLACE_ORDER, FieldChange, Need, Retired, Step
 from batchwright.model.public_key import fingerprint
 from batchwright.model.run_fold_state import StepFoldState
+from batchwright.model.server_labels import label_text
 from batchwright.model.workflow import ReplaceOrder
 from batchwright.operations.base import FieldPath, OperationType, PortKind, Wants
 from batchwright.operations.observations import ProviderObserved
 from batchwright.operations.planner_state import Draft, PlannedServer
-from batchwright.operations.server_batch.server_difference import pairs, place_servers
+from batchwright.operations.server_batch.server_difference import place_servers
 from batchwright.operations.server_batch.structs import ServerBatch, ServerRequest
 
 __all__ = ["ServerBatch", "ServerBatchType", "ServerRequest"]
@@ -253,5 +254,5 @@ def _back(step: Step) -> str:
         if before.plan != now.plan
         else []
     )
-    told += [f"labels to {pairs(before.labels)}"] if before.labels != now.labels else []
+    told += [f"labels to {label_text(before.labels)}"] if before.labels != now.labels else []
     return "; ".join(told) or "nothing, it is what was asked for before"

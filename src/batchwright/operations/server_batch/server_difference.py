@@ -1,31 +1,29 @@
 """Which servers there will be: a matching one is kept, a missing one created, a different one changed or replaced.
 
 What a server is compared with: what the provider shows now, and what the environment's runs asked for last, which also
-holds what no provider tells (user data, keys, labels).
+holds what no provider tells (user data, keys).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import count
-from typing import Any
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.model.call_outcome import ABSENT, Observed, ServerState
 from batchwright.model.environment import Resource
 from batchwright.model.plan import ADOPTED, DESTROYED, REPLACE_ORDER, Before, FieldChange, Guard, Labels
-from batchwright.model.server_change import ChangeWay, FieldWay
+from batchwright.model.server_change import ChangeWay
+from batchwright.model.server_labels import labels_named
 from batchwright.model.workflow import ReplaceOrder, ServerConfig
 from batchwright.operations.observations import ProviderObserved
 from batchwright.operations.planner_state import NO_FACTS, Draft, PlannedServer
+from batchwright.operations.server_batch.field_difference import FieldDifference, differences
 from batchwright.operations.server_batch.structs import ServerBatch, ServerRequest
 from batchwright.operations.suggestions import enumerated
 
-Asked = Mapping[str, Any]
-_NAMES = ("plan", "zone", "image", "network")  # the values of the other fields are words
 REPLACE_HINT = (
     "To destroy it, with its data and addresses, and create it anew, add --replace {}. "
     "Otherwise change the workflow to match it."
@@ -155,7 +153,7 @@ def _compare(draft: Draft, place: PlannedServer, config: ServerConfig, request: 
         return
     asked = own.request if own is not None else None
     differing = differences(found, msgspec.to_builtins(request), asked, ways, image=config.image is not None)
-    differing = _without_told(draft, place, found, differing, asked)
+    differing = _without_told(draft, place, found, differing, own=own is not None)
     place.changes = tuple(one.change for one in differing)
     reason = f"differs: {'; '.join(map(str, differing))}"
     if differing and (own is None or any(one.way is ChangeWay.REPLACE for one in differing)):
@@ -181,26 +179,28 @@ def _compare(draft: Draft, place: PlannedServer, config: ServerConfig, request: 
 
 def _before(place: PlannedServer, request: ServerRequest, found: Observed, own: Resource) -> Before | None:
     """What stands there, if the step changes it, or if the environment is to know that it was changed by hand."""
-    by_hand = own.request.get("plan", request.plan) != request.plan == found.plan
-    if not place.updated and not (by_hand and own.request.get("labels", {}) == request.labels):
+    labels = own.request.get("labels", {})
+    plan_by_hand = own.request.get("plan", request.plan) != request.plan == found.plan
+    labels_by_hand = labels != request.labels == labels_named(found.labels, labels, request.labels)
+    noticed = labels_by_hand or (plan_by_hand and labels == request.labels)
+    if not place.updated and not noticed:
         return None
     last = msgspec.convert(own.request, ServerRequest)
-    if place.updated and by_hand:
+    if not place.updated:
+        return own.before(last)
+    if plan_by_hand:
         last = replace(last, plan=request.plan, resolved=request.resolved)
-    return own.before(last)
+    return own.before(replace(last, labels=request.labels) if labels_by_hand else last)
 
 
 def _without_told(
-    draft: Draft, place: PlannedServer, found: Observed, differing: list[FieldDifference], asked: Asked | None
+    draft: Draft, place: PlannedServer, found: Observed, differing: list[FieldDifference], *, own: bool
 ) -> list[FieldDifference]:
     """Without the differences that stay and are only told: those that cannot be changed, or that the file accepts."""
     today = draft.observations.today
     accepts = [one for one in draft.workflow.drift.accept if one.server == place.name and one.holds(today)]
     drifted = {
-        one.field: accepted
-        for one in differing
-        for accepted in accepts
-        if one.field in accepted.fields and asked is not None and asked.get(one.field, "") == one.wanted
+        one.field: accepted for one in differing for accepted in accepts if one.drifted and one.field in accepted.fields
     }
     # a change in place would set an accepted field too
     stays = [one for one in differing if one.way is None or (drifted and one.way is not ChangeWay.REPLACE)]
@@ -211,7 +211,13 @@ def _without_told(
         why = "; ".join(f"until {one.end}: {one.reason}" for one in dict.fromkeys(drifted.values()))
         draft.warn("drift-accepted", what + words, place.step, f"The file accepts this {why}.")
     if stays:
-        hint = "Nothing else is changed meanwhile." if drifted else "They are set when a server is created."
+        hint = "They are set when a server is created."
+        if drifted:
+            hint = "Nothing else is changed meanwhile."
+        elif place.adopts is not None:
+            hint = "The next plan changes them, where the provider can."
+        elif not own:
+            hint = "Only the environment that created the server changes them."
         draft.warn("server-kept-as-it-is", what + "; ".join(map(str, stays)), place.step, hint)
     return [one for one in differing if one not in stays and one.field not in drifted]
 
@@ -304,69 +310,3 @@ def _is_stopping(draft: Draft, place: PlannedServer, found: Observed) -> bool:
     what = f'the server "{place.name}" ({found.ref}) exists and is {_state(found)}'
     draft.refuse("server-stopping", what, place.step, "Wait until it is gone, or choose another name.")
     return True
-
-
-class FieldDifference(Struct, frozen=True):
-    """One field: what it is and what is asked for, in words, and how it is changed.
-
-    `way` is None if it can differ and cannot be changed. `note` is what the provider has to say about it.
-    """
-
-    field: str
-    found: str
-    wanted: str
-    way: ChangeWay | None = ChangeWay.REPLACE
-    note: str = ""
-
-    @property
-    def change(self) -> FieldChange:
-        """The same for the plan."""
-        return FieldChange(self.field, self.found, self.wanted, stops=self.way is ChangeWay.STOPPED, note=self.note)
-
-    def __str__(self) -> str:
-        found, wanted = (f'"{one}"' if self.field in _NAMES else one for one in (self.found, self.wanted))
-        note = f" ({self.note})" if self.note else ""
-        verb = "are" if self.field.endswith("s") else "is"
-        return f"{self.field} {verb} {found}, the workflow asks for {wanted}{note}"
-
-
-def differences(
-    found: Observed, wanted: Asked, before: Asked | None, ways: Mapping[str, FieldWay], *, image: bool
-) -> list[FieldDifference]:
-    """All of them. `before` is what was asked for last, if that is known; `image`: the user names one."""
-    shown = [("plan", found.plan), ("zone", found.zone), *([("image", found.image)] if image and found.image else [])]
-    return [
-        *(_shown(name, now, wanted.get(name, ""), ways) for name, now in shown if now != wanted.get(name, "")),
-        *(_asked_for(wanted, before, ways) if before is not None else ()),
-    ]
-
-
-def _shown(name: str, found: str, wanted: str, ways: Mapping[str, FieldWay]) -> FieldDifference:
-    way = ways.get(name, FieldWay(ChangeWay.REPLACE))
-    return FieldDifference(name, found, wanted, way.way, way.note)
-
-
-def _asked_for(wanted: Asked, before: Asked, ways: Mapping[str, FieldWay]) -> list[FieldDifference]:
-    found: list[FieldDifference] = []
-    if before.get("user_data", "") != wanted.get("user_data", ""):
-        found.append(FieldDifference("user_data", "another text", "the one in the file"))
-    old, new = before.get("ssh_keys", ()), wanted.get("ssh_keys", ())
-    if set(old) != set(new):
-        found.append(FieldDifference("ssh_keys", _keys(old), _keys(new)))
-    was, now = (one.get("resolved", {}).get("network", "") for one in (before, wanted))
-    if was != now:
-        found.append(FieldDifference("network", was, now))
-    labels = [pairs(one.get("labels", {})) for one in (before, wanted)]
-    if labels[0] != labels[1]:
-        live = "labels" in ways and ways["labels"].way is ChangeWay.LIVE  # no server is replaced for its labels
-        found.append(FieldDifference("labels", labels[0], labels[1], ChangeWay.LIVE if live else None))
-    return found
-
-
-def _keys(keys: tuple[str, ...]) -> str:
-    return ", ".join(key.split()[-1] for key in keys) or "none"
-
-
-def pairs(labels: Mapping[str, str]) -> str:
-    """Labels in words."""
-    return ", ".join(f"{key}={value}" for key, value in sorted(labels.items())) or "none"

@@ -8,6 +8,7 @@ from typing import Any
 from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ids import Token
+from batchwright.model.server_labels import without_marks
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.aws.faults import kind_of
 from batchwright.providers.aws.refs import Ref, RefKind
@@ -26,6 +27,7 @@ _STATES = {
     "stopping": ServerState.BROKEN,  # by a user, or for another plan: then it is started again
     "stopped": ServerState.BROKEN,
 }
+_NAME = "Name"  # the tag that is the server's name
 USER_REASON = "Client.UserInitiatedShutdown"
 
 
@@ -33,12 +35,12 @@ def server_tags(request: ServerRequest, token: Token, host_key: str) -> Tags:
     """The tags of a server, its disks and its network interface; `host_key` is the public one that it was given."""
     ours = {RUN: token.run, TOKEN: token.value, ZONE: request.zone, IMAGE: request.image}
     login = {LOGIN: request.resolved.get("login", ""), LABEL: to_label(host_key)}
-    return {**request.labels, "Name": request.name, **ours, **login}
+    return {**request.labels, _NAME: request.name, **ours, **login}
 
 
 def run_tags(run: str) -> Tags:
     """The tags of what a run's servers share."""
-    return {"Name": run_name(run), RUN: run}
+    return {_NAME: run_name(run), RUN: run}
 
 
 def run_name(run: str) -> str:
@@ -55,6 +57,11 @@ def tag_set(kinds: Iterable[str], tags: Tags) -> list[dict[str, Any]]:
 def tags_of(row: Row) -> Tags:
     """The tags that a row carries."""
     return {tag["Key"]: tag["Value"] for tag in (*row.get("Tags", ()), *row.get("TagSet", ()))}
+
+
+def labels_in(tags: Mapping[str, str]) -> Tags:
+    """The labels among the tags: the others mark the server as ours, or are its name."""
+    return {key: value for key, value in without_marks(tags).items() if key != _NAME}
 
 
 def tags_may_be_late(row: Row, now: float, settle: float) -> bool:
@@ -96,7 +103,7 @@ def server(region: str, row: Row) -> Observed:
     return Observed(
         ref=str(Ref(region, row["InstanceId"])),
         state=state,
-        name=tags.get("Name", ""),
+        name=tags.get(_NAME, ""),
         run=tags.get(RUN, ""),
         token=token if row.get("ClientToken", token) == token else "",
         address=row.get("PublicIpAddress") or row.get("PrivateIpAddress", ""),
@@ -105,6 +112,7 @@ def server(region: str, row: Row) -> Observed:
         image=tags.get(IMAGE) or row.get("ImageId", ""),
         fault=fault,
         host_keys=from_label(tags.get(LABEL, "")),
+        labels=labels_in(tags),
     )
 
 
@@ -117,7 +125,7 @@ def other(region: str, key: str, row: Row) -> Observed:
     A disk or interface belongs to the server of its token; a key pair or group to every server of its run there.
     """
     tags = tags_of(row)
-    name, run, token = tags.get("Name") or row[key], tags.get(RUN, ""), tags.get(TOKEN, "")
+    name, run, token = tags.get(_NAME) or row[key], tags.get(RUN, ""), tags.get(TOKEN, "")
     if key in _PARTS:
         name = f"{_PARTS[key]} of {name}"
     needed_by = token if key in _PARTS else str(Ref(region, f"{RefKind.INSTANCE}-"))

@@ -10,7 +10,6 @@ set and deleted one by one, while it runs, and a look may show them late. (EC2 u
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from batchwright.model.call_outcome import Observed, Rejected, Unknown
@@ -21,13 +20,12 @@ from batchwright.providers.aws import rows
 from batchwright.providers.aws.client import AwsClient
 from batchwright.providers.aws.faults import ERRORS, outcome
 from batchwright.providers.aws.refs import Ref
-from batchwright.providers.server_change import Power, SentStops, ServerChange, is_mark
+from batchwright.providers.server_change import Power, SentStops, ServerChange
 
 Errors = ERRORS
 
 _POWERS = {"running": Power.ON, "stopped": Power.OFF}
 _ARM = re.compile(r"(a1|[a-z]+\d+[a-z-]*g[a-z-]*)\.")  # a "g" after the generation means a Graviton processor
-_NAME = "Name"  # a tag that is the server's name, not one of its labels
 
 
 def ways(observed: Observed, request: ServerRequest) -> dict[str, FieldWay]:
@@ -56,7 +54,7 @@ class AwsChange(ServerChange):
         before: ServerRequest,
     ) -> None:
         self._connection, self._clock, self._stops, self._place = connection, clock, stops, place
-        found, wanted, old = rows.tags_of(row), _labels(request), _labels(before)
+        found, wanted, old = rows.tags_of(row), *(rows.labels_in(one.labels) for one in (request, before))
         # A look may show tags of a while ago, so what changes is sent whatever it shows
         self._set = {key: value for key, value in wanted.items() if (found.get(key), old.get(key)) != (value, value)}
         self._drop = [key for key in old if key not in wanted]
@@ -89,8 +87,3 @@ class AwsChange(ServerChange):
         except Errors as error:
             return outcome(error, self._clock.now())
         return None
-
-
-def _labels(request: ServerRequest) -> Mapping[str, str]:
-    """The labels, without what marks the server as ours."""
-    return {key: value for key, value in request.labels.items() if key != _NAME and not is_mark(key)}

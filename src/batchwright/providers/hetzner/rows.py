@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from batchwright.model.call_outcome import Observed, ServerState
+from batchwright.model.server_labels import without_marks
 from batchwright.providers.host_key_label import LABEL, from_label
 from batchwright.providers.lookup import is_wanted
 
@@ -73,6 +74,7 @@ def observed_server(row: dict[str, Any]) -> Observed:
         image=labels.get(IMAGE, ""),
         disk_gb=int(row.get("primary_disk_size") or 0),
         host_keys=from_label(labels.get(LABEL, "")),
+        labels=without_marks(labels),
     )
 
 

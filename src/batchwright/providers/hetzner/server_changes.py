@@ -15,10 +15,11 @@ from typing import Any
 from batchwright.model.call_outcome import Observed, Rejected, Unknown
 from batchwright.model.fault import Fault
 from batchwright.model.server_change import ChangeWay, FieldWay
+from batchwright.model.server_labels import labels_after
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.hetzner import rows
 from batchwright.providers.hetzner.faults import class_of
-from batchwright.providers.server_change import STOP_SECONDS, Power, ServerChange, labels_after
+from batchwright.providers.server_change import STOP_SECONDS, Power, ServerChange
 
 Send = Callable[[str, str, object], Awaitable[Rejected | Unknown | None]]  # method, path, body
 Row = Mapping[str, Any]

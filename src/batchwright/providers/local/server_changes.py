@@ -12,11 +12,12 @@ from batchwright import durable_files
 from batchwright.model.call_outcome import Going, Rejected
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.server_change import ChangeWay, FieldWay
+from batchwright.model.server_labels import labels_after
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.local import cgroups, records
 from batchwright.providers.local.cgroups import Hierarchy
 from batchwright.providers.local.sizes import size_of
-from batchwright.providers.server_change import labels_after, refuse_gone
+from batchwright.providers.server_change import refuse_gone
 
 WAYS = {"plan": FieldWay(ChangeWay.LIVE), "labels": FieldWay(ChangeWay.LIVE)}
 

@@ -265,6 +265,7 @@ class LocalServers:
             image=request.image,
             fault=fault,
             host_keys=_host_keys(folder) if state is ServerState.READY else (),
+            labels=dict(request.labels),
         )
         return Look(seen, intent.port if state is ServerState.READY else 0)
 

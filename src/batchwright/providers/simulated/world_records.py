@@ -72,6 +72,7 @@ class SimulatedServer(Struct, gc=False):
             plan=request.plan,
             zone=request.zone,
             image=request.image,
+            labels=dict(request.labels),
             fault=(BROKEN if self.stopped_at is None else STOPPED) if state is ServerState.BROKEN else None,
         )
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.fault import Fault, FaultClass
+from batchwright.model.server_labels import without_marks
 from batchwright.providers.host_key_label import LABEL, from_label
 from batchwright.providers.lookup import is_wanted
 
@@ -36,11 +37,16 @@ def entries(body: Any, *path: str) -> list[dict[str, Any]]:
     return [row for row in body if isinstance(row, dict)] if isinstance(body, list) else []
 
 
-def labels_of(row: dict[str, Any]) -> dict[str, str]:
+def labels_as_written(row: dict[str, Any]) -> dict[str, str]:
     """A server has {"label": [...]}, a disk a plain list, and some have none."""
     labels = row.get("labels")
     pairs = entries(labels, "label") if isinstance(labels, dict) else entries(row, "labels")
-    return {str(pair.get("key", "")).lower(): str(pair.get("value", "")) for pair in pairs}
+    return {str(pair.get("key", "")): str(pair.get("value", "")) for pair in pairs}
+
+
+def labels_of(row: dict[str, Any]) -> dict[str, str]:
+    """The labels with keys in lower case: those of disks may come in any."""
+    return {key.lower(): value for key, value in labels_as_written(row).items()}
 
 
 def title_mark(run: str, token: str) -> str:
@@ -122,6 +128,7 @@ def observed_server(row: dict[str, Any], address: str) -> Observed:
         image=labels.get(IMAGE, ""),
         fault=fault,
         host_keys=from_label(labels.get(LABEL, "")),
+        labels=without_marks(labels_as_written(row)),
     )
 
 

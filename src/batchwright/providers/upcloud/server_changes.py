@@ -13,8 +13,9 @@ from typing import Any
 
 from batchwright.model.call_outcome import Observed, Rejected, Unknown
 from batchwright.model.server_change import ChangeWay, FieldWay
+from batchwright.model.server_labels import labels_after
 from batchwright.operations.server_batch import ServerRequest
-from batchwright.providers.server_change import STOP_SECONDS, Power, SentStops, ServerChange, labels_after
+from batchwright.providers.server_change import STOP_SECONDS, Power, SentStops, ServerChange
 from batchwright.providers.upcloud import rows
 from batchwright.providers.upcloud.catalog import UpCloudCatalog
 
@@ -39,8 +40,7 @@ class UpCloudChange(ServerChange):
         self, send: Send, stops: SentStops, row: dict[str, Any], request: ServerRequest, before: ServerRequest
     ) -> None:
         self._send, self._stops, self._ref = send, stops, str(row["uuid"])
-        pairs = rows.entries(row, "labels", "label")
-        found = {str(pair.get("key", "")): str(pair.get("value", "")) for pair in pairs}
+        found = rows.labels_as_written(row)
         self._labels = labels_after(found, request.labels, before.labels)
         self.power = stops.power(self._ref, _POWERS.get(str(row.get("state")), Power.BETWEEN))
         self.plan, self.wanted, self.former = str(row.get("plan", "")), request.plan, before.plan
