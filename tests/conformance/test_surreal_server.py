@@ -293,9 +293,9 @@ def test_a_server_that_loses_changes_is_refused_before_anything_is_recorded(brid
 
 def test_a_newer_store_is_told(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(integrity, "FORMAT", 5)
+        patch.setattr(integrity, "FORMAT", 6)
         asyncio.run(empty(at(bridge)))
-    refused(at(bridge), StoreNewer, "format 5; this Batchwright knows formats up to 4")
+    refused(at(bridge), StoreNewer, "format 6; this Batchwright knows formats up to 5")
 
 
 async def empty(server: ServerAddress) -> None:

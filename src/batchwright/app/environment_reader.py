@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -59,18 +59,17 @@ async def all_environments(stores: Stores, clock: Clock) -> tuple[EnvironmentLin
 
     One that is being moved is in the store it comes from until the move is complete.
     """
-    rows = await stores.summaries(partial=True)
-    homes = await _homes_of_copies(stores, {one.store for one in rows})
-    runs: dict[str, dict[EnvironmentKey, list[RunSummary]]] = {}
-    for one in rows:
-        key = one.environment_key
-        home = homes.get((one.store, key), one.store)
-        at_home = one if home == one.store else replace(one, store=home)
-        runs.setdefault(home, {}).setdefault(key, []).append(at_home)
-    lines: list[EnvironmentLine] = []
-    for name, own in runs.items():
+    rows: dict[str, list[Environment]] = {}
+    for journal in await stores.readable():
         try:
-            lines += await _lines(await stores.get(name), clock, own)
+            rows[journal.name] = await journal.environments()
+        except StoreError as error:
+            stores.troubles[journal.name] = error
+    moving = {(row.home(""), row.key) for own in rows.values() for row in own if row.is_copy}
+    lines: list[EnvironmentLine] = []
+    for name, own in rows.items():
+        try:
+            lines += await _lines(await stores.get(name), clock, own, {key for home, key in moving if home == name})
         except StoreError as error:
             stores.troubles[name] = error
     if len(stores.troubles) == len(stores.existing_names()):
@@ -78,33 +77,37 @@ async def all_environments(stores: Stores, clock: Clock) -> tuple[EnvironmentLin
     return tuple(sorted(lines, key=lambda line: (line.name, line.simulated, line.store)))
 
 
-async def _homes_of_copies(stores: Stores, names: Iterable[str]) -> dict[tuple[str, EnvironmentKey], str]:
-    """For each incomplete copy, by its store and environment, the store that still has the environment."""
-    homes: dict[tuple[str, EnvironmentKey], str] = {}
-    for name in names:
-        try:
-            rows = await (await stores.get(name)).environments()
-        except StoreError as error:
-            stores.troubles[name] = error
-            continue
-        homes |= {(name, row.key): row.home(name) for row in rows if row.is_copy}
-    return homes
-
-
 async def _lines(
-    journal: Journal, clock: Clock, runs: Mapping[EnvironmentKey, Sequence[RunSummary]]
+    journal: Journal, clock: Clock, rows: Sequence[Environment], moving: Collection[EnvironmentKey]
 ) -> list[EnvironmentLine]:
-    rows = {row.key: row for row in await journal.environments()}
+    """The lines of a store. `moving` are the environments on their way from it to another one."""
     had: dict[EnvironmentKey, list[Resource]] = {}
     for key, one in await journal.all_resources():
         had.setdefault(key, []).append(one)
+    newest = await _newest_runs(journal, rows)
+    known = {row.key: row for row in rows}
     lines: list[EnvironmentLine] = []
-    for key, own in runs.items():
-        row, last = rows.get(key), newest_turn(own)
+    for key, last in newest.items():
+        row = known.get(key)
+        if last.store != journal.name and key not in moving:
+            continue  # it has moved, or an incomplete copy of it is here
         counted = row is not None and row.fold in (0, FOLD)
         resources = had.get(key, ()) if counted else None
-        lines.append(await _line(journal, clock, row or _before_turns(key, last), last, resources))
+        at_home = replace(last, store=journal.name)
+        lines.append(await _line(journal, clock, row or _before_turns(key, last), at_home, resources))
     return lines
+
+
+async def _newest_runs(journal: Journal, rows: Sequence[Environment]) -> dict[EnvironmentKey, RunSummary]:
+    """The newest run of each environment, also of those that only an older version has changed."""
+    last = {row.key: row.last for row in rows if not row.is_copy}
+    runs = await journal.newest_runs()
+    if not set(last.values()) <= {one.run for one in runs}:
+        runs = await journal.summaries()  # a newest run was lost: it is the one before
+    found: dict[EnvironmentKey, list[RunSummary]] = {}
+    for one in runs:
+        found.setdefault(one.environment_key, []).append(one)
+    return {key: newest_turn(own) for key, own in found.items()}
 
 
 async def _line(

@@ -243,6 +243,12 @@ class Journal(Protocol):
         """The summaries of all runs, newest first (by created_at, then run)."""
         ...
 
+    async def newest_runs(self) -> list[RunSummary]:
+        """The summaries of the newest run of each environment, and of the runs without a turn, which are older than
+        environments; in no order. A newest run that is not there any more (`accept_loss`) is left out.
+        """
+        ...
+
     async def summary(self, run: str) -> RunSummary:
         """The summary of one run, by its full id. Raises RunNotFound."""
         ...

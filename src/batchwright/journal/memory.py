@@ -233,6 +233,12 @@ class MemoryJournal:
         kept = [record.summary for record in self._runs.values()]
         return sorted(kept, key=lambda summary: (-summary.created_at, summary.run))
 
+    async def newest_runs(self) -> list[RunSummary]:
+        """Of each environment, and those without a turn."""
+        newest = {row.last for row in self._environments.values()}
+        rows = [record.summary for record in self._runs.values()]
+        return [row for row in rows if row.run in newest or not row.turn]
+
     async def summary(self, run: str) -> RunSummary:
         """The summary of one run, by its full id."""
         return self._record(run).summary

@@ -137,6 +137,9 @@ class CrashingJournal:
     async def resources(self, key: EnvironmentKey) -> list[Resource]:
         return await self._point.guard("journal.resources", self._inner.resources, key)
 
+    async def newest_runs(self) -> list[RunSummary]:
+        return await self._point.guard("journal.newest_runs", self._inner.newest_runs)
+
     async def all_resources(self) -> list[tuple[EnvironmentKey, Resource]]:
         return await self._point.guard("journal.all_resources", self._inner.all_resources)
 

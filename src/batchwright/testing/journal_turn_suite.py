@@ -16,7 +16,7 @@ from batchwright.errors import (
     RunSuperseded,
     SequenceConflict,
 )
-from batchwright.journal.base import Journal, Lease, Turn
+from batchwright.journal.base import ArchivedRun, Head, Journal, Lease, Turn
 from batchwright.model.environment import Enter, Environment, EnvironmentKey, Leave, Resource, copy_of
 from batchwright.model.events import AnyEvent, RunEnded, RunReopened
 from batchwright.model.lifecycle import RunState
@@ -107,6 +107,21 @@ async def test_of_many_that_begin_at_once_one_does(factory: Factory) -> None:
         assert found is not None
         assert (found.turn, [found.tenant]) == (1, began)
         assert await journal.runs() == began
+
+
+@case
+async def test_the_newest_runs_are_those_of_each_environment_and_those_without_a_turn(factory: Factory) -> None:
+    async with opened(factory) as journal:
+        assert await journal.newest_runs() == []
+        await journal.create(created("olds"), summary_of("olds"))
+        archived = summary_of("line", archive="archives/one")
+        await journal.archive([ArchivedRun(archived, Head(9, "ab" * 32))])
+        await end(journal, await entering(journal, "aaaa"), leaving("aaaa", "aaaa"))
+        assert {one.run for one in await journal.newest_runs()} == {"olds", "line", "aaaa"}
+        await end(journal, await entering(journal, "bbbb", 1, "aaaa"), leaving("bbbb", "bbbb"), number=2)
+    async with opened(factory) as journal:
+        rows = {one.run: one for one in await journal.newest_runs()}
+        assert rows == {"olds": summary_of("olds"), "line": archived, "bbbb": ended("bbbb", 2)}
 
 
 @case

@@ -17,6 +17,7 @@ from batchwright.errors import (
     RunAmbiguous,
     RunNotFound,
 )
+from batchwright.journal.memory import MemoryJournal
 from batchwright.model.environment import EnvironmentKey
 from batchwright.model.environment_selector import refuse_latest
 from batchwright.model.events import StepSucceeded
@@ -114,6 +115,19 @@ def test_an_unsettled_one_says_so_and_what_to_do(tmp_path: Path) -> None:
         assert f"batchwright resume {first.id}, or: batchwright rollback {first.id}" in line.next
         (server,) = (await read(house)).resources
         assert (server.name, server.ref, server.doubtful) == ("a", "", True)
+
+    housed(tmp_path, play)
+
+
+def test_if_the_newest_run_was_lost_the_one_before_is_listed(tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        first = await done(house, shop("a"))
+        second = await done(house, shop("a", "b"))
+        journal = await house.journal()
+        assert isinstance(journal, MemoryJournal)
+        del journal._runs[second.id]
+        (line,) = await listed(house)
+        assert (line.run, line.servers) == (first.id, 2)
 
     housed(tmp_path, play)
 

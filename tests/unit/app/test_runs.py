@@ -45,6 +45,9 @@ class MemoryStores(Stores):
     async def existing(self) -> list[Journal]:
         return list(self._open.values())
 
+    async def readable(self) -> list[Journal]:
+        return await self.existing()
+
 
 class House:
     """One state folder and the processes that use it."""

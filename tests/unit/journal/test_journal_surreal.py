@@ -21,11 +21,11 @@ from batchwright.errors import (
 )
 from batchwright.journal.high_water_mark import Entry, HighWaterMark
 from batchwright.journal.surreal import SurrealJournal, integrity
-from batchwright.journal.surreal.database import QueryRefused
+from batchwright.journal.surreal.database import SURREALQL, QueryRefused
 from batchwright.journal.surreal.embedded import engine
 from batchwright.journal.surreal.embedded.engine import Engine
 from batchwright.model.events import AnyEvent, StepStarted
-from batchwright.testing.journal_suite import NOW, begun, opened, steps, summary_of
+from batchwright.testing.journal_suite import NOW, begun, created, opened, steps, summary_of
 
 
 def opening_raises(folder: Path, error: type[StoreError], match: str) -> StoreError:
@@ -74,9 +74,30 @@ def test_the_store_is_private_and_synced(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_newer_store_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(integrity, "FORMAT", 5)
+        patch.setattr(integrity, "FORMAT", 6)
         asyncio.run(filled(tmp_path))
-    opening_raises(tmp_path, StoreNewer, r"format 5; this Batchwright knows formats up to 4")
+    opening_raises(tmp_path, StoreNewer, r"format 6; this Batchwright knows formats up to 5")
+
+
+def test_a_store_of_format_4_learns_which_runs_had_no_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def older() -> None:
+        await filled(tmp_path)
+        async with opened(lambda: SurrealJournal(tmp_path)) as journal:
+            await journal.create(created("bbbb"), summary_of("bbbb", turn=1))
+        texts = SURREALQL | {"older": "DELETE run_without_turn; UPDATE store:this SET version = 4;"}
+        with monkeypatch.context() as patch:
+            patch.setattr(engine, "SURREALQL", texts)
+            opened_engine = Engine(tmp_path / "database", HighWaterMark(tmp_path / "journal.mark"))
+            await opened_engine.open()
+            await opened_engine.query("older")
+            await opened_engine.aclose()
+
+    async def newest() -> list[str]:
+        async with opened(lambda: SurrealJournal(tmp_path)) as journal:
+            return [one.run for one in await journal.newest_runs()]
+
+    asyncio.run(older())
+    assert asyncio.run(newest()) == ["aaaa"]
 
 
 def test_a_folder_that_cannot_be_written_is_told(mounted: Callable[[str], Path]) -> None:

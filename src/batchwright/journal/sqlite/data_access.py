@@ -207,12 +207,6 @@ def resources(connection: sqlite3.Connection, key: EnvironmentKey) -> list[Resou
     return [resource_of(key, name, Row(*row)) for name, *row in rows]
 
 
-def all_resources(connection: sqlite3.Connection) -> list[tuple[EnvironmentKey, Resource]]:
-    """What all environments have. Raises StoreCorrupt."""
-    rows = ((EnvironmentKey(space, env), *rest) for space, env, *rest in connection.execute(SQL["all_resources"]))
-    return [(key, resource_of(key, name, Row(*row))) for key, name, *row in rows]
-
-
 def acquire(connection: sqlite3.Connection, run: str, holder: str, expires: float, silent: HeldLease | None) -> Lease:
     """Give the run's lease to this holder, with the next fence."""
     whole(connection, run)
@@ -343,10 +337,13 @@ def _is_archived(connection: sqlite3.Connection, run: str) -> bool:
 
 def summaries(connection: sqlite3.Connection, marked: Mapping[str, Entry]) -> list[RunSummary]:
     """The summaries of all runs, newest first. Raises StoreBehind if a marked run is missing or has lost events."""
-    rows = [SqliteRecord(*row) for row in connection.execute(SQL["summaries"])]
+    return summaries_in([SqliteRecord(*row) for row in connection.execute(SQL["summaries"])], marked.values())
+
+
+def summaries_in(rows: Sequence[SqliteRecord], marked: Iterable[Entry]) -> list[RunSummary]:
+    """The summaries in these records. Raises StoreBehind if one of these marked runs is missing or has lost events."""
     last = {row.run: row.last for row in rows}
-    lost = [Loss(*entry[:1], last.get(entry.run, 0), entry.last) for entry in marked.values()
-            if last.get(entry.run, 0) < entry.last]  # fmt: skip
+    lost = [Loss(one.run, last.get(one.run, 0), one.last) for one in marked if last.get(one.run, 0) < one.last]
     if lost:
         raise behind("the store", lost)
     return [_decoded(_summary, row.run, row.checked().summary) for row in rows]

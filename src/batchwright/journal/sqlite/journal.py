@@ -20,7 +20,7 @@ from batchwright.journal.hash_chain import chained
 from batchwright.journal.high_water_mark import HighWaterMark, Loss
 from batchwright.journal.high_water_mark import behind as mark_behind
 from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease
-from batchwright.journal.sqlite import archived_runs, data_access, delivery_access
+from batchwright.journal.sqlite import archived_runs, data_access, delivery_access, environment_list
 from batchwright.journal.sqlite.connect import connect, explain, open_store
 from batchwright.journal.sqlite.writer import Writer
 from batchwright.model.delivery import Delivery
@@ -109,7 +109,7 @@ class SqliteJournal:
 
     async def all_resources(self) -> list[tuple[EnvironmentKey, Resource]]:
         """What all environments had when their newest finished turns ended."""
-        return await self._read(data_access.all_resources)
+        return await self._read(environment_list.all_resources)
 
     async def base_resources(self, key: EnvironmentKey) -> list[Resource]:
         """What an environment had at its base."""
@@ -201,6 +201,10 @@ class SqliteJournal:
     async def summaries(self) -> list[RunSummary]:
         """One per run, newest first."""
         return await self._read(lambda db: data_access.summaries(db, self._mark.entries()))
+
+    async def newest_runs(self) -> list[RunSummary]:
+        """Of each environment, and those without a turn."""
+        return await self._read(lambda db: environment_list.newest_runs(db, self._mark.entries()))
 
     async def summary(self, run: str) -> RunSummary:
         """Of one run by its full id."""

@@ -36,7 +36,7 @@ async def lines(query: Query, runs: Sequence[ArchivedRun]) -> tuple[list[dict[st
             if (found.last, found.head) != (last, head):
                 raise refusals.moved_on(run, found.last, last)
             driver = {"fence": state["fence"], "holder": state["holder"]}
-        values.append({"number": number, **new._asdict(), **driver})
+        values.append({"number": number, "has_turn": one.summary.turn > 0, **new._asdict(), **driver})
     return values, fresh
 
 

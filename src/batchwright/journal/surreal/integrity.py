@@ -14,7 +14,7 @@ from batchwright.journal.high_water_mark import Entry, HighWaterMark, Loss, behi
 from batchwright.journal.surreal.database import Database, Query
 from batchwright.model.run_summary import RunSummary
 
-FORMAT = 4  # 2: entries are chained, and there is a mark; 3: environments; 4: runs may be archived
+FORMAT = 5  # 2: entries are chained, and there is a mark; 3: environments; 4: runs may be archived; 5: run_without_turn
 PLACES_AT_ONCE = 1_000
 
 
@@ -37,6 +37,16 @@ async def record(query: Query, run: str) -> SurrealRecord | None:
     """The record of one run, None if there is no such run. Raises StoreCorrupt."""
     found = await query("record", run=run)
     return SurrealRecord(*found[0]).checked() if found else None
+
+
+async def records(query: Query, runs: Iterable[str]) -> dict[str, SurrealRecord]:
+    """The records of those of these runs that are there, by run. Raises StoreCorrupt."""
+    wanted = list(runs)
+    found: dict[str, SurrealRecord] = {}
+    for start in range(0, len(wanted), PLACES_AT_ONCE):
+        for row in await query("records_of", runs=wanted[start : start + PLACES_AT_ONCE]):
+            found[row[0]] = SurrealRecord(*row).checked()
+    return found
 
 
 async def examine(
@@ -64,11 +74,20 @@ async def examine(
     if found[0] < FORMAT:
         if mark is not None and found[0] < 2:
             mark.make(Entry(run, last, None) for run, last, _ in await query("runs"))
-        await query("upgrade_store", version=FORMAT, mark=commit_mark)
+        without = [run for run, *_, summary in await query("records") if not _has_turn(summary)]
+        await query("upgrade_store", version=FORMAT, without_turn=without, mark=commit_mark)
     elif lost := await losses(query, marked):
         raise behind(place, lost)
     elif mark is not None and not look_only:
         mark.recent()  # raises if it is gone
+
+
+def _has_turn(summary: bytes) -> bool:
+    """Whether a run is known to have had a turn; who reads a damaged record raises StoreCorrupt."""
+    try:
+        return bool(msgspec.json.decode(summary, type=RunSummary).turn)
+    except msgspec.MsgspecError:
+        return False
 
 
 async def losses(query: Query, marked: Iterable[Entry]) -> list[Loss]:

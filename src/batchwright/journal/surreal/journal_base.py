@@ -48,6 +48,10 @@ class Readable(Protocol):
         """The summaries of all runs, newest first."""
         ...
 
+    async def newest_runs(self) -> list[RunSummary]:
+        """Of each environment, and those without a turn."""
+        ...
+
     async def summary(self, run: str) -> RunSummary:
         """The summary of one run, None if there is no such run."""
         ...
@@ -121,8 +125,8 @@ class SurrealJournalBase(ABC):
     ) -> None:
         """Begin a run with its first event."""
         pages = chained(None, event.run, paginate(0, [event])) if page is None else [page]
-        body, turn = msgspec.json.encode(summary), None if enter is None else Turn(enter)
-        await self._write(lambda store: store.create(event.run, pages, body, turn))
+        turn = None if enter is None else Turn(enter)
+        await self._write(lambda store: store.create(pages, summary, turn))
 
     async def append(
         self,
@@ -244,6 +248,10 @@ class SurrealJournalBase(ABC):
     async def summaries(self) -> list[RunSummary]:
         """One per run, newest first."""
         return await self._read(lambda role: role.summaries())
+
+    async def newest_runs(self) -> list[RunSummary]:
+        """Of each environment, and those without a turn."""
+        return await self._read(lambda role: role.newest_runs())
 
     async def summary(self, run: str) -> RunSummary:
         """Of one run by its full id."""

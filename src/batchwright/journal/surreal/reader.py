@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -70,13 +71,23 @@ class Reads:
         """The summaries of all runs, newest first. Raises StoreBehind if a marked run is missing or has lost events."""
         marked = await self._marked()
         rows = [SurrealRecord(*row) for row in await self._database.query("records")]
+        found = self._current(rows, marked.values())
+        return sorted(found, key=lambda summary: (-summary.created_at, summary.run))
+
+    async def newest_runs(self) -> list[RunSummary]:
+        """Those of the newest run of each environment, and of runs without a turn. Raises StoreBehind, StoreCorrupt."""
+        marked = await self._marked()
+        newest = {one.last for one in await self.environments() if one.last}
+        older = [SurrealRecord(*row) for row in await self._database.query("runs_without_turn")]
+        rows = {row.run: row for row in older} | await integrity.records(self._database.query, newest)
+        return self._current(rows.values(), [marked[run] for run in newest | set(rows) if run in marked])
+
+    def _current(self, rows: Collection[SurrealRecord], marked: Iterable[Entry]) -> list[RunSummary]:
         last = {row.run: row.last for row in rows}
-        lost = [Loss(entry.run, last.get(entry.run, 0), entry.last) for entry in marked.values()
-                if last.get(entry.run, 0) < entry.last]  # fmt: skip
+        lost = [Loss(one.run, last.get(one.run, 0), one.last) for one in marked if last.get(one.run, 0) < one.last]
         if lost:
             raise behind(self._database.place, lost)
-        found = [self._decoded(row.checked().summary, RunSummary) for row in rows]
-        return sorted(found, key=lambda summary: (-summary.created_at, summary.run))
+        return [self._decoded(row.checked().summary, RunSummary) for row in rows]
 
     async def summary(self, run: str) -> RunSummary:
         """The summary of one run, None if there is no such run."""
@@ -85,7 +96,10 @@ class Reads:
     async def environment(self, key: EnvironmentKey) -> Environment | None:
         """Whose turn it is, if the environment is there. Raises StoreCorrupt."""
         found = await self._database.query("environment", space=key.space, env=key.name)
-        return await self._whole(environment_of(key, Row(*found[0]))) if found else None
+        if not found:
+            return None
+        row = environment_of(key, Row(*found[0]))
+        return self._whole(row, await integrity.records(self._database.query, [row.last] if row.last else []))
 
     async def _digest(self, key: EnvironmentKey) -> bytes | None:
         """Of the environment's row as it is stored: the database writes only over that one."""
@@ -96,7 +110,8 @@ class Reads:
         """All of them. Raises StoreCorrupt."""
         rows = sorted(await self._database.query("environments"))
         found = [environment_of(EnvironmentKey(space, name), Row(*row)) for space, name, *row in rows]
-        return [await self._whole(one) for one in found]
+        records = await integrity.records(self._database.query, {one.last for one in found if one.last})
+        return [self._whole(one, records) for one in found]
 
     async def resources(self, key: EnvironmentKey) -> list[Resource]:
         """What an environment has. Raises StoreCorrupt."""
@@ -127,7 +142,7 @@ class Reads:
         found = await self._database.query("base", space=key.space, env=key.name, digest=row.base_digest)
         return base_of(row, found[0] if found else None)
 
-    async def _whole(self, row: Environment) -> Environment:
+    def _whole(self, row: Environment, records: Mapping[str, SurrealRecord]) -> Environment:
         """The row as the run whose turn it was has it.
 
         A crash may cut a commit short, and a run's record comes last in it: an environment's row without that record
@@ -135,7 +150,7 @@ class Reads:
         """
         if not row.last:
             return row
-        record = await integrity.record(self._database.query, row.last)
+        record = records.get(row.last)
         summary = self._decoded(record.summary, RunSummary) if record is not None else None
         if summary is None or summary.turn < row.turn:
             return replace(row, turn=row.turn - 1, tenant="", since=0.0, last="")

@@ -77,8 +77,9 @@ class SurrealRepository(Reads):
 
     # --- writes ---
 
-    async def create(self, run: str, pages: Sequence[EventRow], summary: bytes, turn: Turn | None = None) -> None:
+    async def create(self, pages: Sequence[EventRow], row: RunSummary, turn: Turn | None = None) -> None:
         """A run with its first event, in a page that is chained already, and the turn that begins with it."""
+        run, summary = row.run, msgspec.json.encode(row)
         last, head = pages[-1].last, pages[-1].chain
         seal = hash_chain.seal(run, last, head, summary)
 
@@ -91,6 +92,7 @@ class SurrealRepository(Reads):
                 "run": run,
                 "pages": [list(page) for page in pages],
                 "summary": summary,
+                "has_turn": row.turn > 0,
                 "head": head,
             }
             turns = await self._turns(turn, {})

@@ -100,6 +100,8 @@ class FolderOwner:
                 return store.losses()
             case protocol.SummariesRequest():
                 return store.summaries()
+            case protocol.NewestRunsRequest():
+                return store.newest_runs()
             case protocol.SummaryRequest(run):
                 return store.summary(run)
             case protocol.SnapshotRequest(run):

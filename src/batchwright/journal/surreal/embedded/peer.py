@@ -75,6 +75,11 @@ class FolderPeer:
         answer: list[RunSummary] = await self._ask(protocol.SummariesRequest(), list[RunSummary])
         return answer
 
+    async def newest_runs(self) -> list[RunSummary]:
+        """Of each environment, and those without a turn."""
+        answer: list[RunSummary] = await self._ask(protocol.NewestRunsRequest(), list[RunSummary])
+        return answer
+
     async def summary(self, run: str) -> RunSummary:
         """The summary of one run, None if there is no such run."""
         answer: RunSummary = await self._ask(protocol.SummaryRequest(run), RunSummary)

@@ -13,7 +13,7 @@ from batchwright.errors import StoreError, StoreUnavailable
 from batchwright.model.environment import EnvironmentKey
 from batchwright.model.run_signal import Signal
 
-WIRE = 6  # raised when a message changes its meaning; holder and peer must agree
+WIRE = 7  # raised when a message changes its meaning; holder and peer must agree
 FRAME = 1024 * 1024
 MAX_REQUEST = 64 * 1024
 MAX_REPLY = 512 * 1024 * 1024  # the plan of a very large run is one event
@@ -35,6 +35,10 @@ class PagesRequest(Struct, frozen=True, tag="pages"):
 
 class SummariesRequest(Struct, frozen=True, tag="summaries"):
     """Ask for the summaries of all runs."""
+
+
+class NewestRunsRequest(Struct, frozen=True, tag="newest_runs"):
+    """Ask for the summaries of the newest run of each environment, and of runs without a turn."""
 
 
 class SummaryRequest(Struct, frozen=True, tag="summary"):
@@ -129,6 +133,7 @@ WireRequest = (
     | RunIdsRequest
     | LossesRequest
     | SummariesRequest
+    | NewestRunsRequest
     | SummaryRequest
     | SnapshotRequest
     | EnvironmentRequest
