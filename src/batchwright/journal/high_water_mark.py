@@ -31,7 +31,7 @@ LOCK_SECONDS = 30.0
 
 _RECORD = struct.Struct(">64sQ32s20xI")  # run, last event, its digest, checksum
 _SIZE = _RECORD.size
-_MAGIC = b"batchwright mark 1"
+_MAGIC = b"batchwright mark 1".ljust(64, b"\0")
 _ZEROS = bytes(_SIZE)
 _NO_DIGEST = bytes(32)
 
@@ -71,7 +71,7 @@ class HighWaterMark:
         self._room = 0
         self._records = 0
         self.unsynced = False
-        self._entries: dict[str, Entry] = {}  # the one that was written last is at the end
+        self._entries: dict[bytes, tuple[int, bytes]] = {}  # as written, by run; the one written last is at the end
         self._one_at_a_time = threading.Lock()
 
     def exists(self) -> bool:
@@ -86,17 +86,21 @@ class HighWaterMark:
     def entries(self) -> dict[str, Entry]:
         """The entry of each run, oldest first. Raises StoreBehind if the file is damaged or missing."""
         with self._one_at_a_time, self._locked(fcntl.LOCK_SH):
-            return dict(self._entries)
+            return {entry.run: entry for entry in map(_entry, self._entries.items())}
 
     def get(self, run: str) -> Entry | None:
         """The entry of one run, None if it has none. Raises StoreBehind."""
+        return next(iter(self.get_all([run])), None)
+
+    def get_all(self, runs: Iterable[str]) -> list[Entry]:
+        """The entries of those of these runs that have one. Raises StoreBehind."""
         with self._one_at_a_time, self._locked(fcntl.LOCK_SH):
-            return self._entries.get(run)
+            return [_entry((name, self._entries[name])) for name in map(_name, runs) if name in self._entries]
 
     def recent(self) -> list[Entry]:
         """The most recently written entries. Raises StoreBehind."""
         with self._one_at_a_time, self._locked(fcntl.LOCK_SH):
-            return list(itertools.islice(reversed(self._entries.values()), RECENT))
+            return [_entry(one) for one in itertools.islice(reversed(self._entries.items()), RECENT)]
 
     def reserve(self, count: int) -> None:
         """Reserve space for so many records, so that `put` does not fail on a full disk. Raises StoreFull."""
@@ -106,7 +110,7 @@ class HighWaterMark:
             if self._records <= 2 * len(self._entries) + SPARE:
                 self._extend(count)
                 return
-            self._make(list(self._entries.values()))
+            self._make([_entry(one) for one in self._entries.items()])
 
     def put(self, entries: Iterable[Entry]) -> None:
         """Append records: they survive a kill of this process, and after `sync` a power cut. Raises StoreError."""
@@ -128,7 +132,7 @@ class HighWaterMark:
         Raises StoreError.
         """
         with self._one_at_a_time, self._locked(fcntl.LOCK_EX):
-            self._make(list(self._entries.values()))
+            self._make([_entry(one) for one in self._entries.items()])
 
     def sync(self) -> None:
         """Make the appended records durable. Raises StoreError; then `renew` is needed."""
@@ -205,20 +209,18 @@ class HighWaterMark:
 
     def _take(self, records: bytes) -> int:
         """Remember records up to the first that is all zeros; gives how many bytes. Raises StoreBehind."""
-        for at in range(0, len(records), _SIZE):
-            record = records[at : at + _SIZE]
-            if record == _ZEROS:
-                return at
-            run, last, head, checksum = _RECORD.unpack(record)
-            name = run.rstrip(b"\0")
-            if checksum != zlib.crc32(record[:-4]) or (self._end == 0) != (name == _MAGIC):
+        entries = self._entries
+        for at, (run, last, head, checksum) in enumerate(_RECORD.iter_unpack(records)):
+            start = at * _SIZE
+            if checksum != zlib.crc32(records[start : start + _SIZE - 4]) or (self._end == 0) != (run == _MAGIC):
+                if records[start : start + _SIZE] == _ZEROS:
+                    return start
                 raise StoreBehind(
                     f"{self.path} is damaged at byte {self._end}, so the journal cannot be checked against it"
                 )
             if self._end:
-                entry = Entry(name.decode(), last, None if head == _NO_DIGEST else head)
-                known = self._entries.pop(entry.run, entry)  # processes may write out of order
-                self._entries[entry.run] = max(known, entry, key=lambda one: one.last)
+                known = entries.pop(run, None)  # processes may write out of order
+                entries[run] = (last, head) if known is None or known[0] < last else known
             self._end += _SIZE
             self._records += 1
         return len(records)
@@ -248,10 +250,19 @@ def behind(place: object, losses: list[Loss]) -> StoreBehind:
 
 
 def _packed(entry: Entry) -> bytes:
-    name = entry.run.encode()
+    return _record(_name(entry.run), entry.last, entry.head or _NO_DIGEST)
+
+
+def _entry(record: tuple[bytes, tuple[int, bytes]]) -> Entry:
+    run, (last, head) = record
+    return Entry(run.rstrip(b"\0").decode(), last, None if head == _NO_DIGEST else head)
+
+
+def _name(run: str) -> bytes:
+    name = run.encode()
     if len(name) > 64:
-        raise ValueError(f"the run id {entry.run!r} is longer than 64 bytes")
-    return _record(name, entry.last, entry.head or _NO_DIGEST)
+        raise ValueError(f"the run id {run!r} is longer than 64 bytes")
+    return name.ljust(64, b"\0")
 
 
 def _record(name: bytes, last: int, head: bytes) -> bytes:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
 
 from batchwright.journal.environment_rows import Row, resource_of
-from batchwright.journal.high_water_mark import Entry
+from batchwright.journal.high_water_mark import HighWaterMark
 from batchwright.journal.sqlite.data_access import SQL, SqliteRecord, environments, summaries_in
 from batchwright.model.environment import EnvironmentKey, Resource
 from batchwright.model.run_summary import RunSummary
 
 
-def newest_runs(connection: sqlite3.Connection, marked: Mapping[str, Entry]) -> list[RunSummary]:
+def newest_runs(connection: sqlite3.Connection, mark: HighWaterMark) -> list[RunSummary]:
     """Those of the newest run of each environment, and of runs without a turn. Raises StoreBehind, StoreCorrupt."""
     rows = [SqliteRecord(*row) for row in connection.execute(SQL["runs_without_turn"])]
     newest = {one.last for one in environments(connection)}
     for run in newest:
         rows += [SqliteRecord(*row) for row in connection.execute(SQL["summary"], {"run": run})]
-    return summaries_in(rows, [marked[run] for run in newest.union(row.run for row in rows) if run in marked])
+    return summaries_in(rows, mark.get_all(newest.union(row.run for row in rows)))
 
 
 def all_resources(connection: sqlite3.Connection) -> list[tuple[EnvironmentKey, Resource]]:

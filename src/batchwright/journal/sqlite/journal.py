@@ -204,7 +204,7 @@ class SqliteJournal:
 
     async def newest_runs(self) -> list[RunSummary]:
         """Of each environment, and those without a turn."""
-        return await self._read(lambda db: environment_list.newest_runs(db, self._mark.entries()))
+        return await self._read(lambda db: environment_list.newest_runs(db, self._mark))
 
     async def summary(self, run: str) -> RunSummary:
         """Of one run by its full id."""

@@ -76,11 +76,12 @@ class Reads:
 
     async def newest_runs(self) -> list[RunSummary]:
         """Those of the newest run of each environment, and of runs without a turn. Raises StoreBehind, StoreCorrupt."""
-        marked = await self._marked()
         newest = {one.last for one in await self.environments() if one.last}
         older = [SurrealRecord(*row) for row in await self._database.query("runs_without_turn")]
         rows = {row.run: row for row in older} | await integrity.records(self._database.query, newest)
-        return self._current(rows.values(), [marked[run] for run in newest | set(rows) if run in marked])
+        mark = self._acknowledged
+        marked = [] if mark is None else await asyncio.to_thread(mark.get_all, newest | set(rows))
+        return self._current(rows.values(), marked)
 
     def _current(self, rows: Collection[SurrealRecord], marked: Iterable[Entry]) -> list[RunSummary]:
         last = {row.run: row.last for row in rows}
