@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import tempfile
+import time
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from types import TracebackType
+from typing import ClassVar
 
 from msgspec.structs import replace
 
@@ -13,19 +16,26 @@ from batchwright.loader.evaluator_client import EvaluationLimitExceeded, Evaluat
 from batchwright.loader.limits import LOCAL, LoaderLimits
 
 USES = 200  # of one process; then there is a new one
-PATIENT = replace(LOCAL, cpu_seconds=600, wall_seconds=3600.0)
+
+
+def _of_process(limits: LoaderLimits) -> tuple[object, ...]:
+    return limits.memory_mib, limits.stack_mib, limits.cpu_seconds, limits.wall_seconds, limits.must_confine
 
 
 class SharedEvaluator:
-    """Takes the place of Evaluator in the loader. With limits of its own, a test gets a process of its own."""
+    """Takes the place of Evaluator in the loader. With limits of its own, a test gets a process of its own.
 
-    process: Evaluator | None = None
-    uses = 0
+    The shared process has as much time for each expression as a process of its own has for all.
+    """
 
-    def __init__(self, limits: LoaderLimits, readable: Iterable[Path], *, repeats: bool = False) -> None:
-        usual = (limits.memory_mib, limits.stack_mib, limits.cpu_seconds, limits.wall_seconds, limits.must_confine)
-        shared = usual == (LOCAL.memory_mib, LOCAL.stack_mib, LOCAL.cpu_seconds, LOCAL.wall_seconds, LOCAL.must_confine)
-        self._own = None if shared else Evaluator(limits, readable, repeats=repeats)
+    shared_by: ClassVar[LoaderLimits] = LOCAL
+    process: ClassVar[Evaluator | None] = None
+    uses: ClassVar[int] = 0
+
+    def __init__(self, limits: LoaderLimits, readable: Iterable[Path], *, repeats: Collection[str] = ()) -> None:
+        self._limits, self._readable = limits, list(readable)
+        shared = _of_process(limits) == _of_process(self.shared_by)
+        self._own = None if shared else Evaluator(limits, self._readable, repeats=repeats)
 
     def __enter__(self) -> SharedEvaluator:
         cls = SharedEvaluator
@@ -33,7 +43,10 @@ class SharedEvaluator:
             self._own.__enter__()
         elif cls.process is None or cls.uses == USES:
             self.end()
-            cls.process, cls.uses = Evaluator(PATIENT, [Path("/")], repeats=True).__enter__(), 0
+            patient = replace(self._limits, cpu_seconds=600, wall_seconds=3600.0)
+            # a text of a client stands in a folder for temporary files, another each time
+            readable = [*self._readable, Path(tempfile.gettempdir())] if patient.must_confine else [Path("/")]
+            cls.process, cls.uses = Evaluator(patient, readable, repeats=["json", "yaml"]).__enter__(), 0
         cls.uses += 1
         return self
 
@@ -66,6 +79,8 @@ class SharedEvaluator:
         evaluator = self._own or SharedEvaluator.process
         if evaluator is None:  # it died in an earlier expression of the same `with`
             raise EvaluationLimitExceeded("evaluator-failed", "the evaluator has ended")
+        if self._own is None:
+            evaluator._deadline = time.monotonic() + self._limits.wall_seconds
         return evaluator
 
     @staticmethod

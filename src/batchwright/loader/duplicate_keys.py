@@ -1,15 +1,14 @@
 """Finds what Nickel accepts silently: a duplicate key in JSON or YAML, a second document, a merge key.
 
-Runs in the evaluator's child process, alone: no packages but PyYAML. It builds only the sets of keys of open objects,
-so nesting and aliases cost nothing.
+Runs in the evaluator's child process, alone: no packages but PyYAML, and that only for YAML, for its import takes as
+long as a third of an evaluation. It builds only the sets of keys of open objects, so nesting and aliases cost nothing.
 """
 
+import importlib
 import json
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
-
-import yaml
 
 MOST, DEEPEST = 51, 1000
 
@@ -70,6 +69,7 @@ class _Mapping:
 
 def in_yaml(text: str) -> Iterator[DuplicateKey]:
     """Duplicate keys in YAML, compared by their text, quoted or plain, as Nickel does; an alias counts as its value."""
+    yaml: Any = importlib.import_module("yaml")  # the child has imported it before it was confined
     open_: list[_Mapping | None] = []  # None for a sequence
     names: dict[str, str] = {}
     documents = 0

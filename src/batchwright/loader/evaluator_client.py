@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -74,8 +74,8 @@ def find_nickel() -> str:
 class Evaluator:
     """One child process, started on entry and ended on exit; evaluates one expression after the other."""
 
-    def __init__(self, limits: LoaderLimits, readable: Iterable[Path], *, repeats: bool = False) -> None:
-        """`repeats`: the child will also look for duplicate keys."""
+    def __init__(self, limits: LoaderLimits, readable: Iterable[Path], *, repeats: Collection[str] = ()) -> None:
+        """`repeats`: the forms of text, json or yaml, in which the child will also look for duplicate keys."""
         self._repeats = repeats
         self.confinement = Confinement()
         self._limits = limits
@@ -88,7 +88,7 @@ class Evaluator:
         settings = {
             "nickel": find_nickel(),
             "repeats": duplicate_keys.__file__ if self._repeats else "",
-            "yaml": str(Path(yaml.__file__).parent.parent),
+            "yaml": str(Path(yaml.__file__).parent.parent) if "yaml" in self._repeats else "",
             "readable": self._readable,
             "memory": limits.memory_mib * MIB,
             "stack": limits.stack_mib * MIB,
@@ -128,7 +128,7 @@ class Evaluator:
         return self._ask("", expression)
 
     def repeats(self, text: str, form: str) -> list[duplicate_keys.DuplicateKey]:
-        """What duplicate_keys.py finds in a text; `form` is json or yaml. Raises EvaluationLimitExceeded."""
+        """What duplicate_keys.py finds in a text; `form` was named at the start. Raises EvaluationLimitExceeded."""
         return msgspec.json.decode(self._ask(form, text), type=list[duplicate_keys.DuplicateKey])
 
     def _ask(self, kind: str, text: str) -> bytes:

@@ -204,8 +204,10 @@ def main() -> None:
         os.dup2(nowhere, standard)
     settings = json.loads(requests.readline())
     nickel, repeats = module("nickel", settings["nickel"]), None
-    if settings["repeats"]:
+    if settings["yaml"]:
         sys.path.append(settings["yaml"])
+        importlib.import_module("yaml")
+    if settings["repeats"]:
         repeats = module("repeats", settings["repeats"])
     limit(settings)
     answers.write(json.dumps(confine(settings["readable"])).encode() + b"\n")

@@ -105,7 +105,7 @@ def _located(
     if sources.problems:
         return []  # it has changed since
     try:
-        with Evaluator(sources.limits, _readable(sources, providers), repeats=bool(inputs)) as evaluator:
+        with Evaluator(sources.limits, _readable(sources, providers), repeats=["json"] if inputs else ()) as evaluator:
             values = given.values(evaluator, sources, inputs)
             session = Evaluation(sources, evaluator, values, providers)
             return [SourceLocation(source.shown, place.line, place.column) for source, place in session.places(paths)]
@@ -188,8 +188,8 @@ def _with_options(server: dict[str, Any]) -> dict[str, Any]:
 def _evaluate(
     sources: Sources, inputs: Mapping[str, str], known: LoadContext
 ) -> tuple[dict[str, Any] | None, Sequence[Diagnostic]]:
-    has_data = bool(inputs) or any(source.form in ("json", "yaml") for source in sources.nickel())
-    with Evaluator(sources.limits, _readable(sources, known.providers), repeats=has_data) as evaluator:
+    forms = {source.form for source in sources.nickel()} & {"json", "yaml"} | ({"json"} if inputs else set())
+    with Evaluator(sources.limits, _readable(sources, known.providers), repeats=forms) as evaluator:
         try:
             refused, doubtful = twice(evaluator, sources, inputs)
             if refused:
