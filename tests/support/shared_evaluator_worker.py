@@ -1,4 +1,7 @@
-"""The service's evaluator workers, kept from one test's service to the next: to start one takes 0.2 s of CPU."""
+"""The service's evaluator workers, kept from one test's service to the next: to start one takes 0.2 s of CPU.
+
+Each evaluates with one process for all of its jobs: to start that takes longer than to evaluate a workflow.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,18 @@ import os
 import signal
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
-from batchwright.service.evaluator_pool import MEMORY_KIB, MODULE, PASSED_ON, USES, _Lost
+from batchwright.loader import UNTRUSTED
+from batchwright.service import evaluator_worker
+from batchwright.service.evaluator_pool import MEMORY_KIB, PASSED_ON, USES, _Lost
 from batchwright.service.evaluator_worker import LENGTH, Evaluated, EvaluationJob, decode_answer, encode
+from tests.support.shared_evaluator import SharedEvaluator
 
 KEPT = 2  # idle workers at most
+ROOT = Path(__file__).parents[2]
 
 Surroundings = tuple[dict[str, str], Path]
 
@@ -27,11 +35,11 @@ class SharedEvaluatorWorker:
     def __init__(self, surroundings: Surroundings) -> None:
         self._surroundings = surroundings
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", MODULE],
+            [sys.executable, "-P", "-m", __name__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=surroundings[0],
+            env={**surroundings[0], "PYTHONPATH": f"{ROOT}:{surroundings[0].get('PYTHONPATH', '')}"},
             start_new_session=True,
         )
         self._uses, self._memory = 0, 0
@@ -100,3 +108,9 @@ class SharedEvaluatorWorker:
         """End the idle ones."""
         while cls.idle:
             cls.idle.pop()._killed()
+
+
+if __name__ == "__main__":
+    import_module("batchwright.loader.load").Evaluator = SharedEvaluator  # type: ignore[attr-defined]
+    SharedEvaluator.shared_by = UNTRUSTED
+    evaluator_worker.main()
