@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -84,7 +85,7 @@ async def environment_state(journal: Journal, key: EnvironmentKey, own: str | No
 
 async def _folded_again(journal: Journal, row: Environment) -> EnvironmentState:
     """What its runs add up to by this version's fold, which the store has from now on if it can be written."""
-    resources = (await _history(journal, row)).rebuilt(row.through)
+    resources = (await _history(journal, row, await runs_of(journal, row.key))).rebuilt(row.through)
     now = replace(row, fold=FOLD)
     state = EnvironmentState(row.key, now, tuple(resources[key] for key in sorted(resources)), row.newest)
     try:
@@ -110,9 +111,8 @@ class _History(Struct, frozen=True):
         return rebuilt(self.turns, through, self.base, self.after)
 
 
-async def _history(journal: Journal, row: Environment) -> _History:
-    """What resources are folded from: the base counts only while a run is archived."""
-    lines = await runs_of(journal, row.key)
+async def _history(journal: Journal, row: Environment, lines: Sequence[RunSummary]) -> _History:
+    """What resources are folded from, given the environment's runs: the base counts only while a run is archived."""
     turns = [turn for one in lines if not one.archive for turn in await load_turns(journal, one.run)]
     archived = [one for one in lines if one.archive]
     base = await journal.base_resources(row.key) if archived else []
@@ -137,8 +137,15 @@ async def _before_turns(journal: Journal, key: EnvironmentKey, own: str | None) 
 
 async def runs_of(journal: Journal, key: EnvironmentKey) -> list[RunSummary]:
     """The runs of an environment that live in this store, oldest first."""
-    rows = [one for one in await journal.summaries() if one.environment_key == key and one.store == journal.name]
-    return sorted(rows, key=lambda one: (one.created_at, one.run))
+    return (await _runs_by_environment(journal)).get(key, [])
+
+
+async def _runs_by_environment(journal: Journal) -> dict[EnvironmentKey, list[RunSummary]]:
+    found: dict[EnvironmentKey, list[RunSummary]] = {}
+    for one in sorted(await journal.summaries(), key=lambda one: (one.created_at, one.run)):
+        if one.store == journal.name:
+            found.setdefault(one.environment_key, []).append(one)
+    return found
 
 
 async def environment_of_run(journal: Journal, run: str) -> EnvironmentKey | None:
@@ -161,14 +168,15 @@ async def environment_problems(journal: Journal) -> list[str]:
     """What is wrong with the environments of a store: each must be what its runs add up to."""
     try:
         rows = [row for row in await journal.environments() if not row.store]
-        found = [await _problem(journal, row) for row in rows]
+        runs = await _runs_by_environment(journal)  # once: reading them for each environment would be quadratic
+        found = [await _problem(journal, row, runs.get(row.key, [])) for row in rows]
     except StoreError as error:
         return [error.message]
     return [problem for problem in found if problem]
 
 
-async def _problem(journal: Journal, row: Environment) -> str:
-    history = await _history(journal, row)
+async def _problem(journal: Journal, row: Environment, lines: Sequence[RunSummary]) -> str:
+    history = await _history(journal, row, lines)
     runs = {run.id: run for run in history.turns}.values()  # as they are now
     archived = history.archived
     tenants = [run.id for run in runs if run.holds_environment]

@@ -31,6 +31,7 @@ from batchwright.model.events import RunCreated
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
+from batchwright.model.run_summary import RunSummary
 from batchwright.model.workflow import Dependency, OnFailure, Workflow
 from batchwright.operations.taskserv_batch import TaskservBatch, TaskservUse
 from batchwright.testing.plans import servers
@@ -346,5 +347,29 @@ def test_what_another_version_folded_is_folded_again_during_a_turn_too(tmp_path:
         row = await journal.environment(SHOP)
         assert row is not None
         assert row.newest == first.id
+
+    housed(tmp_path, play)
+
+
+def test_the_runs_of_a_store_are_read_once_to_check_all_its_environments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play(house: House) -> None:
+        for name in ("staging", "testing", "production"):
+            await done(house, shop("a", environment=name))
+        journal = await house.journal()
+        reads: list[int] = []
+        summaries = journal.summaries
+
+        async def counted() -> list[RunSummary]:
+            reads.append(1)
+            return await summaries()
+
+        monkeypatch.setattr(journal, "summaries", counted)
+        assert (await environment_problems(journal), len(reads)) == ([], 1)
+        (first, *_) = await journal.environments()
+        await journal.write_environment(first, replace(first, turn=7))
+        wrong = f"the environment {first.name} counts 7 turns, which its runs do not"
+        assert await environment_problems(journal) == [wrong]
 
     housed(tmp_path, play)
