@@ -13,19 +13,17 @@ import hashlib
 import hmac
 import os
 import re
-import socket
 import ssl
-import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from functools import partial
-from ipaddress import ip_address
 
 from msgspec import Struct
 
 from batchwright import __version__
 from batchwright.errors import SecretMissing, WebhookInvalid
+from batchwright.host_lookup import HostLookup, Resolve
 from batchwright.model.clock import Clock
 from batchwright.model.delivery import Answer
 from batchwright.model.receiver_url import Address, UrlParts, address_refusal, is_listed, literal_address, url_parts
@@ -37,11 +35,8 @@ CONNECT_SECONDS = 4.0  # for one address, so that another can be tried
 ADDRESSES_MOST = 3
 HEAD_MOST = 16 * 1024  # bytes of the head of an answer
 INTERIM_MOST = 4  # answers such as 103, before the one that counts
-LOOKUPS_MOST = 16  # at the same time; one that hangs holds a thread
 SECRETS_AT_ONCE = 2  # of those that a program prints, each holds one of the threads that runs use too
 KEY_BYTES = range(24, 65)
-
-Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-9]\d\d)(?: |\r)")
 
@@ -73,7 +68,7 @@ class WebhookSender:
     ) -> None:
         self._private_hosts = private_hosts
         self._clock = clock
-        self._resolve = resolve or _Lookup()
+        self._resolve = resolve or HostLookup()
         self._context = context
         self._seconds = seconds
         self._revealing = asyncio.Semaphore(SECRETS_AT_ONCE)
@@ -207,43 +202,3 @@ def _retry_after(head: bytes, now: float) -> float:
             with suppress(ValueError, OverflowError):
                 return max(0.0, parsedate_to_datetime(text).timestamp() - now)
     return 0.0
-
-
-class _Lookup:
-    """Looks names up, each in a thread of its own that nothing waits for: the system's resolver cannot be cancelled."""
-
-    def __init__(self) -> None:
-        self._running = 0
-
-    async def __call__(self, host: str, port: int) -> Sequence[Address]:
-        """The addresses of a host. Raises OSError."""
-        if self._running >= LOOKUPS_MOST:
-            raise OSError(f"{host} was not looked up: {LOOKUPS_MOST} other lookups have no answer yet")
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[Sequence[Address]] = loop.create_future()
-
-        def settle(found: Sequence[Address], error: OSError | None) -> None:
-            self._running -= 1
-            if done.done():
-                return
-            if error is None:
-                done.set_result(found)
-            else:
-                done.set_exception(error)
-
-        def look() -> None:
-            found: Sequence[Address] = ()
-            failed: OSError | None = None
-            try:
-                rows = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-                found = list(dict.fromkeys(ip_address(str(row[4][0]).partition("%")[0]) for row in rows))
-            except OSError as error:
-                failed = OSError(f"{host} cannot be looked up: {error.strerror}")
-            except ValueError as error:  # a name that cannot be encoded
-                failed = OSError(f"{host} cannot be looked up: {error}")
-            with suppress(RuntimeError):  # the loop has ended meanwhile
-                loop.call_soon_threadsafe(settle, found, failed)
-
-        self._running += 1
-        threading.Thread(target=look, name="batchwright-lookup", daemon=True).start()
-        return await done

@@ -20,7 +20,6 @@ from msgspec.structs import replace
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.app.webhook_request import (
-    LOOKUPS_MOST,
     OutgoingMessage,
     Receiver,
     WebhookSender,
@@ -29,6 +28,7 @@ from batchwright.app.webhook_request import (
     signing_key,
 )
 from batchwright.errors import WebhookInvalid
+from batchwright.host_lookup import LOOKUPS_MOST
 from batchwright.model.delivery import Answer
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.webhook import Webhook
