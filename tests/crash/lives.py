@@ -23,10 +23,11 @@ from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run, unsettled
 from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.providers.base import Provider
-from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
+from batchwright.providers.simulated import Simulated, SimulatedProber, SimulatedRunner, Simulation, World
 from batchwright.testing.crash_points import (
     CrashingJournal,
     CrashingLauncher,
+    CrashingProber,
     CrashingProvider,
     CrashingRunner,
     CrashPoint,
@@ -153,8 +154,9 @@ class Lives:
             runners[facts.name] = CrashingRunner(SimulatedRunner(self.world, self.clock, simulation), point)
             limits.add(facts.name, Lane(50))
         launchers = {"": CrashingLauncher(self.ledger, point)}
-        turn = await self.turn(run)
-        driver = Driver(journal, lease, run, providers, runners, limits, self.clock, launchers=launchers, turn=turn)
+        prober = CrashingProber(SimulatedProber(self.world, self.clock, Simulation(**self.scenario.settings)), point)
+        ports = {"launchers": launchers, "prober": prober, "turn": await self.turn(run)}
+        driver = Driver(journal, lease, run, providers, runners, limits, self.clock, **ports)
         canceller = asyncio.create_task(self._cancel(driver))
         try:
             return await driver.drive(wishes)

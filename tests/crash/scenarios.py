@@ -11,6 +11,7 @@ from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Before, Guard, Need, Plan, PlannedOperation, Retired, Step
 from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
+from batchwright.operations.check import CheckRequest, TcpCheck
 from batchwright.operations.command import CommandRequest
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.operations.taskserv_batch import TaskservRequest
@@ -146,6 +147,13 @@ def command(
     return PlannedOperation(op, "command", "", "commands", needs(*after), OnFailure.CONTINUE, RETRY, 60.0), [step]
 
 
+def check(op: str, request: CheckRequest, after: tuple[str, ...] = ()) -> tuple[PlannedOperation, list[Step]]:
+    """A check from this machine."""
+    step = Step(f"{op}/check", op, "", Action.CHECK, Undo.NOTHING, request)
+    once = Retry(max_attempts=1)
+    return PlannedOperation(op, "check", "", "checks", needs(*after), OnFailure.CONTINUE, once, 60.0), [step]
+
+
 def plan(settings: Settings, *parts: tuple[PlannedOperation, list[Step]], limit: int = 4) -> Plan:
     """Put the operations together."""
     providers = sorted({op.provider for op, _ in parts if op.type == "server_batch"})
@@ -182,6 +190,18 @@ def _programs(settings: Settings) -> Plan:
         command("again", "flaky", after=("up",), idempotent=True),
         command("lost", "lost", after=("once", "again")),
         command("last", after=("lost",)),
+    )
+
+
+def _checks(settings: Settings) -> Plan:
+    """A check that is well at the third look and one that runs a program gate a server and what is undone."""
+    program = CommandRequest("probe", ("probe", "flaky"))
+    return plan(
+        settings,
+        servers("up", "upcloud", "a"),
+        check("port", CheckRequest("port", tcp=TcpCheck("a", 80), times=2), after=("up",)),
+        check("program", CheckRequest("program", program=program), after=("up",)),
+        servers("next", "upcloud", "b", after=("port", "program")),
     )
 
 
@@ -233,6 +253,7 @@ def all_scenarios() -> list[Scenario]:
     names: Settings = {**HARD, "guard": "unique_name"}
     tokens: Settings = {**HARD, "guard": "token"}
     broken: Settings = {**quiet, "fail": "b=broken:1,c=never_ready:1"}
+    looking: Settings = {**quiet, "fail_check": "port=transient:2"}
     up = servers("up", "upcloud", "a", "b")
     removal = plan(quiet, up, installs("svc", "aws", up[1], "containerd", "redis", after=("up",), remove=True))
     return [
@@ -250,6 +271,8 @@ def all_scenarios() -> list[Scenario]:
         Scenario("stop", _diamond(failing, OnFailure.STOP), failing, RunState.FAILED, races=True),
         Scenario("commands", _programs(quiet), quiet, RunState.COMPLETED),
         Scenario("commands-rollback", _programs(quiet), quiet, RunState.ROLLED_BACK, rollback=True),
+        Scenario("checks", _checks(looking), looking, RunState.COMPLETED),
+        Scenario("checks-rollback", _checks(looking), looking, RunState.ROLLED_BACK, rollback=True),
         *_changes_in_place(),
         Scenario("cancelled", _mixed(HARD), HARD, RunState.CANCELLED, races=True, cancel_after=1.0),
     ]

@@ -18,7 +18,7 @@ from batchwright.api.connections import MOST, Connections
 from batchwright.api.progress import EventFrames
 from batchwright.api.server import ServiceServer
 from batchwright.app.guardrail_settings import Guardrails
-from batchwright.app.settings import ServiceConfig, Settings
+from batchwright.app.settings import ChecksConfig, ServiceConfig, Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.service.health import HealthMonitor
 from batchwright.service.run_supervisor import RunSupervisor
@@ -93,12 +93,14 @@ async def serving(
     connections: Connections | None = None,
     *,
     service: ServiceConfig | None = None,
+    checks: ChecksConfig = ChecksConfig(),  # noqa: B008 - frozen
     commands: bool = False,
     guardrails: Guardrails = Guardrails(),  # noqa: B008 - frozen
     **options: Any,
 ) -> AsyncIterator[Serving]:
     """A service over the state folder; leaving it stops it at once, as SIGTERM with no grace does."""
-    settings, clock = Settings(folder, service=service or ServiceConfig(), guardrails=guardrails), SystemClock()
+    settings = Settings(folder, service=service or ServiceConfig(), guardrails=guardrails, checks=checks)
+    clock = SystemClock()
     made = RunSupervisor(settings, clock, EventFrames(), commands=commands)
     async with made as supervisor, HealthMonitor(supervisor) as monitor:
         app = make_app(supervisor, monitor, **options)

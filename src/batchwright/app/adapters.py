@@ -28,9 +28,18 @@ from batchwright.model.scalar import SimulationSettings
 from batchwright.model.workflow import Operation
 from batchwright.operations.base import PortKind
 from batchwright.operations.registry import type_of
+from batchwright.probes.base import Prober
+from batchwright.probes.network import NetworkProber
 from batchwright.providers import registry
 from batchwright.providers.base import Provider
-from batchwright.providers.simulated import Simulated, SimulatedLauncher, SimulatedRunner, Simulation, World
+from batchwright.providers.simulated import (
+    Simulated,
+    SimulatedLauncher,
+    SimulatedProber,
+    SimulatedRunner,
+    Simulation,
+    World,
+)
 from batchwright.secret_resolver import reveal
 from batchwright.taskservs.base import Runner
 from batchwright.taskservs.catalogue import load_catalogue
@@ -87,7 +96,8 @@ class SharedRunner:
 class Adapters:
     """Opened providers by name, runners for their servers, and the limits of both; closes what it opened.
 
-    `launchers` run the programs of commands: on this machine (""), and on the servers of each provider.
+    `launchers` run the programs of commands: on this machine (""), and on the servers of each provider; `prober` looks
+    at what answers over the network.
     With `simulation` every provider is simulated, whatever its name, over the durable world of the state folder.
     A provider that does not answer is asked again for `patience` seconds.
     """
@@ -107,6 +117,7 @@ class Adapters:
         self.looks = ReadRetry(clock, tell=_tell)
         self.runners: dict[str, Runner] = {}
         self.launchers: dict[str, Launcher] = {}
+        self.prober: Prober | None = None
         self.troubles: dict[str, ProviderUnavailable] = {}
         self.limits = limits
         self._settings = settings
@@ -188,12 +199,15 @@ class Adapters:
         self.limits.add(name, Lane(known.concurrency, *rates))
 
     def open_programs(self) -> None:
-        """Prepare to run programs on this machine. Raises ProviderUnavailable, StoreError."""
+        """Prepare to run programs on this machine, and to probe from it. Raises ProviderUnavailable, StoreError."""
         if self._simulation is None:
-            folder = self._settings.state_dir / "programs"
-            self.launchers[""] = LocalCommands(folder, self.clock, os.environ, partial(reveal, environ=os.environ))
+            folder, look_up = self._settings.state_dir / "programs", partial(reveal, environ=os.environ)
+            self.launchers[""] = LocalCommands(folder, self.clock, os.environ, look_up)
+            self.prober = NetworkProber(self._settings.checks.private_hosts, os.environ, look_up)
         else:
-            self.launchers[""] = self._pretend(Simulation.from_settings(self._simulation))
+            simulation = Simulation.from_settings(self._simulation)
+            self.launchers[""] = self._pretend(simulation)
+            self.prober = SimulatedProber(self._world.get(), self.clock, simulation)
 
     def _pretend(self, simulation: Simulation) -> Launcher:
         return SimulatedLauncher(self._world.get(), self.clock, simulation)

@@ -20,7 +20,7 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.plan import Plan, ProviderFacts, Step
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.secret_traversal import mapped
-from batchwright.operations.command import Command, CommandRequest
+from batchwright.operations.command import Command
 from batchwright.operations.registry import type_of
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider
@@ -116,8 +116,8 @@ def _missing_keys(request: ServerRequest) -> list[Diagnostic]:
 
 
 async def _of_commands(around: Adapters, plan: Plan, folder: str) -> list[Diagnostic]:
-    """Programs, folders and secrets of commands; an operation's steps all run the same."""
-    first = {step.operation: step for step in plan.steps if isinstance(step.request, CommandRequest)}
+    """Programs, folders and secrets of commands and of checks that run one; an operation's steps all run the same."""
+    first = {step.operation: step for step in plan.steps if type_of(step).program(step) is not None}
     wanted = [step for step in first.values() if not step.traits.removes]
     if not wanted:
         return []
@@ -132,9 +132,8 @@ async def _of_commands(around: Adapters, plan: Plan, folder: str) -> list[Diagno
 
 
 def _command(step: Step) -> Command:
-    """The operation that such a step is planned for."""
-    request, targets = step.request, (step.server,) if step.server else None
-    assert isinstance(request, CommandRequest)
+    """The command that such a step runs."""
+    request, targets = type_of(step).program(step), (step.server,) if step.server else None
     folder = request.directory or None
     return Command(step.operation, request.run, request.undo, request.env, folder, targets, request.idempotent)
 
@@ -149,7 +148,7 @@ def _of_secrets(plan: Plan, environ: Mapping[str, str]) -> Iterator[Diagnostic]:
     named: dict[str, tuple[str, SecretReference]] = {}
 
     for step in plan.steps:
-        if isinstance(step.request, CommandRequest) or step.provider == "simulated":
+        if type_of(step).program(step) is not None or step.provider == "simulated":
             continue
 
         def note(_: object, secret: SecretReference, owner: str = step.operation) -> SecretReference:

@@ -21,7 +21,6 @@ from batchwright.model.secret_reference import SecretReference
 from batchwright.model.secret_traversal import Path as Place
 from batchwright.model.secret_traversal import mapped
 from batchwright.model.workflow import Workflow
-from batchwright.operations.base import PortKind
 from batchwright.operations.registry import type_of
 from batchwright.user_home import expanded
 from batchwright.views.text_format import counted, some
@@ -104,7 +103,7 @@ class ProgramAndSecretAllowlist(Struct, frozen=True):
 
     def check_commands(self, workflow: Workflow) -> None:
         """Raise Forbidden if the workflow would run programs and may not."""
-        named = [op.id for op in workflow.operations if type_of(op).port is PortKind.LAUNCHER]
+        named = [op.id for op in workflow.operations if type_of(op).wants(op).program is not None]
         if named and not self.commands:
             raise Forbidden(
                 f"no commands are run for this client, and the workflow has {counted(len(named), 'command')}: "
@@ -128,7 +127,7 @@ class ProgramAndSecretAllowlist(Struct, frozen=True):
             )
             raise SecretRefused(message, hint=f"{LIST_HINT}. {hint}")
         real = client and run.plan.simulation is None
-        named = [step.id for step in run.plan.steps if type_of(step).port is PortKind.LAUNCHER]
+        named = [step.id for step in run.plan.steps if type_of(step).program(step) is not None]
         if real and named and not self.commands:
             message = f"run {run.id} is from a client and has commands, which this service does not run: {some(named)}"
             raise Forbidden(message, hint=f"{COMMANDS_HINT}. {hint}")

@@ -277,6 +277,7 @@ class Runs:
                     turn,
                     create_check(self._settings, run.plan, turn.resources if turn is not None else ()),
                     around.key_file,
+                    around.prober,
                 )
                 active.begun(driver)
                 return await driver.drive(wishes, seen)

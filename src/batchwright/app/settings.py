@@ -85,6 +85,12 @@ class WebhookConfig(Struct, frozen=True, forbid_unknown_fields=True):
     private_hosts: tuple[str, ...] = ()
 
 
+class ChecksConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What checks of clients' workflows may look at although it is not public: hosts, addresses, networks."""
+
+    private_hosts: tuple[str, ...] = ()
+
+
 class SshConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """How runs and people log in to servers. `identity` is a key file or "agent"; empty: each run makes its own key."""
 
@@ -104,6 +110,7 @@ class ConfigFile(Struct, frozen=True, forbid_unknown_fields=True):
     surrealdb: SurrealConfig | None = None
     ssh: SshConfig = SshConfig()
     webhooks: WebhookConfig = WebhookConfig()
+    checks: ChecksConfig = ChecksConfig()
     notify: tuple[ConfiguredWebhook, ...] = ()
     limits: dict[str, Any] = {}
     policy: str = ""
@@ -131,6 +138,7 @@ class Config(Struct, frozen=True):
     guardrails: Guardrails = Guardrails()
     file: Path | None = None
     ssh: SshConfig = SshConfig()
+    checks: ChecksConfig = ChecksConfig()
 
 
 class Settings(Struct, frozen=True):
@@ -146,6 +154,7 @@ class Settings(Struct, frozen=True):
     guardrails: Guardrails = Guardrails()  # as they were when the program began
     config_file: Path | None = None  # where they are read again before each decision
     ssh: SshConfig = SshConfig()  # the key that logs in, its path with ~ replaced
+    checks: ChecksConfig = ChecksConfig()
 
     @property
     def journal_file(self) -> Path:
@@ -209,6 +218,7 @@ def settings_from(
         config.guardrails,
         config.file,
         ssh,
+        config.checks,
     )
 
 
@@ -240,7 +250,7 @@ def config_from(environ: Mapping[str, str]) -> Config:
         file = msgspec.convert(found, ConfigFile)
         providers = msgspec.convert(tables, dict[str, dict[str, Any]])
         read = file.url, file.service, file.catalogues, file.surrealdb, providers, file.webhooks, file.notify
-        return Config(*read, guardrails, place if place.is_absolute() else None, file.ssh)
+        return Config(*read, guardrails, place if place.is_absolute() else None, file.ssh, file.checks)
     except msgspec.ValidationError as error:
         about = f"{place} or a variable {_PREFIX}*" if over else str(place)
         raise ConfigInvalid(f"{about} has a mistake: {_told(error)}", hint=_hint(found)) from None

@@ -45,6 +45,7 @@ SYMBOL_STYLES = {
     Symbol.REPLACE: "red",
     Symbol.RETIRE: "red",
     Symbol.RUN: "cyan",
+    Symbol.CHECK: "cyan",
     Symbol.KEEP: "",
 }
 NOTHING_TO_DO = {

@@ -21,6 +21,7 @@ from batchwright.model.plan import Retired, Step
 from batchwright.model.run import Run, StepFoldState
 from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.server_login import login_of
+from batchwright.probes.base import Prober
 from batchwright.providers.base import Provider
 from batchwright.taskservs.base import Runner
 
@@ -40,7 +41,7 @@ class HandlerContext:
     Reports go to `send`, unexpected errors to `fail`. `hold` is awaited just before every call that changes something,
     and raises if this process no longer drives the run. `launchers` are by the provider of the server that runs a
     program, "" for this machine. `check_create` is asked just before a server is created. `key_file` gives the file
-    with which a public key logs in.
+    with which a public key logs in. `prober` looks at what answers over the network.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class HandlerContext:
         hold: Hold,
         check_create: CreateCheck = lambda _: None,
         key_file: KeyFile = no_key_file,
+        prober: Prober | None = None,
     ) -> None:
         self.run = run
         self.providers = providers
@@ -66,6 +68,7 @@ class HandlerContext:
         self.send = send
         self.hold = hold
         self.check_create = check_create
+        self.prober = prober
         self._key_file = key_file
         self.closing = False
         self.looks = ReadRetry(clock, lambda: self.closing)

@@ -25,6 +25,7 @@ from batchwright.model.clock import Clock
 from batchwright.model.run import Run
 from batchwright.model.run_signal import Signal
 from batchwright.model.run_snapshot import encode_snapshot
+from batchwright.probes.base import Prober
 from batchwright.providers.base import Provider
 from batchwright.taskservs.base import Runner
 
@@ -96,6 +97,7 @@ class Driver:
         turn: EnvironmentTurn | None = None,
         check_create: CreateCheck = lambda _: None,
         key_file: KeyFile = no_key_file,
+        prober: Prober | None = None,
     ) -> None:
         self.run = run
         self.providers = providers
@@ -117,7 +119,9 @@ class Driver:
         self._failure: BaseException | None = None
         self._wake = asyncio.Event()
         reply = self._report, self._broke, self._hold
-        self._performer = Performer(run, providers, runners, limits, clock, *reply, launchers, check_create, key_file)
+        self._performer = Performer(
+            run, providers, runners, limits, clock, *reply, launchers, check_create, key_file, prober
+        )
         self._summary_at = 0.0
         self._summary_status, self._summary_seq = run.status, run.seq
         self._draining = False

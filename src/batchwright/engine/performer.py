@@ -20,6 +20,7 @@ from batchwright.model.clock import Clock
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.run import Run
+from batchwright.probes.base import Prober
 from batchwright.providers.base import Provider
 from batchwright.taskservs.base import Runner
 
@@ -49,12 +50,13 @@ class Performer:
         launchers: Mapping[str, Launcher] = {},
         check_create: CreateCheck = lambda _: None,
         key_file: KeyFile = no_key_file,
+        prober: Prober | None = None,
     ) -> None:
         self._run = run
         self._send = send
         self._fail = fail
         self._context = HandlerContext(
-            run, providers, runners, launchers, limits, clock, send, fail, hold, check_create, key_file
+            run, providers, runners, launchers, limits, clock, send, fail, hold, check_create, key_file, prober
         )
         self._handlers: dict[str, Handler] = {}
         self._strays = asyncio.Semaphore(STRAYS_AT_ONCE)

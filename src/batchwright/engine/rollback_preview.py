@@ -81,8 +81,10 @@ def _with_server(run: Run, i: int) -> PlannedUndo:
 
 
 def _worth(run: Run, i: int) -> bool:
-    ran = not run.plan.steps[i].traits.lasts and run.records[i].attempt > 0
-    return ran or run.records[i].state is StepState.SUCCEEDED
+    traits = run.plan.steps[i].traits
+    if traits.only_looks:
+        return False
+    return (not traits.lasts and run.records[i].attempt > 0) or run.records[i].state is StepState.SUCCEEDED
 
 
 def _stays(run: Run, i: int) -> PlannedUndo:

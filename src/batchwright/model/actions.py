@@ -15,6 +15,7 @@ class Action(StrEnum):
     UPDATE = "update"  # the server is there already and is changed in place
     INSTALL = "install"
     RUN = "run"  # a program, on this machine or on a server
+    CHECK = "check"  # something is looked at until it is well
     RETIRE = "retire"  # what is no longer asked for: the server is destroyed, the task service removed, the undo run
 
 
@@ -46,7 +47,7 @@ class Traits(Struct, frozen=True):
     the run's label, and the closing sweep of its lane looks for more of it. `stops_lane`: a quota, billing or
     credentials fault ends its lane. `replaces`: what does not become ready is destroyed and created again. `retries`: a
     fault is answered with another attempt, as far as its policy allows. `removes`: what it works on is gone once it
-    succeeded.
+    succeeded. `only_looks`: it changes nothing, so a run that did nothing else has changed nothing.
     """
 
     doubt: Doubt
@@ -56,6 +57,7 @@ class Traits(Struct, frozen=True):
     replaces: bool = False
     retries: bool = True
     removes: bool = False
+    only_looks: bool = False
 
 
 TRAITS: dict[Action, Traits] = {
@@ -64,5 +66,6 @@ TRAITS: dict[Action, Traits] = {
     Action.UPDATE: Traits(Doubt.REPEAT, stops_lane=True),
     Action.INSTALL: Traits(Doubt.REPEAT),
     Action.RUN: Traits(Doubt.ASK, lasts=False),
+    Action.CHECK: Traits(Doubt.REPEAT, lasts=False, retries=False, only_looks=True),
     Action.RETIRE: Traits(Doubt.REPEAT, lasts=False, removes=True),
 }

@@ -39,7 +39,7 @@ def turn_changes(before: Resources, run: Run, turn: int) -> TurnChanges:
     contributed = False
     going = {(step.provider, step.ref) for step in run.plan.steps if step.retired is not None and step.ref}
     for rank, (step, record) in enumerate(zip(run.plan.steps, run.records, strict=True)):
-        if record.turn != turn or not _touched(record):
+        if record.turn != turn or not _touched(record) or step.traits.only_looks:
             continue
         key = _key(run, step)
         old = now.get(key)

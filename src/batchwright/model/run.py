@@ -152,7 +152,8 @@ def changed_something(run: Run, index: int) -> bool:
 
     Runs are a stack: one that only took something away must not keep the run before it from being rolled back.
     """
-    did = run.plan.steps[index].traits.doubt is not Doubt.NONE
+    traits = run.plan.steps[index].traits
+    did = traits.doubt is not Doubt.NONE and not traits.only_looks
     return made_something(run, index) or (did and run.records[index].state is StepState.SUCCEEDED)
 
 

@@ -50,7 +50,7 @@ class Platform(Struct, frozen=True, forbid_unknown_fields=True):
         return " ".join([self.os, " or ".join(self.release)]).strip()
 
 
-class Check(Struct, frozen=True, forbid_unknown_fields=True):
+class TaskservCheck(Struct, frozen=True, forbid_unknown_fields=True):
     """A shell script that exits with 0 if all is well; the variables are in its environment. Times are in seconds."""
 
     name: str
@@ -113,7 +113,7 @@ class Taskserv(Struct, frozen=True, forbid_unknown_fields=True):
     variants: dict[str, Variant] = {}  # by provider
     scope: Scope = Scope.SERVER
     platforms: tuple[Platform, ...] = ()
-    check: tuple[Check, ...] = ()
+    check: tuple[TaskservCheck, ...] = ()
     outputs: dict[str, Output] = {}
     timeouts: Timeouts = Timeouts()
     present: str = ""  # a shell script that ends with 0 if it is on the server, however it was installed

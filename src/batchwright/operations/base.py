@@ -91,6 +91,10 @@ class OperationType(ABC, Generic[Op]):
         """What the operator's rules may know of a step's request besides its name; secrets only as references."""
         return {}
 
+    def program(self, _step: Step) -> Any:
+        """The CommandRequest of the program that a step runs, None if it runs none."""
+        return None
+
     def unplanned(self, _draft: Draft) -> list[Diagnostic]:
         """What should have a step but has none, although no problem says why."""
         return []

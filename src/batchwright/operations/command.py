@@ -127,12 +127,15 @@ class CommandType(OperationType[Command]):
 
     def subject(self, step: Step) -> str:
         request = _request(step)
-        return _words(request.run if step.retired is None else request.undo)
+        return command_words(request.run if step.retired is None else request.undo)
 
     def about(self, step: Step) -> str:
         request = _request(step)
         place = f"in {request.directory}" if request.directory else ""
-        return place if step.retired is None else f"undoes {_words(request.run)}"
+        return place if step.retired is None else f"undoes {command_words(request.run)}"
+
+    def program(self, step: Step) -> CommandRequest:
+        return _request(step)
 
     def policy_data(self, step: Step) -> dict[str, Any]:
         assert isinstance(step.request, CommandRequest)
@@ -141,13 +144,13 @@ class CommandType(OperationType[Command]):
     def does(self, step: Step, server: str) -> str:
         request = _request(step)
         words = request.run if step.retired is None else request.undo
-        return f"run {_words(words)} {_place(request, server)}"
+        return f"run {command_words(words)} {_place(request, server)}"
 
     def undoes(self, step: Step, server: str) -> str:
         request = _request(step)
         match step.undo:
             case Undo.RUN:
-                return f"run {_words(request.undo)} {_place(request, server)}"
+                return f"run {command_words(request.undo)} {_place(request, server)}"
             case Undo.WITH_SERVER:
                 return f"nothing by itself: removed together with server {server}"
         return "nothing: it has no undo"
@@ -175,7 +178,7 @@ def _request(step: Step) -> CommandRequest:
     return step.request
 
 
-def _words(line: Sequence[str]) -> str:
+def command_words(line: Sequence[str]) -> str:
     """A command as a shell would take it, on one line, its middle left out where it is long."""
     text = printable(shlex.join(line).replace("\n", "\\n"))
     return shortened(" ".join(text.split()), COMMAND_MAX)

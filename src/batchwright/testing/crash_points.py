@@ -28,9 +28,11 @@ from batchwright.model.run_summary import RunSummary
 from batchwright.model.server_change import FieldWay
 from batchwright.model.ssh_access import SshAccess
 from batchwright.model.workflow import ServerConfig
+from batchwright.operations.check import CheckRequest
 from batchwright.operations.command import Command, CommandRequest
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.operations.taskserv_batch import TaskservRequest
+from batchwright.probes.base import ProbeContext, Prober
 from batchwright.providers.base import ChangesServers, Provider, ProviderHealthReport, Quota, Quote, ways_of
 from batchwright.taskservs.base import NO_JOB, Runner, Target, TaskservCall
 
@@ -338,3 +340,13 @@ class CrashingLauncher:
 
     async def left_over(self, launch: Launch) -> str:
         return await self._point.guard(f"look for {launch.step}", self._inner.left_over, launch)
+
+
+class CrashingProber:
+    """A Prober in a process that dies."""
+
+    def __init__(self, inner: Prober, point: CrashPoint) -> None:
+        self._inner, self._point = inner, point
+
+    async def probe(self, request: CheckRequest, context: ProbeContext) -> CheckResult | Rejected:
+        return await self._point.guard(f"look at {context.step}", self._inner.probe, request, context)

@@ -8,6 +8,7 @@ from typing import Any
 from batchwright.model.plan import Guard, Plan, ProviderFacts
 from batchwright.model.taskserv import Taskserv
 from batchwright.model.workflow import Dependency, DependencyKind, Operation, ServerConfig, Workflow
+from batchwright.operations.check import Check
 from batchwright.operations.command import Command, CommandRequest
 from batchwright.operations.server_batch import ServerBatch, ServerRequest
 from batchwright.operations.taskserv_batch import TaskservBatch, TaskservUse
@@ -54,6 +55,11 @@ def command(
     return Command(operation, run, tuple(undo), dependencies=_dependencies(after, soft), **rest)
 
 
+def check(operation: str, *, after: Sequence[str] = (), **rest: Any) -> Check:
+    """An operation that looks until all is well; `rest` says what at."""
+    return Check(operation, dependencies=_dependencies(after, ()), **rest)
+
+
 def workflow(*operations: Operation, **rest: Any) -> Workflow:
     """A workflow of these operations."""
     return Workflow("tested", "1.0.0", operations, **rest)
@@ -65,7 +71,8 @@ def empty_world(workflow: Workflow) -> Observations:
     for op in workflow.operations:
         if isinstance(op, ServerBatch):
             configs.setdefault(op.provider, []).extend(op.server_configs)
-    requests = {op.id: _command(op) for op in workflow.operations if isinstance(op, Command)}
+    programs = (op.program if isinstance(op, Check) else op for op in workflow.operations)
+    requests = {op.id: _command(op) for op in programs if isinstance(op, Command)}
     return Observations({name: _provider(name, wanted) for name, wanted in configs.items()}, requests=requests)
 
 

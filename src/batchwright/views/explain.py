@@ -245,7 +245,7 @@ class _Telling:
             most = self.operation.retry.max_attempts
             if self.step.doubt is Doubt.ASK:
                 text += " (a command that is not idempotent is not run again automatically)"
-            else:
+            elif self.step.traits.retries:
                 used = failures + 1 >= most
                 text += f" (max_attempts {most} is used up)" if used else " (this kind of fault is not retried)"
         self._say(event.at, text, self.step.id)

@@ -32,13 +32,14 @@ LIVE = "keeps running"
 
 
 class Symbol(StrEnum):
-    """What a plan does to one server or task service, or that it runs a command."""
+    """What a plan does to one server or task service, or that it runs a command or a check."""
 
     CREATE = "+"
     UPDATE = "~"  # in place
     REPLACE = "-/+"
     RETIRE = "-"
     RUN = "run"
+    CHECK = "check"
     KEEP = "="
 
 
@@ -57,6 +58,8 @@ def symbols(plan: Plan) -> list[Symbol | None]:
             return None
         if step.retired is not None:
             return Symbol.RETIRE
+        if step.traits.only_looks:
+            return Symbol.CHECK
         if not step.traits.lasts:
             return Symbol.RUN
         if step.traits.sweeps:
@@ -92,7 +95,7 @@ def counts_words(total: dict[Symbol, int]) -> str:
 
 def is_unchanged(total: dict[Symbol, int]) -> bool:
     """Whether a run would change nothing. A command is run whatever it does, so it counts as a change."""
-    return not any(number for symbol, number in total.items() if symbol is not Symbol.KEEP)
+    return not any(number for symbol, number in total.items() if symbol not in (Symbol.KEEP, Symbol.CHECK))
 
 
 class PlannedChange(Struct, frozen=True):

@@ -41,6 +41,13 @@ def with_env(secret: dict[str, Any]) -> dict[str, Any]:
     return definition
 
 
+def with_header(secret: dict[str, Any]) -> dict[str, Any]:
+    definition = workflow("header", 1)
+    http = {"url": "https://a.example/", "headers": {"Authorization": secret}}
+    definition["batch_workflow"]["operations"] = [{"id": "look", "type": "check", "http": http}]
+    return definition
+
+
 def with_key(path: str, jump: str = "") -> dict[str, Any]:
     """A server that exists, with a private key that lies on the service's machine."""
     definition = workflow("kept", 1)
@@ -70,7 +77,7 @@ def asked(
     return asyncio.run(main())
 
 
-@pytest.mark.parametrize("build", [with_password, with_env], ids=["taskserv", "command"])
+@pytest.mark.parametrize("build", [with_password, with_env, with_header], ids=["taskserv", "command", "check"])
 @pytest.mark.parametrize("kind", ["command", "env", "file"])
 def test_what_is_not_listed_is_refused_at_every_door_before_it_is_looked_up(
     build: Any, kind: str, tmp_path: Path
@@ -89,7 +96,7 @@ def test_what_is_not_listed_is_refused_at_every_door_before_it_is_looked_up(
         assert found["file"] == "workflow.json"
         assert found["line"] == 1
         assert found["column"] > 1
-        assert ("password" if build is with_password else "TOKEN") in found["message"]
+        assert {with_password: "password", with_env: "TOKEN", with_header: "Authorization"}[build] in found["message"]
         assert {"command": "touch", "env": "HOME", "file": str(hidden)}[kind] in found["message"]
         assert "[service]" in found["hint"]
         assert "canary" not in answer.body.decode()

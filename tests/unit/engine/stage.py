@@ -22,11 +22,19 @@ from batchwright.model.run import Run
 from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
+from batchwright.operations.check import CheckRequest, TcpCheck
 from batchwright.operations.command import CommandRequest
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.providers.base import Provider
-from batchwright.providers.simulated import Simulated, SimulatedLauncher, SimulatedRunner, Simulation, World
+from batchwright.providers.simulated import (
+    Simulated,
+    SimulatedLauncher,
+    SimulatedProber,
+    SimulatedRunner,
+    Simulation,
+    World,
+)
 from batchwright.providers.simulated.world_records import SimulatedCall, SimulatedServer
 from batchwright.taskservs.base import Runner
 from batchwright.testing.virtual_clock import VirtualClock
@@ -114,6 +122,13 @@ def runs(op: str, *, after: Sequence[str] = (), undo: bool = True, idempotent: b
     return operation(op, "", after, lane="commands", type="command", **rest), [step]
 
 
+def checks(op: str, *, after: Sequence[str] = ()) -> Part:
+    """A check of a port, from this machine."""
+    request = CheckRequest(op, tcp=TcpCheck("db-01", 5432))
+    step = Step(f"{op}/check", op, "", Action.CHECK, Undo.NOTHING, request)
+    return operation(op, "", after, lane="checks", type="check", retry=Retry(max_attempts=1)), [step]
+
+
 def plan_of(settings: Settings, *parts: Part, limit: int = 10, rollback_enabled: bool = True) -> Plan:
     """Put operations together; the facts of the providers are those of the simulation."""
     facts = []
@@ -167,9 +182,10 @@ class Stage:
         lease = await self.journal.acquire("run", f"elsewhere:{self.drivers}:1", self.clock.now())
         run = await load_run(self.journal, "run")
         simulation = Simulation.from_settings(self.settings)
-        launchers = {"": SimulatedLauncher(self.world, self.skies, simulation)}
         return Driver(
-            *(self.journal, lease, run, self.providers, self.runners, self.limits, self.clock), launchers=launchers
+            *(self.journal, lease, run, self.providers, self.runners, self.limits, self.clock),
+            launchers={"": SimulatedLauncher(self.world, self.skies, simulation)},
+            prober=SimulatedProber(self.world, self.skies, simulation),
         )
 
     async def drive(

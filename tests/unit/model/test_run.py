@@ -20,7 +20,7 @@ from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.run import Run, made_something
 from batchwright.model.run_snapshot import encode_snapshot, restore_run
 from batchwright.testing.virtual_clock import run_virtual
-from tests.unit.engine.stage import QUICK, installs, keeps, plan_of, retires, runs, servers, updates
+from tests.unit.engine.stage import QUICK, checks, installs, keeps, plan_of, retires, runs, servers, updates
 
 SLOW = Fault(FaultClass.THROTTLE, "too fast")
 AGAIN = Fault(FaultClass.TRANSIENT, "not now")
@@ -34,6 +34,7 @@ PLAN = plan_of(
     runs("do"),
     retires("(retire server_batch)", {"gone": "r9"}),
     updates("big", {"u": "r8"}, plan="2xCPU-4GB"),
+    checks("port"),
 )
 CREATED = ev.RunCreated(100.0, "run", PLAN, "somebody")
 

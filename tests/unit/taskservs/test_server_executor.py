@@ -14,7 +14,7 @@ from batchwright.model.call_outcome import Applied, Rejected, Unknown
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.ssh_access import SshAccess
-from batchwright.model.taskserv import Check, Output, Taskserv
+from batchwright.model.taskserv import Output, Taskserv, TaskservCheck
 from batchwright.operations.taskserv_batch import Cluster, TaskservRequest
 from batchwright.taskservs.base import Target, TaskservCall
 from batchwright.taskservs.runner import server_executor as module
@@ -24,7 +24,7 @@ from batchwright.taskservs.runner.server_executor import ServerExecutor
 from batchwright.taskservs.runner.ssh_script_connection import ScriptResult, Unreachable
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
-ENTRY = Taskserv("redis", "7.0", "x", 1.0, check=(Check("ping", "ping it", retries=2, every=5.0),))
+ENTRY = Taskserv("redis", "7.0", "x", 1.0, check=(TaskservCheck("ping", "ping it", retries=2, every=5.0),))
 REQUEST = TaskservRequest("redis", "7.0", "default", {"password": SecretReference(env="X")})
 DOWN = Unreachable(Fault(FaultClass.TRANSIENT, "connection refused"), lasting=True)
 

@@ -8,7 +8,7 @@ from batchwright.model.actions import Action
 from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.ssh_access import SshAccess
 from batchwright.model.taskserv import Taskserv
-from batchwright.operations.command import COMMAND_MAX, _words
+from batchwright.operations.command import COMMAND_MAX, command_words
 from batchwright.plan import Observations
 from batchwright.testing.plans import empty_world, plan_of, servers, taskservs, workflow
 from batchwright.views.plan import PlanView, plan_view
@@ -82,7 +82,7 @@ def test_the_view_survives_json_and_carries_the_hash_and_the_estimate() -> None:
 
 def test_a_command_of_several_lines_stays_on_one() -> None:
     """C12"""
-    told = _words(["sh", "-c", "echo one\n  echo two\r\n" + "x" * 4_000])
+    told = command_words(["sh", "-c", "echo one\n  echo two\r\n" + "x" * 4_000])
     assert told.startswith("sh -c 'echo one\\n echo two")
     assert len(told) <= COMMAND_MAX
     assert len(told.splitlines()) == 1

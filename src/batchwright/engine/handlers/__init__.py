@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from batchwright.engine.handlers.base import Handler
+from batchwright.engine.handlers.check import CheckHandler
 from batchwright.engine.handlers.command import CommandHandler
 from batchwright.engine.handlers.server_batch import ServerHandler
 from batchwright.engine.handlers.taskserv_batch import TaskservHandler
@@ -13,4 +14,5 @@ HANDLERS: Mapping[str, type[Handler]] = {
     "server_batch": ServerHandler,
     "taskserv_batch": TaskservHandler,
     "command": CommandHandler,
+    "check": CheckHandler,
 }

@@ -48,25 +48,33 @@ class CommandHandler(Handler):
         if (i, attempt, undo) in self._flying:
             return None
         self._flying.add((i, attempt, undo))
-        step, record = context.step(i), context.run.records[i]
-        assert isinstance(step.request, CommandRequest)
+        request, record = context.step(i).request, context.run.records[i]
+        assert isinstance(request, CommandRequest)
         output = context.output(command)
-        surrounds = await self._surrounds(i, output.hear, undo=undo, again=record.doubt or (undo and attempt > 1))
         try:
-            if isinstance(surrounds, Unknown):  # nothing was started
-                return Rejected(trouble(surrounds))
-            await context.hold()  # after the looks above, which may take long
-            launched = self._launcher(step).launch(self._located(step, step.request), surrounds)
-            return await context.ask(surrounds.seconds + GRACE, launched)
+            again = record.doubt or (undo and attempt > 1)
+            return await self.run(i, request, context.timeout(i), output.hear, undo=undo, again=again)
         finally:
             output.close()
             self._flying.discard((i, attempt, undo))
+
+    async def run(
+        self, i: int, request: CommandRequest, seconds: float, tell: Tell, *, undo: bool = False, again: bool = False
+    ) -> Applied | Rejected | Unknown:
+        """Run a program of a step to its end, or to that of its time; `again`: an earlier start may still run."""
+        surrounds = await self._surrounds(i, seconds, tell, undo=undo, again=again)
+        if isinstance(surrounds, Unknown):  # nothing was started
+            return Rejected(trouble(surrounds))
+        await self.context.hold()  # after the looks above, which may take long
+        step = self.context.step(i)
+        launched = self._launcher(step).launch(self._located(step, request), surrounds)
+        return await self.context.ask(surrounds.seconds + GRACE, launched)
 
     async def settle(self, command: effects.Settle | effects.DoStep) -> reports.SettleReport:
         """Report what can be seen of a start whose end was not reported. How far it got, only the user can tell."""
         i = command.step
         words = "it was in flight when the process that drove the run ended"
-        surrounds = await self._surrounds(i, lambda _line: None, undo=False, again=True)
+        surrounds = await self._surrounds(i, self.context.timeout(i), lambda _line: None, undo=False, again=True)
         if not isinstance(surrounds, Unknown):
             seen = await self.context.ask(LOOK_SECONDS, self._launcher(self.context.step(i)).left_over(surrounds))
             words += f"; {seen}" if isinstance(seen, str) and seen else ""
@@ -83,7 +91,7 @@ class CommandHandler(Handler):
         run = self.context.run
         return self.context.launchers[run.plan.steps[run.index[step.server]].provider if step.server else ""]
 
-    async def _surrounds(self, i: int, tell: Tell, *, undo: bool, again: bool) -> Launch | Unknown:
+    async def _surrounds(self, i: int, seconds: float, tell: Tell, *, undo: bool, again: bool) -> Launch | Unknown:
         run, step = self.context.run, self.context.step(i)
         known = await self._servers(i)
         if isinstance(known, Unknown):
@@ -94,7 +102,7 @@ class CommandHandler(Handler):
             mark=run.token(i),
             undo=undo,
             again=again,
-            seconds=self.context.timeout(i),
+            seconds=seconds,
             on=known.get(step.server),
             servers=tuple(known.values()),
             tell=tell,

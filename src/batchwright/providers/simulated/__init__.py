@@ -2,6 +2,7 @@
 
 from batchwright.providers.simulated.adapter import Simulated
 from batchwright.providers.simulated.command_launcher import SimulatedLauncher
+from batchwright.providers.simulated.prober import SimulatedProber
 from batchwright.providers.simulated.settings import Simulation
 from batchwright.providers.simulated.taskserv_runner import SimulatedRunner
 from batchwright.providers.simulated.world import World
@@ -11,6 +12,7 @@ __all__ = [
     "Simulated",
     "SimulatedCall",
     "SimulatedLauncher",
+    "SimulatedProber",
     "SimulatedRunner",
     "SimulatedServer",
     "Simulation",

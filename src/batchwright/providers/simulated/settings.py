@@ -20,7 +20,7 @@ _WHERE = "simulation"
 _SCRIPTS = {
     "fail_destroy": CALL_EFFECTS,
     "fail_change": CALL_EFFECTS,
-    **dict.fromkeys(("fail_taskserv", "fail_remove", "fail_command", "fail_undo"), PROGRAM_EFFECTS),
+    **dict.fromkeys(("fail_taskserv", "fail_remove", "fail_command", "fail_undo", "fail_check"), PROGRAM_EFFECTS),
 }
 
 
@@ -91,6 +91,10 @@ class Simulation(FaultSettings, frozen=True, kw_only=True):
     fail_command: Annotated[str, Meta(description="scripted faults of commands, by program, operation or step")] = ""
     fail_undo: Annotated[
         str, Meta(description="scripted faults of commands' undo programs, by program, operation or step")
+    ] = ""
+
+    fail_check: Annotated[
+        str, Meta(description="scripted faults of looks of checks over `http` and `tcp`, by operation or step")
     ] = ""
 
     def __post_init__(self) -> None:

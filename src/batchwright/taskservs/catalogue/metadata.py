@@ -18,12 +18,12 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.did_you_mean import close_matches
 from batchwright.model.scalar import PlainValue
 from batchwright.model.taskserv import (
-    Check,
     Output,
     Platform,
     Scope,
     ServerRequirements,
     Taskserv,
+    TaskservCheck,
     Timeouts,
     Variant,
 )
@@ -45,7 +45,7 @@ _STRUCTS: tuple[type[Struct], ...] = (
     Variant,
     ServerRequirements,
     Platform,
-    Check,
+    TaskservCheck,
     Output,
     Timeouts,
 )
@@ -144,7 +144,7 @@ class _Reading:
             "variables": self._each(bare, "variables", Variable),
             "variants": self._each(bare, "variants", Variant),
             "outputs": self._each(bare, "outputs", Output),
-            "check": tuple(self._list(bare, "check", Check)),
+            "check": tuple(self._list(bare, "check", TaskservCheck)),
         }
         self._seconds(bare, "", ("seconds",))
         self._seconds(bare.get("timeouts"), "timeouts.", ("install", "remove"))

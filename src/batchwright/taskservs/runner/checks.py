@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from batchwright.model.call_outcome import CheckResult
 from batchwright.model.clock import Clock
-from batchwright.model.taskserv import Check
+from batchwright.model.taskserv import TaskservCheck
 from batchwright.redaction import Redactor
 from batchwright.taskservs.base import Tell
 from batchwright.taskservs.runner.shell_snippets import CHECKING, with_environment
@@ -14,7 +14,7 @@ from batchwright.taskservs.runner.ssh_script_connection import TOOK_TOO_LONG, Ss
 
 
 async def run_checks(
-    connection: SshConnection, checks: Sequence[Check], variables: Mapping[str, str], redact: Redactor
+    connection: SshConnection, checks: Sequence[TaskservCheck], variables: Mapping[str, str], redact: Redactor
 ) -> tuple[CheckResult, ...]:
     """Run each check once. Raises Unreachable."""
     return tuple([await _once(connection, check, variables, redact) for check in checks])
@@ -22,7 +22,7 @@ async def run_checks(
 
 async def first_failing(
     connection: SshConnection,
-    checks: Sequence[Check],
+    checks: Sequence[TaskservCheck],
     variables: Mapping[str, str],
     redact: Redactor,
     clock: Clock,
@@ -41,7 +41,9 @@ async def first_failing(
     return None
 
 
-async def _once(connection: SshConnection, check: Check, variables: Mapping[str, str], redact: Redactor) -> CheckResult:
+async def _once(
+    connection: SshConnection, check: TaskservCheck, variables: Mapping[str, str], redact: Redactor
+) -> CheckResult:
     ran = await connection.script(with_environment(variables, CHECKING + check.run), check.timeout)
     if ran.code == 0:
         return CheckResult(check.name, True)

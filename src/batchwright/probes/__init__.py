@@ -1,0 +1,1 @@
+"""Looks whether something answers over the network, as checks ask for it. Nothing is changed."""
