@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from batchwright.app.adapters import Adapters
 from batchwright.app.borrowed_servers import ended_by_plan, refuse_borrowed
 from batchwright.app.environment_reader import EnvironmentHome
@@ -14,7 +16,7 @@ from batchwright.model.environment import digest
 from batchwright.model.plan import Plan
 from batchwright.model.workflow import Workflow
 from batchwright.operations.base import PortKind
-from batchwright.operations.retirement import leftovers, marked_gone, retiring, unreachable
+from batchwright.operations.retirement import left_accounts, leftovers, marked_gone, retiring, unreachable
 from batchwright.taskservs.catalogue import load_catalogue
 
 
@@ -34,7 +36,12 @@ async def plan_destruction(settings: Settings, around: Adapters, found: Environm
     await around.open(sorted({*names, *left}), {PortKind.PROVIDER, PortKind.RUNNER, PortKind.LAUNCHER})
     nothing = Workflow(last.workflow, last.version, ())
     observations = await observe(nothing, around.readers, {}, resources, around.clock.now())
-    problems = unreachable(observations, servers, {one.key for one in servers})
+    reached = left_accounts(resources, observations.providers)
+    observations = replace(observations, resources=reached.kept)
+    resources, servers = reached.kept, [one for one in servers if one in reached.kept]
+    commands = [one for one in commands if one in reached.kept]
+    names = sorted({one.provider for one in (*servers, *borrowed)})
+    problems = [*reached.warnings, *unreachable(observations, servers, {one.key for one in servers})]
     if any(one.severity is Severity.ERROR for one in problems):
         return Planned(None, tuple(problems))
     left_over, lost = leftovers(observations)
@@ -56,6 +63,7 @@ async def plan_destruction(settings: Settings, around: Adapters, found: Environm
         environment=found.state.key.name,
         base=digest(found.state.resources),
         notify=last.notify,
+        left_accounts=reached.accounts,
     )
     await refuse_borrowed(found.journal, found.state.key, ended_by_plan(plan))
     return await guarded(settings, around, Planned(plan, (*problems, *lost)), resources)

@@ -26,6 +26,7 @@ from batchwright.model.plan import Request
 from batchwright.operations.base import PortKind
 from batchwright.operations.observations import ProviderObserved
 from batchwright.operations.registry import dec_hook
+from batchwright.operations.retirement import left_accounts
 from batchwright.operations.server_login import recorded_login
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.base import Target, TaskservCall
@@ -37,6 +38,7 @@ from batchwright.views.drift import (
     EnvironmentDrift,
     environment_drift,
     is_ready,
+    left_items,
     orphans,
     server_items,
 )
@@ -65,8 +67,10 @@ async def find_drift(
         places |= {left.provider for one in resources for left in one.leftovers}
         await around.open(sorted(places), {PortKind.PROVIDER, PortKind.RUNNER})
         seen, troubles = await _observed(around, resources)
-        servers = server_items(resources, seen, troubles)
-        services = await _services(around, resources, seen, {one.name: one for one in servers if one.kind == SERVER})
+        reached = left_accounts(resources, seen)
+        servers = server_items(reached.kept, seen, troubles)
+        known = {one.name: one for one in servers if one.kind == SERVER}
+        services = await _services(around, reached.kept, seen, known)
     row = home.state.row
     changing = row.tenant if row is not None else ""
     extra = () if changing else orphans(resources, seen, await _own_runs(home))
@@ -77,7 +81,9 @@ async def find_drift(
         run=row.last if row is not None else "",
         changing=changing,
         at=clock.now(),
-        items=tuple(one.judged(home.plan.accepted, today) for one in (*servers, *services, *extra)),
+        items=tuple(
+            one.judged(home.plan.accepted, today) for one in (*servers, *left_items(reached.left), *services, *extra)
+        ),
     )
 
 

@@ -75,6 +75,7 @@ class Source(Struct, frozen=True):
     replace: tuple[str, ...] = ()  # servers that may be destroyed and created anew; "all" stands for all
     reinstall: tuple[str, ...] = ()  # task services, or servers, whose installs are done again; "all" stands for all
     adopt: tuple[str, ...] = ()  # servers of other stores that the environment takes over
+    other_account: bool = False  # servers in an account that a provider is not any more stay there
 
 
 def check(source: Source, settings: Settings) -> Loaded:
@@ -107,6 +108,8 @@ def check(source: Source, settings: Settings) -> Loaded:
     if source.adopt:
         _refuse_unknown_servers(workflow, "--adopt", source.adopt)
         workflow = replace(workflow, changes=replace(workflow.changes, adopt=source.adopt))
+    if source.other_account:
+        workflow = replace(workflow, changes=replace(workflow.changes, other_account=True))
     return replace(loaded, workflow=workflow, catalogue=catalogue)
 
 

@@ -90,6 +90,7 @@ def _show_server(one: EnvironmentServer) -> None:
         "" if one.whole else "not ready",
         "may exist twice" if one.doubtful else "",
         "never destroyed here" if one.borrowed else "",
+        f"in the account {one.account}, which run {one.left_by} left" if one.left_by else "",
         f"belongs to {one.belongs_to}" if one.belongs_to else "",
         f"used by {some(one.used_by)}" if one.used_by else "",
     ]

@@ -119,6 +119,13 @@ Adopt = Annotated[
         help="Take over this server, which a run of another store created and no one uses there. Repeatable.",
     ),
 ]
+OtherAccount = Annotated[
+    bool,
+    typer.Option(
+        "--other-account",
+        help="Go on in another account of a provider. Servers in the former one stay there and are not reached.",
+    ),
+]
 EnvironmentName = Annotated[
     str | None,
     typer.Option("--env", metavar="NAME", help="Which environment of the workflow, instead of the one in the file."),
@@ -140,6 +147,7 @@ def source_of(
     replace: Sequence[str] | None = None,
     reinstall: Sequence[str] | None = None,
     adopt: Sequence[str] | None = None,
+    other_account: bool = False,
 ) -> Source:
     """What the user named to be loaded. Raises UsageError."""
     if environment is not None and not re.fullmatch(NAME_PATTERN, environment):
@@ -154,6 +162,7 @@ def source_of(
         tuple(replace or ()),
         tuple(reinstall or ()),
         tuple(adopt or ()),
+        other_account,
     )
 
 

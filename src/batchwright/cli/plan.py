@@ -26,6 +26,7 @@ from batchwright.cli.options import (
     Json,
     NoColor,
     OnlyCheck,
+    OtherAccount,
     Overlays,
     PlanOrFileArgument,
     Reinstall,
@@ -70,6 +71,7 @@ def plan(
     replace: Replace = None,
     reinstall: Reinstall = None,
     adopt: Adopt = None,
+    other_account: OtherAccount = False,
     overlay: Overlays = None,
     inputs: Inputs = None,
     catalogue: Catalogues = None,
@@ -87,14 +89,17 @@ def plan(
         raise UsageError("--markdown and --json are two forms of one output", hint="Give one of them.")
     settings, clock, kept = settings_of(state_dir, catalogue), SystemClock(), None
     if is_plan_file(file):
-        given = {"--out": out, **frozen(simulate, sim, env, retire, replace, reinstall, adopt, overlay, inputs)}
-        opened = opened_plan(file, directory, given)
+        settled = frozen(simulate, sim, env, retire, replace, reinstall, adopt, other_account, overlay, inputs)
+        opened = opened_plan(file, directory, {"--out": out, **settled})
         kept, words = opened.content.plan, shlex.quote(str(file))
         settings = with_catalogues(settings, opened.content.basis.inputs, kept.steps)
         planned = looked_at(settings, clock, opened)
     else:
         refuse_directory(file, directory)
-        source = source_of(file, overlay, inputs, env, retire=retire, replace=replace, reinstall=reinstall, adopt=adopt)
+        source = source_of(
+            file, overlay, inputs, env, retire=retire, replace=replace, reinstall=reinstall, adopt=adopt,
+            other_account=other_account,
+        )  # fmt: skip
         planned = asyncio.run(make_plan(settings, clock, source, simulation_of(simulate, sim)))
         words = again(source, simulate=simulate, sim=sim, catalogue=catalogue)
         words += f" --plan-hash {planned.plan.hash()}" if planned.plan else ""
@@ -136,13 +141,17 @@ def _exit_of(view: PlanView | None, changes: Sequence[InstallPreview], *, exit_c
 
 def frozen(*given: object) -> dict[str, object]:
     """The options that a plan file has settled, by their names."""
-    names = ("--simulate", "--sim", "--env", "--retire", "--replace", "--reinstall", "--adopt", "--overlay", "--set")
+    names = (
+        *("--simulate", "--sim", "--env", "--retire", "--replace", "--reinstall", "--adopt", "--other-account"),
+        *("--overlay", "--set"),
+    )
     return dict(zip(names, given, strict=True))
 
 
 def again(source: Source, *, simulate: bool, sim: Sequence[str] | None, catalogue: Sequence[Path] | None) -> str:
     """The same file and options as words of a command line that can be copied."""
     words = [str(source.file), *(["--simulate"] if simulate else []), *(["--retire"] if source.retire else [])]
+    words += ["--other-account"] if source.other_account else []
     given = (
         ("--env", [source.environment] if source.environment else ()),
         ("--replace", source.replace),

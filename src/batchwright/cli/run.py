@@ -21,6 +21,7 @@ from batchwright.cli.options import (
     Json,
     NoColor,
     OnlyCheck,
+    OtherAccount,
     Overlays,
     PlanOrFileArgument,
     Reinstall,
@@ -66,6 +67,7 @@ def run(
     replace: Replace = None,
     reinstall: Reinstall = None,
     adopt: Adopt = None,
+    other_account: OtherAccount = False,
     overlay: Overlays = None,
     inputs: Inputs = None,
     catalogue: Catalogues = None,
@@ -79,19 +81,20 @@ def run(
     Ctrl-C cancels; a second Ctrl-C exits at once.
     """
     if only_check:
-        made = simulate, sim, only_check, env, retire, replace, reinstall, adopt, overlay, inputs, catalogue, state_dir
+        made = (simulate, sim, only_check, env, retire, replace, reinstall, adopt, other_account, overlay, inputs,
+                catalogue, state_dir)  # fmt: skip
         return plan(file, *made, json=json, directory=directory)
     if is_plan_file(file):
-        opened = opened_plan(
-            file, directory, frozen(simulate, sim, env, retire, replace, reinstall, adopt, overlay, inputs)
-        )
+        settled = frozen(simulate, sim, env, retire, replace, reinstall, adopt, other_account, overlay, inputs)
+        opened = opened_plan(file, directory, settled)
         settings = settings_of(state_dir, catalogue)
         return run_plan_file(opened, settings, plan_hash=plan_hash, resume=resume, wait=wait, json=json)
     refuse_directory(file, directory)
-    source, simulation = (
-        source_of(file, overlay, inputs, env, retire=retire, replace=replace, reinstall=reinstall, adopt=adopt),
-        simulation_of(simulate, sim),
-    )
+    simulation = simulation_of(simulate, sim)
+    source = source_of(
+        file, overlay, inputs, env, retire=retire, replace=replace, reinstall=reinstall, adopt=adopt,
+        other_account=other_account,
+    )  # fmt: skip
     with LocalClient(settings_of(state_dir, catalogue)) as client:
         loaded = check(source, client.settings)
         simulated, own = simulation is not None, digest(loaded.workflow) if loaded.workflow is not None else ""

@@ -113,7 +113,8 @@ class Resource(Struct, frozen=True, omit_defaults=True):
     on it finished. `leftover` are servers of this name that should be gone (older versions kept only references);
     `residue` says why an undo failed.
     `folder` is where a command on the driving machine worked, and where its undo works.
-    `host_keys` are a server's SSH host keys, as first told.
+    `host_keys` are a server's SSH host keys, as first told. `left_by` is the run that was allowed to leave the
+    server's account: it cannot be reached.
     """
 
     kind: str
@@ -140,6 +141,7 @@ class Resource(Struct, frozen=True, omit_defaults=True):
     residue: str = ""
     folder: str = ""
     host_keys: tuple[str, ...] = ()
+    left_by: str = ""
 
     def before(self, request: Request) -> Before:
         """What a step that changes it finds; `request` is the one last applied."""

@@ -57,6 +57,10 @@ def turn_changes(before: Resources, run: Run, turn: int) -> TurnChanges:
         contributed |= (old is not new and not moved and not found) or not step.traits.lasts
     if run.status is RunState.ROLLED_BACK:
         now = {key: one for key, one in now.items() if not _was_taken_by(one, run)}
+    if run.plan.left_accounts:
+        marked = {key: _as_left(one, run) for key, one in now.items()}
+        contributed |= marked != now
+        now = marked
     servers = {(one.name, one.ref) for one in now.values() if not one.server}
     gone = [key for key, one in now.items() if one.server and (one.server, one.ref) not in servers]
     for key in gone:  # what stood on a server that is gone, or that another one replaced
@@ -73,6 +77,14 @@ def _was_taken_by(one: Resource, run: Run) -> bool:
     """Whether the run found this server and borrowed or adopted it: that ends with a rollback, and the server stays."""
     adopted = one.made_by == run.id and one.run not in ("", run.id)
     return one.changed_by == run.id and (one.borrowed or adopted)
+
+
+def _as_left(one: Resource, run: Run) -> Resource:
+    """A server in an account that the run was allowed to leave; after its rollback that counts no more."""
+    if run.status is RunState.ROLLED_BACK:
+        return replace(one, left_by="") if one.left_by == run.id else one
+    stays = not (one.server or one.left_by) and (one.provider, one.account) in run.plan.left_accounts
+    return replace(one, left_by=run.id) if stays else one
 
 
 def leave(before: Resources, run: Run, prior: str) -> Leave:
@@ -171,12 +183,14 @@ def _beside_leftovers(
 ) -> Resource | None:
     """The server of a step that creates one, with the servers of its name that should be gone.
 
-    The one whose place it takes is among them if the plan destroys it (`going`), until that is done. If the new one is
+    The one whose place it takes is among them if the plan destroys it (`going`), until that is done, or if it is in an
+    account that was left. If the new one is
     undone before, it returns to what it was, in `now` too.
     """
     if new is old:  # nothing was created
         return old
     record, step = run.records[rank], run.plan.steps[rank]
+    is_left = old is not None and (old.provider, old.account) in run.plan.left_accounts
     left = [one for one in old.leftovers if one.run != run.id] if old is not None else []
     if new is None:
         return _back(now, old, left)
@@ -184,10 +198,11 @@ def _beside_leftovers(
         token = step_token(run.id, step.id, record.generation - 1)
         at = record.ended_at or record.attempt_at
         left.append(Leftover(step.provider, new.account, record.stale, run.id, token, at))
-    if old is not None and old.run != run.id and (old.provider, old.ref) in going:
+    if old is not None and old.run != run.id and (is_left or (old.provider, old.ref) in going):
+        token = "" if is_left else old.token  # without one no run ever destroys it
         on_it = (one for one in now.values() if one.server == old.name and one.ref == old.ref)
         former = (replace(old, leftover=()), *on_it)
-        left.append(Leftover(old.provider, old.account, old.ref, old.run, old.token, old.at, former))
+        left.append(Leftover(old.provider, old.account, old.ref, old.run, token, old.at, former))
     return replace(new, leftover=tuple(left))
 
 
@@ -244,7 +259,8 @@ def _kept_server(run: Run, rank: int, step: Step, record: StepFoldState, old: Re
     if old is not None and old.ref == record.ref:
         request = old.request if step.before is None else _as_kept(step.request)
         whole, keys = old.whole or step.unclear, old.host_keys or record.host_keys
-        return replace(old, address=record.address, at=record.ended_at, request=request, whole=whole, host_keys=keys)
+        now = replace(old, address=record.address, at=record.ended_at, host_keys=keys)
+        return replace(now, request=request, whole=whole, left_by="")
     seen = replace(_bare(run, rank, step, record), ref=record.ref, address=record.address, host_keys=record.host_keys)
     if step.adopts is None:
         return replace(seen, borrowed=True)

@@ -282,6 +282,7 @@ class Plan(Struct, frozen=True):
     accepted: tuple[AcceptedDifference, ...] = ()  # differences that drift does not count
     notify: tuple[Webhook, ...] = ()
     prices: tuple[Price, ...] = ()  # of its servers, as far as something is decided by them
+    left_accounts: tuple[tuple[str, str], ...] = ()  # provider and account, with servers that it does not touch
 
     @property
     def rules(self) -> Rules:
@@ -304,7 +305,7 @@ class Plan(Struct, frozen=True):
         )
         fields = msgspec.to_builtins(bare, order="deterministic")
         # plans older than these fields keep their hash
-        for name in ("environment", "base", "accepted", "notify", "prices"):
+        for name in ("environment", "base", "accepted", "notify", "prices", "left_accounts"):
             if not fields[name]:
                 del fields[name]
         return hashlib.sha256(msgspec.json.encode(fields, order="deterministic")).hexdigest()[:16]

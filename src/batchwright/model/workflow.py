@@ -110,7 +110,8 @@ class Changes(Struct, frozen=True):
 
     `replace`: servers that cannot become what the file asks for; `replace_servers` are those for which it is allowed
     anyway. `adopt`: servers of other stores that the environment takes over. `reinstall`: task services, or servers for
-    all that is on them, that are installed again although nothing changed; "all" stands for all.
+    all that is on them, that are installed again although nothing changed; "all" stands for all. `other_account`: what
+    is in an account that a provider is not any more stays there, unreached.
     """
 
     retire: Permission = Permission.REFUSED
@@ -118,6 +119,7 @@ class Changes(Struct, frozen=True):
     replace_servers: tuple[str, ...] = ()
     reinstall: tuple[str, ...] = ()
     adopt: tuple[str, ...] = ()
+    other_account: bool = False
 
     def replaces(self, server: str) -> bool:
         """Whether this server may be destroyed and created anew."""

@@ -18,7 +18,7 @@ from batchwright.model.environment import Resource
 from batchwright.model.plan import GOES_WITH, FieldChange, Need, PlannedOperation, Request, Retired, Step
 from batchwright.model.taskserv import Taskserv
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Permission, Retry
-from batchwright.operations.observations import Observations
+from batchwright.operations.observations import Observations, ProviderObserved
 from batchwright.operations.planner_state import Draft
 from batchwright.operations.registry import TYPES, dec_hook
 from batchwright.operations.suggestions import enumerated
@@ -26,8 +26,12 @@ from batchwright.operations.suggestions import enumerated
 TIMEOUT = 1800.0  # seconds for one step
 SECONDS = 10.0  # an estimate
 NOT_IN_FILE, ACCOUNT_CHANGED, UNREACHABLE = "not-in-file", "account-changed", "provider-not-open"
+ACCOUNT_LEFT = "account-left"
 ENVIRONMENT_MISMATCH = "environment-mismatch"
-RETRY_HINT = "Use the account that they were created in, or roll back the runs that created them there first."
+RETRY_HINT = (
+    "Use the account that they were created in, or roll back the runs that created them there first. If you have moved "
+    "to another account for good, run the file with --other-account: they stay where they are, and no run reaches them."
+)
 
 Place = tuple[str, str]  # a server by its name and reference: two of one name may stand for a while
 _TYPES = {kind.request.kind(): kind for kind in TYPES}
@@ -113,6 +117,51 @@ def marked_gone(steps: Iterable[Step], observations: Observations) -> tuple[Step
     servers = (each for one in observations.resources if not one.server for each in (one, *one.leftover_servers))
     gone = {one.ref for one in servers if _is_gone(observations, one)}
     return tuple(replace(step, gone=True) if step.retired is not None and step.ref in gone else step for step in steps)
+
+
+class LeftAccounts(Struct, frozen=True):
+    """The resources that a plan reckons with, and those in accounts that were left, which stay as they are.
+
+    `accounts` are the accounts that were left, with their providers.
+    """
+
+    kept: tuple[Resource, ...]
+    left: tuple[Resource, ...]
+
+    @property
+    def accounts(self) -> tuple[tuple[str, str], ...]:
+        return tuple(sorted({(one.provider, one.account) for one in self.left if not one.server}))
+
+    @property
+    def warnings(self) -> list[Diagnostic]:
+        """One for each account."""
+        told = []
+        for provider, account in self.accounts:
+            names = [
+                one.name for one in self.left if (one.provider, one.account, one.server) == (provider, account, "")
+            ]
+            message = f"{enumerated(names)} cannot be reached: {provider} is not the account {account} any more"
+            hint = "If they exist, they stay there and cost money. No run changes or destroys them."
+            told.append(Diagnostic(ACCOUNT_LEFT, message, hint, where=provider, severity=Severity.WARNING))
+        return told
+
+
+def left_accounts(
+    resources: Sequence[Resource], providers: Mapping[str, ProviderObserved], *, allowed: bool = False
+) -> LeftAccounts:
+    """Which resources are left behind: those of which a run has said so, and, if that is `allowed` now, all others in
+    another account too.
+    """
+    gone = {
+        (one.name, one.ref)
+        for one in resources
+        if one.is_own_server
+        and (observed := providers.get(one.provider)) is not None
+        and observed.facts.account != one.account
+        and (allowed or one.left_by)
+    }
+    left = [one for one in resources if (one.server or one.name, one.ref) in gone]
+    return LeftAccounts(tuple(one for one in resources if one not in left), tuple(left))
 
 
 def unreachable(observations: Observations, servers: Iterable[Resource], chosen: set[str]) -> list[Diagnostic]:

@@ -9,6 +9,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Plan, PlannedOperation
@@ -19,7 +20,7 @@ from batchwright.operations.base import OperationType
 from batchwright.operations.observations import Observations
 from batchwright.operations.planner_state import Draft, PlannedServer, Predecessors
 from batchwright.operations.registry import type_of, types_in
-from batchwright.operations.retirement import Retirement, retirement
+from batchwright.operations.retirement import Retirement, left_accounts, retirement
 from batchwright.operations.suggestions import did_you_mean
 
 
@@ -183,7 +184,9 @@ def build(
     Every problem of the whole batch is in the diagnostics; `warnings` are the loader's and are passed through. `base`
     is the digest of what the environment has; `retire` may allow to destroy what the workflow no longer asks for.
     """
-    draft = Draft(workflow, catalogue, observations)
+    left = left_accounts(observations.resources, observations.providers, allowed=workflow.changes.other_account)
+    draft = Draft(workflow, catalogue, replace(observations, resources=left.kept))
+    draft.problems += left.warnings
     kinds = _check(draft)
     for kind in kinds:
         kind.plan(draft)
@@ -197,7 +200,8 @@ def build(
         diagnostics += tuple(one for kind in kinds for one in kind.unplanned(draft))
     if any(one.severity is Severity.ERROR for one in diagnostics):
         return PlanResult(None, diagnostics)
-    return PlanResult(_plan(draft, retired, diagnostics, simulation, base), diagnostics)
+    plan = _plan(draft, retired, diagnostics, simulation, base)
+    return PlanResult(replace(plan, left_accounts=left.accounts), diagnostics)
 
 
 def _plan(

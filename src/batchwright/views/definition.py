@@ -19,8 +19,9 @@ def definition(workflow: Workflow) -> dict[str, Any]:
     for name in ("notify", "limits"):  # a file without them has the digest that it had before there were any
         if not given[name]:
             del given[name]
-    if not workflow.changes.adopt:  # no field of a file: only a command names what is taken over
-        del given["changes"]["adopt"]
+    for name in ("adopt", "other_account"):  # no fields of a file: only a command says so
+        if not given["changes"][name]:
+            del given["changes"][name]
     return {**given, "operations": [type_of(op).written(fields) for op, fields in operations]}
 
 

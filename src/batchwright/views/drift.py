@@ -116,6 +116,18 @@ def server_items(
     return [item for one in servers for item in (*_server_item(one, seen, troubles), *_leftovers(one, seen, troubles))]
 
 
+def left_items(left: Iterable[Resource]) -> list[DriftItem]:
+    """The servers in accounts that were left, which cannot be looked at."""
+    return [
+        DriftItem(
+            SERVER, one.name, DriftState.ACCEPTED, one.name, one.provider, one.ref,
+            trouble=f"run {one.left_by} left its account, {one.account}: it cannot be reached",
+        )
+        for one in left
+        if not one.server
+    ]  # fmt: skip
+
+
 def _server_item(
     one: Resource, seen: Mapping[str, ProviderObserved], troubles: Mapping[str, str]
 ) -> tuple[DriftItem, ...]:

@@ -72,7 +72,7 @@ class EnvironmentServer(Struct, frozen=True):
     `borrowed`: it was there before, and is never destroyed here; `belongs_to` is the environment of the same store that
     created it, "" for none. `used_by` are the environments that have borrowed it. `whole`: the last run that worked on
     it finished. `doubtful`: a call may have made another one that no run knows. `leftover` are references of servers
-    that should be gone.
+    that should be gone. `left_by` is the run that left its account, "" for none: it cannot be reached.
     """
 
     name: str
@@ -94,6 +94,7 @@ class EnvironmentServer(Struct, frozen=True):
     doubtful: bool
     leftover: tuple[str, ...]
     residue: str
+    left_by: str
     taskservs: tuple[EnvironmentTaskserv, ...]
 
 
@@ -207,6 +208,7 @@ def _server(
         doubtful=one.doubtful,
         leftover=tuple(left.ref for left in one.leftovers),
         residue=one.residue,
+        left_by=one.left_by,
         taskservs=tuple(taskservs),
     )
 

@@ -8,7 +8,15 @@ from batchwright.app.plans import Source
 from batchwright.cli.plan import again
 
 EVERYTHING = Source(
-    Path("my file.ncl"), (Path("over.ncl"),), {"size": "3 GB"}, "prod", True, ("web-1", "all"), ("nginx",), ("db-1",)
+    Path("my file.ncl"),
+    (Path("over.ncl"),),
+    {"size": "3 GB"},
+    "prod",
+    True,
+    ("web-1", "all"),
+    ("nginx",),
+    ("db-1",),
+    True,
 )
 
 
@@ -17,7 +25,7 @@ def test_every_option_is_repeated_and_quoted() -> None:
     left_out = [key for key in Source.__struct_fields__[1:] if getattr(EVERYTHING, key) == getattr(plain, key)]
     assert left_out == [], "the example shall set every field"
     assert again(EVERYTHING, simulate=True, sim=["seed=7"], catalogue=[Path("more")]) == (
-        "'my file.ncl' --simulate --retire --env prod --replace web-1 --replace all --reinstall nginx --adopt db-1 "
-        "--sim seed=7 --overlay over.ncl --set 'size=3 GB' --catalogue more"
+        "'my file.ncl' --simulate --retire --other-account --env prod --replace web-1 --replace all --reinstall nginx "
+        "--adopt db-1 --sim seed=7 --overlay over.ncl --set 'size=3 GB' --catalogue more"
     )
     assert again(plain, simulate=False, sim=None, catalogue=None) == "'my file.ncl'"
