@@ -48,7 +48,8 @@ def attach(ref: str, address: str) -> None:
         own, port = namespace(ref), f"bw{ref.removeprefix(records.PREFIX)}"
         _add_namespace(own)
         if not _has_link(LAB, port):
-            _ip("link", "add", port, "netns", LAB, "type", "veth", "peer", "name", "eth0", "netns", own)
+            inside = ("peer", "name", "eth0", "address", _hardware_address(address), "netns", own)
+            _ip("link", "add", port, "netns", LAB, "type", "veth", *inside)
         _ip("-n", LAB, "link", "set", port, "master", BRIDGE, "up")
         _ip("-n", own, "address", "replace", f"{address}/{BITS}", "dev", "eth0")
         _ip("-n", own, "link", "set", "eth0", "up")
@@ -67,6 +68,11 @@ def detach(ref: str) -> None:
             _ip("netns", "delete", LAB)
             if _has_link("", LINK):  # it goes with its other end, in the kernel's own time
                 _ip("link", "delete", LINK, unless="Cannot find device")
+
+
+def _hardware_address(address: str) -> str:
+    """The same after every start: the machine and the other servers send to the one they know for up to a minute."""
+    return "02:00:" + ":".join(f"{int(part):02x}" for part in address.split("."))
 
 
 def resolv_conf(own: str) -> str:

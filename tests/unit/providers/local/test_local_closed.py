@@ -193,9 +193,12 @@ def test_servers_of_a_run_find_each_other_by_name(tell: Callable[[Story], None],
         assert await site.run(one.ref, f"bash -c {knock!r}") == "SSH-2.0"
         while await site.local.destroy(three.ref) != Gone():
             await asyncio.sleep(0.02)
+        card = "cat /sys/class/net/eth0/address" if network == "own" else "true"
+        before = await site.run(one.ref, card)
         await site.local.stop(one.ref)
         await site.local.start(one.ref)
         await site.settled(one.ref)
+        assert await site.run(one.ref, card) == before, "the others send to that for a minute"
         said = await site.run(one.ref, "getent hosts mine two; getent hosts three || echo gone; python3 -c 'print(1)'")
         assert said.split() == ["192.0.2.7", "mine", two.address, "two", "gone", "1"]
 
