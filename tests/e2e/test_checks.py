@@ -62,3 +62,9 @@ def test_a_check_waits_for_a_server_and_gates_what_comes_after(url: str, tmp_pat
     Health.well.set()
     assert command("run", "flow.json", "--resume").returncode == 0
     assert done.exists()
+    [found] = json.loads(command("check", "shop", "--json").stdout)["checks"]
+    assert found == {"step": "web/check", "subject": url, "server": "", "ok": True, "output": "200"}
+    Health.well.clear()
+    sick = command("check", "shop", code=2)
+    assert "503 instead of 200: warming up" in sick.stdout
+    assert "not healthy: 1 check" in sick.stdout

@@ -27,7 +27,7 @@ from batchwright.cli import (
     output,
     progress_display,
     progress_frame,
-    taskserv_status_printer,
+    run_health_printer,
     view_printer,
 )
 from batchwright.errors import BatchwrightError
@@ -130,7 +130,7 @@ def filled(kind: Any, text: str, name: str = "") -> Any:
 
 SHOWS = [
     function
-    for module in (view_printer, taskserv_status_printer, install_preview_printer)
+    for module in (view_printer, run_health_printer, install_preview_printer)
     for name, function in vars(module).items()
     if name.startswith("show_") and name != "show_table" and function.__module__ == module.__name__
 ]

@@ -221,7 +221,7 @@ KNOW_TYPES = {  # who may import the module of an operation type, besides operat
     "app/plan_file_prerequisites.py": "likewise, of a plan that comes from a file",
     "app/catalogue_changes.py": "compares the entries of task services with those that were planned",
     "app/patient_provider.py": "wraps a port",
-    "app/taskserv_health.py": "the use case of `check`, about task services and checks",
+    "app/run_health.py": "the use case of `check`, about task services and checks",
     "app/install_preview.py": "the use case of `plan --check`, which is about task services only",
     "app/environment_drift.py": "the use case of `drift`, which asks the runner about task services",
 }

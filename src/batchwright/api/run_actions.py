@@ -15,13 +15,13 @@ from batchwright.api.authentication import Caller
 from batchwright.api.openapi import problems
 from batchwright.api.run_queries import ONE, RunId, etag, seen
 from batchwright.app.orphan_sweep import GcResult, sweep_orphans
-from batchwright.app.taskserv_health import check_run
+from batchwright.app.run_health import check_run
 from batchwright.engine.manual_resolution import NO_ANSWERS, ResumeAnswers
 from batchwright.model.run_signal import SignalKind
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.service.tokens import Role
 from batchwright.views.run import RunView
-from batchwright.views.taskserv_status import TaskservStatuses
+from batchwright.views.run_health import RunHealth
 
 StepWord = Annotated[str, Meta(min_length=1, max_length=300)]
 
@@ -35,10 +35,8 @@ Match = Annotated[
 @post(
     ONE + "/checks", status_code=200, responses=problems(404, 409, 503), opt={"role": Role.OPERATOR}, tags=["Actions"]
 )
-async def checks(
-    request: Request[Any, Any, Any], supervisor: NamedDependency[RunSupervisor], run: RunId
-) -> TaskservStatuses:
-    """Run the health checks of all task services that the run has installed, on their servers, now."""
+async def checks(request: Request[Any, Any, Any], supervisor: NamedDependency[RunSupervisor], run: RunId) -> RunHealth:
+    """Run the health checks of all task services that the run has installed, and look at what its checks look at."""
     feed = await supervisor.feeds.find(run)
     request.scope["state"]["run"] = feed.run.id
     around = supervisor.world, supervisor.runner, supervisor.allowed

@@ -26,9 +26,9 @@ from batchwright.views.explain import Explanation
 from batchwright.views.plan import PlanView
 from batchwright.views.progress_update import ProgressUpdate
 from batchwright.views.run import RunView
+from batchwright.views.run_health import RunHealth
 from batchwright.views.stats_over_runs import Stats
 from batchwright.views.steps import StepLine
-from batchwright.views.taskserv_status import TaskservStatuses
 from batchwright.views.webhook import DeliveryLine
 
 Verb = Literal["pause", "resume", "cancel", "rollback"]
@@ -117,8 +117,8 @@ class Client(Protocol):
         """All runs in numbers, or those created within `since` (90s, 30m, 24h, 7d)."""
         ...
 
-    def checks(self, word: str) -> TaskservStatuses:
-        """Run the checks of a run's task services again, now."""
+    def checks(self, word: str) -> RunHealth:
+        """Look now whether a run's task services, and what its checks look at, are well."""
         ...
 
     def rollback_preview(self, word: str) -> tuple[PlannedUndo, ...]:

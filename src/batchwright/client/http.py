@@ -37,9 +37,9 @@ from batchwright.views.explain import Explanation
 from batchwright.views.plan import PlanView
 from batchwright.views.progress_update import ProgressUpdate
 from batchwright.views.run import RunView
+from batchwright.views.run_health import RunHealth
 from batchwright.views.stats_over_runs import Stats
 from batchwright.views.steps import StepLine, step_lines
-from batchwright.views.taskserv_status import TaskservStatuses
 from batchwright.views.webhook import DeliveryLine
 
 RUNS = "/v1/workflows/batch"
@@ -238,8 +238,8 @@ class HttpClient:
     def drift(self, word: str) -> EnvironmentDrift:
         return self._http.get("/v1/drift", EnvironmentDrift, [("environment", word)], CHECK_SECONDS)
 
-    def checks(self, word: str) -> TaskservStatuses:
-        return self._http.done(self._path(word, "checks"), TaskservStatuses)
+    def checks(self, word: str) -> RunHealth:
+        return self._http.done(self._path(word, "checks"), RunHealth)
 
     def deliveries(self, word: str = "") -> tuple[DeliveryLine, ...]:
         return self._http.get(WEBHOOKS, _Deliveries, [("run", word)] if word else []).items

@@ -21,13 +21,13 @@ from batchwright.app.plan_files import OpenedPlanFile, check_plan_file
 from batchwright.app.planned import Planned
 from batchwright.app.plans import Source, approve, plan_source
 from batchwright.app.rollback_impact import planned_undo
+from batchwright.app.run_health import check_run
 from batchwright.app.run_provenance import user
 from batchwright.app.run_reader import OpenedRun, all_runs, history, look
 from batchwright.app.runs import Runs, StoredRun, nothing_to_pause, refuse_rollback
 from batchwright.app.server_destroy import ServerDestroyResult, destroy_server
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
-from batchwright.app.taskserv_health import check_run
 from batchwright.app.webhook_delivery import WebhookDeliverer, webhook_deliverer
 from batchwright.app.webhook_resend import deliveries, send_again
 from batchwright.client.base import RunRow, Verb, run_row
@@ -51,10 +51,10 @@ from batchwright.views.plan import PlanView, plan_view
 from batchwright.views.plan_index import plan_index
 from batchwright.views.progress_update import ProgressUpdate
 from batchwright.views.run import LIVE, RunView, run_view
+from batchwright.views.run_health import RunHealth
 from batchwright.views.run_list import matching
 from batchwright.views.stats_over_runs import Stats, stats_view
 from batchwright.views.steps import StepLine, step_lines, step_named
-from batchwright.views.taskserv_status import TaskservStatuses
 from batchwright.views.text_format import span
 from batchwright.views.wait_reasons import Circumstances
 from batchwright.views.webhook import DeliveryLine, delivery_line
@@ -190,7 +190,7 @@ class LocalClient:
         past = self.wait(_events_between(opened, 0, opened.run.seq))
         return explain(opened.run, past, named, self.clock.now(), Circumstances(opened.driven))
 
-    def checks(self, word: str) -> TaskservStatuses:
+    def checks(self, word: str) -> RunHealth:
         return self.wait(check_run(self.settings, self.clock, self.look(word).run))
 
     def rollback_preview(self, word: str) -> tuple[PlannedUndo, ...]:

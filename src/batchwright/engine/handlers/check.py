@@ -51,7 +51,7 @@ class CheckHandler(Handler):
         again = self.context.run.records[i].doubt
         in_a_row, last = 0, ""
         while True:
-            seen = await self._look(i, request, max(LEAST_SECONDS, until - clock.monotonic()), again=again)
+            seen = await self.look(i, max(LEAST_SECONDS, until - clock.monotonic()), again=again)
             if isinstance(seen, Rejected):
                 return seen
             in_a_row = in_a_row + 1 if seen.ok else 0
@@ -65,9 +65,15 @@ class CheckHandler(Handler):
                 return Rejected(Fault(FaultClass.TIMEOUT, _failure(request, within, seen), "check-failed"))
             await clock.sleep(request.every)
 
-    async def _look(self, i: int, request: CheckRequest, seconds: float, *, again: bool) -> CheckResult | Rejected:
+    async def look(self, i: int, seconds: float, *, again: bool = False, mark: str = "") -> CheckResult | Rejected:
+        """Look once. `mark` marks the processes of its program, instead of the step's token; `again`: an earlier start
+        may still run.
+        """
+        request = self.context.step(i).request
+        assert isinstance(request, CheckRequest)
         if request.program is not None:
-            return _of_program(await self._commands.run(i, request.program, seconds, lambda _: None, again=again))
+            ran = self._commands.run(i, request.program, seconds, lambda _: None, again=again, mark=mark)
+            return _of_program(await ran)
         run, prober = self.context.run, self.context.prober
         assert prober is not None, "a prober is opened for every plan with checks"
         restricted = run.created.client is not False

@@ -59,10 +59,21 @@ class CommandHandler(Handler):
             self._flying.discard((i, attempt, undo))
 
     async def run(
-        self, i: int, request: CommandRequest, seconds: float, tell: Tell, *, undo: bool = False, again: bool = False
+        self,
+        i: int,
+        request: CommandRequest,
+        seconds: float,
+        tell: Tell,
+        *,
+        undo: bool = False,
+        again: bool = False,
+        mark: str = "",
     ) -> Applied | Rejected | Unknown:
-        """Run a program of a step to its end, or to that of its time; `again`: an earlier start may still run."""
-        surrounds = await self._surrounds(i, seconds, tell, undo=undo, again=again)
+        """Run a program of a step to its end, or to that of its time; `again`: an earlier start may still run.
+
+        `mark` marks its processes; default: the step's token.
+        """
+        surrounds = await self._surrounds(i, seconds, tell, undo=undo, again=again, mark=mark)
         if isinstance(surrounds, Unknown):  # nothing was started
             return Rejected(trouble(surrounds))
         await self.context.hold()  # after the looks above, which may take long
@@ -91,7 +102,9 @@ class CommandHandler(Handler):
         run = self.context.run
         return self.context.launchers[run.plan.steps[run.index[step.server]].provider if step.server else ""]
 
-    async def _surrounds(self, i: int, seconds: float, tell: Tell, *, undo: bool, again: bool) -> Launch | Unknown:
+    async def _surrounds(
+        self, i: int, seconds: float, tell: Tell, *, undo: bool, again: bool, mark: str = ""
+    ) -> Launch | Unknown:
         run, step = self.context.run, self.context.step(i)
         known = await self._servers(i)
         if isinstance(known, Unknown):
@@ -99,7 +112,7 @@ class CommandHandler(Handler):
         return Launch(
             run=run.id,
             step=step.id,
-            mark=run.token(i),
+            mark=mark or run.token(i),
             undo=undo,
             again=again,
             seconds=seconds,

@@ -1,27 +1,35 @@
-"""The use case behind `check`: do the task services of a run still pass their checks?"""
+"""The use case behind `check`: are the task services of a run, and what its checks look at, still well?"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 
 from batchwright.app.adapters import Adapters, SharedRunner, SharedWorld
 from batchwright.app.catalogue_changes import with_catalogues
 from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
 from batchwright.app.settings import Settings
+from batchwright.engine.handler_context import HandlerContext
+from batchwright.engine.handlers.check import CheckHandler
 from batchwright.engine.limits import Limits
 from batchwright.errors import BatchwrightError
+from batchwright.model.call_outcome import CheckResult, Rejected
 from batchwright.model.clock import Clock
-from batchwright.model.lifecycle import StepState
+from batchwright.model.ids import base32
+from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.plan import Step
 from batchwright.model.run import Run
 from batchwright.model.ssh_access import ServerLogin, SshAccess
+from batchwright.operations.check import CheckRequest
+from batchwright.operations.registry import type_of
 from batchwright.operations.server_login import login_of
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.base import Target, TaskservCall
-from batchwright.views.taskserv_status import TaskservStatus, TaskservStatuses, statuses_of
+from batchwright.views.run_health import CheckStatus, RunHealth, TaskservStatus, health_of
 
 AT_ONCE = 25  # servers asked at the same time
+ONCE_SECONDS = 60.0  # for one look of a check
 
 
 async def check_run(
@@ -31,8 +39,9 @@ async def check_run(
     world: SharedWorld | None = None,
     runner: SharedRunner | None = None,
     allowed: ProgramAndSecretAllowlist | None = None,
-) -> TaskservStatuses:
-    """Run the checks of every task service that the run installed or kept; this reads their secrets again.
+) -> RunHealth:
+    """Run the checks of every task service that the run installed or kept, and look once at what its checks look at;
+    this reads their secrets again.
 
     Raises ProviderUnavailable, NotAllowed; Forbidden if a client's run needs more than is `allowed`.
     """
@@ -66,7 +75,47 @@ async def check_run(
                     return TaskservStatus(*about, ok=False, trouble=error.message)
             return TaskservStatus(*about, ok=all(check.ok for check in checks), checks=checks)
 
-        return statuses_of(run.id, tuple(await asyncio.gather(*(look(step) for step in wanted))))
+        items = asyncio.gather(*(look(step) for step in wanted))
+        return health_of(run.id, tuple(await items), await _checks(around, run, gate))
+
+
+async def _checks(around: Adapters, run: Run, gate: asyncio.Semaphore) -> tuple[CheckStatus, ...]:
+    """What the run's checks see now; none once the run was rolled back, since what they looked at is gone."""
+    if run.status in (RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE):
+        return ()
+    wanted = [
+        i
+        for i, (step, record) in enumerate(zip(run.plan.steps, run.records, strict=True))
+        if isinstance(step.request, CheckRequest) and record.state in (StepState.SUCCEEDED, StepState.FAILED)
+    ]
+    ports = around.readers, around.runners, around.launchers, around.limits, around.clock
+    context = HandlerContext(
+        run, *ports, _ignored, _ignored, _nobody_drives, key_file=around.key_file, prober=around.prober
+    )
+    handler = CheckHandler(context)
+
+    async def look(i: int) -> CheckStatus:
+        step = run.plan.steps[i]
+        mark = base32(os.urandom(16))  # not that of the step: somebody else may be looking too
+        async with gate:
+            seen = await handler.look(i, min(ONCE_SECONDS, context.timeout(i)), mark=mark)
+        if isinstance(seen, Rejected):
+            seen = CheckResult("check", False, seen.fault.message)
+        server = run.plan.steps[run.index[step.server]].request.name if step.server else ""
+        return CheckStatus(step.id, type_of(step).subject(step), server, seen.ok, seen.output)
+
+    try:
+        return tuple(await asyncio.gather(*(look(i) for i in wanted)))
+    finally:
+        await context.aclose()
+
+
+def _ignored(_: object) -> None:
+    """There is no machine that hears reports."""
+
+
+async def _nobody_drives() -> None:
+    """A look needs no lease."""
 
 
 def _leader(run: Run, request: TaskservRequest, server: str) -> Target | None:

@@ -9,14 +9,15 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from batchwright.app.install_preview import preview_plan
-from batchwright.app.taskserv_health import check_run
+from batchwright.app.run_health import check_run
+from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 from batchwright.providers.simulated import World
 from batchwright.testing.virtual_clock import run_virtual
 from tests.unit.app.test_environment_state import done, planned, shop
 from tests.unit.app.test_retirement import retired, retiring
 from tests.unit.app.test_runs import House, housed
-from tests.unit.engine.stage import QUICK, installs, keeps, plan_of, servers
+from tests.unit.engine.stage import QUICK, checks, installs, keeps, plan_of, servers
 
 T = TypeVar("T")
 
@@ -24,12 +25,12 @@ UP = servers("up", "web-01", "web-02")
 PLAN = plan_of(QUICK, UP, installs("cache", UP, "redis", after=["up"]))
 
 
-def play(folder: Path, scenario: Callable[[House, Run], Awaitable[T]]) -> T:
+def play(folder: Path, scenario: Callable[[House, Run], Awaitable[T]], plan: Plan = PLAN) -> T:
     """After a run that has put redis on two servers."""
 
     async def main() -> T:
         house = House(folder)
-        return await scenario(house, await house.resume(await house.create(PLAN), "somebody"))
+        return await scenario(house, await house.resume(await house.create(plan), "somebody"))
 
     return run_virtual(main())
 
@@ -57,6 +58,34 @@ def test_all_is_well_after_a_run(tmp_path: Path) -> None:
         assert all(one.address for one in found.items)
 
     play(tmp_path, scenario)
+
+
+LOOKING = plan_of(QUICK, UP, checks("port", after=["up"]), checks("never", after=["port"]))
+
+
+def test_what_checks_look_at_is_looked_at_again(tmp_path: Path) -> None:
+    async def scenario(house: House, run: Run) -> None:
+        found = await check_run(house.settings, house.clock, run)
+        assert (found.ok, found.items) == (True, ())
+        assert [(one.step, one.subject, one.ok) for one in found.checks] == [
+            ("port/check", "db-01:5432", True),
+            ("never/check", "db-01:5432", True),
+        ]
+        failing = replace(run.plan, simulation={**QUICK, "fail_check": "never=transient:9"})
+        run.plan = failing
+        found = await check_run(house.settings, house.clock, run)
+        assert [found.ok, *(one.ok for one in found.checks)] == [False, True, False]
+        assert "temporarily unavailable" in found.checks[1].output
+
+    play(tmp_path, scenario, LOOKING)
+
+
+def test_after_a_rollback_nothing_is_looked_at(tmp_path: Path) -> None:
+    async def scenario(house: House, run: Run) -> None:
+        over = await house.rollback(run.id, "somebody")
+        assert (await check_run(house.settings, house.clock, over)).checks == ()
+
+    play(tmp_path, scenario, LOOKING)
 
 
 def test_drift_on_one_server_is_seen(tmp_path: Path) -> None:
