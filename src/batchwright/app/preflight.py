@@ -229,7 +229,8 @@ async def _observe(
         else:
             requests[config.name] = answer
     managed: dict[str, tuple[Observed, ...]] = {}
-    left = [one for each in resources for one in each.leftover_servers if one.provider == name]
+    place = name, facts.account  # a reference may be another server's in another account
+    left = [one for each in resources for one in each.leftover_servers if (one.provider, one.account) == place]
     gone_soon = {one.ref for one in left}
     for observed in await provider.find():
         if observed.ref not in gone_soon:

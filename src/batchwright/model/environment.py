@@ -102,6 +102,11 @@ class Leftover(Struct, frozen=True, omit_defaults=True):
     at: float = 0.0
     former: tuple[Resource, ...] = ()
 
+    @property
+    def left_by(self) -> str:
+        """The run that left its account, "" for none: no run destroys it."""
+        return self.former[0].left_by if self.former else ""
+
 
 class Resource(Struct, frozen=True, omit_defaults=True):
     """One thing that an environment has: a server, a task service on one, or a command that can be undone.

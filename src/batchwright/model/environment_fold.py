@@ -199,10 +199,10 @@ def _beside_leftovers(
         at = record.ended_at or record.attempt_at
         left.append(Leftover(step.provider, new.account, record.stale, run.id, token, at))
     if old is not None and old.run != run.id and (is_left or (old.provider, old.ref) in going):
-        token = "" if is_left else old.token  # without one no run ever destroys it
         on_it = (one for one in now.values() if one.server == old.name and one.ref == old.ref)
-        former = (replace(old, leftover=()), *on_it)
-        left.append(Leftover(old.provider, old.account, old.ref, old.run, token, old.at, former))
+        left_by = old.left_by or run.id if is_left else ""
+        former = (replace(old, leftover=(), left_by=left_by), *on_it)
+        left.append(Leftover(old.provider, old.account, old.ref, old.run, old.token, old.at, former))
     return replace(new, leftover=tuple(left))
 
 
@@ -225,7 +225,7 @@ def _without(run: Run, step: Step, old: Resource | None) -> Resource | None:
         ref = run.record(step.server).ref if step.server else old.ref
         return old if old.ref != ref else None
     gone = (step.provider, step.ref)
-    left = tuple(one for one in old.leftovers if (one.provider, one.ref) != gone)
+    left = tuple(one for one in old.leftovers if one.left_by or (one.provider, one.ref) != gone)
     if (old.provider, old.ref) == gone:
         old = replace(old, ref="", address="", whole=False)
     return replace(old, leftover=left) if left or old.ref or old.doubtful else None

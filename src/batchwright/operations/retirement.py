@@ -27,6 +27,10 @@ TIMEOUT = 1800.0  # seconds for one step
 SECONDS = 10.0  # an estimate
 NOT_IN_FILE, ACCOUNT_CHANGED, UNREACHABLE = "not-in-file", "account-changed", "provider-not-open"
 ACCOUNT_LEFT = "account-left"
+RENAMED_HINT = (
+    "It still lists them, so it is the same account under another name. Use the former credentials, or give it the "
+    'former name where it takes one: [hetzner] project = "{}" in config.toml.'
+)
 ENVIRONMENT_MISMATCH = "environment-mismatch"
 RETRY_HINT = (
     "Use the account that they were created in, or roll back the runs that created them there first. If you have moved "
@@ -95,13 +99,15 @@ def leftovers(observations: Observations) -> tuple[list[Resource], list[Diagnost
     lost: list[Diagnostic] = []
     for one in (one for resource in observations.resources for one in resource.leftover_servers):
         observed = observations.providers.get(one.provider)
-        if one.token and observed is not None and observed.facts.account == one.account:
+        here = observed is not None and observed.facts.account == one.account
+        if one.token and here and not one.left_by:
             reached.append(one)
             continue
         why = f"{one.provider} does not answer as the account {one.account}"
-        why = why if one.token else "it is not known which step created it"
+        why = "it is not known which step created it" if here and not one.token else why
+        why = f"run {one.left_by} left its account, {one.account}" if one.left_by else why
         message = f"the server {one.name} ({one.ref}) should be gone and stays: {why}"
-        hint = f"If it exists, remove it with: batchwright gc --run {one.run} --yes"
+        hint = f"If it exists, remove it{' as that account' * bool(one.left_by)}: batchwright gc --run {one.run} --yes"
         lost.append(Diagnostic("leftover-stays", message, hint, where=one.provider, severity=Severity.WARNING))
     return reached, lost
 
@@ -150,8 +156,9 @@ def left_accounts(
     resources: Sequence[Resource], providers: Mapping[str, ProviderObserved], *, allowed: bool = False
 ) -> LeftAccounts:
     """Which resources are left behind: those of which a run has said so, and, if that is `allowed` now, all others in
-    another account too.
+    another account too. One that the provider lists is in the same account, which only has another name now.
     """
+    listed = _listed(providers)
     gone = {
         (one.name, one.ref)
         for one in resources
@@ -159,26 +166,39 @@ def left_accounts(
         and (observed := providers.get(one.provider)) is not None
         and observed.facts.account != one.account
         and (allowed or one.left_by)
+        and (one.provider, one.ref, one.run) not in listed
     }
     left = [one for one in resources if (one.server or one.name, one.ref) in gone]
     return LeftAccounts(tuple(one for one in resources if one not in left), tuple(left))
 
 
+def _listed(providers: Mapping[str, ProviderObserved]) -> set[tuple[str, str, str]]:
+    """Provider, reference and run of all servers that are listed now. References may be unique in an account only."""
+    return {
+        (name, one.ref, one.run) for name, seen in providers.items() for some in seen.managed.values() for one in some
+    }
+
+
 def unreachable(observations: Observations, servers: Iterable[Resource], chosen: set[str]) -> list[Diagnostic]:
     """Servers that are to be retired and whose provider is not open, and all whose provider is another account now."""
     found: dict[tuple[str, str], list[str]] = {}
+    renamed: dict[str, str] = {}
+    listed = _listed(observations.providers)
     for one in servers:
         observed = observations.providers.get(one.provider)
         account = "" if observed is None else observed.facts.account
         if (one.key in chosen) if observed is None else (account != one.account):
             found.setdefault((one.provider, account), []).append(one.name)
+            if account and (one.provider, one.ref, one.run) in listed:
+                renamed[one.provider] = one.account
     problems = []
     for (provider, account), names in found.items():
         message = f"the provider {provider} cannot be opened, and {enumerated(names)} are to be destroyed there"
         if account:
             message = f"{provider} is the account {account} now, and the environment has {enumerated(names)} in another"
         code = ACCOUNT_CHANGED if account else UNREACHABLE
-        problems.append(Diagnostic(code, message, RETRY_HINT, where=provider))
+        hint = RENAMED_HINT.format(renamed[provider]) if provider in renamed else RETRY_HINT
+        problems.append(Diagnostic(code, message, hint, where=provider))
     return problems
 
 

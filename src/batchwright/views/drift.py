@@ -121,11 +121,15 @@ def left_items(left: Iterable[Resource]) -> list[DriftItem]:
     return [
         DriftItem(
             SERVER, one.name, DriftState.ACCEPTED, one.name, one.provider, one.ref,
-            trouble=f"run {one.left_by} left its account, {one.account}: it cannot be reached",
+            trouble=_left(one.left_by, one.account),
         )
         for one in left
         if not one.server
     ]  # fmt: skip
+
+
+def _left(run: str, account: str) -> str:
+    return f"run {run} left its account, {account}: it cannot be reached"
 
 
 def _server_item(
@@ -167,8 +171,14 @@ def _leftovers(one: Resource, seen: Mapping[str, ProviderObserved], troubles: Ma
     found = []
     for left in one.leftovers:
         item = DriftItem(LEFTOVER, one.name, DriftState.UNKNOWN, one.name, left.provider, left.ref)
+        if left.left_by:
+            found.append(replace(item, state=DriftState.ACCEPTED, trouble=_left(left.left_by, left.account)))
+            continue
         if left.provider not in seen:
             found.append(replace(item, trouble=troubles.get(left.provider, "its provider shows nothing")))
+            continue
+        if seen[left.provider].facts.account != left.account:
+            found.append(replace(item, trouble=f"it is in the account {left.account}"))
             continue
         there = seen[left.provider].recorded.get(left.ref)
         if there is not None and there.state not in ABSENT:

@@ -73,7 +73,10 @@ def test_servers_are_created_in_the_new_account_and_those_of_the_old_one_stay(
         again = await planned(house, replace(shop("a", "b"), changes=Changes(retire=Permission.REQUESTED)))
         assert {one.action for one in again.steps} == {Action.KEEP}, "what was allowed once needs not be said again"
         found = await find_drift(house.settings, house.stores, house.clock, "shop")
-        assert (found.ok, [one.name for one in found.items if one.state == "accepted"]) == (True, ["c"])
+        assert found.ok
+        assert sorted((one.kind, one.name) for one in found.items if one.state == "accepted") == [
+            ("leftover", "a"), ("leftover", "b"), ("server", "c"),
+        ]  # fmt: skip
         assert first.id != run.id
 
     housed(tmp_path, play)
@@ -133,5 +136,24 @@ def test_no_run_destroys_them_even_if_the_old_account_is_used_again(
         back = await planned(house, moving("a", "c"))
         assert {one.id: one.action for one in back.steps if one.id.startswith("up/")}["up/c"] is Action.KEEP
         assert Action.RETIRE not in {one.action for one in back.steps}
+
+    housed(tmp_path, play)
+
+
+def test_an_account_that_only_has_another_name_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token of the same project was replaced. The servers would be created a second time, beside those that run."""
+
+    async def renamed(_provider: Simulated) -> str:
+        return "token-2"
+
+    async def play(house: House) -> None:
+        await done(house, shop("a"))
+        monkeypatch.setattr(Simulated, "account", renamed)
+        with pytest.raises(PlanRefused) as refused:
+            await planned(house, moving("a"))
+        found = {one.code: one.hint for one in refused.value.diagnostics}  # type: ignore[attr-defined]
+        assert "server-orphan" not in found
+        assert "same account under another name" in found["account-changed"]
+        assert "simulated-upcloud" in found["account-changed"]
 
     housed(tmp_path, play)
