@@ -9,6 +9,9 @@ from collections.abc import Mapping
 import msgspec
 
 from batchwright.engine import effects, reports, server_name_conflicts
+from batchwright.engine.dependency_verdict import DependencyVerdict, Outcome, Verdict
+from batchwright.engine.failure_response import stops
+from batchwright.engine.holds import Holds
 from batchwright.engine.manual_resolution import asks
 from batchwright.engine.policy import POLICIES, asked_pause, backoff, may_retry
 from batchwright.engine.step_readiness import ReadinessTracker
@@ -17,12 +20,13 @@ from batchwright.model.actions import Doubt
 from batchwright.model.call_outcome import Applied, Created, Rejected, ServerState
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import STEP_ENDED, RunState, StepState
+from batchwright.model.operation_end import failure_certain, last_bad_step
 from batchwright.model.plan import PlannedOperation
 from batchwright.model.run import Run, StepFoldState
-from batchwright.model.workflow import DependencyKind, OnFailure
+from batchwright.model.run_signal import Signal
 
 SKIPS_MAX = 2000  # skipped in one go, so that a batch of events stays small
-HARD = DependencyKind.HARD
+_NOT_BEGUN = (StepState.WAITING, StepState.RETRYING, StepState.ASKING)
 
 
 class Forward:
@@ -34,12 +38,17 @@ class Forward:
             run.plan, run.step_operation, [r.state in STEP_ENDED for r in run.records], backward=False
         )
         self.ready: dict[str, deque[int]] = {}
-        self.skips: deque[tuple[int, str, str]] = deque()
+        self.skips: deque[tuple[int, Verdict]] = deque()
         self.timers: list[tuple[float, int]] = []
-        self._blocked: dict[int, str] = {}
+        self._verdicts = DependencyVerdict(run)
+        self._undecided: dict[str, list[int]] = {}  # operation -> steps that wait for what becomes of it
+        self._holds = Holds(run)
+        self._hopeless = [op for op in range(len(run.plan.operations)) if self._is_hopeless(op)]
         for i, record in enumerate(run.records):
             if record.state is StepState.RETRYING:
                 heapq.heappush(self.timers, (record.until, i))
+        for operation, cause in run.failed_operations.items():
+            self._give_up(operation, cause)
         self._release()
 
     # -- what an event makes possible ---------------------------------------------------------------------------
@@ -59,8 +68,11 @@ class Forward:
         if i is None:
             if isinstance(event, ev.ProviderStopped):
                 self._stop_lane(event.lane)
+            if isinstance(event, ev.OperationFailed):
+                self._give_up(event.operation, event.because)
             return []
         record = self.run.records[i]
+        self._holds.after(i)
         match record.state:
             case StepState.STARTED:
                 return self._begin(event, i, record)
@@ -68,10 +80,35 @@ class Forward:
                 return [self._await(i, record)]
             case StepState.RETRYING:
                 heapq.heappush(self.timers, (record.until, i))
+            case StepState.ASKING:
+                pass
             case _:
-                self.order.end(i)
-                self._release()
+                self._end(i)
         return []
+
+    def _end(self, i: int) -> None:
+        op = self.run.step_operation[i]
+        if self._is_hopeless(op):
+            self._hopeless.append(op)
+        self.order.end(i)
+        self.order.free.extend(self._undecided.pop(self.run.plan.operations[op].id, ()))
+        self._release()
+
+    def _is_hopeless(self, op: int) -> bool:
+        """Whether an operation that says how many must succeed cannot, and this was not noted yet."""
+        operation = self.run.plan.operations[op]
+        known = operation.id in self.run.failed_operations
+        return bool(operation.min_success) and not known and failure_certain(self.run, op)
+
+    def _give_up(self, operation: str, cause: str) -> None:
+        """Skip what has not begun of an operation that cannot succeed any more."""
+        run, op = self.run, self.run.operation_index[operation]
+        verdict = Verdict(Outcome.SKIP, f"operation {operation} cannot succeed any more", cause)
+        for i, at in enumerate(run.step_operation):
+            if at == op and run.records[i].state in _NOT_BEGUN:
+                self.skips.append((i, verdict))
+        for lane, queue in self.ready.items():
+            self.ready[lane] = deque(i for i in queue if run.step_operation[i] != op)
 
     def _begin(self, event: ev.AnyEvent, i: int, record: StepFoldState) -> list[effects.Command]:
         if isinstance(event, ev.StepInDoubt):
@@ -100,42 +137,28 @@ class Forward:
             i = free.popleft()
             if self.run.records[i].state is not StepState.WAITING:
                 continue
-            blocker = self._blocker(i)
-            if blocker:
-                self.skips.append((i, *blocker))
-            else:
-                self._queue(i)
+            verdict = self._verdicts.of_step(i)
+            match verdict.outcome:
+                case Outcome.WAIT:
+                    self._undecided.setdefault(verdict.because, []).append(i)
+                case Outcome.RUN if self.run.plan.steps[i].traits.holds:
+                    self._holds.release(i)
+                case Outcome.RUN:
+                    self._queue(i)
+                case _:
+                    self.skips.append((i, verdict))
 
     def _queue(self, i: int) -> None:
         lane = self.run.lane(i)
         if lane in self.run.stopped_lanes:
-            self.skips.append(
-                (i, f"nothing more can be created in {lane}: {self.run.stopped_lanes[lane].message}", lane)
-            )
+            reason = f"nothing more can be created in {lane}: {self.run.stopped_lanes[lane].message}"
+            self.skips.append((i, Verdict(Outcome.SKIP, reason, lane)))
         else:
             self.ready.setdefault(lane, deque()).append(i)
 
     def _stop_lane(self, lane: str) -> None:
         for i in self.ready.pop(lane, ()):
             self._queue(i)
-
-    def _blocker(self, i: int) -> tuple[str, str] | None:
-        """Why this step cannot run although nothing is left to wait for: (reason, cause)."""
-        run, op = self.run, self.run.step_operation[i]
-        if op not in self._blocked:
-            self._blocked[op] = next(
-                (d.id for d in run.plan.operations[op].dependencies if d.kind is HARD and not self._succeeded(d.id)), ""
-            )
-        if self._blocked[op]:
-            return f"operation {self._blocked[op]} did not succeed", self._blocked[op]
-        for need in run.plan.steps[i].needs:
-            if need.kind is HARD and run.record(need.step).state is not StepState.SUCCEEDED:
-                return f"step {need.step} did not succeed", need.step
-        return None
-
-    def _succeeded(self, operation: str) -> bool:
-        counts = self.run.counts[self.run.operation_index[operation]]
-        return counts.get(StepState.SUCCEEDED, 0) == sum(counts.values())
 
     # -- what is to happen next ---------------------------------------------------------------------------------
 
@@ -149,22 +172,41 @@ class Forward:
         """Whether nothing is in flight and nothing more will start."""
         return not self.run.in_flight and (self.halted or self.order.left == 0)
 
-    def decide(self, now: float, permits: Mapping[str, int]) -> list[ev.AnyEvent]:
-        """The skips that are certain and the starts that the limits allow. The caller must apply them next."""
+    def decide(self, now: float, permits: Mapping[str, int], read_at: float) -> list[ev.AnyEvent]:
+        """What is due, one kind of event at a time: answers, failed operations, skips, gates, then the starts that the
+        limits allow. The caller must apply them next.
+        """
         if self.halted or self.run.status is not RunState.RUNNING:
             return []
-        events: list[ev.AnyEvent] = []
-        while self.skips and len(events) < SKIPS_MAX:
-            i, reason, because = self.skips.popleft()
-            events.append(ev.StepSkipped(now, self.run.plan.steps[i].id, reason, because))
-        if events:
-            return events
+        certain = (
+            self._holds.decide_open(now, read_at)
+            or self._failures(now)
+            or self._skips(now)
+            or self._holds.decide_due(now)
+        )
+        if certain:
+            return certain
         while self.timers and self.timers[0][0] <= now:
             self._wake(heapq.heappop(self.timers)[1])
-        return [self._start(i, now) for i in self._take(permits)] or self._late_skips(now)
+        return [self._start(i, now) for i in self._take(permits)] or self._skips(now)  # woken into a stopped lane
 
-    def _late_skips(self, now: float) -> list[ev.AnyEvent]:
-        return self.decide(now, {}) if self.skips else []  # a timer that woke into a stopped lane
+    def _failures(self, now: float) -> list[ev.AnyEvent]:
+        while self._hopeless:
+            op = self._hopeless.pop(0)
+            if self._is_hopeless(op):
+                operation, cause = self.run.plan.operations[op], last_bad_step(self.run, op)
+                return [ev.OperationFailed(now, operation.id, cause), *stops(self.run, operation, cause, now)]
+        return []
+
+    def _skips(self, now: float) -> list[ev.AnyEvent]:
+        events: list[ev.AnyEvent] = []
+        while self.skips and len(events) < SKIPS_MAX:
+            i, verdict = self.skips.popleft()
+            if self.run.records[i].state not in _NOT_BEGUN:
+                continue  # it was in the way of two verdicts
+            kind = ev.StepNotWanted if verdict.outcome is Outcome.NOT_WANTED else ev.StepSkipped
+            events.append(kind(now, self.run.plan.steps[i].id, verdict.reason, verdict.because))
+        return events
 
     def _wake(self, i: int) -> None:
         if self.run.records[i].state is StepState.RETRYING:
@@ -188,8 +230,16 @@ class Forward:
         return ev.StepStarted(now, self.run.plan.steps[i].id, self.run.records[i].attempt + 1, self.run.token(i))
 
     def wake_at(self) -> float | None:
-        """When the next retry is due, in seconds since the epoch; None if none is."""
-        return self.timers[0][0] if self.timers and not self.halted else None
+        """When the next retry is due or the next question expires, in seconds since the epoch; None if none is."""
+        if self.halted:
+            return None
+        due = [at for at in (self._holds.wake_at, self.timers[0][0] if self.timers else None) if at is not None]
+        return min(due, default=None)
+
+    def answered(self, signal: Signal, number: int, now: float) -> list[ev.AnyEvent]:
+        """The event for somebody's answer to a question; none if it does not count."""
+        assert signal.answer is not None
+        return [] if self.halted else self._holds.answered(signal.answer, number, signal.at, now)
 
     # -- what a report means ------------------------------------------------------------------------------------
 
@@ -306,10 +356,9 @@ class Forward:
         events: list[ev.AnyEvent] = [ev.StepFailed(now, step, record.attempt, fault, doubt, twin, stale)]
         if traits.stops_lane and POLICIES[fault.kind].stops_lane and operation.lane not in run.stopped_lanes:
             events.append(ev.ProviderStopped(now, operation.lane, fault))
-        back = operation.on_failure is OnFailure.ROLLBACK
-        if operation.on_failure is not OnFailure.CONTINUE and (not run.stopping or back > run.rollback_after_stop):
-            events.append(ev.RunStopping(now, step, back))
-        return events
+        if operation.min_success:
+            return events  # what follows is decided when the operation cannot succeed any more
+        return [*events, *stops(run, operation, step, now)]
 
     def _operation(self, i: int) -> PlannedOperation:
         return self.run.plan.operations[self.run.step_operation[i]]

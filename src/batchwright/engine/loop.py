@@ -23,7 +23,7 @@ from batchwright.journal.lease_holder import LEASE_SECONDS
 from batchwright.model import events as ev
 from batchwright.model.clock import Clock
 from batchwright.model.run import Run
-from batchwright.model.run_signal import Signal
+from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.model.run_snapshot import encode_snapshot
 from batchwright.probes.base import Prober
 from batchwright.providers.base import Provider
@@ -113,9 +113,10 @@ class Driver:
         self._listener = listener
         self._signal_seconds = signal_seconds
         self._machine = Machine(run)
-        self._lanes = sorted({op.lane for op in run.plan.operations})
+        self._lanes = sorted({op.lane for op in run.plan.operations if op.lane})
         self._reports: list[reports.Report] = []
-        self._signals: list[Signal] = []
+        self._signals: list[tuple[int, Signal]] = []
+        self._signals_read_at = 0.0  # by the run's clock: all that were left before are heard
         self._failure: BaseException | None = None
         self._wake = asyncio.Event()
         reply = self._report, self._broke, self._hold
@@ -138,7 +139,7 @@ class Driver:
 
     def signal(self, signal: Signal) -> None:
         """Send a signal from within this process, as another process does through the store."""
-        self._signals.append(signal)
+        self._signals.append((0, signal))
         self._wake.set()
 
     def unheard(self) -> dict[str, str]:
@@ -210,12 +211,12 @@ class Driver:
         take(begin)
         for report in reports:
             take(machine.accept(report, now))
-        for signal in signals:
-            take(machine.request(signal, now))
+        for number, signal in signals:
+            take(machine.request(signal, now, number))
         while (
             not self._draining
             and len(batch) < BATCH_EVENTS
-            and (events := machine.decide(now, self._limits.permits(self._lanes, calls_of(self.run), passed)))
+            and (events := machine.decide(now, self._permits(passed), self._signals_read_at))
         ):
             take(events)
         if not batch:
@@ -226,6 +227,9 @@ class Driver:
             for command in commands:
                 self._performer.perform(command)
         return True
+
+    def _permits(self, passed: float) -> Mapping[str, int]:
+        return self._limits.permits(self._lanes, calls_of(self.run), passed)
 
     async def _append(self, after: int, batch: Sequence[ev.AnyEvent]) -> None:
         now = self._clock.monotonic()
@@ -266,7 +270,10 @@ class Driver:
         retry_at = self._machine.wake_at()  # by the run's own clock
         pauses = [] if permits_at is None else [permits_at - now]
         if retry_at is not None:
-            pauses.append(retry_at - self._clock.now())
+            left = retry_at - self._clock.now()
+            pauses.append(
+                left if left > 0 else DRAIN_SECONDS
+            )  # a question that is due waits for the signals to be read
         if self._summary_seq != self.run.seq:
             if now >= summary_at:
                 await self._append(self.run.seq, [])  # what a list of runs shows is not older than this
@@ -308,8 +315,19 @@ class Driver:
         await self._room.write(renew)
 
     async def _read_signals(self, seen: int) -> None:
+        """Hear what other processes ask for: answers since the last one that was heard, all else since the lease.
+
+        An answer may be given while no process drives the run.
+        """
+        after = min(seen, self.run.heard)
         while True:
             await self._clock.sleep(self._signal_seconds)
-            for number, signal in await self._journal.signals(self.run.id, seen):
-                seen = number
-                self.signal(signal)
+            began = self._clock.now()
+            for number, signal in await self._journal.signals(self.run.id, after):
+                after = number
+                if number > seen or signal.kind is SignalKind.ANSWER:
+                    self._signals.append((number, signal))
+                    self._wake.set()
+            self._signals_read_at = began
+            if self.run.holds:
+                self._wake.set()

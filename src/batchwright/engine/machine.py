@@ -18,6 +18,7 @@ from batchwright.engine.manual_resolution import go_on
 from batchwright.errors import NotAllowed
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RUN_ENDED, CancelMode, RunState, StepState
+from batchwright.model.operation_end import OperationEnd, operation_end
 from batchwright.model.plan import RULES
 from batchwright.model.run import Run, changed_something
 from batchwright.model.run_signal import Signal, SignalKind
@@ -84,8 +85,11 @@ class Machine:
             return []
         return [ev.StepOutput(now, self.run.plan.steps[said.step].id, said.attempt, said.lines, said.undo)]
 
-    def decide(self, now: float, permits: Mapping[str, int]) -> list[ev.AnyEvent]:
-        """The events that are due; `permits` is how many calls each lane may begin. The caller must apply them next."""
+    def decide(self, now: float, permits: Mapping[str, int], read_at: float | None = None) -> list[ev.AnyEvent]:
+        """The events that are due; `permits` is how many calls each lane may begin. The caller must apply them next.
+
+        All signals were heard that were left before `read_at`; None: until now.
+        """
         run = self.run
         match run.status:
             case R.PENDING:
@@ -93,19 +97,19 @@ class Machine:
                     return [ev.RunEnded(now, R.CANCELLED, "cancelled before it started")]
                 return [ev.RunStarted(now)]
             case R.RUNNING | R.PAUSED:
-                return self._forward(now, permits)
+                return self._forward(now, permits, now if read_at is None else read_at)
             case R.ROLLING_BACK:
                 return self._backward(now, permits)
             case R.FAILED if self._rollback_due:
                 return [ev.RollbackStarted(now, "on_failure", f"step {run.stopping} failed", automatic=True)]
         return []
 
-    def _forward(self, now: float, permits: Mapping[str, int]) -> list[ev.AnyEvent]:
+    def _forward(self, now: float, permits: Mapping[str, int], read_at: float) -> list[ev.AnyEvent]:
         run, phase = self.run, self.phase
         assert isinstance(phase, Forward)
         if run.cancelling == CancelMode.FORCE:
             return [ev.RunEnded(now, R.CANCELLED, "cancelled without waiting for what was in flight")]
-        events = phase.decide(now, permits)
+        events = phase.decide(now, permits, read_at)
         if events or not phase.finished or (run.status is R.PAUSED and not phase.halted):
             return events
         if not self.sweeping.finished:
@@ -120,7 +124,7 @@ class Machine:
             status, reasons = R.CANCELLED, ["cancelled"]
         elif run.stopping:
             reasons = [f"stopped because step {run.stopping} failed"]
-        elif failed or skipped:
+        elif any(end not in _WELL for end in (operation_end(run, op) for op in range(len(run.counts)))):
             reasons = [f"{failed} failed, {skipped} skipped"]
         if self.sweeping.faults:
             reasons.append(f"the closing sweep could not finish: {', '.join(self.sweeping.faults)}")
@@ -143,8 +147,8 @@ class Machine:
 
     # -- wishes -------------------------------------------------------------------------------------------------
 
-    def request(self, signal: Signal, now: float) -> list[ev.AnyEvent]:
-        """The events for a signal in the present state; none if the run is already as requested."""
+    def request(self, signal: Signal, now: float, number: int = 0) -> list[ev.AnyEvent]:
+        """The events for the signal of this number in the present state; none if the run is already as requested."""
         run = self.run
         live = run.status in (R.PENDING, R.RUNNING, R.PAUSED)
         match signal.kind:
@@ -156,6 +160,8 @@ class Machine:
                 return [ev.CancelRequested(now, signal.by)]
             case SignalKind.FORCE_CANCEL if live and run.cancelling != CancelMode.FORCE:
                 return [ev.CancelRequested(now, signal.by, force=True)]
+            case SignalKind.ANSWER if isinstance(self.phase, Forward) and live:
+                return self.phase.answered(signal, number, now)
         return []
 
     def reopen(self, now: float, by: str, redo: Sequence[str] = (), skip: Sequence[str] = ()) -> list[ev.AnyEvent]:
@@ -166,7 +172,7 @@ class Machine:
         status = self.run.status
         if status in (R.FAILED, R.CANCELLED):
             swept = self.sweeping.finished and not self.sweeping.faults
-            if swept and all(record.state is StepState.SUCCEEDED for record in self.run.records):
+            if swept and all(record.state in _DONE for record in self.run.records):
                 raise NotAllowed(f"run {self.run.id} is {status} and all of its steps are done")
             return go_on(self.run, now, by, redo, skip)
         raise NotAllowed(
@@ -195,6 +201,9 @@ class Machine:
             )
         return [ev.RollbackStarted(now, by, automatic=False)]
 
+
+_WELL = (OperationEnd.SUCCEEDED, OperationEnd.DEGRADED, OperationEnd.NOT_WANTED)
+_DONE = (StepState.SUCCEEDED, StepState.NOT_WANTED)
 
 _HINTS = {
     R.PENDING: "It has not started. Cancel it, or start it: batchwright resume RUN",

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from batchwright.model.plan import Plan
+from batchwright.model.workflow import DependencyScope
 
 
 class ReadinessTracker:
@@ -42,10 +43,12 @@ class ReadinessTracker:
                 first, then = (i, index[need.step]) if backward else (index[need.step], i)
                 self._after.setdefault(first, []).append(then)
                 self._wait[then] = self._wait.get(then, 0) + 1
-        for i in sorted(self._after, reverse=backward):  # the plan's order is topological
-            if self._ended[i] and not self._wait.get(i):
-                for other in self._after.pop(i):
-                    self._wait[other] -= 1
+        done = [i for i in self._after if self._ended[i] and not self._wait.get(i)]
+        while done:  # a step may need one that comes later in the plan: the gate of a wave does
+            for other in self._after.pop(done.pop(), ()):
+                self._wait[other] -= 1
+                if self._wait[other] == 0 and self._ended[other]:
+                    done.append(other)
 
     def _operation_edges(self, plan: Plan, backward: bool) -> None:
         index = {op.id: i for i, op in enumerate(plan.operations)}
@@ -54,6 +57,8 @@ class ReadinessTracker:
         before: list[list[int]] = [[] for _ in range(count)]
         for i, op in enumerate(plan.operations):
             for dependency in op.dependencies:
+                if dependency.per is DependencyScope.SERVER:
+                    continue  # its steps need those on their servers
                 first, then = (i, index[dependency.id]) if backward else (index[dependency.id], i)
                 self._next[first].append(then)
                 before[then].append(first)

@@ -11,7 +11,7 @@ from batchwright.errors import EventUnreadable
 from batchwright.model.events import AnyEvent
 from batchwright.operations.registry import dec_hook
 
-VERSION = 2  # 2: a request has a typed `access`
+VERSION = 3  # 2: a request has a typed `access`; 3: gates, questions, and steps that are not wanted
 
 
 def _with_typed_access(created: dict[str, Any]) -> dict[str, Any]:
@@ -27,6 +27,8 @@ def _with_typed_access(created: dict[str, Any]) -> dict[str, Any]:
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 UPCASTERS: dict[tuple[str, int], Upcaster] = {("run_created", 1): _with_typed_access}
 
+_CURRENT_SINCE = 1 + max(version for _, version in UPCASTERS)  # what is written since then needs no upcaster
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyEvent, dec_hook=dec_hook)
 _page_decoder = msgspec.json.Decoder(list[AnyEvent], dec_hook=dec_hook)
@@ -40,7 +42,7 @@ def decode(body: bytes, version: int = VERSION) -> AnyEvent:
     """The event in `body`, written by `version`. Raises EventUnreadable."""
     _refuse_unknown(version)
     try:
-        if version == VERSION:
+        if version >= _CURRENT_SINCE:
             return cast(AnyEvent, _decoder.decode(body))
         return cast(AnyEvent, msgspec.convert(_raised(_plain.decode(body), version), AnyEvent, dec_hook=dec_hook))
     except _DAMAGE as error:
@@ -56,7 +58,7 @@ def decode_page(body: bytes, version: int = VERSION) -> list[AnyEvent]:
     """The events of `encode_page`, written by `version`. Raises EventUnreadable."""
     _refuse_unknown(version)
     try:
-        if version == VERSION:
+        if version >= _CURRENT_SINCE:
             return _page_decoder.decode(body)
         raised = [_raised(raw, version) for raw in _plain_page.decode(body)]
         return msgspec.convert(raised, list[AnyEvent], dec_hook=dec_hook)

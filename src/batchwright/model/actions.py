@@ -17,6 +17,8 @@ class Action(StrEnum):
     RUN = "run"  # a program, on this machine or on a server
     CHECK = "check"  # something is looked at until it is well
     RETIRE = "retire"  # what is no longer asked for: the server is destroyed, the task service removed, the undo run
+    GATE = "gate"  # the next wave of an operation begins behind it, perhaps only when people agree
+    ASK = "ask"  # people are asked whether the run goes on
 
 
 class Undo(StrEnum):
@@ -48,6 +50,8 @@ class Traits(Struct, frozen=True):
     credentials fault ends its lane. `replaces`: what does not become ready is destroyed and created again. `retries`: a
     fault is answered with another attempt, as far as its policy allows. `removes`: what it works on is gone once it
     succeeded. `only_looks`: it changes nothing, so a run that did nothing else has changed nothing.
+    succeeded. `holds`: it sends no call and holds back the steps behind it. `counted`: it is one of the steps of its
+    operation that people count.
     """
 
     doubt: Doubt
@@ -58,6 +62,8 @@ class Traits(Struct, frozen=True):
     retries: bool = True
     removes: bool = False
     only_looks: bool = False
+    holds: bool = False
+    counted: bool = True
 
 
 TRAITS: dict[Action, Traits] = {
@@ -68,4 +74,6 @@ TRAITS: dict[Action, Traits] = {
     Action.RUN: Traits(Doubt.ASK, lasts=False),
     Action.CHECK: Traits(Doubt.REPEAT, lasts=False, retries=False, only_looks=True),
     Action.RETIRE: Traits(Doubt.REPEAT, lasts=False, removes=True),
+    Action.GATE: Traits(Doubt.NONE, lasts=False, retries=False, holds=True, counted=False),
+    Action.ASK: Traits(Doubt.NONE, lasts=False, retries=False, holds=True),
 }

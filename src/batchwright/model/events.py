@@ -4,16 +4,31 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from batchwright.model.event import Event
 from batchwright.model.fault import Fault
+from batchwright.model.hold_events import (
+    GatePassed,
+    HoldAnswered,
+    HoldAsked,
+    HoldExpired,
+    HoldGranted,
+    HoldPassed,
+    HoldRefused,
+)
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
 from batchwright.model.run_inputs import RunInputs
 
-
-class Event(Struct, frozen=True, tag_field="type", omit_defaults=True, gc=False):
-    """`at` is the time in seconds since the epoch, by the clock of the process that drives the run."""
-
-    at: float
+__all__ = [  # beside the events that are defined here
+    "Event",
+    "GatePassed",
+    "HoldAnswered",
+    "HoldAsked",
+    "HoldExpired",
+    "HoldGranted",
+    "HoldPassed",
+    "HoldRefused",
+]
 
 
 class RunCreated(Event, frozen=True, tag="run_created"):
@@ -175,7 +190,7 @@ class StepSucceeded(Event, frozen=True, tag="step_succeeded"):
     """The step is done. `made` is false if the resource existed before; then it is never rolled back.
 
     `host_keys` are the SSH host keys of a server, as its provider tells them; empty if it does not, and in journals
-    older than this field.
+    older than this field. `answer` is the name that a command gave its exit code, if it names them.
     """
 
     step: str
@@ -184,6 +199,7 @@ class StepSucceeded(Event, frozen=True, tag="step_succeeded"):
     made: bool = True
     settled: bool = False
     host_keys: tuple[str, ...] = ()
+    answer: str = ""
 
 
 class StepRetrying(Event, frozen=True, tag="step_retrying"):
@@ -226,6 +242,21 @@ class StepSkipped(Event, frozen=True, tag="step_skipped"):
 
     step: str
     reason: str
+    because: str
+
+
+class StepNotWanted(Event, frozen=True, tag="step_not_wanted"):
+    """The step is not to run, and that is no failure; `because` names the operation or step that says so."""
+
+    step: str
+    reason: str
+    because: str
+
+
+class OperationFailed(Event, frozen=True, tag="operation_failed"):
+    """Too many of its steps failed: whatever happens, the operation cannot succeed. `because` is the last of them."""
+
+    operation: str
     because: str
 
 
@@ -320,6 +351,15 @@ AnyEvent = (
     | StepRetrying
     | StepFailed
     | StepSkipped
+    | StepNotWanted
+    | OperationFailed
+    | GatePassed
+    | HoldAsked
+    | HoldAnswered
+    | HoldGranted
+    | HoldPassed
+    | HoldRefused
+    | HoldExpired
     | UndoStarted
     | UndoRetrying
     | StepUndone

@@ -12,9 +12,9 @@ from batchwright.errors import IllegalTransition
 from batchwright.model import events as ev
 from batchwright.model.actions import Doubt
 from batchwright.model.fault import Fault, FaultClass
+from batchwright.model.hold_fold import HOLDS
 from batchwright.model.lifecycle import (
     STEP_IN_FLIGHT,
-    STEP_TRANSITIONS,
     CancelMode,
     RunState,
     StepState,
@@ -22,23 +22,7 @@ from batchwright.model.lifecycle import (
     next_step_state,
 )
 from batchwright.model.run_fold_state import RunFoldState, StepFoldState
-
-
-def _move(run: RunFoldState, step: str, event: str) -> tuple[int, StepFoldState]:
-    i = run.step(step)
-    record = run.records[i]
-    before = record.state
-    after = STEP_TRANSITIONS[before].get(event) or next_step_state(before, event, step)
-    if after is not before:
-        record.state = after
-        counts = run.counts[run.step_operation[i]]
-        counts[before] -= 1
-        counts[after] = counts.get(after, 0) + 1
-        if after in STEP_IN_FLIGHT:
-            run.in_flight[i] = None
-        elif before in STEP_IN_FLIGHT:
-            del run.in_flight[i]
-    return i, record
+from batchwright.model.step_transition import move
 
 
 def _run_created(_run: RunFoldState, _event: ev.RunCreated) -> None:
@@ -114,18 +98,22 @@ def _run_reopened(run: RunFoldState, event: ev.RunReopened) -> None:
     run.cancelling = CancelMode.NO
     run.rollback_after_stop = False
     run.stopped_lanes.clear()
+    run.failed_operations.clear()
     _forget_sweeps(run)
     for step in event.skip:
         _take_as_done(run, step, event)
     for i, record in enumerate(run.records):
-        if record.state in (StepState.FAILED, StepState.SKIPPED, StepState.RETRYING):
-            _move(run, run.plan.steps[i].id, "run_reopened")
+        if record.state in _REOPENED:
+            move(run, run.plan.steps[i].id, "run_reopened")
             record.failures = record.throttles = 0
             record.until = record.ended_at = 0.0
             record.reason = record.because = ""
             if record.ref and not record.made and run.plan.steps[i].traits.replaces:
                 _replace(record)
                 record.turn = run.turn
+
+
+_REOPENED = frozenset({StepState.FAILED, StepState.SKIPPED, StepState.RETRYING, StepState.ASKING, StepState.NOT_WANTED})
 
 
 def _take_as_done(run: RunFoldState, step: str, event: ev.RunReopened) -> None:
@@ -164,7 +152,7 @@ def _rollback_ended(run: RunFoldState, event: ev.RollbackEnded) -> None:
 
 def _change(run: RunFoldState, step: str, event: str) -> tuple[int, StepFoldState]:
     """Move a step by an event that changes something in the environment."""
-    i, record = _move(run, step, event)
+    i, record = move(run, step, event)
     record.turn = run.turn
     return i, record
 
@@ -208,6 +196,7 @@ def _step_succeeded(run: RunFoldState, event: ev.StepSucceeded) -> int:
     record.ref = event.ref or record.ref
     record.stale = ""
     record.address = event.address
+    record.answer = event.answer
     record.made = event.made
     record.made_turn = run.turn
     record.doubt = False
@@ -261,11 +250,23 @@ def _replace(record: StepFoldState) -> None:
 
 
 def _step_skipped(run: RunFoldState, event: ev.StepSkipped) -> int:
-    i, record = _move(run, event.step, "step_skipped")
+    i, record = move(run, event.step, "step_skipped")
     record.reason = event.reason
     record.because = event.because
     record.ended_at = event.at
     return i
+
+
+def _step_not_wanted(run: RunFoldState, event: ev.StepNotWanted) -> int:
+    i, record = move(run, event.step, "step_not_wanted")
+    record.reason = event.reason
+    record.because = event.because
+    record.ended_at = event.at
+    return i
+
+
+def _operation_failed(run: RunFoldState, event: ev.OperationFailed) -> None:
+    run.failed_operations[event.operation] = event.because
 
 
 def _undo_started(run: RunFoldState, event: ev.UndoStarted) -> int:
@@ -276,7 +277,7 @@ def _undo_started(run: RunFoldState, event: ev.UndoStarted) -> int:
 
 
 def _undo_retrying(run: RunFoldState, event: ev.UndoRetrying) -> int:
-    i, record = _move(run, event.step, "undo_retrying")
+    i, record = move(run, event.step, "undo_retrying")
     record.until = event.until
     record.fault = event.fault
     if event.fault.kind is FaultClass.THROTTLE:
@@ -348,7 +349,7 @@ def _doubt_forgotten(run: RunFoldState, event: ev.DoubtForgotten) -> None:
         if not (record.doubt and run.plan.steps[i].traits.sweeps and run.lane(i) == event.lane):
             continue
         if record.state is StepState.STARTED:
-            _move(run, run.plan.steps[i].id, "doubt_forgotten")
+            move(run, run.plan.steps[i].id, "doubt_forgotten")
             record.ended_at = event.at
             by = f" by {event.by}" if event.by else ""
             record.fault = Fault(FaultClass.IN_DOUBT, f"the outcome of its call is unknown and was forgotten{by}")
@@ -380,6 +381,9 @@ APPLY: dict[type[ev.Event], Callable[[RunFoldState, Any], int | None]] = {
     ev.StepRetrying: _step_retrying,
     ev.StepFailed: _step_failed,
     ev.StepSkipped: _step_skipped,
+    ev.StepNotWanted: _step_not_wanted,
+    ev.OperationFailed: _operation_failed,
+    **HOLDS,
     ev.UndoStarted: _undo_started,
     ev.UndoRetrying: _undo_retrying,
     ev.StepUndone: _step_undone,

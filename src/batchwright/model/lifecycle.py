@@ -47,6 +47,8 @@ class StepState(StrEnum):
     UNDO_RETRYING = "undo_retrying"
     UNDONE = "undone"
     UNDO_FAILED = "undo_failed"
+    ASKING = "asking"  # waits for people to answer
+    NOT_WANTED = "not_wanted"  # a condition says that it is not to run: nothing failed, and nothing is to be undone
 
 
 R, S = RunState, StepState
@@ -74,6 +76,9 @@ STEP_TRANSITIONS: dict[StepState, dict[str, StepState]] = {
     S.WAITING: {
         "step_started": S.STARTED,
         "step_skipped": S.SKIPPED,
+        "step_not_wanted": S.NOT_WANTED,
+        "gate_passed": S.SUCCEEDED,
+        "hold_asked": S.ASKING,
         **_UNDO,
     },  # undone from here: reopened, and something from before is left
     S.STARTED: {
@@ -99,10 +104,20 @@ STEP_TRANSITIONS: dict[StepState, dict[str, StepState]] = {
     S.UNDO_RETRYING: {"undo_started": S.UNDOING, "step_undone": S.UNDONE},
     S.UNDONE: {},
     S.UNDO_FAILED: {**_UNDO},
+    S.ASKING: {
+        "hold_answered": S.ASKING,
+        "hold_granted": S.SUCCEEDED,
+        "hold_passed": S.SUCCEEDED,
+        "hold_refused": S.FAILED,
+        "hold_expired": S.FAILED,
+        "step_skipped": S.SKIPPED,
+        "run_reopened": S.WAITING,
+    },
+    S.NOT_WANTED: {"run_reopened": S.WAITING, **_UNDO},
 }
 
 RUN_ENDED = frozenset({R.COMPLETED, R.FAILED, R.CANCELLED, R.ROLLED_BACK, R.ROLLBACK_INCOMPLETE})
-STEP_ENDED = frozenset({S.SUCCEEDED, S.FAILED, S.SKIPPED})
+STEP_ENDED = frozenset({S.SUCCEEDED, S.FAILED, S.SKIPPED, S.NOT_WANTED})
 STEP_IN_FLIGHT = frozenset({S.STARTED, S.CREATED, S.UNDOING})
 
 

@@ -14,21 +14,27 @@ from batchwright.model.actions import TRAITS, Action, Doubt, Traits, Undo
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.scalar import Scalar
 from batchwright.model.webhook import Webhook
-from batchwright.model.workflow import AcceptedDifference, Dependency, DependencyKind, OnFailure, Retry
+from batchwright.model.workflow import AcceptedDifference, Dependency, DependencyKind, DependencyScope, OnFailure, Retry
 
-SEMANTICS = 2  # raised when the machine would decide differently; RULES says how old plans are driven
+SEMANTICS = 3  # raised when the machine would decide differently; RULES says how old plans are driven
 
 
 class Rules(Struct, frozen=True):
     """How the machine decides for the plans of one semantics. Frozen: a plan is driven by the rules of its time.
 
     `clear_looks`: a created server is put to use only when a look has shown that no other run created one of its name.
+    `server_first`: no step starts on a server that is not there, whatever its dependencies allow.
     """
 
     clear_looks: bool
+    server_first: bool
 
 
-RULES = {1: Rules(clear_looks=False), 2: Rules(clear_looks=True)}
+RULES = {
+    1: Rules(clear_looks=False, server_first=False),
+    2: Rules(clear_looks=True, server_first=False),
+    3: Rules(clear_looks=True, server_first=True),
+}
 
 
 class Guard(StrEnum):
@@ -94,7 +100,7 @@ class ServerFacts(Struct, frozen=True, omit_defaults=True):
 
 
 class Need(Struct, frozen=True, array_like=True):
-    """An edge to another step of the same operation."""
+    """An edge to another step: of the same operation, or of one that is depended on per server."""
 
     step: str
     kind: DependencyKind = DependencyKind.HARD
@@ -157,6 +163,20 @@ class Labels(Struct, frozen=True):
     token: str
 
 
+class Hold(Struct, frozen=True, omit_defaults=True):
+    """People are asked before the run goes on.
+
+    `of` are the names of access tokens, or roles, that may answer; empty: everybody but the one who submitted the run.
+    `quorum` is how many must agree. The question is open for `expires` seconds, 0: until somebody answers; `go_on` says
+    what happens then: the run goes on, or the step fails.
+    """
+
+    of: tuple[str, ...] = ()
+    quorum: int = 1
+    expires: float = 0.0
+    go_on: bool = False
+
+
 class Step(Struct, frozen=True, omit_defaults=True):
     """The unit of execution, checkpoint, retry and undo.
 
@@ -167,7 +187,8 @@ class Step(Struct, frozen=True, omit_defaults=True):
     for, and `before` what stands there. `gone`: the server that it retires had vanished when the plan was made.
     `adopts` are the labels of a server of another store that the environment owns from then on; `lender` is the
     environment that owns the server which is kept, "" if it is this one. `leftover`: an earlier run was to destroy the
-    server that it retires.
+    server that it retires. `wave` is the wave of its operation that it is in, or, of a gate, the one behind it; 0 if
+    there are none. `hold`: people are asked.
     """
 
     id: str
@@ -188,6 +209,8 @@ class Step(Struct, frozen=True, omit_defaults=True):
     adopts: Labels | None = None
     lender: str = ""
     leftover: bool = False
+    wave: int = 0
+    hold: Hold | None = None
 
     @property
     def traits(self) -> Traits:
@@ -216,10 +239,12 @@ class Step(Struct, frozen=True, omit_defaults=True):
         return self.undo is Undo.NOTHING and self.traits.lasts
 
 
-class PlannedOperation(Struct, frozen=True):
+class PlannedOperation(Struct, frozen=True, omit_defaults=True):
     """An operation: a barrier around its steps. `lane` is the account whose limits its calls use.
 
-    `provider` is "" for commands, which are no provider's.
+    `provider` is "" for commands, which are no provider's. `min_success` is how many of its steps must succeed, "18",
+    or which share, "90%"; empty: all of them. `when`: the answer that a command must have given, by its operation;
+    otherwise the operation is not wanted.
     """
 
     id: str
@@ -230,6 +255,8 @@ class PlannedOperation(Struct, frozen=True):
     on_failure: OnFailure
     retry: Retry
     timeout: float
+    min_success: str = ""
+    when: dict[str, str] = {}
 
 
 class ProviderFacts(Struct, frozen=True, omit_defaults=True):
@@ -308,4 +335,7 @@ class Plan(Struct, frozen=True):
         for name in ("environment", "base", "accepted", "notify", "prices", "left_accounts"):
             if not fields[name]:
                 del fields[name]
+        for dependency in (one for op in fields["operations"] for one in op["dependencies"]):
+            if dependency["per"] == DependencyScope.OPERATION:
+                del dependency["per"]
         return hashlib.sha256(msgspec.json.encode(fields, order="deterministic")).hexdigest()[:16]

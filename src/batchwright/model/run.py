@@ -17,7 +17,7 @@ from batchwright.model.run_summary import RunSummary
 
 __all__ = ["Run", "StepFoldState", "made_something", "unsettled"]
 
-FOLD = 11  # raised with every change of what is folded; older snapshots are left aside then and the events fold again
+FOLD = 12  # raised with every change of what is folded; older snapshots are left aside then and the events fold again
 
 
 class Run(RunFoldState):
@@ -97,7 +97,7 @@ class Run(RunFoldState):
             started_at=self.started_at,
             ended_at=self.ended_at,
             updated_at=self.updated_at,
-            steps=len(self.records),
+            steps=sum(sum(counts.values()) for counts in self.counts),
             succeeded=self.count(StepState.SUCCEEDED),
             failed=self.count(StepState.FAILED, StepState.UNDO_FAILED),
             skipped=self.count(StepState.SKIPPED),

@@ -47,10 +47,24 @@ class StepFoldState(Struct, gc=False, omit_defaults=True):
     said: str = ""  # the last line of its output
     turn: int = 0
     made_turn: int = 0
+    answer: str = ""  # of a command that names its exit codes
+
+
+class HoldFoldState(Struct, gc=False, omit_defaults=True):
+    """The newest question that a step asked: its number, its digest, when it expires and who answered."""
+
+    ask: int
+    hash: str
+    asked_at: float
+    until: float = 0.0
+    answers: tuple[ev.HoldAnswered, ...] = ()
 
 
 class RunFoldState:
-    """The sum of the events so far; `in_flight` and `counts` are indices over `records`."""
+    """The sum of the events so far; `in_flight`, `counts` and `gates` are indices over `records`.
+
+    `counts` has for each operation how many of its steps are in each state; `gates` are not counted.
+    """
 
     def __init__(self, created: ev.RunCreated) -> None:
         self.id = created.run
@@ -77,6 +91,9 @@ class RunFoldState:
         self.strays_found = 0
         self.doubtful: dict[str, float] = {}  # lane -> when a call in it was last in doubt
         self.residue: tuple[str, ...] = ()
+        self.failed_operations: dict[str, str] = {}  # that cannot succeed any more -> the step that made it certain
+        self.holds: dict[str, HoldFoldState] = {}  # by step
+        self.heard = 0  # the number of the newest signal that brought an answer
         self.retries = self.throttles = 0
         self.provider_retries: dict[str, int] = {}
         self.provider_throttles: dict[str, int] = {}
@@ -89,10 +106,14 @@ class RunFoldState:
         self.operation_index = {op.id: i for i, op in enumerate(self.plan.operations)}
         self.step_operation = [self.operation_index[step.operation] for step in self.plan.steps]
         self.counts: list[dict[StepState, int]] = [{} for _ in self.plan.operations]
+        self.gates: list[list[int]] = [[] for _ in self.plan.operations]
         self.in_flight: dict[int, None] = {}
         for i, record in enumerate(self.records):
-            counts = self.counts[self.step_operation[i]]
-            counts[record.state] = counts.get(record.state, 0) + 1
+            if self.plan.steps[i].traits.counted:
+                counts = self.counts[self.step_operation[i]]
+                counts[record.state] = counts.get(record.state, 0) + 1
+            else:
+                self.gates[self.step_operation[i]].append(i)
             if record.state in STEP_IN_FLIGHT:
                 self.in_flight[i] = None
 

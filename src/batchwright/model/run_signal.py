@@ -14,11 +14,29 @@ class SignalKind(StrEnum):
     RESUME = "resume"
     CANCEL = "cancel"
     FORCE_CANCEL = "force_cancel"
+    ANSWER = "answer"
+
+
+class HoldAnswer(Struct, frozen=True):
+    """What somebody answers to a question that a step asks: to which one, by its number and its digest, and who.
+
+    `principal` identifies them as the door knows them; `name` and `role` are those of their access token.
+    """
+
+    step: str
+    ask: int
+    hash: str
+    yes: bool
+    principal: str
+    name: str = ""
+    role: str = ""
+    comment: str = ""
 
 
 class Signal(Struct, frozen=True):
-    """A request to the driver of a run, left in its store."""
+    """A request to the driver of a run, left in its store. `answer` is set for an ANSWER only."""
 
     kind: SignalKind
     at: float
     by: str = ""
+    answer: HoldAnswer | None = None

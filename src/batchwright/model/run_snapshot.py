@@ -11,7 +11,7 @@ from batchwright.model import events as ev
 from batchwright.model.fault import Fault
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import FOLD, Run
-from batchwright.model.run_fold_state import StepFoldState
+from batchwright.model.run_fold_state import HoldFoldState, StepFoldState
 
 
 class RunSnapshot(Struct, frozen=True):
@@ -55,6 +55,7 @@ _HEADER = (
         "sweep_faults",
     ),
     *("strays_found", "doubtful", "retries", "throttles", "provider_retries", "provider_throttles"),
+    *("failed_operations", "holds", "heard"),
 )
 
 
@@ -86,5 +87,6 @@ def restore_run(created: ev.RunCreated, body: bytes) -> Run:
     run.residue = tuple(run.residue)
     run.stopped_lanes = msgspec.convert(run.stopped_lanes, dict[str, Fault])
     run.sweep_faults = msgspec.convert(run.sweep_faults, dict[str, Fault])
+    run.holds = msgspec.convert(run.holds, dict[str, HoldFoldState])
     run.derive()
     return run

@@ -18,6 +18,14 @@ class DependencyKind(StrEnum):
 
     HARD = "hard"  # runs only if the dependency succeeded, else it is skipped
     SOFT = "soft"  # waits until the dependency ended, runs whatever its end was
+    FAILED = "failed"  # runs only if the dependency failed
+
+
+class DependencyScope(StrEnum):
+    """How much of a dependency an operation waits for."""
+
+    OPERATION = "operation"  # all of it
+    SERVER = "server"  # each step only for the steps on its own server
 
 
 class OnFailure(StrEnum):
@@ -40,6 +48,7 @@ class Dependency(Struct, frozen=True):
 
     id: str
     kind: DependencyKind = DependencyKind.HARD
+    per: DependencyScope = DependencyScope.OPERATION
 
 
 class Retry(Struct, frozen=True):

@@ -9,13 +9,20 @@ import msgspec
 
 from batchwright.model.plan import Request, Step
 from batchwright.model.workflow import Operation
+from batchwright.operations.approval import ApprovalType
 from batchwright.operations.base import OperationType, PortKind
 from batchwright.operations.check import CheckType
 from batchwright.operations.command import CommandType
 from batchwright.operations.server_batch import ServerBatchType
 from batchwright.operations.taskserv_batch import TaskservBatchType
 
-TYPES: tuple[OperationType[Any], ...] = (ServerBatchType(), TaskservBatchType(), CommandType(), CheckType())
+TYPES: tuple[OperationType[Any], ...] = (
+    ServerBatchType(),
+    TaskservBatchType(),
+    CommandType(),
+    CheckType(),
+    ApprovalType(),
+)
 
 _OF_OPERATION = {kind.operation: kind for kind in TYPES}
 _OF_REQUEST = {kind.request: kind for kind in TYPES}

@@ -44,6 +44,14 @@ def event_line(event: ev.AnyEvent) -> str:
             | ev.StepRetrying()
             | ev.StepFailed()
             | ev.StepSkipped()
+            | ev.StepNotWanted()
+            | ev.GatePassed()
+            | ev.HoldAsked()
+            | ev.HoldAnswered()
+            | ev.HoldGranted()
+            | ev.HoldPassed()
+            | ev.HoldRefused()
+            | ev.HoldExpired()
         ):
             return f"{event.step}: {step_text(event)}"
     return _run_line(event)
@@ -65,6 +73,8 @@ def _run_line(event: ev.AnyEvent) -> str:
             return f"run is stopping because step {event.step} failed: no new steps are started{then}"
         case ev.ProviderStopped():
             return f"nothing more can be created in {event.lane}: {_fault(event.fault)}"
+        case ev.OperationFailed():
+            return f"operation {event.operation} cannot succeed any more, because of step {event.because}"
         case ev.RunEnded():
             return f"run {event.status}" + (f": {event.reason}" if event.reason else "")
         case ev.RunReopened():
@@ -112,8 +122,29 @@ def step_text(event: ev.AnyEvent) -> str:
             return f"failed after {counted(event.attempt, 'attempt')}{doubt}: {_fault(event.fault)}"
         case ev.StepSkipped():
             return f"skipped: {event.reason}"
+        case ev.StepNotWanted():
+            return f"not wanted: {event.reason}"
         case ev.UndoStarted() | ev.UndoRetrying() | ev.StepUndone() | ev.UndoFailed():
             return _undo_line(event)
+    return _hold_text(event)
+
+
+def _hold_text(event: ev.AnyEvent) -> str:
+    match event:
+        case ev.GatePassed():
+            return "the next wave begins"
+        case ev.HoldAsked():
+            until = f"; the question expires in {duration(event.until - event.at)}" if event.until else ""
+            return f"waits for approval{until}"
+        case ev.HoldAnswered():
+            said = f": {one_line(event.comment)}" if event.comment else ""
+            return f"{'approved' if event.yes else 'refused'} by {event.name or event.principal}{said}"
+        case ev.HoldGranted():
+            return "approved"
+        case ev.HoldPassed():
+            return "nobody answered in time; the run continues as planned for that case"
+        case ev.HoldRefused() | ev.HoldExpired():
+            return f"not approved: {event.fault.message}"
     raise AssertionError(f"{type(event).__name__} is not about a step")
 
 

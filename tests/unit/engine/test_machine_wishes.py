@@ -132,7 +132,7 @@ def test_a_rollback_takes_no_signals() -> None:
     hand.make("up/a", "up/b")
     hand.swept()
     hand.take(hand.machine.rollback(hand.now, "user"))
-    assert [hand.wish(kind) for kind in SignalKind][1:] == [[], [], []]
+    assert [hand.wish(kind) for kind in SignalKind][1:] == [[], [], [], []]
     assert hand.run.status is RunState.ROLLING_BACK
 
 

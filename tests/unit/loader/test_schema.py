@@ -47,7 +47,7 @@ def test_nickel_alone_gives_what_the_loader_gives(evaluator: Evaluator) -> None:
     assert workflow is not None
     assert result["operations"][0]["server_configs"][0]["plan"] == "1xCPU-2GB"
     assert [one["id"] for one in result["operations"]] == [one.id for one in workflow.operations]
-    assert result["operations"][1]["dependencies"] == [{"id": "upcloud_servers", "kind": "hard"}]
+    assert result["operations"][1]["dependencies"] == [{"id": "upcloud_servers", "kind": "hard", "per": "operation"}]
 
 
 @pytest.mark.parametrize("size", [1, 2, 200])

@@ -24,6 +24,7 @@ from batchwright.model.lifecycle import (
     next_step_state,
 )
 from batchwright.model.run import Run
+from batchwright.model.run_fold_state import HoldFoldState
 from batchwright.model.run_snapshot import encode_snapshot
 from tests.unit.engine.stage import QUICK, plan_of, servers
 
@@ -55,6 +56,14 @@ STEP_EVENTS: dict[str, ev.AnyEvent] = {
     "step_retrying": ev.StepRetrying(1.0, STEP, 1, 2.0, FAULT),
     "step_failed": ev.StepFailed(1.0, STEP, 1, FAULT),
     "step_skipped": ev.StepSkipped(1.0, STEP, "because", "of"),
+    "step_not_wanted": ev.StepNotWanted(1.0, STEP, "because", "of"),
+    "gate_passed": ev.GatePassed(1.0, STEP),
+    "hold_asked": ev.HoldAsked(1.0, STEP, 1, "digest"),
+    "hold_answered": ev.HoldAnswered(1.0, STEP, 1, True, "ada"),
+    "hold_granted": ev.HoldGranted(1.0, STEP, 1),
+    "hold_passed": ev.HoldPassed(1.0, STEP, 1),
+    "hold_refused": ev.HoldRefused(1.0, STEP, 1, FAULT),
+    "hold_expired": ev.HoldExpired(1.0, STEP, 1, FAULT),
     "undo_started": ev.UndoStarted(1.0, STEP, 1),
     "undo_retrying": ev.UndoRetrying(1.0, STEP, 1, 2.0, FAULT),
     "step_undone": ev.StepUndone(1.0, STEP),
@@ -66,6 +75,8 @@ def run_in(status: RunState = RunState.RUNNING, state: StepState = StepState.WAI
     """A run of one step, put into these states."""
     run = Run(ev.RunCreated(0.0, "run", plan_of(QUICK, servers("up", "a"))))
     run.status, run.records[0].state = status, state
+    if state is StepState.ASKING:
+        run.holds[STEP] = HoldFoldState(1, "digest", 0.0)
     run.derive()
     return run
 
@@ -89,7 +100,7 @@ def test_every_event_of_the_tables_exists_and_every_event_of_a_state_is_in_a_tab
     tags = {kind.__struct_config__.tag for kind in get_args(ev.AnyEvent)}
     assert set(STEP_EVENTS) <= tags
     moving = tags - {"step_output"}  # what a call says moves nothing
-    assert {tag for tag in moving if tag.startswith(("step_", "undo_"))} == set(STEP_EVENTS)
+    assert {tag for tag in moving if tag.startswith(("step_", "undo_", "gate_", "hold_"))} == set(STEP_EVENTS)
 
 
 @pytest.mark.parametrize("state", StepState)

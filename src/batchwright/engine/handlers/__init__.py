@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from batchwright.engine.handlers.approval import ApprovalHandler
 from batchwright.engine.handlers.base import Handler
 from batchwright.engine.handlers.check import CheckHandler
 from batchwright.engine.handlers.command import CommandHandler
@@ -15,4 +16,5 @@ HANDLERS: Mapping[str, type[Handler]] = {
     "taskserv_batch": TaskservHandler,
     "command": CommandHandler,
     "check": CheckHandler,
+    "approval": ApprovalHandler,
 }

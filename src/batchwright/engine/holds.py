@@ -1,0 +1,146 @@
+"""Gates between waves, and questions to people: when they are due, and what the answers amount to. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import msgspec
+
+from batchwright.engine.failure_response import stops
+from batchwright.model import events as ev
+from batchwright.model.fault import Fault, FaultClass
+from batchwright.model.lifecycle import StepState
+from batchwright.model.operation_end import failure_certain, last_bad_step
+from batchwright.model.plan import Step
+from batchwright.model.run import Run
+from batchwright.model.run_fold_state import HoldFoldState
+from batchwright.model.run_signal import HoldAnswer
+from batchwright.model.workflow import DependencyKind
+
+
+def behind(run: Run, i: int) -> list[int]:
+    """The steps that a hold lets through: the wave behind a gate, or all that depends on an approval, however far."""
+    steps, hold = run.plan.steps, run.plan.steps[i]
+    if not hold.traits.counted:
+        same = run.step_operation[i]
+        needing = (j for j, op in enumerate(run.step_operation) if op == same and steps[j].traits.counted)
+        return [j for j in needing if any(need.step == hold.id for need in steps[j].needs)]
+    after = {hold.operation}
+    for op in run.plan.operations:  # their order is topological
+        if any(edge.id in after and edge.kind is not DependencyKind.FAILED for edge in op.dependencies):
+            after.add(op.id)
+    after.discard(hold.operation)
+    return [j for j, step in enumerate(steps) if step.operation in after and step.traits.counted]
+
+
+def digest(run: Run, i: int, ask: int, plan_hash: str) -> str:
+    """Of all that an answer is bound to: the run and its plan, the question, and the steps that it lets through."""
+    through = [(run.plan.steps[j].id, run.plan.steps[j].action) for j in behind(run, i)]
+    body = msgspec.json.encode((run.id, plan_hash, run.plan.steps[i].id, ask, through))
+    return hashlib.sha256(body).hexdigest()[:16]
+
+
+class Holds:
+    """The gates and questions of a run while it goes forward; rebuilt from the fold after a crash."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._due: list[int] = []  # nothing before them is left
+        self._plan_hash = ""
+        self._asking = {i: None for i, record in enumerate(run.records) if record.state is StepState.ASKING}
+
+    def release(self, i: int) -> None:
+        """Note that nothing that this gate or question waits for is left."""
+        self._due.append(i)
+
+    def after(self, i: int) -> None:
+        """Note the new state of a step."""
+        if self._run.records[i].state is StepState.ASKING:
+            self._asking[i] = None
+        else:
+            self._asking.pop(i, None)
+
+    @property
+    def wake_at(self) -> float | None:
+        """When the next question expires, in seconds since the epoch."""
+        return min((hold.until for _, hold in self._open() if hold.until), default=None)
+
+    def _open(self) -> Iterator[tuple[int, HoldFoldState]]:
+        steps, holds = self._run.plan.steps, self._run.holds
+        return ((i, holds[steps[i].id]) for i in self._asking)
+
+    # -- questions ----------------------------------------------------------------------------------------------
+
+    def decide_open(self, now: float, read_at: float) -> list[ev.AnyEvent]:
+        """What follows from the answers so far, or from their absence.
+
+        A question expires only when all answers were read that were given before: a read began at `read_at`.
+        """
+        verdicts = (self._verdict(i, hold, now, read_at) for i, hold in self._open())
+        return next((events for events in verdicts if events), [])  # the next one may be decided differently
+
+    def _verdict(self, i: int, hold: HoldFoldState, now: float, read_at: float) -> list[ev.AnyEvent]:
+        step = self._run.plan.steps[i]
+        assert step.hold is not None
+        no = next((answer for answer in hold.answers if not answer.yes), None)
+        if no is not None:
+            said = f": {no.comment}" if no.comment else ""
+            fault = Fault(FaultClass.PERMANENT, f"{no.name or no.principal} refused{said}")
+            return [ev.HoldRefused(now, step.id, hold.ask, fault), *self._stops(i, now)]
+        if len(hold.answers) >= step.hold.quorum:
+            return [ev.HoldGranted(now, step.id, hold.ask)]
+        if not hold.until or min(now, read_at) < hold.until:
+            return []
+        if step.hold.go_on:
+            return [ev.HoldPassed(now, step.id, hold.ask)]
+        given = f"{len(hold.answers)} of {step.hold.quorum} approvals were given in time"
+        return [ev.HoldExpired(now, step.id, hold.ask, Fault(FaultClass.TIMEOUT, given)), *self._stops(i, now)]
+
+    def _stops(self, i: int, now: float) -> list[ev.AnyEvent]:
+        run = self._run
+        return stops(run, run.plan.operations[run.step_operation[i]], run.plan.steps[i].id, now)
+
+    def answered(self, answer: HoldAnswer, number: int, given_at: float, now: float) -> list[ev.AnyEvent]:
+        """The event for an answer; none if its question is not open any more or this person has answered it."""
+        run = self._run
+        hold = run.holds.get(answer.step)
+        if hold is None or run.record(answer.step).state is not StepState.ASKING:
+            return []
+        late = hold.until and given_at >= hold.until
+        if late or (hold.ask, hold.hash) != (answer.ask, answer.hash):
+            return []
+        if any(one.principal == answer.principal for one in hold.answers):
+            return []
+        who = (answer.yes, answer.principal, answer.name, answer.role, answer.comment)
+        return [ev.HoldAnswered(now, answer.step, answer.ask, *who, signal=number, given_at=given_at)]
+
+    # -- gates --------------------------------------------------------------------------------------------------
+
+    def decide_due(self, now: float) -> list[ev.AnyEvent]:
+        """Of what is due: gates that open, questions that are asked, and gates of operations that cannot succeed."""
+        due, self._due = self._due, []
+        return [self._decided(i, now) for i in due if self._run.records[i].state is StepState.WAITING]
+
+    def _decided(self, i: int, now: float) -> ev.AnyEvent:
+        run, step = self._run, self._run.plan.steps[i]
+        op = run.step_operation[i]
+        if not step.traits.counted:
+            if failure_certain(run, op):
+                return ev.StepSkipped(now, step.id, "too many steps of the waves before failed", last_bad_step(run, op))
+            if step.hold is None or not self._starts_something(i):
+                return ev.GatePassed(now, step.id)
+        return self._ask(i, step, now)
+
+    def _ask(self, i: int, step: Step, now: float) -> ev.AnyEvent:
+        assert step.hold is not None
+        before = self._run.holds.get(step.id)
+        ask = before.ask + 1 if before else 1
+        self._plan_hash = self._plan_hash or self._run.plan.hash()
+        until = now + step.hold.expires if step.hold.expires else 0.0
+        return ev.HoldAsked(now, step.id, ask, digest(self._run, i, ask, self._plan_hash), until)
+
+    def _starts_something(self, gate: int) -> bool:
+        run = self._run
+        waiting = (j for j in behind(run, gate) if run.records[j].state is StepState.WAITING)
+        return any(run.lane(j) not in run.stopped_lanes for j in waiting)
