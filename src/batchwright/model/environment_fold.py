@@ -15,7 +15,7 @@ from batchwright.model.environment import EnvironmentKey, Leave, Leftover, Resou
 from batchwright.model.ids import step_token
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.plan import Before, Request, Step
-from batchwright.model.run import Run
+from batchwright.model.run import Run, changed_something
 from batchwright.model.run_fold_state import StepFoldState
 
 FOLD = 5  # raised with every change of what is folded; resources of another one are rebuilt from the runs
@@ -55,6 +55,7 @@ def turn_changes(before: Resources, run: Run, turn: int) -> TurnChanges:
             now[key] = new
         moved = new is not None and old is not None and _seen_as(new, old) == old
         contributed |= (old is not new and not moved and not found) or not step.traits.lasts
+        contributed |= changed_something(run, rank)  # an install done again leaves the same record, and can be undone
     if run.status is RunState.ROLLED_BACK:
         now = {key: one for key, one in now.items() if not _was_taken_by(one, run)}
     if run.plan.left_accounts:

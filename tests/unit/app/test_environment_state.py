@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from batchwright.app.environment_reader import read_environment
 from batchwright.app.environment_state import environment_problems, environment_state
 from batchwright.app.environment_turn_wait import wait_for_turn
 from batchwright.app.plans import plan_loaded
@@ -32,7 +33,7 @@ from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 from batchwright.model.run_summary import RunSummary
-from batchwright.model.workflow import Dependency, OnFailure, Workflow
+from batchwright.model.workflow import Changes, Dependency, OnFailure, Workflow
 from batchwright.operations.taskserv_batch import TaskservBatch, TaskservUse
 from batchwright.testing.plans import servers
 from tests.unit.app.test_runs import House, housed
@@ -218,6 +219,23 @@ def test_a_run_that_changed_nothing_stands_in_nobodys_way(tmp_path: Path) -> Non
             await done(house, shop("a"))
         assert (await house.rollback(first.id, "ada")).status is RunState.ROLLED_BACK
         assert house.alive() == []
+
+    housed(tmp_path, play)
+
+
+def test_a_run_that_only_installed_again_is_the_newest_and_is_rolled_back_first(tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        first = await done(house, shop("a"))
+        again = await done(house, replace(shop("a"), changes=Changes(reinstall=("all",))))
+        seen = await read_environment(house.stores, house.clock, "shop")
+        assert [one.run for one in seen.rollbacks] == [again.id, first.id]
+        assert (await house.stores.find("shop"))[1] == again.id
+        with pytest.raises(RunSuperseded, match=again.id):
+            await house.rollback(first.id, "ada")
+        await house.rollback("shop", "ada")
+        seen = await read_environment(house.stores, house.clock, "shop")
+        assert [one.run for one in seen.rollbacks] == [first.id]
+        await check_kept(house)
 
     housed(tmp_path, play)
 
