@@ -107,6 +107,9 @@ from batchwright.errors.service import (
 from batchwright.errors.service import (
     Unauthorized as Unauthorized,
 )
+from batchwright.errors.source import SourceChanged as SourceChanged
+from batchwright.errors.source import SourceInvalid as SourceInvalid
+from batchwright.errors.source import SourceMissing as SourceMissing
 from batchwright.errors.webhook import (
     DeliveryMoved as DeliveryMoved,
 )
