@@ -13,7 +13,6 @@ import stat
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
-from enum import StrEnum
 from pathlib import Path
 
 from msgspec import Struct
@@ -30,13 +29,6 @@ LEFT_OUT = frozenset({".git", ".hg", ".svn", "__pycache__"})
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
 _ZIP = (".zip",)
 _LINK_IN_ZIP = 0o120000
-
-
-class SourceKind(StrEnum):
-    """What a source is read as: a folder, an archive or a program of one file; or a file that is put as it is."""
-
-    TREE = "source"
-    FILE = "file"
 
 
 class SourceEntry(Struct, frozen=True, order=True):
@@ -77,11 +69,14 @@ class SourceTree(Struct, frozen=True):
         return held.getvalue()
 
 
-def read_source(path: Path, kind: SourceKind = SourceKind.TREE) -> SourceTree:
-    """Read a source. Raises SourceMissing; SourceInvalid for what is too large or cannot be put on a server."""
+def read_source(path: Path, *, is_file: bool = False) -> SourceTree:
+    """Read a source; `is_file`: one that is put on a server as it is, even an archive.
+
+    Raises SourceMissing; SourceInvalid for what is too large or cannot be put on a server.
+    """
     try:
         mode = path.stat().st_mode
-        if kind is SourceKind.FILE:
+        if is_file:
             if not stat.S_ISREG(mode):
                 raise SourceInvalid(f"{path} is not a regular file")
             return _tree(iter([SourceEntry(FILE_NAME, _content(path.name, path, None, FILE_BYTES_MAX))]))

@@ -220,6 +220,8 @@ KNOW_TYPES = {  # who may import the module of an operation type, besides operat
     "app/preflight.py": "asks a port about requests",
     "app/plan_file_prerequisites.py": "likewise, of a plan that comes from a file",
     "app/catalogue_changes.py": "compares the entries of task services with those that were planned",
+    "app/install_sources.py": "finds the files that task services put on servers",
+    "loader/taskserv_checks.py": "checks values as the planner does, to say where they stand",
     "app/patient_provider.py": "wraps a port",
     "app/run_health.py": "the use case of `check`, about task services and checks",
     "app/install_preview.py": "the use case of `plan --check`, which is about task services only",

@@ -13,7 +13,7 @@ import pytest
 
 from batchwright import source_tree
 from batchwright.errors import SourceInvalid, SourceMissing
-from batchwright.source_tree import SourceKind, SourceTree, read_source
+from batchwright.source_tree import SourceTree, read_source
 
 
 def program(folder: Path) -> Path:
@@ -76,7 +76,7 @@ def test_a_single_file_is_a_program_or_a_content(tmp_path: Path) -> None:
     (tmp_path / "two.py").write_text("print(1)\n")
     as_program = [read_source(tmp_path / name) for name in ("one.py", "two.py")]
     assert [tree.entries[0].path for tree in as_program] == ["one.py", "two.py"]
-    as_file = [read_source(tmp_path / name, SourceKind.FILE) for name in ("one.py", "two.py")]
+    as_file = [read_source(tmp_path / name, is_file=True) for name in ("one.py", "two.py")]
     assert as_file[0] == as_file[1]
 
 

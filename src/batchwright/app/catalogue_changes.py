@@ -7,8 +7,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from batchwright.app.install_sources import changed_sources
 from batchwright.app.settings import Settings
-from batchwright.errors import EntryChanged
+from batchwright.errors import EntryChanged, SourceChanged
 from batchwright.model.actions import Doubt
 from batchwright.model.diagnostic import Diagnostic, bounded
 from batchwright.model.lifecycle import StepState
@@ -37,7 +38,7 @@ def changed_entries(steps: Iterable[Step], folders: Iterable[Path]) -> list[str]
     Built-in entries and those of installed packages count, beside the entries in `folders`.
     """
     installs = [step.request for step in steps if step.traits.doubt is not Doubt.NONE and not step.traits.removes]
-    planned = {one.name: one for one in installs if isinstance(one, TaskservRequest) and one.digest}
+    planned = {one.entry_name: one for one in installs if isinstance(one, TaskservRequest) and one.digest}
     if not planned:
         return []
     found = load_catalogue(folders)
@@ -52,10 +53,19 @@ def changed_entries(steps: Iterable[Step], folders: Iterable[Path]) -> list[str]
     return told
 
 
-def refuse_changed_entries(run: Run, folders: Iterable[Path]) -> None:
-    """Raise EntryChanged if the run has still to install what it was not planned with. Raises CatalogueInvalid."""
+def refuse_changed_installs(run: Run, folders: Iterable[Path]) -> None:
+    """Raise EntryChanged or SourceChanged if what the run has still to install is not what was planned.
+
+    Raises CatalogueInvalid.
+    """
     steps = zip(run.plan.steps, run.records, strict=True)
     ahead = [step for step, record in steps if record.state is not StepState.SUCCEEDED]
     if changed := changed_entries(ahead, folders):
         found = tuple(Diagnostic(EntryChanged.code, one) for one in changed)
         raise EntryChanged(f"run {run.id} cannot go on: {changed[0]}", diagnostics=bounded(found))
+    place = run.created.inputs.folder if run.created.inputs is not None else ""
+    if any(isinstance(step.request, TaskservRequest) and step.request.sources for step in ahead):
+        moved = list(changed_sources(ahead, load_catalogue(folders), place))
+        if moved:
+            found = tuple(Diagnostic(SourceChanged.code, one) for one in moved)
+            raise SourceChanged(f"run {run.id} cannot go on: {moved[0]}", diagnostics=bounded(found))

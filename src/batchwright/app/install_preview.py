@@ -18,8 +18,8 @@ from batchwright.taskservs.base import Target, TaskservCall
 from batchwright.views.install_preview import InstallPreview
 
 
-async def preview_plan(settings: Settings, clock: Clock, plan: Plan) -> tuple[InstallPreview, ...]:
-    """What the plan's installs would change on servers that exist; read-only."""
+async def preview_plan(settings: Settings, clock: Clock, plan: Plan, folder: str = "") -> tuple[InstallPreview, ...]:
+    """What the plan's installs would change on servers that exist; read-only. Sources are relative to `folder`."""
     steps = {step.id: step for step in plan.steps}
     wanted = [step for step in plan.steps if isinstance(step.request, TaskservRequest) and not step.traits.removes]
     async with Adapters(settings, clock, Limits(), plan.simulation) as around:
@@ -45,7 +45,8 @@ async def preview_plan(settings: Settings, clock: Clock, plan: Plan) -> tuple[In
             if step.server not in kept:
                 return InstallPreview(*about, new=True)
             leader = step.request.cluster and step.request.cluster.leader
-            job = TaskservCall(leader=target_of(steps[leader]) if leader and leader != step.server else None)
+            leading = target_of(steps[leader]) if leader and leader != step.server else None
+            job = TaskservCall(leader=leading, folder=folder)
             async with gate:
                 try:
                     changes = await around.runners[server.provider].preview(step.request, target_of(server), job)

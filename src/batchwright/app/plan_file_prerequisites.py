@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from batchwright.app.adapters import Adapters
 from batchwright.app.catalogue_changes import changed_entries
+from batchwright.app.install_sources import source_problems
 from batchwright.app.settings import Settings
 from batchwright.app.webhook_checks import webhook_problems
 from batchwright.commands.preflight import secret_lack
@@ -23,7 +24,9 @@ from batchwright.model.secret_traversal import mapped
 from batchwright.operations.command import Command
 from batchwright.operations.registry import type_of
 from batchwright.operations.server_batch import ServerRequest
+from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.providers.base import Provider
+from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.user_home import with_own_home
 
 AGAIN_HINT = "Nothing was changed. Make the plan again and review it: batchwright plan FILE --out PLANFILE"
@@ -52,6 +55,8 @@ async def preflight(settings: Settings, around: Adapters, plan: Plan, folder: st
         problems += _of_secrets(plan, os.environ)
         changed = changed_entries(plan.steps, settings.catalogues)
         problems += [Diagnostic(EntryChanged.code, one, _ENTRY_HINT) for one in changed]
+    if any(isinstance(step.request, TaskservRequest) and step.request.sources for step in plan.steps):
+        problems += source_problems(plan.steps, load_catalogue(settings.catalogues), folder)
     return problems
 
 

@@ -16,6 +16,7 @@ from batchwright.app.borrowed_servers import ended_by_plan, refuse_borrowed, sto
 from batchwright.app.diagnostic_positions import placed, static_findings
 from batchwright.app.environment_state import EnvironmentState, environment_key, environment_of_run, environment_state
 from batchwright.app.guardrails import guarded
+from batchwright.app.install_sources import observe_sources, with_sources
 from batchwright.app.multi_store import Stores
 from batchwright.app.plan_files import is_plan_file
 from batchwright.app.planned import Planned
@@ -125,12 +126,16 @@ def _refuse_unknown_servers(workflow: Workflow, option: str, names: Sequence[str
             raise UsageError(f"{option} {name}: the file has no server of this name", hint=did_you_mean(name, known))
 
 
-def anchored(workflow: Workflow, folder: Path) -> Workflow:
-    """The workflow for a reader that does not know its folder: with absolute paths for the folders of its commands."""
+def anchored(loaded: Loaded, folder: Path) -> Workflow:
+    """A valid workflow for a reader that does not know its folder: with absolute paths for what is relative to it."""
+    workflow, catalogue = loaded.workflow, loaded.catalogue
+    assert workflow is not None
+    assert catalogue is not None
 
     def whole(name: str) -> str:
         return os.path.abspath(folder / name)  # noqa: PTH100 - links stay as they are named
 
+    workflow = with_sources(workflow, catalogue, whole)
     operations = tuple(op.anchored(whole) for op in workflow.operations)
     return replace(workflow, operations=operations)
 
@@ -203,6 +208,9 @@ async def plan_loaded(
     now = around.clock.now()
     observations = await observe(loaded.workflow, around.readers, around.runners, resources, now, wanted, reach)
     observations = await observe_commands(loaded.workflow, observations, around, folder)
+    if any(type_of(op).port is PortKind.RUNNER for op in loaded.workflow.operations):
+        beside = os.path.abspath(folder) if folder else ""  # noqa: PTH100 - links stay as they are named
+        observations = await observe_sources(loaded.workflow, observations, catalogue, beside)
     key = environment_key(loaded.workflow, simulated=simulation is not None)
     observations = await _with_makers(stores, loaded.workflow, observations, key)
     if busy:  # until a run has ended its turn, or has settled its calls, what it has created is in no resource yet

@@ -6,20 +6,22 @@ service's user could read or run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
+from batchwright.app.install_sources import planned_sources, sources_of, with_sources
 from batchwright.app.settings import ServiceSecrets
-from batchwright.errors import Forbidden, SecretRefused, UsageError
+from batchwright.errors import Forbidden, SecretRefused, SourceRefused, UsageError
 from batchwright.loader.contract_report import WHOLE, PathDiagnostic
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.run import Run
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.secret_traversal import Path as Place
 from batchwright.model.secret_traversal import mapped
+from batchwright.model.taskserv import Taskserv
 from batchwright.model.workflow import Workflow
 from batchwright.operations.registry import type_of
 from batchwright.user_home import expanded
@@ -43,13 +45,15 @@ COMMANDS_WAY = (
 
 
 class ProgramAndSecretAllowlist(Struct, frozen=True):
-    """`commands`: a client's workflow may run programs. `secrets`: the secrets that it may name.
+    """`commands`: a client's workflow may run programs. `secrets`: the secrets that it may name. `sources`: folders of
+    files that it may put on servers.
 
     `way` says how a client gets the permission to run programs.
     """
 
     commands: bool = False
     secrets: ServiceSecrets = ServiceSecrets()
+    sources: tuple[str, ...] = ()
     way: str = COMMANDS_HINT
 
     def instead(self, secret: SecretReference) -> SecretReference | None:
@@ -66,6 +70,41 @@ class ProgramAndSecretAllowlist(Struct, frozen=True):
         listed = (name for name in self.secrets.files if real is not None and _real(name) == real)
         found = next(listed, None)
         return SecretReference(file=found) if found is not None else None
+
+    def instead_of_source(self, path: str) -> str | None:
+        """The real path of a source that a client names, None if it is in none of the operator's folders."""
+        real = _real(path)
+        folders = [folder for name in self.sources if (folder := _real(name)) is not None]
+        return real if real is not None and any(Path(real).is_relative_to(folder) for folder in folders) else None
+
+    def refused_sources(self, workflow: Workflow, catalogue: Mapping[str, Taskserv]) -> list[PathDiagnostic]:
+        """A diagnostic for each source that is not allowed."""
+        return [
+            PathDiagnostic(
+                (*WHOLE, *place),
+                Diagnostic(
+                    SourceRefused.code,
+                    f'"{name}": {value} is {path}, which this service allows no client to use',
+                    SourceRefused.hint,
+                ),
+            )
+            for place, name, value, path in sources_of(workflow, catalogue)
+            if self.instead_of_source(path) is None
+        ]
+
+    def bound_sources(self, workflow: Workflow, catalogue: Mapping[str, Taskserv]) -> Workflow:
+        """The workflow with the real path of each source, so that a link cannot be changed after the check.
+
+        Raises SourceRefused.
+        """
+
+        def change(path: str) -> str:
+            used = self.instead_of_source(path)
+            if used is None:
+                raise SourceRefused(f"{path} may not be used by clients")
+            return used
+
+        return with_sources(workflow, catalogue, change)
 
     def refused(self, workflow: Workflow) -> list[PathDiagnostic]:
         """A diagnostic for each reference that is not allowed."""
@@ -126,6 +165,9 @@ class ProgramAndSecretAllowlist(Struct, frozen=True):
                 f"run {run.id} is from a client and uses {some(sorted(refused))}, which this service does not allow"
             )
             raise SecretRefused(message, hint=f"{LIST_HINT}. {hint}")
+        if barred := sorted(one for one in planned_sources(run.plan.steps) if self.instead_of_source(one) is None):
+            message = f"run {run.id} is from a client and uses {some(barred)}, which this service does not allow"
+            raise SourceRefused(message, hint=f"{SourceRefused.hint} {hint}")
         real = client and run.plan.simulation is None
         named = [step.id for step in run.plan.steps if type_of(step).program(step) is not None]
         if real and named and not self.commands:

@@ -20,7 +20,7 @@ from batchwright.app.borrowed_servers import (
     refuse_borrowed,
     stopped_by,
 )
-from batchwright.app.catalogue_changes import refuse_changed_entries, with_catalogues
+from batchwright.app.catalogue_changes import refuse_changed_installs, with_catalogues
 from batchwright.app.environment_state import environment_state, refuse_changed
 from batchwright.app.guardrails import create_check, refuse_unguarded
 from batchwright.app.lease_takeover import is_driven, renewed, take
@@ -326,7 +326,7 @@ def _with_own_catalogues(settings: Settings, run: Run, *, forward: bool) -> Sett
         return settings
     settings = with_catalogues(settings, run.created.inputs, run.plan.steps)
     if forward and run.status is not RunState.ROLLING_BACK:
-        refuse_changed_entries(run, settings.catalogues)
+        refuse_changed_installs(run, settings.catalogues)
     return settings
 
 

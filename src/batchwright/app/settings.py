@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,15 +47,23 @@ class ServiceSecrets(Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not all(self.env):
             raise ValueError("a variable's name is empty")
-        for name in self.files:
-            if not name.startswith(("/", "~/")) or ".." in Path(name).parts:
-                raise ValueError(f"{name!r} is not an absolute path: it must begin with / or ~/ and contain no ..")
+        _check_absolute(self.files)
+
+
+def _check_absolute(names: Iterable[str]) -> None:
+    for name in names:
+        if not name.startswith(("/", "~/")) or ".." in Path(name).parts:
+            raise ValueError(f"{name!r} is not an absolute path: it must begin with / or ~/ and contain no ..")
 
 
 class ServiceConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """What `batchwright serve` allows its clients."""
+    """What `batchwright serve` allows its clients. In the folders `sources` are files that they may put on servers."""
 
     secrets: ServiceSecrets = ServiceSecrets()
+    sources: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_absolute(self.sources)
 
 
 class ConfiguredWebhook(Webhook, frozen=True, forbid_unknown_fields=True):

@@ -108,7 +108,8 @@ def plan(
         words = shlex.quote(str(out))
     shown = planned.plan or kept
     view = plan_view(shown) if shown else None
-    changes = asyncio.run(preview_plan(settings, clock, planned.plan)) if planned.plan and only_check else None
+    folder = str(file.parent.absolute()) if directory is None else str(directory.absolute())
+    changes = asyncio.run(preview_plan(settings, clock, planned.plan, folder)) if planned.plan and only_check else None
     ended = _exit_of(view if planned.plan else None, changes or (), exit_code=exit_code)
     if markdown:
         text = plan_markdown(view, planned.diagnostics) if view else refusal_markdown(str(file), planned.diagnostics)

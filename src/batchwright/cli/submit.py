@@ -79,7 +79,7 @@ def submit(
         )
     try:
         with about(FILE=str(file)):
-            view = client.submit(definition(anchored(loaded.workflow, file.parent)), simulation, wait, retire=retire)
+            view = client.submit(definition(anchored(loaded, file.parent)), simulation, wait, retire=retire)
     except BatchwrightError as error:
         found = tuple(one for one in error.diagnostics if isinstance(one, Diagnostic))
         if not found:

@@ -35,7 +35,7 @@ def validate(
     loaded = check(source_of(file, overlay, inputs), settings_of(None, catalogue))
     ok = loaded.workflow is not None
     if json:
-        found = definition(anchored(loaded.workflow, file.parent)) if loaded.workflow else None
+        found = definition(anchored(loaded, file.parent)) if loaded.workflow else None
         print_json(ValidationAnswer(ok, found, tuple(loaded.diagnostics)))
         return Exit.OK if ok else Exit.NO
     show_diagnostics(loaded.diagnostics)

@@ -110,6 +110,7 @@ from batchwright.errors.service import (
 from batchwright.errors.source import SourceChanged as SourceChanged
 from batchwright.errors.source import SourceInvalid as SourceInvalid
 from batchwright.errors.source import SourceMissing as SourceMissing
+from batchwright.errors.source import SourceRefused as SourceRefused
 from batchwright.errors.webhook import (
     DeliveryMoved as DeliveryMoved,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from batchwright.errors.base import BatchwrightError
+from batchwright.errors.service import Forbidden
 
 
 class SourceMissing(BatchwrightError):
@@ -17,6 +18,13 @@ class SourceInvalid(BatchwrightError):
 
     code = "source-invalid"
     hint = "A source is a file, a folder or an archive of at most 64 MiB; links in it stay inside it."
+
+
+class SourceRefused(Forbidden):
+    """A client's workflow puts files of the service's machine on servers, which its operator has not allowed."""
+
+    code = "source-refused"
+    hint = 'The operator can allow a folder in config.toml: [service] sources = ["/FOLDER"]. A path is then absolute.'
 
 
 class SourceChanged(BatchwrightError):

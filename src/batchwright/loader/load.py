@@ -20,6 +20,7 @@ from batchwright.loader.evaluator_client import EvaluationLimitExceeded, Evaluat
 from batchwright.loader.limits import LOCAL, UNTRUSTED, LoaderLimits
 from batchwright.loader.nickel_expressions import Path_
 from batchwright.loader.sources import Sources, schema_folder
+from batchwright.loader.taskserv_checks import flattened_use
 from batchwright.model.diagnostic import Diagnostic, bounded
 from batchwright.model.taskserv import Taskserv
 from batchwright.model.workflow import ServerConfig, Workflow
@@ -164,17 +165,21 @@ def _load(sources: Sources, inputs: Mapping[str, str], known: LoadContext) -> Lo
             found = _behind_undefined_names(found, sources, inputs, known)
     except RecursionError:  # what Nickel can still hold may be too deep for us
         return Loaded(None, (told_death(TOO_DEEP, sources),))
-    return Loaded(None if tree is None else _workflow(tree), bounded(found, sources.limits.diagnostics))
+    workflow = None if tree is None else _workflow(tree, known.catalogue)
+    return Loaded(workflow, bounded(found, sources.limits.diagnostics))
 
 
-def _workflow(tree: dict[str, Any]) -> Workflow:
-    operations = [
-        {**one, "server_configs": [_with_options(server) for server in one["server_configs"]]}
-        if "server_configs" in one
-        else one
-        for one in tree["operations"]
-    ]
+def _workflow(tree: dict[str, Any], catalogue: Mapping[str, Taskserv] | None) -> Workflow:
+    operations = [_operation(one, catalogue) for one in tree["operations"]]
     return msgspec.convert({**tree, "operations": operations}, Workflow, dec_hook=dec_hook)
+
+
+def _operation(one: dict[str, Any], catalogue: Mapping[str, Taskserv] | None) -> dict[str, Any]:
+    if "server_configs" in one:
+        return {**one, "server_configs": [_with_options(server) for server in one["server_configs"]]}
+    if "taskservs" in one:
+        return {**one, "taskservs": [flattened_use(use, catalogue) for use in one["taskservs"]]}
+    return one
 
 
 def _with_options(server: dict[str, Any]) -> dict[str, Any]:
@@ -203,7 +208,7 @@ def _evaluate(
             return None, (told_death(death, sources),)
         session = Evaluation(sources, evaluator, values, known.providers, known.catalogue)
         judge = known.judge
-        tree = session.tree(None if judge is None else lambda tree: judge(_workflow(tree)))
+        tree = session.tree(None if judge is None else lambda tree: judge(_workflow(tree, known.catalogue)))
         if tree is not None and doubtful:
             return None, doubtful
         return tree, session.diagnostics

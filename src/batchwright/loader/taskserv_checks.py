@@ -12,7 +12,11 @@ from batchwright.loader.nickel_expressions import Path_
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.taskserv import Taskserv
-from batchwright.model.variable import Variable
+from batchwright.model.variable_names import ValueName
+from batchwright.operations.taskserv_batch.variables import value_problems
+
+SECRET_FORMS = frozenset(SecretReference.__struct_fields__)
+NAME_HINT = 'A name of your own goes with the name of a catalogue entry: { name = "shop", entry = "unit" }.'
 
 
 def mistaken(operations: Sequence[Any], catalogue: Mapping[str, Taskserv]) -> Iterator[PathDiagnostic]:
@@ -24,35 +28,46 @@ def mistaken(operations: Sequence[Any], catalogue: Mapping[str, Taskserv]) -> It
                 yield from _use(use, (*OPERATIONS, number, "taskservs", place), catalogue)
 
 
+def flattened_use(use: dict[str, Any], catalogue: Mapping[str, Taskserv] | None) -> dict[str, Any]:
+    """A task service of a valid workflow with a value for each element of its maps."""
+    variables = use.get("variables") or {}
+    if catalogue is None or not any(isinstance(value, dict) for value in variables.values()):
+        return use
+    return {**use, "variables": catalogue[use.get("entry") or use["name"]].flattened(variables)}
+
+
 def _use(use: Mapping[str, Any], path: Path_, catalogue: Mapping[str, Taskserv]) -> Iterator[PathDiagnostic]:
-    name, given = use["name"], use.get("variables") or {}
-    entry = catalogue.get(name)
+    named = "entry" if isinstance(use.get("entry"), str) else "name"
+    entry = catalogue.get(use[named])
     if entry is None:
-        message = f'there is no task service "{name}"'
-        yield PathDiagnostic(
-            (*path, "name"), Diagnostic("taskserv-unknown", message, suggestion(name, sorted(catalogue)))
-        )
+        message = f'there is no task service "{use[named]}"'
+        hint = suggestion(use[named], sorted(catalogue))
+        if named == "name":
+            hint = hint or NAME_HINT
+        yield PathDiagnostic((*path, named), Diagnostic("taskserv-unknown", message, hint))
         return
-    for key, value in given.items():
-        where, variable = (*path, "variables", key), entry.variables.get(key)
-        if variable is None:
-            message, hint = f'"{name}" has no variable "{key}"', suggestion(key, sorted(entry.variables))
-            yield PathDiagnostic(where, Diagnostic("variable-unknown", message, hint), at_name=True)
-        elif value is not None and (wanted := _wanted(variable, value)):
-            message = f'the variable "{key}" of "{name}" must be {wanted}'
-            yield PathDiagnostic(where, Diagnostic("variable-invalid", message, f"Write {wanted}."))
-    for key, variable in entry.variables.items():
-        if variable.default is None and not variable.optional and key not in given:
-            message = f'"{name}" needs a value for its variable "{key}": {variable.described()}'
-            hint = f'Write {{ name = "{name}", variables = {{ {key} = ... }} }}.'
-            yield PathDiagnostic(path, Diagnostic("variable-missing", message, hint))
+    if named == "entry" and use["name"] != use["entry"]:
+        if not entry.multiple:
+            message = f'"{entry.name}" is on a server only once, so it has no name of its own'
+            hint = f'Write {{ name = "{entry.name}", ... }} without `entry`.'
+            yield PathDiagnostic((*path, "entry"), Diagnostic("taskserv-single", message, hint))
+        if use["name"] in catalogue:
+            message = f'"{use["name"]}" is the name of another task service'
+            yield PathDiagnostic((*path, "name"), Diagnostic("taskserv-name", message, "Choose another name."))
+    given = {name: _settled(value) for name, value in entry.flattened(use.get("variables") or {}).items()}
+    for problem in value_problems(entry, given):
+        where = (*path, "variables", *ValueName.parse(problem.name).path) if problem.name else path
+        found = Diagnostic(problem.code, problem.message, problem.hint)
+        yield PathDiagnostic(where, found, at_name=problem.at_name)
 
 
-def _wanted(variable: Variable, value: object) -> str | None:
-    """What would be valid; None for a secret reference that is not valid by itself."""
+def _settled(value: Any) -> Any:
+    """A value as a workflow has it. None: a contract has refused it."""
+    if isinstance(value, list):
+        return tuple(value)
     if not isinstance(value, dict):
-        return variable.wanted(tuple(value) if isinstance(value, list) else value)  # type: ignore[arg-type]
+        return value
     try:
-        return variable.wanted(msgspec.convert(value, SecretReference))
+        return msgspec.convert(value, SecretReference)
     except msgspec.ValidationError:
-        return None
+        return None if value and value.keys() <= SECRET_FORMS else value

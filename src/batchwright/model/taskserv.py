@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
 from msgspec import Struct
 
 from batchwright.model.scalar import PlainValue
-from batchwright.model.variable import Variable
+from batchwright.model.variable import Variable, VariableType
+from batchwright.model.variable_names import ValueName, flattened
 
 
 class ServerRequirements(Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,9 +119,27 @@ class Taskserv(Struct, frozen=True, forbid_unknown_fields=True):
     outputs: dict[str, Output] = {}
     timeouts: Timeouts = Timeouts()
     present: str = ""  # a shell script that ends with 0 if it is on the server, however it was installed
+    multiple: bool = False  # may be on a server several times, each with a name of its own
     remove_before_destroy: bool = False  # a rollback uninstalls it even when its server is destroyed next
     tested: Tested = Tested.UNKNOWN
     digest: str = ""  # of all files of its folder, set by who reads it: what was planned is what is installed
+
+    def variable(self, name: str) -> Variable | None:
+        """What the value of this name is, also inside a map; None if the entry does not have it."""
+        parts = ValueName.parse(name)
+        own = self.variables.get(parts.variable)
+        return own if own is None or parts.key is None else own.part(parts.key, parts.field)
+
+    def flattened(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """The variables of a workflow file with a value for each element of a map."""
+
+        def is_map(path: tuple[str, ...], value: Any) -> bool:
+            own = self.variables.get(path[0])
+            if not isinstance(value, dict) or own is None or own.type is not VariableType.MAP:
+                return False
+            return len(path) == 1 or bool(own.fields)
+
+        return flattened(variables, is_map)
 
     def defaults(self, provider: str) -> dict[str, PlainValue]:
         """The variables' defaults on this provider."""

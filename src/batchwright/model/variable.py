@@ -29,6 +29,9 @@ class VariableType(StrEnum):
     URL = "url"
     DURATION = "duration"
     LIST = "list"
+    MAP = "map"
+    SOURCE = "source"
+    FILE = "file"
     SECRET = "secret"  # noqa: S105 - named by the workflow, found at the moment of use
 
 
@@ -37,9 +40,10 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
 
     `values` are those of an enum, `least` and `most` the bounds of a number. `pattern` is what the whole of a string or
     secret must match, `means` says it in words; a string without one is a line of printable characters. `of` is the
-    type of each element of a list, for which the other fields then hold. A text may hold
-    `${server.address}` and `${server.name}`: those of the server that the task service goes on, filled in when it is
-    installed.
+    type of each element of a list or a map, for which the other fields then hold. The keys of a map match `keys`, and
+    `keys_mean` says that in words; with `fields` its elements are records, which have exactly one of the fields in
+    `one_of`. `secret`: a string that may also be a secret. A text may hold `${server.address}` and `${server.name}`:
+    those of the server that the task service goes on, filled in when it is installed.
     """
 
     type: VariableType
@@ -47,6 +51,11 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
     default: PlainValue | None = None
     optional: bool = False
     of: VariableType = VariableType.STRING
+    keys: str = ""
+    keys_mean: str = ""
+    fields: dict[str, Variable] = {}
+    one_of: tuple[str, ...] = ()
+    secret: bool = False
     values: tuple[str, ...] = ()
     pattern: str = ""
     means: str = ""
@@ -55,8 +64,14 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def element(self) -> Variable:
-        """What each element of a list is."""
+        """What each element of a list or a map is."""
         return replace(self, type=self.of, default=None)
+
+    def part(self, key: str, field: str) -> Variable | None:
+        """What an element of a map is, or a field of it; None if there is no such element or field."""
+        if self.type is not VariableType.MAP or (self.keys and not re.fullmatch(self.keys, key)):
+            return None
+        return self.fields.get(field) if self.fields else None if field else self.element
 
     def wanted(self, value: PlainValue | SecretReference) -> str | None:
         """None if the value is valid, else a description of a valid one."""
@@ -86,11 +101,16 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
         """The kind of value in words."""
         if self.type is VariableType.LIST:
             return f"a list, each element {self.element.described()}"
+        if self.type is VariableType.MAP:
+            inner = f"a record of {', '.join(self.fields)}" if self.fields else self.element.described()
+            return f"a record: for {self.keys_mean or 'each name'} {inner}"
         if self.type is VariableType.ENUM:
             return "one of " + ", ".join(f'"{one}"' for one in self.values)
         words = _WORDS[self.type]
         if self.means:
             words = f"{words}: {self.means}" if self.type is VariableType.SECRET else self.means
+        if self.secret:
+            words += ", or a secret by reference"
         bounds = (("from", self.least), ("to", self.most))
         return words + "".join(f" {word} {bound}" for word, bound in bounds if bound is not None)
 
@@ -125,11 +145,15 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
             case VariableType.SECRET:
                 return isinstance(value, SecretReference)
             case VariableType.STRING:
+                if isinstance(value, SecretReference):
+                    return self.secret
                 if self.pattern:
                     return isinstance(value, str) and re.fullmatch(self.pattern, value) is not None
                 return isinstance(value, str) and value.isprintable()
-            case VariableType.LIST:
-                return False  # a list of lists
+            case VariableType.SOURCE | VariableType.FILE:
+                return isinstance(value, str) and value.isprintable() and value != ""
+            case VariableType.LIST | VariableType.MAP:
+                return False  # each element is looked at by itself
 
 
 _WORDS = {
@@ -142,6 +166,8 @@ _WORDS = {
     VariableType.ADDRESS: 'an IP address such as "10.0.0.5"',
     VariableType.URL: 'an address such as "https://example.org/path" or "file:/path"',
     VariableType.DURATION: 'a duration above 0: seconds as a number, or a text like "30s", "10m", "1h"',
+    VariableType.SOURCE: "the path of a folder, an archive or a file, relative to the workflow file",
+    VariableType.FILE: "the path of a file, relative to the workflow file",
     VariableType.SECRET: 'a secret by reference, such as { env = "NAME" }',
 }
 

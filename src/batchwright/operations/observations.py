@@ -48,7 +48,8 @@ class Observations(Struct, frozen=True):
     the store does not know: those of other stores. `orphans` are runs of this environment that created servers of the
     workflow's names which the environment does not have. `today` is the day in UTC. `lenders` are the other
     environments of runs that created servers of these names, by run. `changing` is the run that is changing the
-    environment now: what it has created is in no resource yet.
+    environment now: what it has created is in no resource yet. `sources` are the digests of the files and folders that
+    go to servers, by OPERATION/TASKSERV and the name of the variable.
     """
 
     providers: dict[str, ProviderObserved] = {}
@@ -61,3 +62,4 @@ class Observations(Struct, frozen=True):
     lenders: Mapping[str, str] = {}
     today: date = date.min
     changing: str = ""
+    sources: Mapping[str, Mapping[str, str]] = {}

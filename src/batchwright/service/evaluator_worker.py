@@ -79,7 +79,8 @@ def evaluated(job: EvaluationJob) -> Evaluated:
         catalogue = load_catalogue(own) if own else LazyCatalogue(load_catalogue)
 
         def judge(workflow: Workflow) -> list[PathDiagnostic]:
-            return [*job.allowed.refused(workflow), *static_findings(workflow, catalogue)]
+            refused_sources = job.allowed.refused_sources(workflow, catalogue)
+            return [*job.allowed.refused(workflow), *refused_sources, *static_findings(workflow, catalogue)]
 
         loaded = load_source(
             text,
@@ -90,7 +91,8 @@ def evaluated(job: EvaluationJob) -> Evaluated:
             original=job.text if job.is_definition else "",
         )
         if loaded.workflow is not None:
-            loaded = replace(loaded, workflow=job.allowed.bound(loaded.workflow))
+            workflow = job.allowed.bound_sources(job.allowed.bound(loaded.workflow), catalogue)
+            loaded = replace(loaded, workflow=workflow)
     except BatchwrightError as error:
         return Evaluated(error=type(error).__name__, message=error.message, hint=error.hint)
     except MemoryError:

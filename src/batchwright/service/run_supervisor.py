@@ -80,7 +80,7 @@ class RunSupervisor:
         self.troubles: dict[str, str] = {}  # run -> why it could not be driven last time
         self._sightings = LeaseObserver(clock.monotonic)
         self.feeds = RunFeeds(self.stores, clock, frames, self.driven, self._sightings)
-        self.allowed = ProgramAndSecretAllowlist(commands, settings.service.secrets)
+        self.allowed = ProgramAndSecretAllowlist(commands, settings.service.secrets, settings.service.sources)
         self.webhooks = webhook_deliverer(settings, self.stores, clock, self.allowed)
         self.desk = Submissions(settings, clock, self.stores, self.world, simulation, allowed=self.allowed)
         self.stopping = False

@@ -30,6 +30,7 @@ from batchwright.errors import (
     Forbidden,
     IdempotencyMismatch,
     SecretRefused,
+    SourceRefused,
 )
 from batchwright.loader import Loaded, Path_, SourceLocation
 from batchwright.model.clock import Clock
@@ -141,8 +142,8 @@ class Submissions:
     async def load(self, submission: Submission, *, urgent: bool = False) -> Loaded:
         """Evaluate and check it in another process. An urgent one does not wait for read-only requests.
 
-        Raises Forbidden for a plan file, which could name foreign servers; SecretRefused with the position of each
-        secret that is not allowed; BodyUnreadable, TooManyRequests, ServiceBusy, EvaluatorUnavailable.
+        Raises Forbidden for a plan file, which could name foreign servers; SecretRefused, SourceRefused with the
+        position of each that is not allowed; BodyUnreadable, TooManyRequests, ServiceBusy, EvaluatorUnavailable.
         """
         if is_plan(submission.text.encode()):
             raise Forbidden("this service takes workflows, and this is a plan", hint=PLAN_HINT)
@@ -152,6 +153,9 @@ class Submissions:
                 f"the workflow names {counted(len(refused), 'secret')} that this service does not allow clients to use"
             )
             raise SecretRefused(message, diagnostics=loaded.diagnostics)
+        if refused := [one for one in loaded.diagnostics if one.code == SourceRefused.code]:
+            message = f"this service does not allow clients to use {counted(len(refused), 'source')} of the workflow"
+            raise SourceRefused(message, diagnostics=loaded.diagnostics)
         if loaded.workflow is None:
             return loaded
         workflow = loaded.workflow

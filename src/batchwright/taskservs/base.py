@@ -32,13 +32,14 @@ class TaskservCall(Struct, frozen=True):
     """The circumstances of one call. `token` marks its processes on the server; `seconds` is its total time limit.
 
     `tell` receives its output line by line, without secrets. `leader` is the first server of the target's cluster; None
-    if the target is the first or there is no cluster.
+    if the target is the first or there is no cluster. `folder` is what the paths of sources are relative to.
     """
 
     token: str = ""
     seconds: float = 1800.0
     leader: Target | None = None
     tell: Tell = _nobody
+    folder: str = ""
 
 
 NO_JOB = TaskservCall()

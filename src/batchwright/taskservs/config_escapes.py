@@ -19,6 +19,7 @@ __all__ = [
     "sql_identifier",
     "sql_literal",
     "systemd_value",
+    "systemd_word",
     "toml_string",
 ]
 
@@ -79,6 +80,14 @@ def systemd_value(text: str) -> str:
     """The value of a variable in an EnvironmentFile of systemd, which a shell reads in the same way."""
     _refuse_nul(text)
     return '"' + re.sub(r'(["\\$`])', r"\\\1", text) + '"'
+
+
+def systemd_word(text: str) -> str:
+    """A word of a command in a unit file, where `ExecStart=:` takes away the meaning of `$`."""
+    _refuse_nul(text)
+    for character, written in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"), ("%", "%%")):
+        text = text.replace(character, written)
+    return f'"{text}"'
 
 
 def toml_string(text: str) -> str:

@@ -177,6 +177,7 @@ def change_words(change: FieldChange) -> str:
     old, new = (unset if one is None else one_line(one, VALUE_SHOWN) for one in (change.old, change.new))
     if not change.known:
         new = "known once its server is up"
-    label = change.field.removeprefix("variables.").replace("cluster.", "cluster ").replace("_", " ")
+    label, bracket, inside = change.field.removeprefix("variables.").partition("[")  # what is in a map keeps its name
+    label = label.replace("cluster.", "cluster ").replace("_", " ") + bracket + inside
     label = {ENTRY: "catalogue entry"}.get(change.field, label)
     return f"{label} {old} -> {new}" + (f" ({one_line(change.note)})" if change.note else "")

@@ -124,6 +124,50 @@ def test_each_reference_is_told_at_its_own_place(tmp_path: Path) -> None:
     assert [(one["where"], one["line"], one["column"]) for one in found] == [("one", 5, 64), ("two", 7, 21)]
 
 
+def with_files(source: str) -> dict[str, Any]:
+    """A file of the service's machine that is put on a server."""
+    definition = workflow("put", 1)
+    use = {"name": "files", "variables": {"files": {"/srv/x": {"source": source}}}}
+    install = {"id": "put", "type": "taskserv_batch", "provider": "simulated", "dependencies": ["web"]}
+    definition["batch_workflow"]["operations"].append({**install, "taskservs": [use]})
+    return definition
+
+
+@pytest.mark.parametrize("named", ["{}/hidden", "hidden", "{}/listed/../hidden", "{}/listed/link", "{}/nothing"])
+def test_a_source_outside_the_listed_folders_is_refused_at_every_door(named: str, tmp_path: Path) -> None:
+    (tmp_path / "hidden").write_text("canary")
+    (tmp_path / "listed").mkdir()
+    (tmp_path / "listed" / "link").symlink_to("../hidden")
+    listed = ServiceConfig(sources=(str(tmp_path / "listed"),))
+    answers, runs = asked(tmp_path, with_files(named.format(tmp_path)), *DOORS, service=listed)
+    assert [one.status for one in answers] == [403] * len(DOORS)
+    assert not runs
+    for answer in answers:
+        (found,) = answer.json["diagnostics"]
+        assert found["code"] == "source-refused"
+        assert "files[/srv/x].source" in found["message"]
+        assert "[service] sources" in found["hint"]
+        assert "canary" not in answer.body.decode()
+
+
+def test_a_source_in_a_listed_folder_is_allowed_by_its_real_path(tmp_path: Path) -> None:
+    (tmp_path / "listed").mkdir()
+    (tmp_path / "listed" / "real").write_text("content")
+    (tmp_path / "link").symlink_to("listed/real")
+    listed = ServiceConfig(sources=(str(tmp_path / "listed"),))
+
+    async def main() -> tuple[int, Any]:
+        async with serving(tmp_path / "state", service=listed) as service:
+            told = await service.submit(with_files(str(tmp_path / "link")))
+            return told.status, (await service.events(told.json["run"]))[0]
+
+    status, created = asyncio.run(main())
+    assert status == 202
+    (put,) = [step["request"] for step in created["plan"]["steps"] if step["operation"] == "put"]
+    assert put["variables"]["files[/srv/x].source"] == str(tmp_path / "listed" / "real")
+    assert set(put["sources"]) == {"files[/srv/x].source"}
+
+
 @pytest.mark.parametrize("jump", ["", "jump"])
 def test_the_key_file_of_a_server_that_exists_is_a_reference_too(jump: str, tmp_path: Path) -> None:
     """A1: a path in a provider's options is a file of this machine."""

@@ -55,7 +55,7 @@ def test_the_corpus_is_complete_and_large_enough() -> None:
 # and knows the catalogue.
 LOADER_ONLY = {
     *("hidden-field", "byte-order-mark", "not-utf-8", "unknown-format", "import-refused", "import-cycle"),
-    *("taskserv-unknown", "variable-unknown", "variable-invalid"),
+    *("taskserv-unknown", "taskserv-name", "taskserv-single", "variable-unknown", "variable-invalid"),
     *("duplicate-key", "second-document", "unsupported-merge"),
     *("unknown-reference", "ssh-key-invalid", "ssh-key-private"),
 }

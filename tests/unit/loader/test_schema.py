@@ -15,6 +15,7 @@ from batchwright import loader
 from batchwright.loader import LOCAL, load
 from batchwright.loader.evaluator_client import Evaluator, NickelError
 from batchwright.loader.sources import schema_folder
+from batchwright.operations.taskserv_batch import variables
 
 ROOT = Path(__file__).parents[3]
 SCHEMA = f'(import "{schema_folder()}/workflows.ncl")'
@@ -128,7 +129,7 @@ def codes_of_the_schema() -> set[str]:
 def codes_of_the_loader() -> set[str]:
     """Every constant that looks like a code; the few others that do are named here."""
     found = set()
-    for file in Path(str(loader.__file__)).parent.glob("*.py"):
+    for file in (*Path(str(loader.__file__)).parent.glob("*.py"), Path(str(variables.__file__))):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found |= set(re.findall(r"^[a-z]+(?:-[a-z0-9]+)+$", node.value))

@@ -64,6 +64,7 @@ def test_what_checks_find_in_their_environment() -> None:
         "on": "true",
         "port": "1",
         "peers": "a\n2",
+        "name": "redis",
         "version": "7.0",
         "server_name": "web-1",
         "server_address": "127.77.0.5",
@@ -125,7 +126,9 @@ def test_changes_are_told_and_so_is_that_there_were_none() -> None:
 @given(st.text(), st.dictionaries(st.text(), st.one_of(st.text(), st.integers(-(2**60), 2**60), st.booleans())))
 def test_a_job_is_one_line_and_comes_out_as_it_went_in(name: str, variables: dict[str, str | int | bool]) -> None:
     access = SshAccess("127.77.0.5", host_keys=("ssh-ed25519 AAAA",), jump=SshAccess("10.0.0.1"))
-    host = Host("s1", name, "127.77.0.5", access, "token", "default", variables, {"join": name}, Member(1, 2, "x"))
+    host = Host(
+        "s1", name, "127.77.0.5", access, "token", "default", variables, {"join": name}, cluster=Member(1, 2, "x")
+    )
     job = ChildJob("redis", "7.0", "/folder", Verb.REMOVE, (host,))
     line = written(job)
     assert line.count(b"\n") == 1

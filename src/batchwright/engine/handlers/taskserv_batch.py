@@ -80,7 +80,9 @@ class TaskservHandler(Handler):
         if isinstance(leader, Unknown):
             return Rejected(trouble(leader))
         output = context.output(command)
-        job = TaskservCall(context.run.token(i), limit, leader, output.hear)
+        inputs = context.run.created.inputs
+        folder = inputs.folder if inputs is not None else ""
+        job = TaskservCall(context.run.token(i), limit, leader, output.hear, folder)
         await context.hold()  # after the looks above, which may take long
         try:
             outcome = await context.ask(limit + GRACE, verb(context.runners[target.provider])(request, target, job))

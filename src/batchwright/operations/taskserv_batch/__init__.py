@@ -7,6 +7,7 @@ from batchwright.model.actions import Action, Undo
 from batchwright.model.plan import Step
 from batchwright.model.run_fold_state import StepFoldState
 from batchwright.model.taskserv import Taskserv
+from batchwright.model.variable_names import nested
 from batchwright.operations.base import FieldPath, OperationType, PortKind, Wants
 from batchwright.operations.planner_state import Draft
 from batchwright.operations.taskserv_batch.clusters import form_clusters
@@ -46,6 +47,9 @@ class TaskservBatchType(OperationType[TaskservBatch]):
     at_once = 50
     targets_all = True
     doubt_note = "its create call is in doubt: the rollback looks for it first"
+
+    def written(self, fields: dict[str, Any]) -> dict[str, Any]:
+        return {**fields, "taskservs": [_written(use) for use in fields["taskservs"]]}
 
     def wants(self, op: TaskservBatch) -> Wants:
         return Wants(installed=True, secrets={use.name: use.variables for use in op.taskservs})
@@ -118,13 +122,19 @@ class TaskservBatchType(OperationType[TaskservBatch]):
         before = step.before and step.before.request
         if step.undo is not Undo.RESTORE or not isinstance(before, TaskservRequest):
             return ""
-        entry = catalogue.get(before.name)
+        entry = catalogue.get(before.entry_name)
         if entry is not None and (not before.digest or entry.digest == before.digest):
             return ""
-        return f"that needs the catalogue entry {before.name} as it was, and it has changed"
+        return f"that needs the catalogue entry {before.entry_name} as it was, and it has changed"
 
     def undo_target(self, step: Step, record: StepFoldState) -> str:
         return _former(step) if step.undo is Undo.RESTORE else record.ref
+
+
+def _written(use: dict[str, Any]) -> dict[str, Any]:
+    """One without `entry` has the digest that it had before there was that field."""
+    rest = {name: value for name, value in use.items() if name != "entry" or value}
+    return {**rest, "variables": nested(use["variables"])}
 
 
 def _former(step: Step) -> str:

@@ -14,7 +14,7 @@ from batchwright.model.taskserv import conflict_between
 from batchwright.operations.planner_state import PlannedServer, Predecessors, names_of
 from batchwright.operations.suggestions import did_you_mean, enumerated
 from batchwright.operations.taskserv_batch.planner_state import PlannedInstall, TaskservDraft
-from batchwright.operations.taskserv_batch.structs import TaskservBatch
+from batchwright.operations.taskserv_batch.structs import TaskservBatch, TaskservUse
 
 
 def take_listed(draft: TaskservDraft) -> None:
@@ -22,14 +22,22 @@ def take_listed(draft: TaskservDraft) -> None:
     for i, op in draft.of(TaskservBatch):
         draft.listed[i] = {}
         for number, use in enumerate(op.taskservs):
-            if use.name not in draft.catalogue:
-                message = f'there is no task service "{use.name}"'
-                draft.refuse(
-                    "taskserv-unknown", message, op.id, did_you_mean(use.name, draft.catalogue), f"taskservs.{number}"
-                )
+            entry = draft.catalogue.get(use.entry_name)
+            if entry is None:
+                message, hint = f'there is no task service "{use.entry_name}"', did_you_mean(use.name, draft.catalogue)
+                draft.refuse("taskserv-unknown", message, op.id, hint, f"taskservs.{number}")
                 continue
+            if draft.catalogue[use.name].digest != entry.digest or _has_another(draft, i, use):
+                message = f'"{use.name}" is already the name of another task service'
+                draft.refuse("taskserv-name", message, op.id, "Choose another name.", f"taskservs.{number}")
             draft.listed[i][use.name] = use
             _claim(draft, i, use.name, f"taskservs.{number}")
+
+
+def _has_another(draft: TaskservDraft, i: int, use: TaskservUse) -> bool:
+    """Whether something of this name, and of another catalogue entry, is on one of the servers."""
+    there = [draft.recorded.get((place.name, use.name)) for place in draft.targets[i]]
+    return any(one is not None and (one.request.get("entry") or one.name) != use.entry_name for one in there)
 
 
 def _claim(draft: TaskservDraft, i: int, name: str, field: str) -> None:

@@ -6,7 +6,7 @@ journal, so a changed value is no difference.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -38,10 +38,21 @@ def _changes(one: Resource, wanted: TaskservRequest, address: str) -> Iterator[F
             yield FieldChange(name, before.get(name), getattr(wanted, name))
     if not before.get("digest") or before["digest"] != wanted.digest:
         yield FieldChange(ENTRY, before.get("digest", "")[:DIGEST_SHOWN] or None, wanted.digest[:DIGEST_SHOWN] or None)
-    yield from _variables(before.get("variables", {}), msgspec.to_builtins(wanted.variables))
+    old, new = before.get("sources", {}), wanted.sources
+    sources = old.keys() & new.keys()  # their content counts, and not where it is
+    variables = msgspec.to_builtins(wanted.variables)
+    yield from _variables(_without(before.get("variables", {}), sources), _without(variables, sources))
+    for name in sorted(sources):
+        if old[name] != new[name]:
+            was, now = (f"content {one[name][:DIGEST_SHOWN]}" for one in (old, new))
+            yield FieldChange(f"variables.{name}", was, now)
     yield from _cluster(before.get("cluster") or {}, msgspec.to_builtins(wanted.cluster) or {})
     if one.address != address and (wanted.cluster is not None or names_address(wanted)):
         yield FieldChange("server.address", one.address or None, address or None, known=address != "")
+
+
+def _without(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
 
 
 def _variables(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[FieldChange]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 
+from msgspec.structs import replace
+
 from batchwright.model.environment import Resource
-from batchwright.model.taskserv import by_provided_name
+from batchwright.model.taskserv import Taskserv, by_provided_name
 from batchwright.operations.planner_state import Draft, PlannedServer
-from batchwright.operations.taskserv_batch.structs import TaskservRequest, TaskservUse
+from batchwright.operations.taskserv_batch.structs import TaskservBatch, TaskservRequest, TaskservUse
 
 
 @dataclass(slots=True)
@@ -48,4 +50,17 @@ class TaskservDraft(Draft):
         shared = {one.name: getattr(draft, one.name) for one in fields(Draft)}
         kind, resources = TaskservRequest.kind(), draft.observations.resources
         recorded = {(one.server, one.name): one for one in resources if one.kind == kind}
-        return cls(**shared, provided=by_provided_name(draft.catalogue), recorded=recorded)
+        named = {name: entry for name, entry in _named_entries(draft).items() if name not in draft.catalogue}
+        if named:
+            shared["catalogue"] = {**draft.catalogue, **named}
+        return cls(**shared, provided=by_provided_name(shared["catalogue"]), recorded=recorded)
+
+
+def _named_entries(draft: Draft) -> dict[str, Taskserv]:
+    """The entries of task services that have a name of their own, by that name."""
+    uses = [use for op in draft.workflow.operations if isinstance(op, TaskservBatch) for use in op.taskservs]
+    return {
+        use.name: replace(draft.catalogue[use.entry], name=use.name, provides=())
+        for use in uses
+        if use.entry and use.entry in draft.catalogue
+    }

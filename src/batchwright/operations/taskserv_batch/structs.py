@@ -15,10 +15,19 @@ from batchwright.model.workflow import Dependency, OnFailure, Operation, Retry
 
 
 class TaskservUse(Struct, frozen=True):
-    """A task service requested by name, with values for its variables; a secret is only named, never given."""
+    """A task service, with values for its variables; a secret is only named, never given.
+
+    `entry` is its name in the catalogue, "" if that is `name`. Values in maps have names such as `environment[PORT]`.
+    """
 
     name: str
     variables: dict[str, PlainValue | SecretReference] = {}
+    entry: str = ""
+
+    @property
+    def entry_name(self) -> str:
+        """Its name in the catalogue."""
+        return self.entry or self.name
 
 
 class TaskservBatch(Operation, Struct, frozen=True, tag_field="type", tag="taskserv_batch"):
@@ -45,7 +54,11 @@ class Cluster(Struct, frozen=True):
 
 
 class TaskservRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="taskserv"):
-    """An install of one task service on one server. `digest` is that of the catalogue entry used for planning."""
+    """An install of one task service on one server. `digest` is that of the catalogue entry used for planning.
+
+    `entry` is its name in the catalogue, "" if that is `name`. `sources` are the digests of the files and folders that
+    go with it, by the name of the variable that has the path.
+    """
 
     name: str
     version: str
@@ -53,6 +66,13 @@ class TaskservRequest(Request, Struct, frozen=True, omit_defaults=True, tag_fiel
     variables: dict[str, PlainValue | SecretReference] = {}
     cluster: Cluster | None = None
     digest: str = ""
+    entry: str = ""
+    sources: dict[str, str] = {}
+
+    @property
+    def entry_name(self) -> str:
+        """Its name in the catalogue."""
+        return self.entry or self.name
 
     @property
     def other_servers(self) -> tuple[str, ...]:

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
+from msgspec import Struct
+
 from batchwright.model.scalar import PlainValue
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.taskserv import Taskserv
+from batchwright.model.variable import Variable, VariableType
+from batchwright.model.variable_names import ValueName, keys
 from batchwright.operations.suggestions import did_you_mean
 from batchwright.operations.taskserv_batch.planner_state import TaskservDraft
 from batchwright.operations.taskserv_batch.structs import TaskservBatch, TaskservRequest, TaskservUse
 
 DEFAULT_VARIANT = "default"
+
+
+class ValueProblem(Struct, frozen=True):
+    """One mistake; `name` is that of the value it is about, "" for the task service as a whole."""
+
+    code: str
+    message: str
+    hint: str
+    name: str = ""
+    at_name: bool = False  # about the name and not the value
 
 
 def fill_variables(draft: TaskservDraft) -> None:
@@ -22,28 +38,80 @@ def fill_variables(draft: TaskservDraft) -> None:
 def _request(draft: TaskservDraft, op: TaskservBatch, name: str, use: TaskservUse | None) -> TaskservRequest:
     entry = draft.catalogue[name]
     given = use.variables if use else {}
-    _check_given(draft, f"{op.id}/{name}", entry, given)
-    values = {**entry.defaults(op.provider), **given}
-    optional = {name for name, variable in entry.variables.items() if variable.optional}
-    for missing in sorted(entry.variables.keys() - values.keys() - optional):
-        wanted = entry.variables[missing].described()
-        message = f'"{name}" needs a value for its variable "{missing}": {wanted}'
-        draft.refuse("variable-missing", message, f"{op.id}/{name}", "Set it in the variables of the task service.")
-    known = {
-        key: entry.variables[key].settled(value) for key, value in sorted(values.items()) if key in entry.variables
-    }
+    where = f"{op.id}/{name}"
+    for problem in value_problems(entry, given):
+        draft.refuse(problem.code, problem.message, where, problem.hint)
+    known = filled_values(entry, op.provider, given)
     variant = op.provider if op.provider in entry.variants else DEFAULT_VARIANT
-    return TaskservRequest(name, entry.version, variant, known, digest=entry.digest)
+    own = use.entry if use is not None and use.entry != name else ""
+    sources = {key: digest for key, digest in draft.observations.sources.get(where, {}).items() if key in known}
+    return TaskservRequest(name, entry.version, variant, known, digest=entry.digest, entry=own, sources=sources)
 
 
-def _check_given(
-    draft: TaskservDraft, where: str, entry: Taskserv, given: dict[str, PlainValue | SecretReference]
-) -> None:
+def filled_values(
+    entry: Taskserv, provider: str, given: Mapping[str, PlainValue | SecretReference]
+) -> dict[str, PlainValue | SecretReference]:
+    """The values in their normal form, with the entry's defaults; names that the entry does not have are left out."""
+    values = {**entry.defaults(provider), **_element_defaults(entry, given), **given}
+    return {
+        key: variable.settled(value)
+        for key, value in sorted(values.items())
+        if (variable := entry.variable(key)) is not None
+    }
+
+
+def value_problems(entry: Taskserv, given: Mapping[str, PlainValue | SecretReference | None]) -> Iterator[ValueProblem]:
+    """What is wrong with the values that a workflow gives to the variables of an entry. None: that is known already."""
     for name, value in given.items():
-        variable = entry.variables.get(name)
+        variable = entry.variable(name)
         if variable is None:
-            message = f'"{entry.name}" has no variable "{name}"'
-            draft.refuse("variable-unknown", message, where, did_you_mean(name, entry.variables))
-        elif wanted := variable.wanted(value):
+            yield _unknown(entry, name)
+        elif value is not None and (wanted := variable.wanted(value)):
             message = f'the variable "{name}" of "{entry.name}" must be {wanted}'
-            draft.refuse("variable-invalid", message, where, f"Write {wanted}.")
+            yield ValueProblem("variable-invalid", message, f"Write {wanted}.", name)
+    for name, variable in entry.variables.items():
+        elements = keys(given, name)
+        if variable.default is None and not variable.optional and name not in given and not elements:
+            yield _missing(entry, name, variable, "")
+        for key in elements if variable.fields else ():
+            inside = {field for field in variable.fields if str(ValueName(name, key, field)) in given}
+            for field, part in variable.fields.items():
+                if part.default is None and not part.optional and field not in inside:
+                    whole = str(ValueName(name, key, field))
+                    yield _missing(entry, whole, part, str(ValueName(name, key)))
+            if variable.one_of and len(inside.intersection(variable.one_of)) != 1:
+                whole, wanted = str(ValueName(name, key)), " or ".join(variable.one_of)
+                message = f'the variable "{whole}" of "{entry.name}" must have one of {wanted}'
+                yield ValueProblem("variable-invalid", message, f"Write one of {wanted}, and not both.", whole)
+
+
+def _missing(entry: Taskserv, name: str, variable: Variable, at: str) -> ValueProblem:
+    message = f'"{entry.name}" needs a value for its variable "{name}": {variable.described()}'
+    hint = f'Write {{ name = "{entry.name}", variables = {{ {name} = ... }} }}.'
+    return ValueProblem("variable-missing", message, hint if not at else "", at)
+
+
+def _unknown(entry: Taskserv, name: str) -> ValueProblem:
+    """A name that the entry does not have: of a variable, of an element of a map, or of a field of that."""
+    parts = ValueName.parse(name)
+    own = entry.variables.get(parts.variable)
+    if own is None or parts.key is None or own.part(parts.key, next(iter(own.fields), "")) is not None:
+        known = own.fields if own is not None and parts.key is not None else entry.variables
+        hint = did_you_mean(parts.field if own is not None else parts.variable, known)
+        return ValueProblem("variable-unknown", f'"{entry.name}" has no variable "{name}"', hint, name, at_name=True)
+    if own.type is not VariableType.MAP:
+        message = f'the variable "{parts.variable}" of "{entry.name}" must be {own.described()}'
+        return ValueProblem("variable-invalid", message, f"Write {own.described()}.", parts.variable)
+    message = f'"{parts.key}" in the variable "{parts.variable}" of "{entry.name}" must be {own.keys_mean}'
+    return ValueProblem("variable-invalid", message, f"Write {own.keys_mean}.", str(ValueName(*parts.path[:2])), True)
+
+
+def _element_defaults(entry: Taskserv, given: Mapping[str, object]) -> dict[str, PlainValue]:
+    """What fields of a map's elements are if they are not given."""
+    return {
+        str(ValueName(name, key, field)): part.default
+        for name, variable in entry.variables.items()
+        for key in (keys(given, name) if variable.fields else ())
+        for field, part in variable.fields.items()
+        if part.default is not None
+    }

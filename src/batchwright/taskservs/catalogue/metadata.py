@@ -33,8 +33,10 @@ ENTRY_FILE = "taskserv.yaml"
 DEPLOY_FILE = "deploy.py"
 ENTRY_BYTES_MAX = 256 * 1024
 FOLDER_BYTES_MAX = 16 * 1024 * 1024
-GIVEN = ("name", "version", "variant", "server", "cluster", "outputs")  # what a deploy is given beside the variables
+# what a deploy is given beside the variables
+GIVEN = ("name", "version", "variant", "server", "cluster", "outputs", "secrets")
 
+_NO_ELEMENTS = (VariableType.LIST, VariableType.MAP, VariableType.SECRET, VariableType.SOURCE, VariableType.FILE)
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _VARIABLE = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _PATH = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
@@ -233,34 +235,64 @@ def _mistakes(entry: Taskserv) -> Found:
 
 def _variable_mistakes(entry: Taskserv) -> Found:
     for name, variable in entry.variables.items():
-        field, default = f"variables.{name}", variable.default
-        if not _VARIABLE.fullmatch(name):
-            yield f'{field}: "{name}" is not a name', "Use lower-case letters, digits and underscores."
-        elif name in GIVEN:
+        field = f"variables.{name}"
+        if name in GIVEN:
             yield f"{field}: v.{name} has another meaning in a deploy", "Choose another name."
-        if variable.type is VariableType.LIST and variable.of in (VariableType.LIST, VariableType.SECRET):
-            yield f"{field}.of: a list holds neither lists nor secrets", "Correct the type."
-        elif (_type(variable) is VariableType.ENUM) != bool(variable.values):
-            yield f"{field}.values: only an enum has values, and it must have some", "Correct the type."
-        elif mistake := _bounds_mistake(variable):
-            yield f"{field}.{mistake[0]}", mistake[1]
-        elif default is not None and variable.optional:
-            yield f"{field}: a variable with a default is always set", "Leave out `optional`, or the default."
-        elif default is not None and variable.type is VariableType.SECRET:
-            yield f"{field}.default: a secret must not be written here", "Leave the default out."
-        elif default is not None:
-            yield from _value_mistakes(f"{field}.default", variable, default)
+        yield from _one_mistake(field, name, variable)
+        for inside, part in variable.fields.items():
+            yield from _one_mistake(f"{field}.fields.{inside}", inside, part)
+            if part.type in (VariableType.LIST, VariableType.MAP):
+                yield f"{field}.fields.{inside}.type: a field holds neither a list nor a map", "Correct the type."
+
+
+def _one_mistake(field: str, name: str, variable: Variable) -> Found:
+    default = variable.default
+    if not _VARIABLE.fullmatch(name):
+        yield f'{field}: "{name}" is not a name', "Use lower-case letters, digits and underscores."
+    if variable.type in (VariableType.LIST, VariableType.MAP) and variable.of in _NO_ELEMENTS:
+        yield f"{field}.of: a {variable.type} does not hold a {variable.of}", "Correct the type."
+    elif mistake := _map_mistake(variable):
+        yield f"{field}.{mistake[0]}", mistake[1]
+    elif (_type(variable) is VariableType.ENUM) != bool(variable.values):
+        yield f"{field}.values: only an enum has values, and it must have some", "Correct the type."
+    elif mistake := _bounds_mistake(variable):
+        yield f"{field}.{mistake[0]}", mistake[1]
+    elif default is not None and variable.optional:
+        yield f"{field}: a variable with a default is always set", "Leave out `optional`, or the default."
+    elif default is not None and variable.type is VariableType.SECRET:
+        yield f"{field}.default: a secret must not be written here", "Leave the default out."
+    elif default is not None:
+        yield from _value_mistakes(f"{field}.default", variable, default)
 
 
 def _type(variable: Variable) -> VariableType:
     """The type that its other fields are about."""
-    return variable.of if variable.type is VariableType.LIST else variable.type
+    return variable.of if variable.type in (VariableType.LIST, VariableType.MAP) else variable.type
+
+
+def _map_mistake(variable: Variable) -> tuple[str, str] | None:
+    """What is wrong with the fields that only a map has, if anything."""
+    if variable.type is not VariableType.MAP and (variable.keys or variable.fields or variable.one_of):
+        return "keys: only a map has `keys`, `fields` and `one_of`", "Leave it out."
+    if variable.type is VariableType.MAP and variable.default is not None:
+        return "default: a map has none", "Leave it out."
+    if bool(variable.keys) != bool(variable.keys_mean):
+        return "keys_mean: `keys` and `keys_mean` (the pattern in words) go together", "Write both, or neither."
+    if unknown := [name for name in variable.one_of if name not in variable.fields]:
+        return f"one_of: there is no field {unknown[0]}", closest(unknown[0], variable.fields)
+    if variable.secret and _type(variable) is not VariableType.STRING:
+        return "secret: only a string may also be a secret", "Leave it out."
+    try:
+        re.compile(variable.keys)
+    except re.error as error:
+        return f"keys: is not a regular expression: {error}", "Correct the pattern."
+    return None
 
 
 def _bounds_mistake(variable: Variable) -> tuple[str, str] | None:
     """What is wrong with its pattern or its bounds, if anything."""
-    if variable.of is not VariableType.STRING and variable.type is not VariableType.LIST:
-        return "of: only a list has elements", "Leave it out."
+    if variable.of is not VariableType.STRING and variable.type not in (VariableType.LIST, VariableType.MAP):
+        return "of: only a list or a map has elements", "Leave it out."
     if variable.pattern and _type(variable) not in (VariableType.STRING, VariableType.SECRET):
         return "pattern: only a string or a secret can have one", "Leave it out."
     if bool(variable.pattern) != bool(variable.means):

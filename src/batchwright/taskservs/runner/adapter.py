@@ -30,6 +30,7 @@ from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess, 
 from batchwright.taskservs.runner.child_protocol import ChildJob, Done, Verb
 from batchwright.taskservs.runner.fork_server import ForkServer, NotBegun
 from batchwright.taskservs.runner.outcomes import failed
+from batchwright.taskservs.runner.packed_sources import PackedSources
 from batchwright.taskservs.runner.readiness import ready
 from batchwright.taskservs.runner.server_executor import ServerExecutor
 
@@ -62,6 +63,7 @@ class PyinfraRunner:
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._names = (f"s{number:07}" for number in itertools.count())
         self._server = server or ForkServer()
+        self._packed = PackedSources()
         self._gathering: Batcher[tuple[BatchKind, ServerExecutor], Done] = Batcher(clock, self._carry)
 
     async def install(
@@ -79,9 +81,9 @@ class PyinfraRunner:
     async def _apply(
         self, verb: Verb, request: TaskservRequest, target: Target, job: TaskservCall
     ) -> Applied | Rejected | Unknown:
-        known = self._catalogue.get(request.name)
+        known = self._catalogue.get(request.entry_name)
         if known is None:
-            message = f"the catalogue has no task service {request.name}"
+            message = f"the catalogue has no task service {request.entry_name}"
             return Rejected(Fault(FaultClass.INVALID, message, hint="See: batchwright taskservs"))
         if target.access is None:
             return Rejected(Fault(FaultClass.NOT_FOUND, _unreachable(target)))
@@ -89,10 +91,12 @@ class PyinfraRunner:
             planned = await asyncio.to_thread(_as_planned, request, known)
             if isinstance(planned, Rejected):
                 return planned
-            known = self._catalogue[request.name] = planned
+            known = self._catalogue[request.entry_name] = planned
         limits = known.entry.timeouts
         seconds = min(job.seconds, limits.remove if verb is Verb.REMOVE else limits.install)
         visit = ServerExecutor(known.entry, request, target, job, self._reveal, self._clock)
+        if verb is Verb.INSTALL:
+            visit.sources = await self._packed.of(request, known.entry, job.folder)
         self._load()
         lock = self._locks.setdefault((target.provider, target.ref), asyncio.Lock())
         if lock.locked():
@@ -143,6 +147,7 @@ class PyinfraRunner:
         """The operations that would change something. Raises ServerUnreachable, SecretMissing."""
         visit, known = self._visit(request, target, job)
         self._load()
+        visit.sources = await self._packed.of(request, known.entry, job.folder)
         try:
             filled = await visit.filled()
             async with asyncio.timeout(job.seconds), ready(visit.access, self._clock, visit.tell, LOOK_SECONDS):
@@ -172,9 +177,9 @@ class PyinfraRunner:
             raise _asked_in_vain(target, error) from error
 
     def _visit(self, request: TaskservRequest, target: Target, job: TaskservCall) -> tuple[ServerExecutor, Installable]:
-        known = self._catalogue.get(request.name)
+        known = self._catalogue.get(request.entry_name)
         if known is None:
-            raise ServerUnreachable(f"the catalogue has no task service {request.name}")
+            raise ServerUnreachable(f"the catalogue has no task service {request.entry_name}")
         if target.access is None:
             raise ServerUnreachable(_unreachable(target))
         return ServerExecutor(known.entry, request, target, job, self._reveal, self._clock), known
@@ -190,7 +195,7 @@ def _as_planned(request: TaskservRequest, known: Installable) -> Installable | R
 
 
 def _changed(request: TaskservRequest, why: str = "") -> Rejected:
-    message = f"the catalogue entry {request.name} has changed since the plan{why}"
+    message = f"the catalogue entry {request.entry_name} has changed since the plan{why}"
     hint = "Plan and run again; or restore the entry and continue with: batchwright resume RUN"
     return Rejected(Fault(FaultClass.PERMANENT, message, "entry-changed", hint))
 

@@ -27,10 +27,22 @@ class Member(Struct, frozen=True):
     leader: str
 
 
+class HostSource(Struct, frozen=True):
+    """A file or folder that goes to a server. `archive` is a tar file of it here, "" if it is not at hand: then `why`
+    says why not, and it is of use only if the server has it already.
+    """
+
+    path: str
+    digest: str
+    archive: str = ""
+    why: str = ""
+
+
 class Host(Struct, frozen=True):
     """One server of a job. `id` is its name on the wire, `token` marks its processes, `temp` is a private folder there.
 
-    `variables` and `outputs` may hold secrets in the clear: a job is only ever written into a pipe.
+    `variables` and `outputs` may hold secrets in the clear: a job is only ever written into a pipe. `sources` are by
+    the name of their variable, `secrets` the names of variables that are secret.
     """
 
     id: str
@@ -41,6 +53,8 @@ class Host(Struct, frozen=True):
     variant: str
     variables: dict[str, PlainValue]
     outputs: dict[str, str] = {}
+    sources: dict[str, HostSource] = {}
+    secrets: tuple[str, ...] = ()
     cluster: Member | None = None
     temp: str = ""
 

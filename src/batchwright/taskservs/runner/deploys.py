@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 from pyinfra.api.exceptions import NestedOperationError, PyinfraError
 
+from batchwright.model.variable_names import nested
 from batchwright.taskservs.debian import DeployImpossible
 from batchwright.taskservs.runner.child_protocol import ChildJob, Host, Verb
 
@@ -64,7 +65,8 @@ def values(job: ChildJob, host: Host) -> SimpleNamespace:
     cluster = host.cluster
     return SimpleNamespace(
         **{
-            **host.variables,
+            **nested({**host.variables, **host.sources}),
+            "secrets": frozenset(host.secrets),
             "name": job.name,
             "version": job.version,
             "variant": host.variant,

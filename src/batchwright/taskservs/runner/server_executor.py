@@ -23,7 +23,7 @@ from batchwright.taskservs.package_locks import LOCK_SECONDS
 from batchwright.taskservs.runner import shell_snippets
 from batchwright.taskservs.runner.checks import first_failing
 from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess
-from batchwright.taskservs.runner.child_protocol import Done, Host, Member, Verb
+from batchwright.taskservs.runner.child_protocol import Done, Host, HostSource, Member, Verb
 from batchwright.taskservs.runner.fork_server import NotBegun
 from batchwright.taskservs.runner.outcomes import failed, tell_changes, unhealthy, unsupported
 from batchwright.taskservs.runner.readiness import ready
@@ -53,6 +53,7 @@ class ServerExecutor:
         self.entry, self.request, self.target, self.job = entry, request, target, job
         self.child: ChildProcess | None = None
         self.host: Host | None = None
+        self.sources: dict[str, HostSource] = {}
         self.token = job.token or f"{request.name}@{target.ref}"
         self._reveal, self._clock = reveal, clock
         self._redact = Redactor(())
@@ -82,7 +83,7 @@ class ServerExecutor:
 
     def _examine(self, name: str, value: PlainValue) -> None:
         """A secret is only known now, and so is what stands for `${server.name}`. Raises VariableInvalid."""
-        variable, given = self.entry.variables.get(name), self.request.variables.get(name)
+        variable, given = self.entry.variable(name), self.request.variables.get(name)
         if variable is None:
             return
         wanted = variable.revealed(str(value)) if isinstance(given, SecretReference) else variable.wanted(value)
@@ -115,6 +116,8 @@ class ServerExecutor:
             variant=self.request.variant,
             variables=filled.values,
             outputs=outputs,
+            sources=self.sources,
+            secrets=tuple(key for key, one in self.request.variables.items() if isinstance(one, SecretReference)),
             cluster=self.member,
             temp=temp,
         )
@@ -249,14 +252,14 @@ class ServerExecutor:
         assert self.host is not None
         if self.host.temp:
             await connection.script(shell_snippets.remove_folder(self.host.temp), SCRIPT_SECONDS)
-        noted = shell_snippets.remove_marker(self.entry.name)
+        noted = shell_snippets.remove_marker(self.request.name)
         if verb is Verb.INSTALL:
             around = self.surroundings(filled)
             check = await first_failing(connection, self.entry.check, around, self._redact, self._clock, self.tell)
             if check is not None:
                 return unhealthy(self.request.name, check)
             at = datetime.fromtimestamp(self._clock.now(), UTC).isoformat(timespec="seconds")
-            noted = shell_snippets.write_marker(self.entry.name, self.request.version, self.token, at)
+            noted = shell_snippets.write_marker(self.request.name, self.request.version, self.token, at)
         ran = await connection.script(noted, SCRIPT_SECONDS)
         if ran.code != 0:
             return Rejected(Fault(FaultClass.TRANSIENT, f"the marker could not be written: {self.shown(ran.tail)}"))

@@ -45,9 +45,13 @@ def _filled(value: Scalar, target: Target) -> Scalar:
 def environment(
     values: Mapping[str, PlainValue], request: TaskservRequest, target: Target, cluster: Member | None
 ) -> dict[str, str]:
-    """What is in the environment of the scripts of checks and outputs. A list is a line for each element."""
-    own = {name: _text(value) for name, value in values.items()}
-    own |= {"version": request.version, "server_name": target.name, "server_address": target.address}
+    """What is in the environment of the scripts of checks and outputs. A list is a line for each element.
+
+    What is in maps is not in it.
+    """
+    own = {name: _text(value) for name, value in values.items() if "[" not in name}
+    own |= {"name": request.name, "version": request.version}
+    own |= {"server_name": target.name, "server_address": target.address}
     if cluster is not None:
         own |= {
             "cluster_number": str(cluster.number),
