@@ -52,14 +52,56 @@ class Platform(Struct, frozen=True, forbid_unknown_fields=True):
         return " ".join([self.os, " or ".join(self.release)]).strip()
 
 
+class HttpAnswer(Struct, frozen=True, forbid_unknown_fields=True):
+    """Well if a GET of `url` is answered with `status`, and with `contains` in the body. $NAME is a variable."""
+
+    url: str
+    status: int = 200
+    contains: str = ""
+
+
+class TcpPort(Struct, frozen=True, forbid_unknown_fields=True):
+    """Well if a connection is accepted. $NAME is a variable."""
+
+    host: str
+    port: int | str
+
+
 class TaskservCheck(Struct, frozen=True, forbid_unknown_fields=True):
-    """A shell script that exits with 0 if all is well; the variables are in its environment. Times are in seconds."""
+    """Exactly one of a shell script that exits with 0 if all is well, an HTTP answer and a port; on the server.
+
+    The variables are in the environment. Times are in seconds.
+    """
 
     name: str
-    run: str
+    run: str = ""
+    http: HttpAnswer | None = None
+    tcp: TcpPort | None = None
     retries: int = 5
     every: float = 1.0
     timeout: float = 10.0
+
+    @property
+    def way(self) -> str:
+        """The field that says how it looks."""
+        return "http" if self.http is not None else "tcp" if self.tcp is not None else "run"
+
+    @property
+    def script(self) -> str:
+        """The script that looks. It may call the functions that the runner defines for checks."""
+        if self.http is not None:
+            words = (self.http.url, str(self.http.status), self.http.contains)
+            return f"http_answers {' '.join(map(_expanded, words))}\n"
+        if self.tcp is not None:
+            return f"port_accepts {_expanded(self.tcp.host)} {_expanded(str(self.tcp.port))}\n"
+        return self.run
+
+
+def _expanded(text: str) -> str:
+    """A word of a shell script in which the shell fills in variables, and does nothing else."""
+    for special in ("\\", '"', "`", "$("):
+        text = text.replace(special, f"\\{special}")
+    return f'"{text}"'
 
 
 class Moment(StrEnum):

@@ -146,7 +146,20 @@ def test_folders_of_the_user_add_entries(tmp_path: Path) -> None:
             'Did you mean "run"?',
         ),
         ("check: [{name: a, run: x}, {name: a, run: x}]\n", "check.a: the name is used twice", "Give one of them"),
-        ("check: [{name: a, run: ''}]\n", "check.a: it needs a script in `run`", "Correct the value."),
+        ("check: [{name: a, run: ''}]\n", "check.a: it needs one of `run`, `http` and `tcp`", "Correct the value."),
+        (
+            "check: [{name: a, run: x, tcp: {host: $bind, port: 80}}]\n",
+            "check.a: it needs one of",
+            "Correct the value.",
+        ),
+        ("check: [{name: a, tcp: {host: $bind, port: 0}}]\n", "check.a.tcp.port: 0 is no port", "Write a number"),
+        ("check: [{name: a, tcp: {host: $bind, port: web}}]\n", "check.a.tcp.port: 'web' is no port", "Write a number"),
+        ("check: [{name: a, http: {url: 'https://x/'}}]\n", "check.a.http.url: 'https://x/' is not", 'Write "http://'),
+        (
+            "check: [{name: a, http: {uri: 'http://x/'}}]\n",
+            "check.a.http: Object contains unknown field `uri`",
+            'Did you mean "url"',
+        ),
         (
             "outputs: {key: {run: x}}\n",
             "outputs: only entries of scope cluster have them",

@@ -61,9 +61,10 @@ class CheckHandler(Handler):
             if seen.output != last:  # what stays the same is said once
                 last = seen.output
                 tell(last)
-            if clock.monotonic() + request.every > until:
+            left = until - clock.monotonic()
+            if left <= 0:
                 return Rejected(Fault(FaultClass.TIMEOUT, _failure(request, within, seen), "check-failed"))
-            await clock.sleep(request.every)
+            await clock.sleep(min(request.every, left))
 
     async def look(self, i: int, seconds: float, *, again: bool = False, mark: str = "") -> CheckResult | Rejected:
         """Look once. `mark` marks the processes of its program, instead of the step's token; `again`: an earlier start

@@ -95,7 +95,7 @@ def _taken(v: str, name: str, entry: Taskserv) -> Iterator[tuple[str, str]]:
 
 
 def _script_mistakes(folder: Path, entry: Taskserv) -> Iterator[Diagnostic]:
-    scripts = {f"check.{check.name}.run": check.run for check in entry.check}
+    scripts = {f"check.{check.name}.{check.way}": check.script for check in entry.check}
     scripts |= {f"outputs.{name}.run": output.run for name, output in entry.outputs.items()}
     scripts["present"] = entry.present
     for field, script in scripts.items():

@@ -18,12 +18,14 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.did_you_mean import close_matches
 from batchwright.model.scalar import PlainValue
 from batchwright.model.taskserv import (
+    HttpAnswer,
     Output,
     Platform,
     Scope,
     ServerRequirements,
     Taskserv,
     TaskservCheck,
+    TcpPort,
     Timeouts,
     Variant,
 )
@@ -38,6 +40,7 @@ GIVEN = ("name", "version", "variant", "server", "cluster", "outputs", "secrets"
 
 _NO_ELEMENTS = (VariableType.LIST, VariableType.MAP, VariableType.SECRET, VariableType.SOURCE, VariableType.FILE)
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_URL = re.compile(r"http://[^\s/?#@]+(?:[/?]\S*)?")
 _VARIABLE = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _PATH = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _UNKNOWN_FIELD = re.compile(r"unknown field `(?P<name>[^`]*)`")
@@ -48,6 +51,8 @@ _STRUCTS: tuple[type[Struct], ...] = (
     ServerRequirements,
     Platform,
     TaskservCheck,
+    HttpAnswer,
+    TcpPort,
     Output,
     Timeouts,
 )
@@ -221,8 +226,7 @@ def _mistakes(entry: Taskserv) -> Found:
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"check.{name}: the name is used twice", "Give one of them another name."
     for check in entry.check:
-        if not check.run.strip() or check.retries < 0:
-            yield f"check.{check.name}: it needs a script in `run`, and `retries` of at least 0", "Correct the value."
+        yield from _check_mistakes(f"check.{check.name}", check)
     for name in entry.outputs:
         if not _VARIABLE.fullmatch(name):
             yield f'outputs.{name}: "{name}" is not a name', "Use lower-case letters, digits and underscores."
@@ -231,6 +235,17 @@ def _mistakes(entry: Taskserv) -> Found:
     for what in ("memory_mb", "cpus"):
         if getattr(entry.needs, what) < 0:
             yield f"needs.{what}: it must not be negative", "Correct the number."
+
+
+def _check_mistakes(field: str, check: TaskservCheck) -> Found:
+    if sum((bool(check.run.strip()), check.http is not None, check.tcp is not None)) != 1 or check.retries < 0:
+        yield f"{field}: it needs one of `run`, `http` and `tcp`, and `retries` of at least 0", "Correct the value."
+    if check.http is not None and not _URL.fullmatch(check.http.url):
+        hint = 'Write "http://$bind:$port/PATH"; for https use a script in `run`.'
+        yield f"{field}.http.url: {check.http.url!r} is not a URL that begins with http://", hint
+    port = check.tcp.port if check.tcp is not None else 1
+    if not (port in range(1, 65536) if isinstance(port, int) else port.startswith("$")):
+        yield f"{field}.tcp.port: {port!r} is no port", 'Write a number from 1 to 65535, or a variable: "$port".'
 
 
 def _variable_mistakes(entry: Taskserv) -> Found:

@@ -44,7 +44,7 @@ async def first_failing(
 async def _once(
     connection: SshConnection, check: TaskservCheck, variables: Mapping[str, str], redact: Redactor
 ) -> CheckResult:
-    ran = await connection.script(with_environment(variables, CHECKING + check.run), check.timeout)
+    ran = await connection.script(with_environment(variables, CHECKING + check.script), check.timeout)
     if ran.code == 0:
         return CheckResult(check.name, True)
     how = f"took over {check.timeout:g} s" if ran.code == TOOK_TOO_LONG else f"exited with code {ran.code}"

@@ -47,7 +47,7 @@ ENVIRONMENT = {
 }
 KNOWN = "".join(f"export {name}='{value}'\n" for name, value in ENVIRONMENT.items()) + "umask 022\n"
 
-# What checks may call. Both say what they saw when they fail.
+# What checks may call. All say what they saw when they fail. /dev/tcp is bash's: few servers have another client.
 CHECKING = """
 unit_is_active() { # UNIT [FILE_OF_ITS_LOG]...
     state=$(systemctl is-active "$1") && return 0
@@ -65,6 +65,30 @@ shows() { # PATTERN COMMAND [ARGUMENT]...: it ends with 0 and one of its lines m
     [ $code = 0 ] && printf '%s\\n' "$said" | grep -qE -e "$pattern" && return 0
     printf '%s\\n' "$said" | tail -n 10
     echo "$1 ended with $code; expected: $pattern"
+    return 1
+}
+port_accepts() { # HOST PORT
+    bash -c 'exec 3<>"/dev/tcp/$1/$2"' - "$1" "$2" 2>&1
+}
+http_answers() { # URL STATUS TEXT: a GET is answered with the status, and with the text in the body
+    said=$(bash -c '
+        rest=${1#http://}; authority=${rest%%[/?]*}; target=${rest#"$authority"}
+        case $target in /*) ;; *) target=/$target ;; esac
+        case $authority in
+            \\[*) host=${authority%%]*}; host=${host#?}; port=${authority##*]} ;;
+            *:*) host=${authority%%:*}; port=${authority#*:} ;;
+            *) host=$authority; port= ;;
+        esac
+        port=${port#:}
+        exec 3<>"/dev/tcp/$host/${port:-80}" || exit
+        printf "GET %s HTTP/1.0\\r\\nHost: %s\\r\\n\\r\\n" "$target" "$authority" >&3
+        head -c 65536 <&3' - "$1" 2>&1 | tr -d '\\000\\r')
+    status=$(printf '%s\\n' "$said" | sed -n '1s/^HTTP[^ ]* \\([0-9]*\\).*/\\1/p')
+    if [ "$status" = "$2" ]; then
+        case $(printf '%s\\n' "$said" | sed '1,/^$/d') in *"$3"*) return 0 ;; esac
+    fi
+    printf '%s\\n' "$said" | tail -n 10
+    echo "GET $1 gave ${status:-no answer}; expected: $2${3:+ with $3}"
     return 1
 }
 """
