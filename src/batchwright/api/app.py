@@ -35,12 +35,12 @@ from batchwright.api.authorization import needs
 from batchwright.api.metrics import Metrics, MetricsMiddleware
 from batchwright.api.openapi import as_any_of, openapi
 from batchwright.api.unknown_parameters import Parameters
+from batchwright.app.access_tokens import Tokens
 from batchwright.loader.limits import UNTRUSTED
 from batchwright.service.audit import Audit
 from batchwright.service.health import HealthMonitor
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.service.security_summary import rights
-from batchwright.service.tokens import Tokens
 
 SUBMIT_RATE, SUBMIT_BURST = 20.0, 100  # workflows per second, and in one burst, per caller
 HANDLERS: Sequence[HTTPRouteHandler] = (

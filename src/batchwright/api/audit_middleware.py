@@ -12,10 +12,11 @@ from batchwright.api.admission_control import RateLimits
 from batchwright.api.authentication import SAFE, Caller
 from batchwright.api.connection_peer import KEY
 from batchwright.api.problems import CLIENT_GONE, GONE, refuse
+from batchwright.app.access_tokens import NOBODY
 from batchwright.errors import AuditUnwritable, BatchwrightError, TooManyRequests
 from batchwright.model.clock import Clock
+from batchwright.model.role import Role
 from batchwright.service.audit import Audit, AuditEntry, AuditLine, shown, told
-from batchwright.service.tokens import NOBODY, Role
 
 PARAMETERS = ("simulate", "sim", "plan_hash", "force", "redo", "skip", "forget")  # of calls that change something
 

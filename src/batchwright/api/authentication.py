@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from batchwright.api.connection_peer import ConnectionPeer
+from batchwright.app.access_tokens import LOCAL, PREFIX, Tokens
 from batchwright.errors import Forbidden, TokensUnreadable, Unauthorized
 from batchwright.model.clock import Clock
+from batchwright.model.role import Role
 from batchwright.service.peer_credentials import Peers, is_loopback
-from batchwright.service.tokens import LOCAL, PREFIX, Role, Tokens
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 REFUSED = "refused"  # key in a request's state: why its sender was not authenticated

@@ -9,7 +9,7 @@ from litestar.handlers.base import BaseRouteHandler
 
 from batchwright.api.authentication import REFUSED, Caller
 from batchwright.errors import Forbidden, Unauthorized
-from batchwright.service.tokens import Role
+from batchwright.model.role import Role
 
 
 def needs(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:

@@ -19,9 +19,9 @@ from batchwright.app.environment_reader import all_environments, read_environmen
 from batchwright.app.planned import PlanAnswer
 from batchwright.model.diagnostic import bounded
 from batchwright.model.environment import REAL, SIMULATED
+from batchwright.model.role import Role
 from batchwright.service.environment_destroy import DestroyRequest, destroy, preview
 from batchwright.service.run_supervisor import RunSupervisor
-from batchwright.service.tokens import Role
 from batchwright.views.drift import EnvironmentDrift
 from batchwright.views.environment import EnvironmentLine, EnvironmentView
 from batchwright.views.plan import plan_view

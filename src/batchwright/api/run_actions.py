@@ -17,9 +17,9 @@ from batchwright.api.run_queries import ONE, RunId, etag, seen
 from batchwright.app.orphan_sweep import GcResult, sweep_orphans
 from batchwright.app.run_health import check_run
 from batchwright.engine.manual_resolution import NO_ANSWERS, ResumeAnswers
+from batchwright.model.role import Role
 from batchwright.model.run_signal import SignalKind
 from batchwright.service.run_supervisor import RunSupervisor
-from batchwright.service.tokens import Role
 from batchwright.views.run import RunView
 from batchwright.views.run_health import RunHealth
 

@@ -22,6 +22,7 @@ from batchwright.api.admission_control import READERS, Bounds
 from batchwright.api.app import SUBMIT_RATE, make_app
 from batchwright.api.connections import SWEEP_SECONDS, Acceptor, Connections, TimeoutProtocol, most_connections
 from batchwright.api.progress import EventFrames
+from batchwright.app.access_tokens import Tokens
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.errors import AddressRefused
@@ -33,7 +34,6 @@ from batchwright.service.health import HealthMonitor
 from batchwright.service.peer_credentials import is_loopback
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.service.security_summary import SecuritySummary, confined
-from batchwright.service.tokens import Tokens
 
 CLOSING_SECONDS = 3  # for responses that are still being written when everything else has stopped
 

@@ -14,9 +14,9 @@ from batchwright.api.openapi import problems
 from batchwright.app.live_servers import FoundServers, find_servers
 from batchwright.app.server_destroy import ServerDestroyResult, destroy_server
 from batchwright.model.lifecycle import RunState
+from batchwright.model.role import Role
 from batchwright.model.scalar import Scalar
 from batchwright.service.run_supervisor import RunSupervisor
-from batchwright.service.tokens import Role
 from batchwright.views.steps import ServerLine, servers
 
 Provider = Annotated[str, QueryParameter(description="Only servers of this provider.", max_length=100)]

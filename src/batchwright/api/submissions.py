@@ -24,9 +24,9 @@ from batchwright.api.openapi import (
 from batchwright.api.run_queries import etag
 from batchwright.app import key_values
 from batchwright.errors import BodyUnreadable, MediaTypeUnknown
+from batchwright.model.role import Role
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.service.submissions import Submission
-from batchwright.service.tokens import Role
 from batchwright.views.run import RunView
 
 Simulate = Annotated[bool, QueryParameter(description="Simulate every provider: create nothing real.")]

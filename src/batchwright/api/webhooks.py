@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from batchwright.api.openapi import problems
 from batchwright.app.webhook_resend import deliveries, send_again
+from batchwright.model.role import Role
 from batchwright.service.run_supervisor import RunSupervisor
-from batchwright.service.tokens import Role
 from batchwright.views.webhook import DeliveryLine, delivery_line
 
 WEBHOOKS = "/v1/webhooks"

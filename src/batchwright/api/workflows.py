@@ -26,8 +26,8 @@ from batchwright.api.submissions import (
 )
 from batchwright.app.planned import PlanAnswer, ValidationAnswer
 from batchwright.model.diagnostic import bounded
+from batchwright.model.role import Role
 from batchwright.service.run_supervisor import RunSupervisor
-from batchwright.service.tokens import Role
 from batchwright.views.plan import plan_view
 
 

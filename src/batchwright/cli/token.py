@@ -9,14 +9,15 @@ from typing import Annotated
 
 import typer
 
+from batchwright.app.access_tokens import AccessToken, Tokens
 from batchwright.app.system_clock import SystemClock
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Json, NoColor, StateDir, settings_of, window
 from batchwright.cli.output import note, print_json, say
 from batchwright.cli.view_printer import show_table
 from batchwright.errors import AuditUnwritable
+from batchwright.model.role import Role
 from batchwright.service.audit import Audit, AuditEntry
-from batchwright.service.tokens import AccessToken, Role, Tokens
 from batchwright.views.text_format import duration
 
 NEVER = "never"

@@ -7,10 +7,10 @@ import pwd
 
 from msgspec import Struct
 
+from batchwright.app.access_tokens import Tokens
 from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
 from batchwright.errors import EvaluatorUnavailable, TokensUnreadable
 from batchwright.loader import confinement
-from batchwright.service.tokens import Tokens
 from batchwright.views.text_format import counted
 
 REFUSED = "refused"

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from batchwright.api.server import ServeOptions, listening
+from batchwright.app.access_tokens import AccessToken, Tokens
 from batchwright.app.settings import Settings
 from batchwright.errors import AddressRefused, AuditUnwritable, TokensUnreadable, Unauthorized, UsageError
+from batchwright.model.role import Role
 from batchwright.service.peer_credentials import is_loopback
-from batchwright.service.tokens import AccessToken, Role, Tokens
 from tests.support.needs import missing
 from tests.support.service_in_loop import RUNS, serving, workflow
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from batchwright.app.access_tokens import Tokens
 from batchwright.app.settings import ChecksConfig, Settings
-from batchwright.service.tokens import Role, Tokens
+from batchwright.model.role import Role
 from tests.support.service_in_loop import RUNS, serving
 
 

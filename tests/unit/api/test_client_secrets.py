@@ -10,16 +10,17 @@ from typing import Any
 import msgspec
 import pytest
 
+from batchwright.app.access_tokens import Tokens
 from batchwright.app.multi_store import Stores
 from batchwright.app.settings import ServiceConfig, ServiceSecrets, Settings
 from batchwright.model.events import RunCreated
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
+from batchwright.model.role import Role
 from batchwright.model.run import Run
 from batchwright.model.secret_reference import SecretReference
 from batchwright.operations.registry import dec_hook
 from batchwright.operations.taskserv_batch import TaskservRequest
-from batchwright.service.tokens import Role, Tokens
 from tests.support.service_in_loop import FAST, RUNS, Answer, serving, workflow
 
 DOORS = ("validate", "plan", "submit", "plan?simulate=true", "submit?simulate=true")

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from batchwright.api.security_headers import SAFE, page_policy
+from batchwright.app.access_tokens import Tokens
 from batchwright.app.settings import Settings
+from batchwright.model.role import Role
 from batchwright.service import audit
 from batchwright.service.security_summary import SecuritySummary
-from batchwright.service.tokens import Role, Tokens
 from tests.support.service_in_loop import RUNS, Serving, serving, workflow
 
 

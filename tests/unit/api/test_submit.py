@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import yaml
 
+from batchwright.app.access_tokens import Tokens
 from batchwright.app.multi_store import Stores
 from batchwright.app.settings import Settings
 from batchwright.loader import load
+from batchwright.model.role import Role
 from batchwright.service import run_feeds
 from batchwright.service.submissions import Submissions
-from batchwright.service.tokens import Role, Tokens
 from batchwright.views.definition import definition
 from tests.support.service_in_loop import RUNS, Answer, serving, workflow
 

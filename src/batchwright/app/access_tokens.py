@@ -8,7 +8,6 @@ import os
 import re
 import secrets
 from collections.abc import Callable
-from enum import StrEnum
 
 import msgspec
 from msgspec import Struct
@@ -18,24 +17,12 @@ from batchwright import durable_files
 from batchwright.app.settings import Settings
 from batchwright.errors import TokensUnreadable, Unauthorized, UsageError
 from batchwright.journal.store_folder import alone, make_private
+from batchwright.model.role import Role
 from batchwright.regular_files import contents
 
 PREFIX = "bw_"  # so that scanners for leaked secrets, and people, know it when they see it
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 LOCAL, NOBODY = "local", "nobody"  # a caller without a token, in the audit trail
-
-
-class Role(StrEnum):
-    """What a token allows; each role allows what the ones before it do."""
-
-    VIEWER = "viewer"  # look
-    OPERATOR = "operator"  # submit, pause, resume, cancel, roll back
-    ADMIN = "admin"  # everything
-
-    def allows(self, needed: Role) -> bool:
-        """Whether this role is enough."""
-        order = list(Role)
-        return order.index(self) >= order.index(needed)
 
 
 class AccessToken(Struct, frozen=True):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from batchwright.app.access_tokens import Tokens
 from batchwright.app.settings import Settings
-from batchwright.service.tokens import Role, Tokens
+from batchwright.model.role import Role
 
 
 def test_a_revocation_that_was_answered_outlives_a_crash_of_the_machine(
