@@ -62,6 +62,7 @@ def test_two_environments_of_one_workflow(shell: Command) -> None:
     assert staging in shell("monitor", "shop/staging").stdout
     assert "run created by" in shell("events", "shop/staging").stdout
     assert [row["run"] for row in shell.json("list", "--environment", "shop")["runs"]] == [second, first]
+    assert [row["run"] for row in shell.json("runs", "shop")["runs"]] == [second, first]
     assert "shop/staging 1" in shell("list").stdout
     assert "shop/staging 1" in shell("status", staging).stdout
     assert "shop/staging 1" in shell("plan", "shop.ncl", "--simulate", *STAGING).stdout

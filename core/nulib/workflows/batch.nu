@@ -12,7 +12,7 @@ export use environments.nu *
 export use webhooks.nu *
 use runs.nu [listed seconds told watch]
 use sending.nu [STATES definition files pairs query state-named]
-use service.nu [RUNS act base call diagnostic direct fit headers refuse-latest run-path]
+use service.nu [RUNS act base call diagnostic direct environment-names fit headers refuse-latest run-path]
 
 const UNDO_SHOWN = 12  # of what a rollback would do, before it asks
 
@@ -123,6 +123,10 @@ export def "batch list" [
         [environment $environment]
         [since (if $since != null { $"($since / 1sec | math ceil)s" })]
     ] | where value != null
+    list-runs $given $limit $span
+}
+
+def list-runs [given: table, limit: int, span: any] {
     mut rows = []
     mut cursor: any = null
     loop {
@@ -136,6 +140,17 @@ export def "batch list" [
         if $cursor == null { break }
     }
     $rows
+}
+
+# List the runs of an environment, newest first.
+@example "how each ended" { batch runs shop | select id status version }
+export def "batch runs" [
+    name: string@environment-names  # NAME or NAME/ENVIRONMENT, also after `real:` or `simulated:`
+    --limit (-l): int = 50          # at most so many
+]: any -> table {
+    ignore
+    let span = (metadata $name).span
+    list-runs [{key: environment, value: $name}] $limit $span
 }
 
 # How a run is: what is done, what runs, what waits and why, what failed, what to do next.

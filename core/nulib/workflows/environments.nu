@@ -1,7 +1,7 @@
 # Environments: what outlives the runs of a workflow.
 
 use runs.nu [moment told watch]
-use service.nu [ENVIRONMENTS as-typed-here base call direct environment-path headers]
+use service.nu [ENVIRONMENTS as-typed-here call environment-names environment-path]
 
 # List environments: what each has, which run is changing it now, and its newest run.
 @example "those that a run is changing now" { batch environments | where changing }
@@ -84,15 +84,5 @@ def summary [one: record] {
         unsettled: $one.unsettled
         next: (as-typed-here $one.next)
         store: $one.store
-    }
-}
-
-def environment-names [] {
-    try {
-        let url = $"(base)($ENVIRONMENTS)"
-        with-env (direct) { http get --raw --max-time 2sec --headers (headers) $url } | from json | get items
-        | each {|one| {value: $one.name, description: $"($one.run), ($one.status)"} }
-    } catch {
-        []
     }
 }

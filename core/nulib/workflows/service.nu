@@ -247,7 +247,7 @@ def proxy [] {
 
 # Hints name commands of the shell; here they are called otherwise.
 export def as-typed-here [text: string] {
-    $text | str replace --all --regex 'batchwright (environments|list|status|monitor|rollback|stats|submit|pause|resume|cancel)\b' 'batch $1'
+    $text | str replace --all --regex 'batchwright (environments|list|runs|status|monitor|rollback|stats|submit|pause|resume|cancel)\b' 'batch $1'
 }
 
 export def diagnostic [one: record] {
@@ -255,4 +255,15 @@ export def diagnostic [one: record] {
     let word = (if $one.severity? == "warning" { "warning: " } else { "" })
     let hint = (if ($one.hint? | default "") != "" { $"\n    hint: ($one.hint)" } else { "" })
     fit $"($place)($word)($one.message) [($one.code)]($hint)"
+}
+
+# For completion.
+export def environment-names [] {
+    try {
+        let url = $"(base)($ENVIRONMENTS)"
+        with-env (direct) { http get --raw --max-time 2sec --headers (headers) $url } | from json | get items
+        | each {|one| {value: $one.name, description: $"($one.run), ($one.status)"} }
+    } catch {
+        []
+    }
 }

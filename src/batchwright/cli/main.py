@@ -71,6 +71,7 @@ COMMANDS: tuple[tuple[str, Callable[..., int], str], ...] = (  # each with an ex
     (RUNS, run_control.rollback, "rollback shop --plan"),
     (RUNS, gc.gc, "gc --run shop"),
     (LOOKING, run_queries.list_runs, "list --environment shop --status failed"),
+    (LOOKING, run_queries.runs, "runs shop --status failed"),
     (LOOKING, environments.environments, "environments"),
     (LOOKING, drift.drift, "drift shop"),
     (LOOKING, run_queries.status, "status shop"),

@@ -1,4 +1,4 @@
-"""Commands that read runs: list, status, events, explain, stats."""
+"""Commands that read runs: list, runs, status, events, explain, stats."""
 
 from __future__ import annotations
 
@@ -11,10 +11,20 @@ from msgspec import Struct
 
 from batchwright import standard_streams
 from batchwright.cli import completion
+from batchwright.cli.environment_argument import EnvironmentArgument, environment_word
 from batchwright.cli.environment_printer import show_environment
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.monitor import stopped
-from batchwright.cli.options import Json, NoColor, RunArgument, StateDir, window
+from batchwright.cli.options import (
+    EnvironmentName,
+    Json,
+    NoColor,
+    RunArgument,
+    Simulate,
+    StateDir,
+    settings_of,
+    window,
+)
 from batchwright.cli.output import print_json, say
 from batchwright.cli.target import Url, chosen, chosen_run, is_name_of, show_warnings
 from batchwright.cli.view_printer import show_archived, show_explanation, show_listing, show_run, show_stats, show_steps
@@ -84,6 +94,22 @@ def list_runs(
     view = listing(rows, driven, time.time(), limit=limit or None)
     print_json(view) if json else show_listing(view, client.place)
     return Exit.OK
+
+
+def runs(
+    environment: EnvironmentArgument,
+    simulate: Simulate = False,
+    env: EnvironmentName = None,
+    status: Status = None,
+    limit: Limit = LIMIT,
+    state_dir: StateDir = None,
+    url: Url = None,
+    json: Json = False,
+    _no_color: NoColor = False,
+) -> int:
+    """List the runs of an environment, newest first."""
+    name = environment_word(environment, env, settings_of(state_dir), simulate=simulate)
+    return list_runs(status, environment=name, limit=limit, state_dir=state_dir, url=url, json=json)
 
 
 def status(

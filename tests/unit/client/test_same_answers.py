@@ -37,6 +37,8 @@ COMMANDS = [
     (0, "list"),
     (0, "list --status completed --name FLOW --limit 1"),
     (2, "list --status compleet"),
+    (0, "runs flow --simulate --limit 1"),
+    (2, "runs nothing"),
     (0, "status RUN"),
     (0, "status RUN --steps"),
     (0, "status BAD"),

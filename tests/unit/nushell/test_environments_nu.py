@@ -88,7 +88,8 @@ def test_a_name_means_the_newest_run(service: FakeService, nu: Nu) -> None:
     service.asked.clear()
     service.on("GET", RUNS, {"items": [], "next_cursor": None})
     assert nu.value("batch list --environment shop/eu") == []
-    assert service.asked[0].query == [("environment", "shop/eu"), ("limit", "50")]
+    assert nu.value("batch runs shop/eu") == []
+    assert [one.query for one in service.asked] == [[("environment", "shop/eu"), ("limit", "50")]] * 2
 
 
 def test_an_action_stays_with_the_run_that_the_name_meant_first(service: FakeService, nu: Nu) -> None:
