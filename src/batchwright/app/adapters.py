@@ -218,7 +218,7 @@ class Adapters:
 
     @property
     def _over_ssh(self) -> Launcher:
-        return SshCommands(os.environ, partial(reveal, environ=os.environ))
+        return SshCommands(os.environ, partial(reveal, environ=os.environ), self.clock)
 
     def _is_simulated(self, name: str) -> bool:
         return self._simulation is not None or name == "simulated"

@@ -12,15 +12,18 @@ from batchwright.engine.limits import Limits
 from batchwright.errors import BatchwrightError
 from batchwright.model.clock import Clock
 from batchwright.model.plan import Plan, Step
+from batchwright.model.templates import Reference
 from batchwright.operations.server_login import planned_login
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.base import Target, TaskservCall
 from batchwright.views.install_preview import InstallPreview
+from batchwright.views.planned_changes import known_when
 
 
 async def preview_plan(settings: Settings, clock: Clock, plan: Plan, folder: str = "") -> tuple[InstallPreview, ...]:
     """What the plan's installs would change on servers that exist; read-only. Sources are relative to `folder`."""
     steps = {step.id: step for step in plan.steps}
+    known = {one.reference: one.value for one in plan.values if one.value is not None}
     wanted = [step for step in plan.steps if isinstance(step.request, TaskservRequest) and not step.traits.removes]
     async with Adapters(settings, clock, Limits(), plan.simulation) as around:
         await around.open_for(plan)
@@ -44,12 +47,16 @@ async def preview_plan(settings: Settings, clock: Clock, plan: Plan, folder: str
             about = (step.id, step.request.name, server.request.name)
             if step.server not in kept:
                 return InstallPreview(*about, new=True)
+            request = step.request.with_values(known)
+            if unknown := sorted(set(request.references) - request.values.keys()):
+                when = " and ".join(dict.fromkeys(known_when(Reference(name)) for name in unknown))
+                return InstallPreview(*about, new=False, changes=(f"what its values change is {when}",))
             leader = step.request.cluster and step.request.cluster.leader
             leading = target_of(steps[leader]) if leader and leader != step.server else None
             job = TaskservCall(leader=leading, folder=folder)
             async with gate:
                 try:
-                    changes = await around.runners[server.provider].preview(step.request, target_of(server), job)
+                    changes = await around.runners[server.provider].preview(request, target_of(server), job)
                 except BatchwrightError as error:
                     return InstallPreview(*about, new=False, trouble=error.message)
             return InstallPreview(*about, new=False, changes=changes)

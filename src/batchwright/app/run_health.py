@@ -64,13 +64,14 @@ async def check_run(
 
         async def look(step: Step) -> TaskservStatus:
             record, server = run.record(step.server), run.plan.steps[run.index[step.server]]
-            assert isinstance(step.request, TaskservRequest)
+            request = run.request(run.index[step.id])
+            assert isinstance(request, TaskservRequest)
             target = Target(server.provider, record.ref, server.request.name, record.address, ways.get(record.ref))
-            job = TaskservCall(leader=_leader(run, step.request, step.server))
+            job = TaskservCall(leader=_leader(run, request, step.server))
             about = (step.id, step.request.name, target.name, target.provider, target.address)
             async with gate:
                 try:
-                    checks = await around.runners[target.provider].check(step.request, target, job)
+                    checks = await around.runners[target.provider].check(request, target, job)
                 except BatchwrightError as error:
                     return TaskservStatus(*about, ok=False, trouble=error.message)
             return TaskservStatus(*about, ok=all(check.ok for check in checks), checks=checks)

@@ -23,11 +23,19 @@ from batchwright.cli.text_layout import hanging, labelled
 from batchwright.engine.rollback_preview import PlannedUndo, UndoKind
 from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.model.run_summary import RunSummary
+from batchwright.model.templates import joined
 from batchwright.providers.base import Quote
 from batchwright.views.explain import Explanation
 from batchwright.views.logs import LogLine, log_text
-from batchwright.views.plan import Counts, PlanView, StepView
-from batchwright.views.planned_changes import PlannedChangeLine, Symbol, change_words, counts_words, is_unchanged
+from batchwright.views.plan import Counts, PlannedValueView, PlanView, StepView
+from batchwright.views.planned_changes import (
+    VALUE_SHOWN,
+    PlannedChangeLine,
+    Symbol,
+    change_words,
+    counts_words,
+    is_unchanged,
+)
 from batchwright.views.run import RunView
 from batchwright.views.run_inputs import inputs_line
 from batchwright.views.run_list import Listing, RunLine
@@ -36,12 +44,14 @@ from batchwright.views.steps import ROLLBACK, ServerLine, StepLine
 from batchwright.views.text_format import counted, duration, one_line
 
 WIDTH_MAX = 120
+VALUES_SHOWN = 20  # of the references of a plan
 LINES_SHOWN = 60  # lines of changes of a plan
 STEPS_SHOWN = 40  # steps of a rollback that are printed; --json has all
 SERVERS_SHOWN = 12
 SYMBOL_STYLES = {
     Symbol.CREATE: "green",
     Symbol.UPDATE: "yellow",
+    Symbol.MAYBE: "yellow",
     Symbol.REPLACE: "red",
     Symbol.RETIRE: "red",
     Symbol.RUN: "cyan",
@@ -223,6 +233,7 @@ def show_plan(view: PlanView, quotes: Mapping[str, Quote], *, steps: bool = Fals
         texts.append(f"{name}: {', '.join(parts)}{cost}")
     block("providers", texts)
     block("note", list(view.notes))
+    _show_values(view.values)
     if steps:
         say("")
         _show_plan_steps(view)
@@ -235,6 +246,16 @@ def show_plan(view: PlanView, quotes: Mapping[str, Quote], *, steps: bool = Fals
     shown = " -> ".join(path if len(path) <= 6 else (*path[:3], f"{len(path) - 5} more", *path[-2:]))
     say("")
     say(f"critical path: {shown} ({duration(view.estimate.critical_seconds)})")
+
+
+def _show_values(values: Sequence[PlannedValueView]) -> None:
+    """What references stand for, as far as it is known."""
+    told = [
+        f"${{{one.reference}}}: {one.when if one.value is None else one_line(joined(one.value), VALUE_SHOWN)}"
+        for one in values[:VALUES_SHOWN]
+    ]
+    more = len(values) - VALUES_SHOWN
+    block("values", [*told, *([f"and {more:,} more: --json has them all"] if more > 0 else [])])
 
 
 def _show_difference(lines: Sequence[PlannedChangeLine]) -> None:

@@ -17,8 +17,9 @@ from pathlib import Path
 import msgspec
 
 from batchwright import resource_exhaustion
+from batchwright.commands import outputs
 from batchwright.commands.argument_limits import unfit
-from batchwright.commands.base import MARK, RESERVED, RUN, SERVERS, STEP, CommandServer, Launch
+from batchwright.commands.base import MARK, OUTPUTS, RESERVED, RUN, SERVERS, STEP, Launch, launched, server_row
 from batchwright.commands.clean_output import CleanOutput
 from batchwright.commands.preflight import find_here, find_program, search_path
 from batchwright.commands.process_marker import FIRMLY, ProcessMarker
@@ -29,7 +30,7 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.secret_reference import SecretReference
 from batchwright.operations.command import Command, CommandRequest
-from batchwright.redaction import secrets_in_environment
+from batchwright.redaction import Redactor, secrets_in_environment
 from batchwright.secret_resolver import Reveal
 from batchwright.secret_resolver import revealed as secret_of
 
@@ -55,30 +56,42 @@ class LocalCommands:
         return find_here(command, self._environ, folder)
 
     async def launch(self, request: CommandRequest, launch: Launch) -> Applied | Rejected | Unknown:
-        words = request.undo if launch.undo else request.run
+        return await launched(request, launch, self._clock, self._launch)
+
+    async def _launch(
+        self, request: CommandRequest, launch: Launch, words: tuple[str, ...]
+    ) -> Applied | Rejected | Unknown:
         try:
             secrets = await revealed(request.env, self._reveal)
-            output = CleanOutput(launch.tell, {*secrets.values(), *secrets_in_environment(self._environ)})
+            known = {*secrets.values(), *secrets_in_environment(self._environ)}
+            output = CleanOutput(launch.tell, known)
             self._folder.mkdir(mode=0o700, exist_ok=True)
             trace, told = ProcessMarker(self._folder, launch.mark), self._folder / f"{launch.mark}.json"
+            given = self._folder / f"{launch.mark}.outputs"
             if trace.left and not await trace.end(self._clock):
                 return Rejected(Fault(FaultClass.BUSY, f"an earlier start cannot be stopped: {_who(trace)}"))
             environ = {name: value for name, value in self._environ.items() if not name.startswith(RESERVED)}
             environ |= {name: value for name, value in request.env.items() if isinstance(value, str)} | secrets
             environ |= {RUN: launch.run, STEP: launch.step, MARK: launch.mark, SERVERS: str(told)}
+            environ |= {} if launch.undo else {OUTPUTS: str(given)}
             found = find_program(words, Path(request.directory), search_path(request.env, self._environ))
             if isinstance(found, Diagnostic):
                 return _unrunnable(request, found)
             words = found
             if refusal := refused(request, words, environ):
                 return refusal
-            _write_private(told, msgspec.json.encode([_row(server) for server in launch.servers]))
+            _write_private(told, msgspec.json.encode([server_row(server) for server in launch.servers]))
+            _write_private(given, b"")
         except Exception as error:
             return not_started(request.name, error)
         try:
-            return await self._run(request, launch, words, environ, trace, output)
+            outcome = await self._run(request, launch, words, environ, trace, output)
+            if not isinstance(outcome, Applied) or launch.undo:
+                return outcome
+            return outputs.applied(request.name, _read(given), request.outputs, Redactor(known), launch.tell)
         finally:
             told.unlink(missing_ok=True)
+            given.unlink(missing_ok=True)
 
     async def left_over(self, launch: Launch) -> str:
         trace = ProcessMarker(self._folder, launch.mark)
@@ -294,19 +307,14 @@ def _pids(pids: Iterable[int]) -> str:
     return "process " + ", ".join(map(str, pids))
 
 
-def _row(server: CommandServer) -> dict[str, object]:
-    """A server as it stands in the file that a program gets, for scripts and inventories."""
-    row: dict[str, object] = {
-        "name": server.name,
-        "address": server.address,
-        "provider": server.provider,
-        "zone": server.zone,
-    }
-    if server.access is not None:
-        access = server.access
-        row |= {"host": access.host, "port": access.port, "user": access.user, "key": access.key}
-        row["host_keys"] = list(access.host_keys)
-    return row
+def _read(path: Path) -> bytes:
+    """What a program wrote, one byte more than is allowed at most; nothing if it took the file away."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return b""
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(outputs.BYTES_MAX + 1) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
 
 
 def _write_private(path: Path, body: bytes) -> None:

@@ -7,15 +7,17 @@ import os
 import shlex
 import shutil
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from msgspec.structs import replace
 
 from batchwright.commands.argument_limits import unfit
+from batchwright.commands.base import program_name
 from batchwright.commands.shebang import unrunnable
 from batchwright.errors import SecretMissing
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.secret_reference import SecretReference
+from batchwright.model.templates import filled, named
 from batchwright.operations.command import Command, CommandRequest
 from batchwright.secret_resolver import peek
 
@@ -32,13 +34,12 @@ def find_here(command: Command, environ: Mapping[str, str], base: str = "") -> C
     if isinstance(folder, Diagnostic):
         return [*flaws, folder]
     path = search_path(command.env, environ)
-    run, undo = find_program(command.run, folder, path), find_program(command.undo, folder, path)
-    if isinstance(run, Diagnostic) or isinstance(undo, Diagnostic):
-        missing: dict[Diagnostic, str] = {}  # a program that both need is reported once
-        for field, one in (("run", run), ("undo", undo)):
-            if isinstance(one, Diagnostic):
-                missing.setdefault(one, field)
-        return [*flaws, *(replace(one, field=field) for one, field in missing.items())]
+    missing: dict[Diagnostic, str] = {}  # a program that several need is reported once
+    for field, words in (("run", command.run), ("undo", command.undo), ("unless", command.unless)):
+        found = find_program(_known(words), folder, path)
+        if isinstance(found, Diagnostic):
+            missing.setdefault(found, field)
+    flaws += [replace(one, field=field) for one, field in missing.items()]
     return flaws or _request(command)
 
 
@@ -48,19 +49,18 @@ def find_there(command: Command, environ: Mapping[str, str]) -> CommandRequest |
 
 
 def _request(command: Command) -> CommandRequest:
-    name, folder = program_name(command.run[0]), command.directory or ""
-    return CommandRequest(name, command.run, command.undo, command.env, folder, command.idempotent)
+    return CommandRequest.of(command, program_name(command.run[0]))
+
+
+def _known(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The words as far as they are known now; none if the program is a value that the run gives."""
+    return () if named(words[:1]) else tuple(filled(word, {}) for word in words)
 
 
 def search_path(env: Mapping[str, object], environ: Mapping[str, str]) -> str:
     """The PATH in which the program of a command is looked for."""
     own = env.get("PATH")
     return own if isinstance(own, str) else environ.get("PATH", os.defpath)
-
-
-def program_name(word: str) -> str:
-    """The name of the program for people."""
-    return PurePosixPath(word).name or word
 
 
 def secret_flaws(
@@ -89,12 +89,12 @@ def secret_lack(secret: SecretReference, environ: Mapping[str, str]) -> str:
 
 def size_flaws(command: Command, environ: Mapping[str, str]) -> list[Diagnostic]:
     """Values that cannot be passed to a program: too long, or with characters that cannot be encoded."""
-    env = {**environ, **{name: _known(value, environ) for name, value in command.env.items()}}
-    found = [unfit(words, env) for words in (command.run, command.undo) if words]
+    env = {**environ, **{name: _peeked(value, environ) for name, value in command.env.items()}}
+    found = [unfit(words, env) for words in (command.run, command.undo, command.unless) if words]
     return list(dict.fromkeys(one for one in found if one is not None))
 
 
-def _known(value: str | SecretReference, environ: Mapping[str, str]) -> str:
+def _peeked(value: str | SecretReference, environ: Mapping[str, str]) -> str:
     if isinstance(value, str):
         return value
     try:

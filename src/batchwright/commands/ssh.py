@@ -5,23 +5,30 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec.structs import replace
 
-from batchwright.commands.base import MARK, RUN, STEP, Launch
+from batchwright.commands import outputs
+from batchwright.commands.base import MARK, OUTPUTS, RUN, SERVERS, STEP, Launch, launched, server_row
 from batchwright.commands.clean_output import CleanOutput
 from batchwright.commands.local import held_open, not_started, outcome_of, refused, revealed, said
 from batchwright.commands.preflight import find_there
 from batchwright.login_output import BLANKS, MarkedOutput
 from batchwright.model.call_outcome import Applied, Rejected, Unknown
+from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.operations.command import Command, CommandRequest
 from batchwright.printable import printable
+from batchwright.redaction import Redactor
 from batchwright.secret_resolver import Reveal
+
+if TYPE_CHECKING:
+    from batchwright.ssh_client import CommandOutput
 
 CONNECT_SECONDS = 30.0
 SWEEP_SECONDS = 25.0  # for finding and ending the processes of an earlier start
@@ -46,9 +53,10 @@ found
 class SshCommands:
     """The launcher for servers that are reached over SSH. `reveal` looks up a secret when it is used."""
 
-    def __init__(self, environ: Mapping[str, str], reveal: Reveal) -> None:
+    def __init__(self, environ: Mapping[str, str], reveal: Reveal, clock: Clock) -> None:
         self._environ = environ
         self._reveal = reveal
+        self._clock = clock
 
     async def resolve(self, command: Command, _folder: str = "") -> CommandRequest | list[Diagnostic]:
         if find_spec("asyncssh") is None:
@@ -61,16 +69,24 @@ class SshCommands:
         if launch.on is None or launch.on.access is None:
             name = launch.on.name if launch.on else "its server"
             return Rejected(Fault(FaultClass.NOT_FOUND, f"{name} cannot be reached over SSH"))
+        return await launched(request, launch, self._clock, self._launch)
+
+    async def _launch(
+        self, request: CommandRequest, launch: Launch, words: tuple[str, ...]
+    ) -> Applied | Rejected | Unknown:
         from batchwright import ssh_client
 
+        assert launch.on is not None
+        assert launch.on.access is not None
         name = launch.on.name
         async with AsyncExitStack() as hops:
             try:
                 secrets = await revealed(request.env, self._reveal)
                 output = CleanOutput(launch.tell, secrets.values())
-                text = _script(request, launch, secrets)
-                if isinstance(text, Rejected):
-                    return text
+                plain = {key: value for key, value in request.env.items() if isinstance(value, str)}
+                environ = {**plain, **secrets, RUN: launch.run, STEP: launch.step, MARK: launch.mark}
+                if refusal := refused(request, words, environ):
+                    return refusal
                 connection = await ssh_client.connect(launch.on.access, hops, CONNECT_SECONDS)
                 left = await _swept(connection, launch.mark, "end") if launch.again else ""
                 if left:
@@ -78,6 +94,10 @@ class SshCommands:
                         Fault(FaultClass.BUSY, f"an earlier start cannot be stopped on {name}: process {left}")
                     )
                 process = await _shell(connection)
+                files = await _files(connection, launch)
+                if isinstance(files, Rejected):
+                    return files
+                environ |= {SERVERS: f"{files}/servers.json"} | ({} if launch.undo else {OUTPUTS: f"{files}/outputs"})
             except ssh_client.Unreachable as error:
                 wait = FaultClass.TRANSIENT if not error.lasting else error.fault.kind  # it may still be booting
                 return Rejected(replace(error.fault, kind=wait))
@@ -88,9 +108,20 @@ class SshCommands:
             except Exception as error:
                 return not_started(request.name, error)
             try:
-                return await _run(connection, process, text, request, launch, output)
+                text = script(words, environ, request.directory)
+                outcome = await _run(connection, process, text, request, launch, output)
+                if not isinstance(outcome, Applied):
+                    with suppress(*ssh_client.LOST, ssh_client.Unreachable):  # the next start removes what is left
+                        await _taken(connection, files)
+                    return outcome
+                given = await _taken(connection, files)
             except ssh_client.LOST as error:
                 return Unknown(f"the connection to {name} was lost: {ssh_client.words(error)}")
+            except ssh_client.Unreachable as error:
+                return Unknown(f"what {request.name} gave on {name} could not be read: {error.fault.message}")
+            if launch.undo:
+                return outcome
+            return outputs.applied(request.name, given, request.outputs, Redactor(secrets.values()), launch.tell)
 
     async def left_over(self, launch: Launch) -> str:
         if launch.on is None or launch.on.access is None:
@@ -103,12 +134,40 @@ class SshCommands:
         return f"still running on {launch.on.name} as process {left}" if left else ""
 
 
-def _script(request: CommandRequest, launch: Launch, secrets: Mapping[str, str]) -> str | Rejected:
-    """The script for the server's shell, or why it cannot be run."""
-    words = request.undo if launch.undo else request.run
-    plain = {name: value for name, value in request.env.items() if isinstance(value, str)}
-    environ = {**plain, **secrets, RUN: launch.run, STEP: launch.step, MARK: launch.mark}
-    return refused(request, words, environ) or script(words, environ, request.directory)
+async def _files(connection: Any, launch: Launch) -> str | Rejected:
+    """A private folder on the server for the files that the program is given; what earlier starts left is removed."""
+    rows = msgspec.json.encode([server_row(replace(server, access=None)) for server in launch.servers]).decode()
+    place = f"/tmp/batchwright-{launch.mark}"  # noqa: S108 - mktemp makes it, for its user only
+    text = (
+        f'rm -rf {place}.*\numask 077\nfolder=$(mktemp -d {place}.XXXXXX) || exit 1\n: > "$folder/outputs"\n'
+        f'printf %s {shlex.quote(rows)} > "$folder/servers.json" && echo "$folder"\n'
+    )
+    answer = await _asked(connection, text)
+    if answer.code == 0:
+        return answer.output.strip()
+    assert launch.on is not None
+    said = printable(answer.output.strip()) or f"exit code {answer.code}"
+    return Rejected(Fault(FaultClass.TRANSIENT, f"no file can be written into /tmp of {launch.on.name}: {said}"))
+
+
+async def _taken(connection: Any, files: str) -> bytes:
+    """What the program wrote as its outputs, one byte more than is allowed at most. The folder is removed."""
+    place = shlex.quote(files)
+    read = f"[ -f {place}/outputs ] && head -c {outputs.BYTES_MAX + 1} {place}/outputs | od -An -v -tx1"
+    answer = await _asked(connection, f"{read}\nrm -rf {place}\n")
+    return bytes.fromhex("".join(answer.output.split()))
+
+
+async def _asked(connection: Any, text: str) -> CommandOutput:
+    """What shell text on the server printed. Raises what LOST names, and Unreachable."""
+    from batchwright import ssh_client
+
+    async with asyncio.timeout(SWEEP_SECONDS):
+        answer = await ssh_client.ask(connection, text)
+    if not answer.begun:
+        user, host = connection.get_extra_info("username"), connection.get_extra_info("host")
+        raise ssh_client.interfering(user, host, answer.login, f"ended with {answer.code}")
+    return answer
 
 
 async def _shell(connection: Any) -> Any:
@@ -179,11 +238,4 @@ async def _holders(connection: Any, mark: str) -> str:
 async def _swept(connection: Any, mark: str, verb: str) -> str:
     """The processes that are left of an earlier start; with the verb `end` they are ended first."""
     text = f"mark={shlex.quote(f'{MARK}={mark}')}\nverb={verb}\n{SWEEP}"
-    from batchwright import ssh_client
-
-    async with asyncio.timeout(SWEEP_SECONDS):
-        answer = await ssh_client.ask(connection, text)
-    if not answer.begun:
-        user, host = connection.get_extra_info("username"), connection.get_extra_info("host")
-        raise ssh_client.interfering(user, host, answer.login, f"ended with {answer.code}")
-    return " ".join(answer.output.split())
+    return " ".join((await _asked(connection, text)).output.split())

@@ -13,6 +13,7 @@ from batchwright.engine.dependency_verdict import DependencyVerdict, Outcome, Ve
 from batchwright.engine.failure_response import stops
 from batchwright.engine.holds import Holds
 from batchwright.engine.manual_resolution import asks
+from batchwright.engine.operation_values import Missing, OperationValues
 from batchwright.engine.policy import POLICIES, asked_pause, backoff, may_retry
 from batchwright.engine.step_readiness import ReadinessTracker
 from batchwright.model import events as ev
@@ -44,6 +45,8 @@ class Forward:
         self._undecided: dict[str, list[int]] = {}  # operation -> steps that wait for what becomes of it
         self._holds = Holds(run)
         self._hopeless = [op for op in range(len(run.plan.operations)) if self._is_hopeless(op)]
+        self._values = OperationValues(run) if any(step.request.references for step in run.plan.steps) else None
+        self._unfit: dict[str, str] = {}  # operations whose values are too large -> the step that failed by it
         for i, record in enumerate(run.records):
             if record.state is StepState.RETRYING:
                 heapq.heappush(self.timers, (record.until, i))
@@ -188,7 +191,7 @@ class Forward:
             return certain
         while self.timers and self.timers[0][0] <= now:
             self._wake(heapq.heappop(self.timers)[1])
-        return [self._start(i, now) for i in self._take(permits)] or self._skips(now)  # woken into a stopped lane
+        return self._starts(self._take(permits), now) or self._skips(now)  # woken into a stopped lane
 
     def _failures(self, now: float) -> list[ev.AnyEvent]:
         while self._hopeless:
@@ -225,6 +228,30 @@ class Forward:
                 room -= count
                 taken.extend(self.ready[lane].popleft() for _ in range(count))
         return taken
+
+    def _starts(self, steps: list[int], now: float) -> list[ev.AnyEvent]:
+        """The intents of these steps, each operation's first one after what the operation's references stand for."""
+        events: list[ev.AnyEvent] = []
+        failed: list[ev.AnyEvent] = []
+        opened: set[str] = set()
+        for i in steps:
+            operation = self.run.plan.steps[i].operation
+            due = self._values.due(operation) if self._values and operation not in opened else ()
+            values = self._values.of(due) if self._values and due and operation not in self._unfit else {}
+            if isinstance(values, Missing):
+                reason = f"${{{values.reference}}} is not known: {values.step} gave none"
+                self.skips.append((i, Verdict(Outcome.SKIP, reason, values.step)))
+            elif isinstance(values, Fault):
+                self._unfit[operation] = self.run.plan.steps[i].id
+                failed += self._fault(i, self.run.records[i], values, now)
+            elif operation in self._unfit:
+                verdict = Verdict(Outcome.SKIP, "the values of its operation are too large", self._unfit[operation])
+                self.skips.append((i, verdict))
+            else:
+                events += [ev.OperationOpened(now, operation, values)] if due else []
+                events.append(self._start(i, now))
+                opened.add(operation)
+        return events + failed
 
     def _start(self, i: int, now: float) -> ev.AnyEvent:
         return ev.StepStarted(now, self.run.plan.steps[i].id, self.run.records[i].attempt + 1, self.run.token(i))
@@ -271,10 +298,10 @@ class Forward:
                 return [ev.StepSucceeded(now, step.id, ref, address)]
             case Created(ref=ref):
                 return [ev.StepCreated(now, step.id, ref, changed=step.before is not None)]
-            case Applied(changed=changed):
+            case Applied(changed=changed, outputs=outputs):
                 # an earlier attempt of this run may be the one that installed it; what replaces something is undone
                 made = changed or record.attempt > 1 or record.doubt or step.before is not None
-                return [ev.StepSucceeded(now, step.id, made=made and not step.existed)]
+                return [ev.StepSucceeded(now, step.id, made=made and not step.existed, outputs=outputs)]
             case Rejected(fault=fault):
                 # a program that was refused before it started says nothing about how an earlier start of it ended
                 ran = fault.kind is FaultClass.EXIT or step.traits.doubt is not Doubt.ASK

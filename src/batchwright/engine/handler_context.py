@@ -20,6 +20,7 @@ from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.plan import Retired, Step
 from batchwright.model.run import Run, StepFoldState
 from batchwright.model.ssh_access import SshAccess
+from batchwright.model.templates import Values
 from batchwright.operations.server_login import login_of
 from batchwright.probes.base import Prober
 from batchwright.providers.base import Provider
@@ -80,6 +81,14 @@ class HandlerContext:
     def step(self, i: int) -> Step:
         """A step of the plan."""
         return self.run.plan.steps[i]
+
+    def own_values(self, i: int) -> Values:
+        """What the references to the server that a step works on stand for; none for what runs on this machine."""
+        server = self.step(i).server
+        if not server:
+            return {}
+        record = self.run.record(server)
+        return {"server.name": self.step(self.run.index[server]).request.name, "server.address": record.address}
 
     def timeout(self, i: int) -> float:
         """Seconds that a step may take."""

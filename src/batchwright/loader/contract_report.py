@@ -50,6 +50,7 @@ class Report:
 
     def __init__(self, body: bytes, mark: str, depth: int = 100) -> None:
         self._depth = depth
+        self.has_references = b"${" in body
         self.findings: list[PathDiagnostic] = []
         self._mark = mark
         self._found: list[tuple[Path_, ReportProblem]] = []

@@ -17,6 +17,7 @@ from batchwright.loader import (
     nickel_expressions,
     nickel_message_parser,
     nickel_scanner,
+    reference_checks,
     taskserv_checks,
     value_format_checks,
 )
@@ -218,6 +219,8 @@ class Evaluation:
             findings.append(PathDiagnostic(OPERATIONS, Diagnostic("too-many-operations", message)))
         findings += cycles.cycles(operations)
         findings += value_format_checks.mistaken(operations)
+        if report.has_references:
+            findings += reference_checks.mistaken(operations)
         if self._catalogue is not None:
             findings += taskserv_checks.mistaken(operations, self._catalogue)
         self._tell_all(report, findings)

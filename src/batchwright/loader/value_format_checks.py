@@ -1,4 +1,4 @@
-"""Checks formats that no contract reads: references, public keys, IPv6 addresses, first-boot data."""
+"""Checks formats that no contract reads: public keys, IPv6 addresses, first-boot data."""
 
 from __future__ import annotations
 
@@ -9,32 +9,31 @@ from typing import Any
 from batchwright.loader.contract_report import OPERATIONS, PathDiagnostic
 from batchwright.loader.nickel_expressions import Path_
 from batchwright.loader.user_data_checks import warnings
-from batchwright.model import public_key, templates
+from batchwright.model import public_key
 from batchwright.model.diagnostic import Diagnostic
 
-SHELL = ("run", "undo", "unless", "env")  # fields of an operation whose texts a shell may read
 PUBLIC = "Use the public key, the line in the file that ends in .pub: ssh-ed25519 AAAA... NAME"
 PRIVATE = f"{PUBLIC}. Anyone who could read this file has the private key: create a new key pair."
-LITERAL = "For a literal ${ write $${."
 
 
 def mistaken(operations: Sequence[Any]) -> Iterator[PathDiagnostic]:
     """A diagnostic for each text that is certainly wrong; parts that are broken already are skipped."""
     for number, operation in enumerate(operations):
         if isinstance(operation, dict):
-            for path, text in _texts(operation, ()):
+            for path, text in texts(operation, ()):
                 yield from _judged((*OPERATIONS, number), path, text)
 
 
-def _texts(value: Any, path: Path_) -> Iterator[tuple[Path_, str]]:
+def texts(value: Any, path: Path_) -> Iterator[tuple[Path_, str]]:
+    """Every text in a value, with its path."""
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, dict):
         for key, part in value.items():
-            yield from _texts(part, (*path, key))
+            yield from texts(part, (*path, key))
     elif isinstance(value, list):
         for place, part in enumerate(value):
-            yield from _texts(part, (*path, place))
+            yield from texts(part, (*path, place))
 
 
 def _judged(operation: Path_, path: Path_, text: str) -> Iterator[PathDiagnostic]:
@@ -48,13 +47,6 @@ def _judged(operation: Path_, path: Path_, text: str) -> Iterator[PathDiagnostic
     if path[-1] == "address" and path[0] == "server_configs" and ":" in text and not _is_v6(text):
         message = f'expected a host name or an address, got the text "{text[:60]}"'
         yield PathDiagnostic(where, Diagnostic("bad-format", message))
-    script = path[-1] == "user_data" or (path[0] in SHELL and len(path) == 2)
-    is_variable = path[0] == "taskservs" and "variables" in path
-    for reference in templates.references(text, script=script):
-        if is_variable and reference.written.startswith("${server."):
-            continue  # known, or told with the variable
-        message = f"`{reference.written}` is not a known reference"
-        yield PathDiagnostic(where, Diagnostic("unknown-reference", message, _hint(reference)))
     if path[-1] == "user_data":
         for warning in warnings(text):
             yield PathDiagnostic(where, warning)
@@ -66,13 +58,3 @@ def _is_v6(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _hint(reference: templates.Reference) -> str:
-    if reference.root in templates.ROOTS:
-        return f"Write the value itself. {LITERAL}"
-    if reference.root == "inputs":
-        return f"Nickel inserts inputs, in *.ncl files only: %{{inputs.NAME}}. {LITERAL}"
-    if "." not in reference.written:
-        return f"Shell variables are allowed only in run, undo, env and user_data. {LITERAL}"
-    return f"Write the value itself, or a shell variable without a dot. {LITERAL}"

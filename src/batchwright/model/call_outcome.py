@@ -74,7 +74,10 @@ class Created(Struct, frozen=True):
 
 
 class Applied(Struct, frozen=True, omit_defaults=True):
-    """A task service is installed (or removed). `changed` is false if it already was."""
+    """A task service is installed (or removed), or a program ended well. `changed` is false if it already was so.
+
+    `outputs` are the values that a program gave.
+    """
 
     changed: bool = True
     outputs: dict[str, str] = {}

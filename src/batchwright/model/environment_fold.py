@@ -336,7 +336,7 @@ def _command(run: Run, rank: int, step: Step, record: StepFoldState, old: Resour
 
 def _bare(run: Run, rank: int, step: Step, record: StepFoldState) -> Resource:
     accounts = {facts.name: facts.account for facts in run.plan.providers}
-    request: dict[str, Any] = _as_kept(step.request)
+    request: dict[str, Any] = _as_kept(run.request(rank))
     return Resource(
         step.request.kind(),
         step.request.name if step.traits.lasts else step.operation,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from batchwright.model.event import Event
 from batchwright.model.fault import Fault
@@ -18,6 +18,7 @@ from batchwright.model.hold_events import (
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
 from batchwright.model.run_inputs import RunInputs
+from batchwright.model.templates import Value
 
 __all__ = [  # beside the events that are defined here
     "Event",
@@ -107,14 +108,15 @@ class RunEnded(Event, frozen=True, tag="run_ended"):
 class RunReopened(Event, frozen=True, tag="run_reopened"):
     """A Failed or Cancelled run continues with its unfinished steps.
 
-    `redo`: commands in doubt to run again; `skip`: commands in doubt to count as done. `turn` is the new turn in the
-    environment that this begins, 0 if the run still has its turn.
+    `redo`: commands in doubt to run again; `skip`: commands in doubt to count as done, and `outputs` the values that
+    they gave, by step. `turn` is the new turn in the environment that this begins, 0 if the run still has its turn.
     """
 
     by: str = ""
     redo: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     turn: int = 0
+    outputs: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 class DoubtForgotten(Event, frozen=True, tag="doubt_forgotten"):
@@ -147,6 +149,17 @@ class RollbackEnded(Event, frozen=True, tag="rollback_ended"):
 
     status: RunState
     residue: tuple[str, ...] = ()
+
+
+class OperationOpened(Event, frozen=True, tag="operation_opened"):
+    """The first step of the operation is about to start, and this is what the references in its texts stand for.
+
+    All its steps use these values, also when they are repeated or undone. Only those about a step's own server are not
+    among them. An operation without references has no such event.
+    """
+
+    operation: str
+    values: dict[str, Value]
 
 
 class StepStarted(Event, frozen=True, tag="step_started"):
@@ -190,7 +203,8 @@ class StepSucceeded(Event, frozen=True, tag="step_succeeded"):
     """The step is done. `made` is false if the resource existed before; then it is never rolled back.
 
     `host_keys` are the SSH host keys of a server, as its provider tells them; empty if it does not, and in journals
-    older than this field. `answer` is the name that a command gave its exit code, if it names them.
+    older than this field. `answer` is the name that a command gave its exit code, if it names them, and `outputs` are
+    the values that it gave.
     """
 
     step: str
@@ -200,6 +214,7 @@ class StepSucceeded(Event, frozen=True, tag="step_succeeded"):
     settled: bool = False
     host_keys: tuple[str, ...] = ()
     answer: str = ""
+    outputs: dict[str, str] = field(default_factory=dict)
 
 
 class StepRetrying(Event, frozen=True, tag="step_retrying"):
@@ -343,6 +358,7 @@ AnyEvent = (
     | DoubtForgotten
     | RollbackStarted
     | RollbackEnded
+    | OperationOpened
     | StepStarted
     | StepInDoubt
     | StepOutput

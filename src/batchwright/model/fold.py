@@ -102,6 +102,8 @@ def _run_reopened(run: RunFoldState, event: ev.RunReopened) -> None:
     _forget_sweeps(run)
     for step in event.skip:
         _take_as_done(run, step, event)
+    done = (op.id for op, one in zip(run.plan.operations, run.counts, strict=True) if one.get(StepState.SUCCEEDED))
+    run.opened.intersection_update(done)  # the others take what joined meanwhile
     for i, record in enumerate(run.records):
         if record.state in _REOPENED:
             move(run, run.plan.steps[i].id, "run_reopened")
@@ -121,6 +123,7 @@ def _take_as_done(run: RunFoldState, step: str, event: ev.RunReopened) -> None:
     record.made_turn = run.turn
     record.made, record.doubt, record.fault = True, False, None
     record.reason = f"marked as done by {event.by}" if event.by else "marked as done"
+    record.outputs = event.outputs.get(step, {})
     record.ended_at = event.at
 
 
@@ -155,6 +158,11 @@ def _change(run: RunFoldState, step: str, event: str) -> tuple[int, StepFoldStat
     i, record = move(run, step, event)
     record.turn = run.turn
     return i, record
+
+
+def _operation_opened(run: RunFoldState, event: ev.OperationOpened) -> None:
+    run.values[event.operation] = event.values
+    run.opened.add(event.operation)
 
 
 def _step_started(run: RunFoldState, event: ev.StepStarted) -> int:
@@ -193,23 +201,18 @@ def _step_created(run: RunFoldState, event: ev.StepCreated) -> int:
 def _step_succeeded(run: RunFoldState, event: ev.StepSucceeded) -> int:
     i, record = _change(run, event.step, "step_succeeded")
     record.host_keys = event.host_keys
-    record.ref = event.ref or record.ref
-    record.stale = ""
+    record.ref, record.stale = event.ref or record.ref, ""
     record.address = event.address
-    record.answer = event.answer
-    record.made = event.made
-    record.made_turn = run.turn
-    record.doubt = False
+    record.answer, record.outputs = event.answer, event.outputs
+    record.made, record.made_turn = event.made, run.turn
+    record.doubt, record.fault = False, None
     record.ended_at = event.at
-    record.fault = None
     return i
 
 
 def _step_retrying(run: RunFoldState, event: ev.StepRetrying) -> int:
     i, record = _change(run, event.step, "step_retrying")
-    record.until = event.until
-    record.fault = event.fault
-    record.doubt = event.doubt
+    record.until, record.fault, record.doubt = event.until, event.fault, event.doubt
     if event.counted:
         record.failures += 1
         _count_retry(run, i)
@@ -373,6 +376,7 @@ APPLY: dict[type[ev.Event], Callable[[RunFoldState, Any], int | None]] = {
     ev.DoubtForgotten: _doubt_forgotten,
     ev.RollbackStarted: _rollback_started,
     ev.RollbackEnded: _rollback_ended,
+    ev.OperationOpened: _operation_opened,
     ev.StepStarted: _step_started,
     ev.StepInDoubt: _step_in_doubt,
     ev.StepOutput: _step_output,

@@ -79,6 +79,7 @@ STEP_TRANSITIONS: dict[StepState, dict[str, StepState]] = {
         "step_not_wanted": S.NOT_WANTED,
         "gate_passed": S.SUCCEEDED,
         "hold_asked": S.ASKING,
+        "step_failed": S.FAILED,  # before anything was sent: its values are too large
         **_UNDO,
     },  # undone from here: reopened, and something from before is left
     S.STARTED: {
@@ -96,7 +97,13 @@ STEP_TRANSITIONS: dict[StepState, dict[str, StepState]] = {
         "step_failed": S.FAILED,
         **_UNDO,
     },
-    S.RETRYING: {"step_started": S.STARTED, "step_skipped": S.SKIPPED, "run_reopened": S.RETRYING, **_UNDO},
+    S.RETRYING: {
+        "step_started": S.STARTED,
+        "step_skipped": S.SKIPPED,
+        "step_failed": S.FAILED,
+        "run_reopened": S.RETRYING,
+        **_UNDO,
+    },
     S.SUCCEEDED: {**_UNDO},
     S.FAILED: {"run_reopened": S.WAITING, "taken_as_done": S.SUCCEEDED, **_UNDO},
     S.SKIPPED: {"run_reopened": S.WAITING, **_UNDO},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Self
 
 import msgspec
@@ -13,6 +14,7 @@ from msgspec import Struct
 from batchwright.model.actions import TRAITS, Action, Doubt, Traits, Undo
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.scalar import Scalar
+from batchwright.model.templates import Value, Values
 from batchwright.model.webhook import Webhook
 from batchwright.model.workflow import AcceptedDifference, Dependency, DependencyKind, DependencyScope, OnFailure, Retry
 
@@ -50,7 +52,11 @@ class Guard(StrEnum):
 
 
 class Request:
-    """What a step sends. Each operation type has its own struct of this kind; `kind` tells them apart in a plan."""
+    """What a step sends. Each operation type has its own struct of this kind; `kind` tells them apart in a plan.
+
+    `references` are those in its texts, which then are templates. `values` are what they stand for: a request of a plan
+    has none of its own operation, and what is kept of an applied one has those it was applied with.
+    """
 
     __slots__ = ()
 
@@ -58,6 +64,8 @@ class Request:
     idempotent: bool = True  # whether a call whose outcome is not known may be sent again
     zone: str = ""  # of a server
     plan: str = ""  # of a server
+    references: tuple[str, ...] = ()
+    values: Mapping[str, Value] = MappingProxyType({})
 
     @classmethod
     def kind(cls) -> str:
@@ -67,6 +75,11 @@ class Request:
     def public(self) -> Self:
         """The request as shown to callers who may only read."""
         return self
+
+    def with_values(self, values: Values) -> Self:
+        """The request with what its references stand for, as far as that is known."""
+        known = {name: values[name] for name in self.references if name in values}
+        return msgspec.structs.replace(self, values={**self.values, **known}) if known else self  # type: ignore[type-var]
 
     @property
     def other_servers(self) -> tuple[str, ...]:
@@ -276,6 +289,14 @@ class ProviderFacts(Struct, frozen=True, omit_defaults=True):
     exclusive: bool = False
 
 
+class PlannedValue(Struct, frozen=True, omit_defaults=True):
+    """What a reference stands for, as far as planning knows; None: it is known once `after` is there, or has run."""
+
+    reference: str
+    value: Value | None = None
+    after: str = ""
+
+
 Offer = tuple[str, str, str]  # provider, plan, zone: what a price is for
 
 
@@ -310,6 +331,7 @@ class Plan(Struct, frozen=True):
     notify: tuple[Webhook, ...] = ()
     prices: tuple[Price, ...] = ()  # of its servers, as far as something is decided by them
     left_accounts: tuple[tuple[str, str], ...] = ()  # provider and account, with servers that it does not touch
+    values: tuple[PlannedValue, ...] = ()  # of the references in its requests
 
     @property
     def rules(self) -> Rules:
@@ -326,13 +348,12 @@ class Plan(Struct, frozen=True):
         return next((one.visible_seconds for one in facts), 0.0)
 
     def hash(self) -> str:
-        """A short digest of everything that matters: without the warnings, the estimates and the prices."""
-        bare = msgspec.structs.replace(
-            self, warnings=(), prices=(), steps=tuple(msgspec.structs.replace(step, seconds=1.0) for step in self.steps)
-        )
+        """A short digest of everything that matters: without the warnings, estimates, prices and known values."""
+        steps = tuple(msgspec.structs.replace(step, seconds=1.0) for step in self.steps)
+        bare = msgspec.structs.replace(self, warnings=(), prices=(), values=(), steps=steps)
         fields = msgspec.to_builtins(bare, order="deterministic")
         # plans older than these fields keep their hash
-        for name in ("environment", "base", "accepted", "notify", "prices", "left_accounts"):
+        for name in ("environment", "base", "accepted", "notify", "prices", "left_accounts", "values"):
             if not fields[name]:
                 del fields[name]
         for dependency in (one for op in fields["operations"] for one in op["dependencies"]):

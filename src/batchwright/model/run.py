@@ -12,6 +12,7 @@ from batchwright.model.call_outcome import Observed
 from batchwright.model.fold import APPLY
 from batchwright.model.ids import step_token
 from batchwright.model.lifecycle import RUN_ENDED, RunState, StepState
+from batchwright.model.plan import Request
 from batchwright.model.run_fold_state import RunFoldState, StepFoldState
 from batchwright.model.run_summary import RunSummary
 
@@ -56,6 +57,11 @@ class Run(RunFoldState):
     def token(self, index: int) -> str:
         """The current token of the step's create call."""
         return step_token(self.id, self.plan.steps[index].id, self.records[index].generation)
+
+    def request(self, index: int) -> Request:
+        """The step's request, with what its references stand for since its operation was opened."""
+        step = self.plan.steps[index]
+        return step.request.with_values(self.values.get(step.operation, {}))
 
     def made(self, seen: Observed) -> bool:
         """Whether an object carries this run's labels: its id, and a token that one of its steps has had.

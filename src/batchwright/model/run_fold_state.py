@@ -9,6 +9,7 @@ from batchwright.model import events as ev
 from batchwright.model.fault import Fault
 from batchwright.model.lifecycle import STEP_IN_FLIGHT, CancelMode, RunState, StepState
 from batchwright.model.plan import Plan
+from batchwright.model.templates import Value
 
 
 class StepFoldState(Struct, gc=False, omit_defaults=True):
@@ -18,6 +19,7 @@ class StepFoldState(Struct, gc=False, omit_defaults=True):
     outcome is not known; `crashed`: because the driver died. `stale`: created but unusable, to be destroyed.
     `known_at`: when the reference of its server was written down.
     `turn`: the environment's turn in which it last changed anything; `made_turn`: the one in which it succeeded.
+    `outputs`: the values that a command gave.
     """
 
     state: StepState = StepState.WAITING
@@ -48,6 +50,7 @@ class StepFoldState(Struct, gc=False, omit_defaults=True):
     turn: int = 0
     made_turn: int = 0
     answer: str = ""  # of a command that names its exit codes
+    outputs: dict[str, str] = {}
 
 
 class HoldFoldState(Struct, gc=False, omit_defaults=True):
@@ -94,6 +97,8 @@ class RunFoldState:
         self.failed_operations: dict[str, str] = {}  # that cannot succeed any more -> the step that made it certain
         self.holds: dict[str, HoldFoldState] = {}  # by step
         self.heard = 0  # the number of the newest signal that brought an answer
+        self.values: dict[str, dict[str, Value]] = {}  # operation -> what its references stand for
+        self.opened: set[str] = set()  # the operations whose steps start with these values
         self.retries = self.throttles = 0
         self.provider_retries: dict[str, int] = {}
         self.provider_throttles: dict[str, int] = {}

@@ -12,6 +12,7 @@ from batchwright.model.fault import Fault
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import FOLD, Run
 from batchwright.model.run_fold_state import HoldFoldState, StepFoldState
+from batchwright.model.templates import Value
 
 
 class RunSnapshot(Struct, frozen=True):
@@ -56,6 +57,7 @@ _HEADER = (
     ),
     *("strays_found", "doubtful", "retries", "throttles", "provider_retries", "provider_throttles"),
     *("failed_operations", "holds", "heard"),
+    *("values", "opened"),
 )
 
 
@@ -84,6 +86,8 @@ def restore_run(created: ev.RunCreated, body: bytes) -> Run:
         setattr(run, name, snapshot.header[name])
     run.status = RunState(run.status)
     run.swept = set(run.swept)
+    run.opened = set(run.opened)
+    run.values = msgspec.convert(run.values, dict[str, dict[str, Value]])
     run.residue = tuple(run.residue)
     run.stopped_lanes = msgspec.convert(run.stopped_lanes, dict[str, Fault])
     run.sweep_faults = msgspec.convert(run.sweep_faults, dict[str, Fault])

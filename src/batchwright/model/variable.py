@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from batchwright.model.scalar import PlainValue, Scalar
 from batchwright.model.secret_reference import SecretReference
-from batchwright.model.templates import filled, references
+from batchwright.model.templates import Reference, Root, alone, filled, references
 
 
 class VariableType(StrEnum):
@@ -42,8 +42,7 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
     secret must match, `means` says it in words; a string without one is a line of printable characters. `of` is the
     type of each element of a list or a map, for which the other fields then hold. The keys of a map match `keys`, and
     `keys_mean` says that in words; with `fields` its elements are records, which have exactly one of the fields in
-    `one_of`. `secret`: a string that may also be a secret. A text may hold `${server.address}` and `${server.name}`:
-    those of the server that the task service goes on, filled in when it is installed.
+    `one_of`. `secret`: a string that may also be a secret.
     """
 
     type: VariableType
@@ -74,15 +73,27 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
         return self.fields.get(field) if self.fields else None if field else self.element
 
     def wanted(self, value: PlainValue | SecretReference) -> str | None:
-        """None if the value is valid, else a description of a valid one."""
+        """None if a value of a workflow file is valid, else a description of a valid one.
+
+        In a text, what a reference stands for is taken to be right where nothing is known of it.
+        """
+        if self.type is VariableType.LIST and isinstance(value, str):
+            whole = alone(value)
+            return None if whole is not None and whole.is_list else self.described()
+        if self.type is VariableType.LIST and isinstance(value, tuple):
+            return self.described() if any(self.element.wanted(one) for one in value) else None
+        if not isinstance(value, str):
+            return self.lacks(value)
+        named = {one: _sample(one) for one in references(value)}
+        if None in named.values():
+            return None if self.type in _TEXTS else self.described()
+        return self.lacks(filled(value, {one.path: sample or "" for one, sample in named.items()}))
+
+    def lacks(self, value: PlainValue | SecretReference) -> str | None:
+        """None if a value without references is valid, else a description of a valid one."""
         if self.type is VariableType.LIST:
-            fits = isinstance(value, tuple) and not any(self.element.wanted(one) for one in value)
+            fits = isinstance(value, tuple) and not any(self.element.lacks(one) for one in value)
             return None if fits else self.described()
-        if isinstance(value, str):
-            known = {"server.address": "192.0.2.1", "server.name": "server"}
-            if any(one.written[2:-1] not in known for one in references(value, script=True) if one.root == "server"):
-                return "${server.address} or ${server.name} where it is about its server"
-            value = filled(value, known)
         return None if self._accepts(value) else self.described()
 
     def settled(self, value: PlainValue | SecretReference) -> PlainValue | SecretReference:
@@ -154,6 +165,21 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
                 return isinstance(value, str) and value.isprintable() and value != ""
             case VariableType.LIST | VariableType.MAP:
                 return False  # each element is looked at by itself
+
+
+_TEXTS = frozenset(VariableType) - {
+    *(VariableType.INTEGER, VariableType.NUMBER, VariableType.BOOLEAN, VariableType.PORT),
+    *(VariableType.LIST, VariableType.MAP, VariableType.SECRET, VariableType.SOURCE, VariableType.FILE),
+}
+
+
+def _sample(reference: Reference) -> str | None:
+    """What a reference may stand for; None if that may be any text."""
+    if reference.root in (Root.SERVER, Root.SERVERS, Root.OPERATIONS):
+        return {"address": "192.0.2.1", "addresses": "192.0.2.1", "name": "server", "names": "server"}.get(
+            reference.segments[-1]
+        )
+    return None
 
 
 _WORDS = {

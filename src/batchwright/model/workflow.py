@@ -78,6 +78,8 @@ class ServerConfig(Struct, frozen=True):
     network: str | None = None
     options: dict[str, Any] = {}
 
+    templates: ClassVar[frozenset[str]] = frozenset({"user_data"})
+
 
 class Operation:
     """What the structs of all operation types share; operations/ has one module for each type."""
@@ -91,7 +93,7 @@ class Operation:
     timeout: float  # seconds, per step
     on_failure: OnFailure | None
     targets: tuple[str, ...] | None = None  # operation ids or server names that its steps work on
-    fills_later: ClassVar[bool] = False  # the references in its texts are filled in when they are used
+    templates: ClassVar[frozenset[str]] = frozenset()  # fields whose texts may hold references
 
     @property
     def type(self) -> str:

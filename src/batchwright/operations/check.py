@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -17,6 +17,7 @@ from batchwright.model.receiver_url import literal_address, url_parts
 from batchwright.model.run import Run
 from batchwright.model.run_fold_state import StepFoldState
 from batchwright.model.secret_reference import SecretReference
+from batchwright.model.templates import Value, Values, filled, named
 from batchwright.model.workflow import Dependency, OnFailure, Operation, Retry
 from batchwright.operations.base import FieldPath, OperationType, PortKind, Wants
 from batchwright.operations.command import Command, CommandRequest, command_words
@@ -79,6 +80,8 @@ class Check(Operation, Struct, frozen=True, tag_field="type", tag="check"):
     retry: Retry = Retry(max_attempts=1)  # no field of a file: a check looks again by itself
     on_failure: OnFailure | None = None
 
+    templates: ClassVar[frozenset[str]] = frozenset({"http", "tcp", "run", "env"})
+
     def anchored(self, whole: Callable[[str], str]) -> Self:
         """The check with an absolute path for its program's folder on this machine."""
         if self.directory is None or self.targets is not None:
@@ -102,6 +105,31 @@ class CheckRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="
     program: CommandRequest | None = None
     every: float = 2.0
     times: int = 1
+    references: tuple[str, ...] = ()
+    values: dict[str, Value] = {}
+
+    @classmethod
+    def of(cls, op: Check, program: CommandRequest | None) -> Self:
+        """The request of a check; texts without references are written out."""
+        whole = cls(op.id, op.http, op.tcp, program, op.every, op.times)
+        if program is not None:
+            return replace(whole, references=program.references)
+        found = named(_texts(op.http, op.tcp))
+        return replace(whole, references=found) if found else whole._filled({})
+
+    def written(self, own: Values) -> Self:
+        """The request as it is sent, with all its values; `own` are those about the server that its program runs on."""
+        if not self.references:
+            return self
+        program = self.program and self.program.with_values(self.values).written(own)
+        return replace(self._filled(self.values), program=program, references=(), values={})
+
+    def _filled(self, values: Values) -> Self:
+        http, tcp = self.http, self.tcp
+        if http is not None:
+            headers = {name: filled(one, values) if isinstance(one, str) else one for name, one in http.headers.items()}
+            http = replace(http, url=filled(http.url, values), contains=filled(http.contains, values), headers=headers)
+        return replace(self, http=http, tcp=tcp and replace(tcp, host=filled(tcp.host, values)))
 
     @property
     def subject(self) -> str:
@@ -193,6 +221,14 @@ class CheckType(OperationType[Check]):
         return "well" if record.state is StepState.SUCCEEDED else super().doing(step, record)
 
 
+def _texts(http: HttpCheck | None, tcp: TcpCheck | None) -> Iterator[str]:
+    if http is not None:
+        yield from (http.url, http.contains)
+        yield from (one for one in http.headers.values() if isinstance(one, str))
+    if tcp is not None:
+        yield tcp.host
+
+
 def wanted(request: CheckRequest) -> str:
     """What counts as well, in words."""
     in_a_row = f", {request.times} times in a row" if request.times > 1 else ""
@@ -216,7 +252,7 @@ def _step(op: Check, program: CommandRequest | None, place: PlannedServer | None
         provider="",
         action=Action.CHECK,
         undo=Undo.NOTHING,
-        request=CheckRequest(op.id, op.http, op.tcp, program, op.every, op.times),
+        request=CheckRequest.of(op, program),
         server=place.step if place else "",
         seconds=CHECK_SECONDS + op.every * (op.times - 1),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,6 +14,7 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.plan import Request, Step
 from batchwright.model.run_fold_state import StepFoldState
 from batchwright.model.secret_reference import SecretReference
+from batchwright.model.templates import Value, Values, filled, named
 from batchwright.model.workflow import Dependency, OnFailure, Operation, Retry
 from batchwright.operations.base import OperationType, PortKind, Wants
 from batchwright.operations.planner_state import Draft, PlannedServer
@@ -23,7 +24,8 @@ from batchwright.printable import printable, shortened
 class Command(Operation, Struct, frozen=True, tag_field="type", tag="command"):
     """Runs a program, without a shell, on this machine, or with `targets` (operation ids or server names) on servers.
 
-    `undo` is the program of a rollback. `idempotent`: it may be run again if it is unknown how far it got.
+    `undo` is the program of a rollback. `idempotent`: it may be run again if it is unknown how far it got. `unless` is
+    a program that ends with 0 if there is nothing to do. `outputs` are the names of the values that it gives.
     """
 
     id: str
@@ -33,10 +35,14 @@ class Command(Operation, Struct, frozen=True, tag_field="type", tag="command"):
     directory: str | None = None
     targets: tuple[str, ...] | None = None
     idempotent: bool = False
+    unless: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
     dependencies: tuple[Dependency, ...] = ()
     retry: Retry = Retry()
     timeout: float = 600.0
     on_failure: OnFailure | None = None
+
+    templates: ClassVar[frozenset[str]] = frozenset({"run", "undo", "unless", "env"})
 
     def anchored(self, whole: Callable[[str], str]) -> Self:
         """The command with an absolute path for its folder on this machine."""
@@ -50,7 +56,8 @@ class CommandRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field
 
     Program and `directory` are as the file names them, so that a plan holds on any machine: the program is found when
     it is started, and RunInputs says what a relative folder is relative to. In plans of older versions both are
-    absolute. Secrets stay references; `idempotent`: it may be run again if it is unknown how far it got.
+    absolute. Secrets stay references; `idempotent`: it may be run again if it is unknown how far it got. `unless` and
+    `outputs` as in Command.
     """
 
     name: str
@@ -59,6 +66,38 @@ class CommandRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field
     env: dict[str, str | SecretReference] = {}
     directory: str = ""
     idempotent: bool = False
+    unless: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+    values: dict[str, Value] = {}
+
+    @classmethod
+    def of(cls, command: Command, name: str) -> Self:
+        """The request of a command; texts without references are written out."""
+        whole = cls(
+            name,
+            command.run,
+            command.undo,
+            command.env,
+            command.directory or "",
+            command.idempotent,
+            command.unless,
+            command.outputs,
+        )
+        texts = (*whole.run, *whole.undo, *whole.unless, *(one for one in whole.env.values() if isinstance(one, str)))
+        found = named(texts)
+        return replace(whole, references=found) if found else whole._filled({})
+
+    def written(self, own: Values) -> Self:
+        """The request as it is sent, with all its values; `own` are those about the server that it runs on."""
+        return replace(self._filled({**self.values, **own}), references=(), values={}) if self.references else self
+
+    def _filled(self, values: Values) -> Self:
+        def words(texts: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(filled(text, values) for text in texts)
+
+        env = {name: filled(text, values) if isinstance(text, str) else text for name, text in self.env.items()}
+        return replace(self, run=words(self.run), undo=words(self.undo), unless=words(self.unless), env=env)
 
 
 COMMAND_MAX = 160  # characters of a command that are shown
@@ -106,6 +145,10 @@ class CommandType(OperationType[Command]):
     lane = "commands"
     at_once = 20
     doubt_note = "it is unknown how far the command got"
+
+    def written(self, fields: dict[str, Any]) -> dict[str, Any]:
+        later = ("unless", "outputs")  # a file without them has the digest that it always had
+        return {name: value for name, value in fields.items() if value or name not in later}
 
     def wants(self, op: Command) -> Wants:
         return Wants(program=op)

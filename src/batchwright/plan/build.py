@@ -15,8 +15,10 @@ from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.plan import Plan, PlannedOperation
 from batchwright.model.scalar import Scalar
 from batchwright.model.taskserv import Taskserv
+from batchwright.model.templates import Reference
 from batchwright.model.workflow import ALL, Operation, Permission, Workflow
 from batchwright.operations.base import OperationType
+from batchwright.operations.known_values import KnownValues
 from batchwright.operations.observations import Observations
 from batchwright.operations.planner_state import Draft, PlannedServer, Predecessors
 from batchwright.operations.registry import type_of, types_in
@@ -213,7 +215,9 @@ def _plan(
 ) -> Plan:
     workflow = draft.workflow
     used = {place.provider for places in draft.places.values() for place in places}
-    steps = (*(step for i in range(len(draft.order)) for step in draft.steps[i]), *retired.steps)
+    planned = [step for i in range(len(draft.order)) for step in draft.steps[i]]
+    named = {name for step in planned for name in step.request.references if not Reference(name).is_own}
+    steps = (*planned, *retired.steps)
     used |= {step.provider for step in steps if step.retired is not None and not step.server and step.provider}
     assert len({step.id for step in steps}) == len(steps), "two steps have the same name"
     return Plan(
@@ -231,6 +235,7 @@ def _plan(
         base=base,
         accepted=workflow.drift.accept,
         notify=workflow.notify,
+        values=KnownValues(draft).planned(named) if named else (),
     )
 
 

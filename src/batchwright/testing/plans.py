@@ -95,16 +95,8 @@ def _provider(name: str, wanted: list[ServerConfig]) -> ProviderObserved:
 
 
 def _command(op: Command) -> CommandRequest:
-    return CommandRequest(op.run[0], op.run, op.undo, op.env, op.directory or "", op.idempotent)
+    return CommandRequest.of(op, op.run[0])
 
 
 def _request(config: ServerConfig) -> ServerRequest:
-    return ServerRequest(
-        name=config.name,
-        plan=config.plan,
-        zone=config.zone,
-        image=config.image or DEFAULT_IMAGE,
-        ssh_keys=config.ssh_keys,
-        user_data=config.user_data or "",
-        labels=config.labels,
-    )
+    return ServerRequest.of(config, config.image or DEFAULT_IMAGE, {})

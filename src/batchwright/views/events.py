@@ -9,7 +9,10 @@ import msgspec
 from batchwright.journal.lease_holder import process_of
 from batchwright.model import events as ev
 from batchwright.model.fault import Fault
+from batchwright.model.templates import joined
 from batchwright.views.text_format import counted, duration, one_line, some
+
+VALUE_SHOWN, NAMED = 60, 3  # characters of a value, and values of an operation
 
 
 def event_record(run: str, seq: int, event: ev.AnyEvent) -> dict[str, Any]:
@@ -29,6 +32,9 @@ def event_line(event: ev.AnyEvent) -> str:
             plan = event.plan
             size = f"{counted(len(plan.steps), 'step')} in {counted(len(plan.operations), 'operation')}"
             return f"run created{_by(event.by)}: {plan.environment or plan.workflow} {plan.version}, {size}"
+        case ev.OperationOpened():
+            known = (f"${{{name}}} = {one_line(joined(value), VALUE_SHOWN)}" for name, value in event.values.items())
+            return f"{event.operation}: its values are {some(list(known), NAMED)}"
         case ev.DriverStarted():
             return f"driven by {process_of(event.driver)} (fence {event.fence})"
         case ev.SweepStarted() | ev.OrphanFound() | ev.OrphanRemovalEnded() | ev.SweepEnded():
@@ -111,6 +117,7 @@ def step_text(event: ev.AnyEvent) -> str:
         case ev.StepSucceeded():
             found = ", confirmed after doubt" if event.settled else ""
             kept = "" if event.made else ", existed before"
+            kept += f", gave {some(list(event.outputs))}" if event.outputs else ""
             where = f" ({', '.join(x for x in (event.ref, event.address) if x)})" if event.ref or event.address else ""
             return f"succeeded{where}{found}{kept}"
         case ev.StepRetrying():
@@ -119,6 +126,8 @@ def step_text(event: ev.AnyEvent) -> str:
             return f"attempt {event.attempt} failed ({_fault(event.fault)}): {again}{tail}"
         case ev.StepFailed():
             doubt = ", still in doubt" if event.doubt else ""
+            if event.attempt == 0:
+                return f"failed before anything was started: {_fault(event.fault)}"
             return f"failed after {counted(event.attempt, 'attempt')}{doubt}: {_fault(event.fault)}"
         case ev.StepSkipped():
             return f"skipped: {event.reason}"

@@ -8,11 +8,20 @@ from batchwright.model.actions import Action, Undo
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.environment import EnvironmentKey
 from batchwright.model.plan import FieldChange, Plan, Step
+from batchwright.model.templates import Reference, Value
 from batchwright.model.webhook import USUAL
 from batchwright.model.workflow import Dependency, OnFailure
 from batchwright.operations.registry import type_of
 from batchwright.plan.critical_path import Estimate, estimate
-from batchwright.views.planned_changes import PlannedChange, PlannedChangeLine, Symbol, counts, grouped, symbols
+from batchwright.views.planned_changes import (
+    PlannedChange,
+    PlannedChangeLine,
+    Symbol,
+    counts,
+    grouped,
+    known_when,
+    symbols,
+)
 from batchwright.views.text_format import duration, some
 
 
@@ -35,6 +44,14 @@ class StepView(Struct, frozen=True):
     server: str = ""
     about: str = ""
     changes: tuple[FieldChange, ...] = ()
+
+
+class PlannedValueView(Struct, frozen=True):
+    """What a reference in the file stands for; if that is not known yet, `value` is None and `when` says when it is."""
+
+    reference: str
+    value: Value | None
+    when: str
 
 
 class OperationView(Struct, frozen=True):
@@ -70,6 +87,7 @@ class PlanView(Struct, frozen=True):
     environment: str = ""
     notes: tuple[str, ...] = ()
     difference: dict[Symbol, int] = {}  # number of servers, task services and commands
+    values: tuple[PlannedValueView, ...] = ()  # of the references in the file
 
     @property
     def lines(self) -> list[PlannedChangeLine]:
@@ -142,6 +160,12 @@ def plan_view(plan: Plan) -> PlanView:
         environment=EnvironmentKey.of(plan).name,
         notes=(*_notes(plan), *_lender_notes(plan), *_webhook_notes(plan)),
         difference=counts(found),
+        values=tuple(
+            PlannedValueView(
+                one.reference, one.value, known_when(Reference(one.reference)) if one.value is None else ""
+            )
+            for one in plan.values
+        ),
     )
 
 

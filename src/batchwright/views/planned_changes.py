@@ -20,6 +20,7 @@ from batchwright.model.plan import (
     Plan,
     Step,
 )
+from batchwright.model.templates import Reference, Root, references
 from batchwright.views.text_format import one_line, some
 
 VALUE_SHOWN = 60  # characters of a value
@@ -36,6 +37,7 @@ class Symbol(StrEnum):
 
     CREATE = "+"
     UPDATE = "~"  # in place
+    MAYBE = "~?"  # its values are not known yet: it is carried out, and tells whether it changed anything
     REPLACE = "-/+"
     RETIRE = "-"
     RUN = "run"
@@ -69,6 +71,8 @@ def symbols(plan: Plan) -> list[Symbol | None]:
             return Symbol.UPDATE
         if not step.traits.retries:  # it is only found
             return None if step.ref and (step.provider, step.ref) in going else Symbol.KEEP
+        if step.changes and not any(one.known for one in step.changes):
+            return Symbol.MAYBE
         return Symbol.UPDATE if step.changes or step.before is not None else Symbol.CREATE
 
     return [symbol(step) for step in plan.steps]
@@ -137,7 +141,7 @@ def _line(alike: Sequence[PlannedChange]) -> PlannedChangeLine:
     details = [change_words(change) for change in one.changes if change.field != REPLACE_ORDER]
     if one.symbol is Symbol.REPLACE:
         details.append(REPLACED if len(details) == len(one.changes) else OLD_LAST)
-    elif one.symbol is not Symbol.UPDATE and one.about:
+    elif one.symbol not in (Symbol.UPDATE, Symbol.MAYBE) and one.about:
         details.append(one.about)
     if one.symbol is Symbol.UPDATE and not details:
         details.append(HALF_CHANGED)
@@ -160,6 +164,20 @@ def condensed(names: Sequence[str]) -> str:
     return f"{names[0]} ... {names[-1]} ({len(names):,})"
 
 
+def known_when(reference: Reference) -> str:
+    """When it is known what a reference stands for, for one of which planning does not know it."""
+    match reference.root:
+        case Root.OUTPUTS:
+            return f"known when {reference.segments[0]} has run"
+        case Root.SERVERS:
+            return f"known when {reference.segments[0]} is there"
+        case Root.OPERATIONS:
+            return f"known when the servers of {reference.segments[0]} are there"
+        case Root.RUN:
+            return "known when the run begins"
+    return ""
+
+
 def change_words(change: FieldChange) -> str:
     """One field in words: `port 80 -> 8080`."""
     match change.field:
@@ -176,7 +194,8 @@ def change_words(change: FieldChange) -> str:
     unset = "not known" if change.field == ENTRY else "none"
     old, new = (unset if one is None else one_line(one, VALUE_SHOWN) for one in (change.old, change.new))
     if not change.known:
-        new = "known once its server is up"
+        waits = dict.fromkeys(map(known_when, references(change.new or "")))
+        new = f"{new}, {' and '.join(filter(None, waits))}" if change.new else "known once its server is up"
     label, bracket, inside = change.field.removeprefix("variables.").partition("[")  # what is in a map keeps its name
     label = label.replace("cluster.", "cluster ").replace("_", " ") + bracket + inside
     label = {ENTRY: "catalogue entry"}.get(change.field, label)

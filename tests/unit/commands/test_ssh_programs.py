@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from asyncssh.packet import UInt32
 from tests.support.children import child
 
+from batchwright.app.system_clock import SystemClock
 from batchwright.commands.base import MARK, CommandServer, Launch
 from batchwright.commands.process_marker import ProcessMarker
 from batchwright.commands.ssh import SshCommands, script
@@ -48,7 +50,7 @@ class Host:
         self.commands: list[str] = []
         self.said: list[str] = []
         self.connections: list[Any] = []
-        self.there = SshCommands(ENVIRON, lambda one: reveal(one, ENVIRON))
+        self.there = SshCommands(ENVIRON, lambda one: reveal(one, ENVIRON), SystemClock())
         self.access = SshAccess("127.0.0.1")
 
     @asynccontextmanager
@@ -134,7 +136,7 @@ def test_it_runs_there_with_its_variables_and_no_secret_on_a_command_line(tmp_pa
         script = 'echo "$PLAIN"; echo "$TOKEN"; echo oops >&2; echo $BATCHWRIGHT_RUN $BATCHWRIGHT_STEP; cat'
         assert await host.there.launch(shell(script, env=env), host.launch()) == Applied()
         assert host.said == ["it's", "two", "***", "oops", "run do/web-01"]
-        assert host.commands == ["exec sh"]
+        assert host.commands == ["exec sh", "sh -s", "sh -s"]
 
     play(tmp_path, scenario)
 
@@ -243,7 +245,7 @@ def test_a_lost_connection_is_in_doubt_and_what_goes_on_there_is_told_of_and_end
 
 
 def test_what_it_needs_is_looked_for_before_its_server_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    there = SshCommands(ENVIRON, lambda one: reveal(one, ENVIRON))
+    there = SshCommands(ENVIRON, lambda one: reveal(one, ENVIRON), SystemClock())
     found = asyncio.run(there.resolve(command("do", "deploy", "--all", targets=("web-01",), directory="srv")))
     assert found == CommandRequest("deploy", ("deploy", "--all"), directory="srv")
     missing = asyncio.run(there.resolve(command("do", "x", env={"A": SecretReference(env="NONE")})))
@@ -327,3 +329,30 @@ def test_the_programs_own_end_decides_there_too(tmp_path: Path) -> None:
             assert "can still write to its output" in host.said[-1]
 
     play(tmp_path, scenario)
+
+
+def test_values_and_servers_go_through_files_in_a_private_folder_there(tmp_path: Path) -> None:
+    """Nothing is left of it, also after a failure; how this machine logs in to servers is not told there."""
+
+    async def scenario(host: Host) -> None:
+        others = (CommandServer("db-1", "10.0.0.5", "local", "here", host.access),)
+        text = (
+            'cat "$BATCHWRIGHT_SERVERS"; echo; stat -c "%a %s" "${BATCHWRIGHT_SERVERS%/*}" "$BATCHWRIGHT_OUTPUTS";'
+            ' echo "ur\u00fcl=x" >> "$BATCHWRIGHT_OUTPUTS"; printf "url=it\'s\\n" >> "$BATCHWRIGHT_OUTPUTS"'
+        )
+        outcome = await host.there.launch(shell(text, outputs=("url",)), host.launch(servers=others))
+        assert outcome == Applied(outputs={"url": "it's"})
+        assert json.loads(host.said[0]) == [
+            {"name": "db-1", "address": "10.0.0.5", "provider": "local", "zone": "here"}
+        ]
+        assert host.said[1].split()[0] == "700"
+        assert host.said[2] == "600 0"
+        assert "dropped" in host.said[3]
+        failed = await host.there.launch(shell("exit 3", outputs=("url",)), host.launch())
+        assert isinstance(failed, Rejected)
+        unless = shell("echo ran", unless=("sh", "-c", 'echo url=1 >> "$BATCHWRIGHT_OUTPUTS"'), outputs=("url",))
+        assert await host.there.launch(unless, host.launch()) == Applied(changed=False, outputs={"url": "1"})
+        assert "ran" not in host.said
+
+    play(tmp_path, scenario)
+    assert list(Path("/tmp").glob(f"batchwright-{tmp_path.name}-mark.*")) == []

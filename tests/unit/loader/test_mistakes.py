@@ -57,7 +57,8 @@ LOADER_ONLY = {
     *("hidden-field", "byte-order-mark", "not-utf-8", "unknown-format", "import-refused", "import-cycle"),
     *("taskserv-unknown", "taskserv-name", "taskserv-single", "variable-unknown", "variable-invalid"),
     *("duplicate-key", "second-document", "unsupported-merge"),
-    *("unknown-reference", "ssh-key-invalid", "ssh-key-private"),
+    *("unknown-reference", "reference-misplaced", "reference-ambiguous", "reference-not-depended-on"),
+    *("ssh-key-invalid", "ssh-key-private"),
 }
 
 

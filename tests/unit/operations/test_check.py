@@ -168,7 +168,8 @@ def test_what_is_refused_with_its_place(http: HttpCheck, code: str, field: str) 
 
 
 def test_a_host_that_is_known_only_in_the_run_is_not_judged_before() -> None:
-    assert plan_of(workflow(check("web", http=HttpCheck("http://${servers.a.address}:80/"))), {})
+    http = HttpCheck("http://${servers.a.address}:80/")
+    assert plan_of(workflow(servers("up", "a"), check("web", http=http, after=["up"])), {})
 
 
 def test_it_looks_until_it_was_well_so_many_times_in_a_row() -> None:

@@ -44,14 +44,19 @@ def test_places_are_filled_in_and_secrets_revealed() -> None:
         "node": "${server.name}",
         "port": 6379,
         "peers": ("${server.name}", 2, "$${x}"),
+        "web": "${operations.web.names}",
+        "all": "on ${operations.web.names}",
         "key": SecretReference(env="KEY"),
     }
-    filled = asyncio.run(fill(given_values, TARGET, lambda secret: f"of {secret}${{server.name}}"))
+    request = TaskservRequest("redis", "7.0", "default", given_values, values={"operations.web.names": ("a", "b${x}")})
+    filled = asyncio.run(fill(request, TARGET, lambda secret: f"of {secret}${{server.name}}"))
     assert filled.values == {
         "bind": "127.77.0.5:1",
         "node": "web-1",
         "port": 6379,
         "peers": ("web-1", 2, "${x}"),
+        "web": ("a", "b${x}"),
+        "all": "on a,b${x}",
         "key": "of the variable KEY${server.name}",  # a secret is taken as it is
     }
     assert filled.secrets == ("of the variable KEY${server.name}",)

@@ -33,6 +33,10 @@ EVENTS: list[tuple[ev.AnyEvent, str]] = [
     (ev.RollbackStarted(T0, "on_failure", "step s failed"), "rollback started by on_failure because step s failed"),
     (ev.RollbackEnded(T0, RunState.ROLLBACK_INCOMPLETE, ("x", "y")), "run RollbackIncomplete: 2 things left"),
     (ev.RollbackEnded(T0, RunState.ROLLED_BACK), "run RolledBack"),
+    (
+        ev.OperationOpened(T0, "o", {"run.id": "r", "operations.web.names": ("a", "b")}),
+        "o: its values are ${run.id} = r and ${operations.web.names} = a,b",
+    ),
     (ev.StepStarted(T0, "s", 1, "t"), "s: started"),
     (ev.StepStarted(T0, "s", 2, "t"), "s: attempt 2 started"),
     (ev.StepInDoubt(T0, "s", 1, "no answer"), "s: in doubt: the outcome of attempt 1 is unknown (no answer)"),
@@ -43,6 +47,8 @@ EVENTS: list[tuple[ev.AnyEvent, str]] = [
     (ev.StepCreated(T0, "s", "r", settled=True), "s: found again as r, waiting until it is ready"),
     (ev.StepSucceeded(T0, "s", "r", "10.0.0.1"), "s: succeeded (r, 10.0.0.1)"),
     (ev.StepSucceeded(T0, "s", made=False), "s: succeeded, existed before"),
+    (ev.StepSucceeded(T0, "s", outputs={"url": "u", "port": "1"}), "s: succeeded, gave url and port"),
+    (ev.StepFailed(T0, "s", 0, BAD), "s: failed before anything was started: invalid: no such plan"),
     (
         ev.StepRetrying(T0, "s", 1, T0 + 2, DOWN),
         "s: attempt 1 failed (transient: the service is not available [503]): again in 2.0 s",

@@ -48,15 +48,22 @@ class CommandHandler(Handler):
         if (i, attempt, undo) in self._flying:
             return None
         self._flying.add((i, attempt, undo))
-        request, record = context.step(i).request, context.run.records[i]
-        assert isinstance(request, CommandRequest)
+        request, record = self._request(i), context.run.records[i]
         output = context.output(command)
         try:
             again = record.doubt or (undo and attempt > 1)
-            return await self.run(i, request, context.timeout(i), output.hear, undo=undo, again=again)
+            outcome = await self.run(i, request, context.timeout(i), output.hear, undo=undo, again=again)
+            if isinstance(outcome, Unknown) and not undo and not request.idempotent:
+                return await self._done(i, request) or outcome
+            return outcome
         finally:
             output.close()
             self._flying.discard((i, attempt, undo))
+
+    def _request(self, i: int) -> CommandRequest:
+        request = self.context.run.request(i)
+        assert isinstance(request, CommandRequest)
+        return request.written(self.context.own_values(i))
 
     async def run(
         self,
@@ -68,28 +75,43 @@ class CommandHandler(Handler):
         undo: bool = False,
         again: bool = False,
         mark: str = "",
+        only_unless: bool = False,
     ) -> Applied | Rejected | Unknown:
         """Run a program of a step to its end, or to that of its time; `again`: an earlier start may still run.
 
-        `mark` marks its processes; default: the step's token.
+        The request has its values already. `mark` marks its processes; default: the step's token.
         """
         surrounds = await self._surrounds(i, seconds, tell, undo=undo, again=again, mark=mark)
         if isinstance(surrounds, Unknown):  # nothing was started
             return Rejected(trouble(surrounds))
         await self.context.hold()  # after the looks above, which may take long
         step = self.context.step(i)
-        launched = self._launcher(step).launch(self._located(step, request), surrounds)
-        return await self.context.ask(surrounds.seconds + GRACE, launched)
+        launch = replace(surrounds, only_unless=only_unless)
+        launched = self._launcher(step).launch(self._located(step, request), launch)
+        return await self.context.ask(launch.seconds + GRACE, launched)
 
-    async def settle(self, command: effects.Settle | effects.DoStep) -> reports.SettleReport:
-        """Report what can be seen of a start whose end was not reported. How far it got, only the user can tell."""
+    async def settle(self, command: effects.Settle | effects.DoStep) -> reports.SettleReport | reports.CallReport:
+        """Report what can be seen of a start whose end was not reported.
+
+        Its `unless` may say that it is done. Otherwise only the user can tell how far it got.
+        """
         i = command.step
         words = "it was in flight when the process that drove the run ended"
         surrounds = await self._surrounds(i, self.context.timeout(i), lambda _line: None, undo=False, again=True)
         if not isinstance(surrounds, Unknown):
             seen = await self.context.ask(LOOK_SECONDS, self._launcher(self.context.step(i)).left_over(surrounds))
             words += f"; {seen}" if isinstance(seen, str) and seen else ""
+            done = await self._done(i, self._request(i)) if seen == "" else None
+            if done is not None:
+                return reports.CallReport(i, command.attempt, done)
         return reports.SettleReport(i, command.attempt, fault=Fault(FaultClass.IN_DOUBT, words))
+
+    async def _done(self, i: int, request: CommandRequest) -> Applied | None:
+        """The outcome of a start in doubt, if the step's `unless` says that nothing is left to do."""
+        if not request.unless:
+            return None
+        outcome = await self.run(i, request, self.context.timeout(i), lambda _line: None, only_unless=True)
+        return outcome if isinstance(outcome, Applied) else None
 
     def _located(self, step: Step, request: CommandRequest) -> CommandRequest:
         """The request with the absolute folder of a program on this machine; a plan has none."""
@@ -124,19 +146,21 @@ class CommandHandler(Handler):
     async def _servers(self, i: int) -> dict[str, CommandServer] | Unknown:
         """The servers of all operations that the step's operation depends on, by step, with how they are reached.
 
-        A program that runs on a server gets only that server.
+        How this machine reaches them is of no use to a program on a server: there only the way to that one is asked.
         """
         run, before, only = self.context.run, self._before(i), self.context.step(i).server
         wanted: dict[str, list[tuple[Step, StepFoldState]]] = {}
         for step, record in zip(run.plan.steps, run.records, strict=True):
-            meant = step.id == only if only else step.operation in before
+            meant = step.id == only or step.operation in before
             there = record.state is StepState.SUCCEEDED and record.ref
             if meant and there and isinstance(step.request, ServerRequest):
                 wanted.setdefault(step.provider, []).append((step, record))
         found: dict[str, CommandServer] = {}
         for name, rows in wanted.items():
-            provider, refs = self.context.providers[name], [record.ref for _, record in rows]
-            access = await self.context.looks.look(provider, partial(provider.access, refs), limit=REACH_SECONDS)
+            provider = self.context.providers[name]
+            refs = [record.ref for step, record in rows if only in ("", step.id)]
+            asked = partial(provider.access, refs)
+            access = await self.context.looks.look(provider, asked, limit=REACH_SECONDS) if refs else {}
             if isinstance(access, Unknown):
                 return access
             for step, record in rows:

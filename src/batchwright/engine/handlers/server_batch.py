@@ -68,7 +68,7 @@ class ServerHandler(Handler):
         assert isinstance(before, ServerRequest)
         if not isinstance(provider, ChangesServers):  # another version of it made the plan
             return Fault(FaultClass.INVALID, f"the provider {provider.name} cannot change servers in place")
-        change = partial(provider.change, step.ref, wanted, before)
+        change = partial(provider.change, step.ref, wanted.written(), before.written())
         own = partial(carries, step.before.run, step.before.token)
         return await self.context.calls_to(step.provider, step.ref, own, calls).repeat(change, "was not changed")
 
@@ -86,11 +86,12 @@ class ServerHandler(Handler):
         return server_name_conflicts.taken(step.request.name, found) if found else None
 
     async def _create(self, step: Step, i: int) -> Created | Rejected | Unknown:
-        assert isinstance(step.request, ServerRequest)
         context = self.context
+        request = context.run.request(i)
+        assert isinstance(request, ServerRequest)
         provider, token = context.providers[step.provider], Token(context.run.id, context.run.token(i))
         await context.hold()
-        outcome = await context.ask(provider.capabilities.call_timeout, provider.create(step.request, token))
+        outcome = await context.ask(provider.capabilities.call_timeout, provider.create(request.written(), token))
         context.heed(step.provider, CallClass.CREATE, outcome)
         return outcome
 

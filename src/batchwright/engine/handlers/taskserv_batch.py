@@ -37,7 +37,7 @@ class TaskservHandler(Handler):
         """Install and start the task service, then run its checks; or remove it, if the step retires it."""
         step = self.context.step(command.step)
         verb = _remove if step.retired is not None else _install
-        outcome = await self._apply(command, step.request, verb, CallClass.CREATE)
+        outcome = await self._apply(command, self.context.run.request(command.step), verb, CallClass.CREATE)
         return reports.CallReport(command.step, command.attempt, outcome)
 
     def wait(self, command: effects.Await) -> reports.ServerReport:
@@ -47,7 +47,7 @@ class TaskservHandler(Handler):
     async def undo(self, command: effects.UndoStep) -> reports.UndoReport:
         """Remove the task service from its server, which stays, or install what was there before."""
         step, verb = self.context.step(command.step), _remove
-        request = step.request
+        request = self.context.run.request(command.step)
         if step.undo is Undo.RESTORE:
             assert step.before is not None
             assert isinstance(step.before.request, TaskservRequest)

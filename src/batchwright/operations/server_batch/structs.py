@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from batchwright.model.plan import Request, ServerFacts
 from batchwright.model.ssh_access import ServerLogin, SshAccess
+from batchwright.model.templates import Value, filled, named
 from batchwright.model.workflow import Dependency, OnFailure, Operation, ReplaceOrder, Retry, ServerConfig
 
 
@@ -49,6 +50,8 @@ class ServerRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field=
     access: SshAccess | None = None
     login: ServerLogin | None = None
     facts: ServerFacts | None = None
+    references: tuple[str, ...] = ()  # in `user_data`
+    values: dict[str, Value] = {}
 
     @classmethod
     def of(
@@ -61,17 +64,26 @@ class ServerRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field=
         plan: str = "",
     ) -> Self:
         """The request for `config`; `plan` is the provider's own name of it, where it has one."""
+        user_data = config.user_data or ""
+        references = named([user_data])
         return cls(
             config.name,
             plan or config.plan,
             config.zone,
             image=image,
             ssh_keys=config.ssh_keys,
-            user_data=config.user_data or "",
+            user_data=user_data if references else filled(user_data, {}),
             labels=config.labels,
             resolved=resolved,
             facts=facts,
+            references=references,
         )
+
+    def written(self) -> Self:
+        """The request as it is sent, with all its values."""
+        if not self.references:
+            return self
+        return replace(self, user_data=filled(self.user_data, self.values), references=(), values={})
 
     def public(self) -> Self:
         """The request without `user_data`, which may hold what only the server may know."""

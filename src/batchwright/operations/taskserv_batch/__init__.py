@@ -19,10 +19,16 @@ from batchwright.operations.taskserv_batch.dependency_resolution import (
 from batchwright.operations.taskserv_batch.install_steps import chain_installs
 from batchwright.operations.taskserv_batch.planner_state import TaskservDraft
 from batchwright.operations.taskserv_batch.server_requirements import check_needs
-from batchwright.operations.taskserv_batch.structs import Cluster, TaskservBatch, TaskservRequest, TaskservUse
+from batchwright.operations.taskserv_batch.structs import (
+    Cluster,
+    TaskservBatch,
+    TaskservRequest,
+    TaskservUse,
+    filled_variable,
+)
 from batchwright.operations.taskserv_batch.variables import fill_variables
 
-__all__ = ["Cluster", "TaskservBatch", "TaskservBatchType", "TaskservRequest", "TaskservUse"]
+__all__ = ["Cluster", "TaskservBatch", "TaskservBatchType", "TaskservRequest", "TaskservUse", "filled_variable"]
 
 PASSES = (
     take_listed,  # who installs what where, as written

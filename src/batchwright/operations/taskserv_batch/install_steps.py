@@ -9,6 +9,7 @@ from batchwright.model.actions import Action, Undo
 from batchwright.model.environment import Resource
 from batchwright.model.plan import REINSTALL, Before, FieldChange, Need, Step
 from batchwright.model.workflow import DependencyKind
+from batchwright.operations.known_values import KnownValues
 from batchwright.operations.planner_state import PlannedServer
 from batchwright.operations.taskserv_batch.clusters import cluster_needs, cluster_of, leader_stays
 from batchwright.operations.taskserv_batch.install_difference import install_changes
@@ -22,11 +23,12 @@ def chain_installs(draft: TaskservDraft) -> None:
     What the environment has already, as it is asked for, is kept. Where servers are joined the steps stand by task
     service, so that each comes after those of other servers it needs.
     """
+    known = KnownValues(draft)
     for i, op in draft.of(TaskservBatch):
         steps = [
             step
             for place, install in zip(draft.targets[i], draft.installs[i], strict=True)
-            for step in _chain(draft, op, draft.requests[i], place, install)
+            for step in _chain(draft, op, draft.requests[i], place, install, known)
         ]
         if any(isinstance(step.request, TaskservRequest) and step.request.cluster for step in steps):
             rank = {name: at for at, name in enumerate(draft.sequence[i])}
@@ -40,6 +42,7 @@ def _chain(
     requests: dict[str, TaskservRequest],
     place: PlannedServer,
     install: PlannedInstall,
+    known: KnownValues,
 ) -> list[Step]:
     steps: list[Step] = []
     prefix = f"{op.id}/{place.name}/"
@@ -50,18 +53,23 @@ def _chain(
             needs.append(Need(steps[-1].id, DependencyKind.SOFT))  # a server's package manager has one lock
         needs += cluster_needs(draft, op, name, place)
         request = replace(requests[name], cluster=cluster_of(draft, name, place))
-        steps.append(_step(draft, op, place, request, tuple(needs)))
+        steps.append(_step(draft, op, place, request, tuple(needs), known))
     return steps
 
 
 def _step(
-    draft: TaskservDraft, op: TaskservBatch, place: PlannedServer, request: TaskservRequest, needs: tuple[Need, ...]
+    draft: TaskservDraft,
+    op: TaskservBatch,
+    place: PlannedServer,
+    request: TaskservRequest,
+    needs: tuple[Need, ...],
+    known: KnownValues,
 ) -> Step:
     """What the environment has already as it is asked for stays as it is, and its step only lets others go on."""
     entry, simulated_seconds = draft.catalogue[request.name], draft.observations.install_seconds
     found = draft.recorded.get((place.name, request.name))
     found = found if found is not None and found.ref == place.ref else None
-    changes = install_changes(found, request, place.address) if found is not None else ()
+    changes = install_changes(found, request, place.address, known.get) if found is not None else ()
     if found is not None and draft.workflow.changes.reinstalls(place.name, request.name):
         changes = (*changes, FieldChange(REINSTALL, None, "yes"))
     kept = found is not None and not changes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Self
 
 from msgspec import Struct
@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from batchwright.model.plan import Request
 from batchwright.model.scalar import PlainValue
 from batchwright.model.secret_reference import SecretReference
+from batchwright.model.templates import Reference, Value, Values, alone, filled, references
 from batchwright.model.workflow import Dependency, OnFailure, Operation, Retry
 
 
@@ -29,6 +30,8 @@ class TaskservUse(Struct, frozen=True):
         """Its name in the catalogue."""
         return self.entry or self.name
 
+    templates: ClassVar[frozenset[str]] = frozenset({"variables"})
+
 
 class TaskservBatch(Operation, Struct, frozen=True, tag_field="type", tag="taskserv_batch"):
     """Installs task services on servers; `targets` are operation ids or server names."""
@@ -42,8 +45,6 @@ class TaskservBatch(Operation, Struct, frozen=True, tag_field="type", tag="tasks
     timeout: float = 1800.0
     on_failure: OnFailure | None = None
 
-    fills_later: ClassVar[bool] = True
-
 
 class Cluster(Struct, frozen=True):
     """The servers that one install joins together. `leader` is the step of the first server, `number` counts from 0."""
@@ -53,11 +54,29 @@ class Cluster(Struct, frozen=True):
     size: int
 
 
+def named_in(value: PlainValue | SecretReference) -> Iterator[Reference]:
+    """The references in the value of a variable."""
+    for text in value if isinstance(value, tuple) else (value,):
+        yield from references(text) if isinstance(text, str) else ()
+
+
+def filled_variable(value: PlainValue, values: Values) -> PlainValue:
+    """The value of a variable. A list takes the place of a text that is nothing but the reference to it."""
+    if isinstance(value, tuple):
+        return tuple(filled(one, values) if isinstance(one, str) else one for one in value)
+    if not isinstance(value, str):
+        return value
+    whole = alone(value)
+    found = values.get(whole.path) if whole is not None else None
+    return found if isinstance(found, tuple) else filled(value, values)
+
+
 class TaskservRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="taskserv"):
     """An install of one task service on one server. `digest` is that of the catalogue entry used for planning.
 
-    `entry` is its name in the catalogue, "" if that is `name`. `sources` are the digests of the files and folders that
-    go with it, by the name of the variable that has the path.
+    Texts of variables are templates. Those about the server it goes on are not among the `references`. `entry` is its
+    name in the catalogue, "" if that is `name`. `sources` are the digests of the files and folders that go with it, by
+    the name of the variable that has the path.
     """
 
     name: str
@@ -68,6 +87,8 @@ class TaskservRequest(Request, Struct, frozen=True, omit_defaults=True, tag_fiel
     digest: str = ""
     entry: str = ""
     sources: dict[str, str] = {}
+    references: tuple[str, ...] = ()
+    values: dict[str, Value] = {}
 
     @property
     def entry_name(self) -> str:

@@ -13,7 +13,7 @@ from batchwright.model.variable import Variable, VariableType
 from batchwright.model.variable_names import ValueName, keys
 from batchwright.operations.suggestions import did_you_mean
 from batchwright.operations.taskserv_batch.planner_state import TaskservDraft
-from batchwright.operations.taskserv_batch.structs import TaskservBatch, TaskservRequest, TaskservUse
+from batchwright.operations.taskserv_batch.structs import TaskservBatch, TaskservRequest, TaskservUse, named_in
 
 DEFAULT_VARIANT = "default"
 
@@ -45,7 +45,17 @@ def _request(draft: TaskservDraft, op: TaskservBatch, name: str, use: TaskservUs
     variant = op.provider if op.provider in entry.variants else DEFAULT_VARIANT
     own = use.entry if use is not None and use.entry != name else ""
     sources = {key: digest for key, digest in draft.observations.sources.get(where, {}).items() if key in known}
-    return TaskservRequest(name, entry.version, variant, known, digest=entry.digest, entry=own, sources=sources)
+    found = {one.path for value in known.values() for one in named_in(value) if not one.is_own}
+    return TaskservRequest(
+        name,
+        entry.version,
+        variant,
+        known,
+        digest=entry.digest,
+        entry=own,
+        sources=sources,
+        references=tuple(sorted(found)),
+    )
 
 
 def filled_values(

@@ -7,6 +7,7 @@ from typing import Protocol
 from batchwright.fault_injection.fault_names import PROGRAM_FAULTS
 from batchwright.model.call_outcome import Applied, Rejected, Unknown
 from batchwright.model.clock import Clock
+from batchwright.model.fault import Fault, FaultClass
 from batchwright.operations.command import Command, CommandRequest
 from batchwright.providers.simulated.draws import Draws, fault, refusal
 from batchwright.providers.simulated.settings import Simulation
@@ -23,6 +24,8 @@ class Start(Protocol):
     def mark(self) -> str: ...
     @property
     def undo(self) -> bool: ...
+    @property
+    def only_unless(self) -> bool: ...
 
 
 class SimulatedLauncher:
@@ -35,10 +38,11 @@ class SimulatedLauncher:
         self._undos = Draws(sim, "undo", PROGRAM_FAULTS, sim.script("fail_undo"), sim.install_seconds)
 
     async def resolve(self, command: Command, _folder: str = "") -> CommandRequest:
-        words = command.run, command.undo
-        return CommandRequest(command.run[0], *words, command.env, command.directory or "", command.idempotent)
+        return CommandRequest.of(command, command.run[0])
 
     async def launch(self, request: CommandRequest, launch: Start) -> Applied | Rejected | Unknown:
+        if launch.only_unless:  # what a simulated `unless` would say is not known
+            return Rejected(Fault(FaultClass.EXIT, "simulated: there is something to do"))
         kind, draws = ("undo", self._undos) if launch.undo else ("run", self._runs)
         if self._world.calls is not None:
             self._world.calls.append(SimulatedCall(self._clock.now(), "", kind, launch.step))
@@ -47,9 +51,14 @@ class SimulatedLauncher:
             drawn, seconds = draws.next(self._world, "", launch.step, launch.mark, names)
         if seconds > 0:
             await self._clock.sleep(seconds)
+        given = {} if launch.undo else {key: f"simulated-{key}" for key in request.outputs}
         if (kind_of := refusal(drawn)) is not None:
             return Rejected(fault(kind_of))
-        return Unknown("simulated: the connection was lost before an answer came") if drawn.fault else Applied()
+        return (
+            Unknown("simulated: the connection was lost before an answer came")
+            if drawn.fault
+            else Applied(outputs=given)
+        )
 
     async def left_over(self, _launch: Start) -> str:
         return ""

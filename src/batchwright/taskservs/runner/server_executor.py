@@ -75,18 +75,18 @@ class ServerExecutor:
 
     async def filled(self) -> Filled:
         """The values of the variables. Raises SecretMissing, VariableInvalid."""
-        filled = await fill(self.request.variables, self.target, self._reveal)
+        filled = await fill(self.request, self.target, self._reveal)
         self._redact = Redactor(filled.secrets)
         for name, value in filled.values.items():
             self._examine(name, value)
         return filled
 
     def _examine(self, name: str, value: PlainValue) -> None:
-        """A secret is only known now, and so is what stands for `${server.name}`. Raises VariableInvalid."""
+        """A secret is only known now, and so is what a reference stands for. Raises VariableInvalid."""
         variable, given = self.entry.variable(name), self.request.variables.get(name)
         if variable is None:
             return
-        wanted = variable.revealed(str(value)) if isinstance(given, SecretReference) else variable.wanted(value)
+        wanted = variable.revealed(str(value)) if isinstance(given, SecretReference) else variable.lacks(value)
         if wanted:
             message = f'the variable "{name}" of "{self.entry.name}" is {wanted}'
             raise VariableInvalid(

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from batchwright.model.scalar import PlainValue, Scalar
+from batchwright.model.scalar import PlainValue
 from batchwright.model.secret_reference import SecretReference
-from batchwright.model.templates import filled
-from batchwright.operations.taskserv_batch import TaskservRequest
+from batchwright.operations.taskserv_batch import TaskservRequest, filled_variable
 from batchwright.secret_resolver import Reveal, revealed
 from batchwright.taskservs.base import Target
 from batchwright.taskservs.runner.child_protocol import Member
@@ -22,24 +21,18 @@ class Filled(Struct, frozen=True):
     secrets: tuple[str, ...]
 
 
-async def fill(variables: Mapping[str, PlainValue | SecretReference], target: Target, reveal: Reveal) -> Filled:
-    """Reveal and fill in `${server.address}` and `${server.name}`; `$${` is a literal `${`. Raises SecretMissing."""
+async def fill(request: TaskservRequest, target: Target, reveal: Reveal) -> Filled:
+    """Reveal secrets and fill in what references stand for. Raises SecretMissing."""
+    known = {**request.values, "server.address": target.address, "server.name": target.name}
     values: dict[str, PlainValue] = {}
     secrets = []
-    for name, value in variables.items():
+    for name, value in request.variables.items():
         if isinstance(value, SecretReference):
             values[name] = found = await revealed(value, reveal)
             secrets.append(found)
-        elif isinstance(value, tuple):
-            values[name] = tuple(_filled(one, target) for one in value)
         else:
-            values[name] = _filled(value, target)
+            values[name] = filled_variable(value, known)
     return Filled(values, tuple(secrets))
-
-
-def _filled(value: Scalar, target: Target) -> Scalar:
-    own = {"server.address": target.address, "server.name": target.name}
-    return filled(value, own) if isinstance(value, str) else value
 
 
 def environment(

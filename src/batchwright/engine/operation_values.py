@@ -1,0 +1,110 @@
+"""What the references of an operation stand for, found once, when its first step is about to start. Pure."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from msgspec import Struct
+
+from batchwright.model.fault import Fault, FaultClass
+from batchwright.model.lifecycle import StepState
+from batchwright.model.run import Run
+from batchwright.model.templates import Reference, Root, Value, joined
+from batchwright.operations.registry import is_server
+
+VALUE_BYTES, OPERATION_BYTES = 64 * 1024, 1024 * 1024
+OPERATION_FIELDS = {"addresses": "address", "names": "name"}  # of all its servers
+
+
+class Missing(Struct, frozen=True):
+    """A step has not given what a reference stands for."""
+
+    reference: str
+    step: str
+
+
+class OperationValues:
+    """Reads the values of a run's operations from its fold."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._wanted: dict[str, tuple[str, ...]] = {}
+
+    def due(self, operation: str) -> tuple[str, ...]:
+        """The references to look up before a step of the operation starts; none if it is open or has none."""
+        if operation in self._run.opened:
+            return ()
+        if operation not in self._wanted:
+            at = self._run.operation_index[operation]
+            steps = zip(self._run.plan.steps, self._run.step_operation, strict=True)
+            requests = [step.request for step, op in steps if op == at]
+            # what is taken away has the values that it was applied with
+            named = {name for request in requests for name in request.references if name not in request.values}
+            found = [name for name in named if not Reference(name).is_own]
+            self._wanted[operation] = tuple(sorted(found))
+        return self._wanted[operation]
+
+    def of(self, references: tuple[str, ...]) -> dict[str, Value] | Missing | Fault:
+        """What they stand for; the fault says which is too large to be journaled."""
+        values: dict[str, Value] = {}
+        for name in references:
+            value = self._value(Reference(name))
+            if isinstance(value, Missing):
+                return value
+            values[name] = value
+        return _too_large(values) or values
+
+    def _value(self, reference: Reference) -> Value | Missing:
+        run, segments = self._run, reference.segments
+        match reference.root, *segments:
+            case Root.RUN, "id":
+                return run.id
+            case Root.WORKFLOW, "name":
+                return run.plan.workflow
+            case Root.WORKFLOW, "version":
+                return run.plan.version
+            case Root.SERVERS, name, field:
+                return self._of_server(reference, self._servers[name], field)
+            case Root.OPERATIONS, operation, fields:
+                there = [i for i in self._servers_of(operation) if run.records[i].state is StepState.SUCCEEDED]
+                return tuple(self._field(i, OPERATION_FIELDS[fields]) for i in there)
+            case Root.OUTPUTS, operation, key:
+                i = next(i for i, step in enumerate(run.plan.steps) if step.operation == operation)
+                given = run.records[i].outputs
+                return given[key] if key in given else Missing(reference.path, run.plan.steps[i].id)
+        raise AssertionError(f"a plan holds a reference that does not exist: {reference}")
+
+    def _of_server(self, reference: Reference, i: int, field: str) -> Value | Missing:
+        there = self._run.records[i].state is StepState.SUCCEEDED
+        return self._field(i, field) if there else Missing(reference.path, self._run.plan.steps[i].id)
+
+    def _field(self, i: int, field: str) -> str:
+        step = self._run.plan.steps[i]
+        if field == "address":
+            return self._run.records[i].address
+        return step.provider if field == "provider" else str(getattr(step.request, field))
+
+    @cached_property
+    def _servers(self) -> dict[str, int]:
+        """Of servers of one name the wanted one comes first in a plan: what is retired comes last."""
+        found: dict[str, int] = {}
+        for i, step in enumerate(self._run.plan.steps):
+            if step.retired is None and is_server(step):
+                found.setdefault(step.request.name, i)
+        return found
+
+    def _servers_of(self, operation: str) -> list[int]:
+        return [i for i in self._servers.values() if self._run.plan.steps[i].operation == operation]
+
+
+def _too_large(values: dict[str, Value]) -> Fault | None:
+    sizes = {name: len(joined(value).encode()) for name, value in values.items()}
+    what, limit = "", 0
+    if sizes and (name := max(sizes, key=sizes.__getitem__)) and sizes[name] > VALUE_BYTES:
+        what, limit = f"${{{name}}} stands for {sizes[name]:,} bytes", VALUE_BYTES
+    elif sum(sizes.values()) > OPERATION_BYTES:
+        what, limit = f"its references stand for {sum(sizes.values()):,} bytes together", OPERATION_BYTES
+    hint = "Pass large data through a file or a server, and its name or address as a value."
+    return (
+        Fault(FaultClass.INVALID, f"{what}; at most {limit:,} are possible", "value-too-large", hint) if what else None
+    )

@@ -1,0 +1,170 @@
+"""What references stand for: found once per operation, the same for all its steps, and journaled before they start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from batchwright.engine import effects
+from batchwright.engine.operation_values import OPERATION_BYTES, VALUE_BYTES, Missing, OperationValues
+from batchwright.model import events as ev
+from batchwright.model.call_outcome import Applied, Created, Rejected
+from batchwright.model.fault import Fault, FaultClass
+from batchwright.model.lifecycle import RunState
+from batchwright.model.run import Run
+from batchwright.model.run_snapshot import encode_snapshot, restore_run
+from batchwright.model.workflow import OnFailure, ServerConfig
+from batchwright.operations.server_batch import ServerBatch
+from batchwright.testing.plans import command, plan_of, servers, workflow
+from tests.unit.engine.hand import Hand
+
+DB = servers("db", "db-1", "db-2")
+REFERENCES = ("${servers.db-2.address}", "${operations.db.names}", "${run.id} ${workflow.name} ${workflow.version}")
+EXITED = Rejected(Fault(FaultClass.EXIT, "it exited with code 1"))
+
+
+def hand(*operations: Any, **rest: Any) -> Hand:
+    return Hand(plan_of(workflow(*operations, **rest), {}))
+
+
+def made(one: Hand) -> Hand:
+    """After its servers were made."""
+    one.answer("db/db-1", Created("ref-1", ready=True, address="10.0.0.1"))
+    one.answer("db/db-2", Created("ref-2", ready=True, address="10.0.0.2"))
+    return one
+
+
+def opened(one: Hand) -> list[ev.OperationOpened]:
+    return one.events(ev.OperationOpened)
+
+
+def test_values_are_journaled_right_before_the_first_step_that_uses_them() -> None:
+    one = hand(DB, command("use", "echo", *REFERENCES, after=["db"], targets=("db",)))
+    assert opened(one) == []
+    made(one)
+    kinds = [(type(event).__name__, getattr(event, "step", "")) for event in one.history[-3:]]
+    assert kinds == [("OperationOpened", ""), ("StepStarted", "use/db-1"), ("StepStarted", "use/db-2")]
+    assert opened(one)[0].values == {
+        "servers.db-2.address": "10.0.0.2",
+        "operations.db.names": ("db-1", "db-2"),
+        "run.id": "run",
+        "workflow.name": "tested",
+        "workflow.version": "1.0.0",
+    }
+    assert one.run.request(2).values == opened(one)[0].values
+
+
+def test_an_operation_without_references_has_no_such_event() -> None:
+    one = made(hand(DB, command("plain", "echo", "${HOME} $${run.id}", after=["db"])))
+    assert opened(one) == []
+    only_own = made(hand(DB, command("own", "echo", "${server.name}", after=["db"], targets=("db",))))
+    assert opened(only_own) == []
+    assert len(only_own.events(ev.StepStarted)) == 4
+
+
+def test_first_boot_data_may_name_a_server_made_before() -> None:
+    config = ServerConfig("web-1", "1xCPU-2GB", "de-fra1", user_data="#!/bin/sh\necho ${servers.db-1.address}\n")
+    web = ServerBatch("web", "upcloud", (config,), servers("x", "y", after=["db"]).dependencies)
+    one = made(hand(DB, web))
+    assert opened(one)[0].operation == "web"
+    request = one.run.request(one.run.step("web/web-1"))
+    assert (request.user_data, request.written().user_data) == (  # type: ignore[attr-defined]
+        config.user_data, "#!/bin/sh\necho 10.0.0.1\n"
+    )  # fmt: skip
+
+
+def test_outputs_of_a_command_are_values() -> None:
+    give = command("give", "migrate", outputs=("url",))
+    one = hand(give, command("use", "echo", "${outputs.give.url}", after=["give"], undo=("rm", "${outputs.give.url}")))
+    one.answer("give/run", Applied(outputs={"url": "pg://x"}))
+    assert one.run.record("give/run").outputs == {"url": "pg://x"}
+    assert opened(one)[0].values == {"outputs.give.url": "pg://x"}
+
+
+def test_a_retry_a_crash_and_an_undo_use_the_same_values() -> None:
+    """I10: whatever became of their source."""
+    one = made(hand(DB, command("use", "echo", "${servers.db-1.address}", after=["db"], undo=("rm",), idempotent=True)))
+    one.answer("use/run", EXITED)
+    one.later(1_000)
+    one = one.crash()
+    one.decide()
+    one.answer("use/run", Applied())
+    one.swept()
+    assert one.run.status is RunState.COMPLETED
+    assert len(opened(one)) == 1
+    one.take(one.machine.rollback(one.now, "ada"))
+    one.decide()
+    request = one.run.request(one.run.step("use/run"))
+    assert one.taken(effects.UndoStep) == [effects.UndoStep(2, 1)]
+    assert request.values == {"servers.db-1.address": "10.0.0.1"}
+
+
+@pytest.mark.parametrize(("first", "openings"), [(EXITED, 2), (Applied(), 1)])
+def test_a_reopened_run_looks_again_only_where_nothing_succeeded(first: Applied | Rejected, openings: int) -> None:
+    """What is there keeps its values: what changed meanwhile is the next run's difference."""
+    use = command("use", "echo", "${operations.db.addresses}", after=["db"], targets=("db",))
+    one = made(hand(DB, use))
+    one.answer("use/db-1", first)
+    one.answer("use/db-2", EXITED)
+    one.swept()
+    assert one.run.status is RunState.FAILED
+    one.take(one.machine.reopen(one.now, "ada"))
+    assert one.run.values["use"] == {"operations.db.addresses": ("10.0.0.1", "10.0.0.2")}  # an undo still has them
+    one.decide()
+    assert len(opened(one)) == openings
+
+
+def test_a_snapshot_keeps_them() -> None:
+    one = made(hand(DB, command("use", "echo", *REFERENCES, after=["db"])))
+    again = restore_run(one.run.created, encode_snapshot(one.run))
+    assert (again.values, again.opened) == (one.run.values, one.run.opened)
+    assert again.values["use"]["operations.db.names"] == ("db-1", "db-2")
+
+
+@pytest.mark.parametrize(("size", "keys"), [(VALUE_BYTES + 1, 1), (VALUE_BYTES, OPERATION_BYTES // VALUE_BYTES + 1)])
+@pytest.mark.parametrize("policy", list(OnFailure))
+def test_values_that_are_too_large_fail_the_operation_before_anything_starts(
+    size: int, keys: int, policy: OnFailure
+) -> None:
+    give = command("give", "x", outputs=tuple(f"k{n}" for n in range(keys)))
+    words = [f"${{outputs.give.k{n}}}" for n in range(keys)]
+    use = command("use", "echo", *words, after=["db", "give"], targets=("db",), on_failure=policy)
+    one = made(hand(DB, give, use, command("other", "y", after=["db", "give"])))
+    one.answer("give/run", Applied(outputs={f"k{n}": "x" * size for n in range(keys)}))
+    (failed,) = one.events(ev.StepFailed)
+    assert (failed.step, failed.attempt, failed.fault.code) == ("use/db-1", 0, "value-too-large")
+    assert opened(one) == []
+    assert one.state("other/run") == "started"
+    skipped = [event.step for event in one.events(ev.StepSkipped)]
+    assert skipped == (["use/db-2"] if policy is OnFailure.CONTINUE else [])
+    assert len(one.events(ev.RunStopping)) == (policy is not OnFailure.CONTINUE)
+
+
+def test_a_value_of_exactly_the_limit_is_possible() -> None:
+    give = command("give", "x", outputs=("k",))
+    one = hand(give, command("use", "echo", "${outputs.give.k}", after=["give"]))
+    one.answer("give/run", Applied(outputs={"k": "x" * VALUE_BYTES}))
+    assert one.state("use/run") == "started"
+
+
+def test_what_is_not_there_is_said_by_the_step_that_did_not_give_it() -> None:
+    plan = plan_of(workflow(DB, command("use", "echo", "${servers.db-1.address}", after=["db"])), {})
+    run = Run(ev.RunCreated(1.0, "run", plan))
+    values = OperationValues(run)
+    assert values.due("use") == ("servers.db-1.address",)
+    assert values.of(values.due("use")) == Missing("servers.db-1.address", "db/db-1")
+    assert values.of(("operations.db.addresses",)) == {"operations.db.addresses": ()}
+
+
+def test_steps_whose_values_are_missing_are_skipped_because_of_that() -> None:
+    """As after an operation that succeeded without one of its servers."""
+    one = hand(DB, command("use", "echo", "${servers.db-1.address}", "${servers.db-2.address}", after=["db"]))
+    one.answer("db/db-1", Created("ref-1", ready=True, address="10.0.0.1"))
+    plan = replace(
+        one.run.plan, operations=(one.run.plan.operations[0], replace(one.run.plan.operations[1], dependencies=()))
+    )
+    two = Hand(plan)
+    (skipped,) = two.events(ev.StepSkipped)
+    assert (skipped.step, skipped.because) == ("use/run", "db/db-1")
