@@ -2,24 +2,52 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
 from collections.abc import Collection, Iterable
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar
 
 from msgspec.structs import replace
 
+import batchwright
 from batchwright.loader.duplicate_keys import DuplicateKey
 from batchwright.loader.evaluator_client import EvaluationLimitExceeded, Evaluator
 from batchwright.loader.limits import LOCAL, LoaderLimits
 
 USES = 200  # of one process; then there is a new one
+SCHEMAS = str(Path(batchwright.__file__).parent / "schemas")  # they import one another, and stay as they are
+KEPT_BYTES = 100_000
+MARK = b"\0mark\0"
 
 
 def _of_process(limits: LoaderLimits) -> tuple[object, ...]:
     return limits.memory_mib, limits.stack_mib, limits.cpu_seconds, limits.wall_seconds, limits.must_confine
+
+
+def _meaning(expression: str) -> tuple[str | None, bytes]:
+    """The expression with the content of its files in place of their paths, None if they may import others, and the
+    mark of its problems, which is another each time."""
+    found = re.search('mark = "([^"]+)"', expression)
+    mark = found[1] if found else ""
+
+    def content(path: re.Match[str]) -> str:
+        try:
+            read = Path(path[1]).read_bytes()
+        except OSError:
+            return path[0]
+        if b"import" in read and not path[1].startswith(SCHEMAS):
+            raise ValueError
+        return sha256(read).hexdigest()
+
+    try:
+        meant = re.sub(r'"(/[^"\n]*)"', content, expression)
+    except ValueError:
+        return None, b""
+    return (meant.replace(mark, "") if mark else meant), mark.encode()
 
 
 class SharedEvaluator:
@@ -31,6 +59,7 @@ class SharedEvaluator:
     shared_by: ClassVar[LoaderLimits] = LOCAL
     process: ClassVar[Evaluator | None] = None
     uses: ClassVar[int] = 0
+    known: ClassVar[dict[str | None, bytes]] = {}  # what was evaluated without an error
 
     def __init__(self, limits: LoaderLimits, readable: Iterable[Path], *, repeats: Collection[str] = ()) -> None:
         self._limits, self._readable = limits, list(readable)
@@ -59,12 +88,18 @@ class SharedEvaluator:
             self.end()  # it may be amid an answer
 
     def run(self, expression: str) -> bytes:
-        """See Evaluator."""
+        """See Evaluator. What the same files have given once, they give again."""
+        key, mark = _meaning(expression) if self._own is None else (None, b"")
+        if key in SharedEvaluator.known:
+            return SharedEvaluator.known[key].replace(MARK, mark)
         try:
-            return self._evaluator.run(expression)
+            given = self._evaluator.run(expression)
         except EvaluationLimitExceeded:
             self.end()
             raise
+        if key and len(given) < KEPT_BYTES:
+            SharedEvaluator.known[key] = given.replace(mark, MARK) if mark else given
+        return given
 
     def repeats(self, text: str, form: str) -> list[DuplicateKey]:
         """See Evaluator."""
