@@ -19,7 +19,7 @@ SIM = (
 
 
 # Of each run: its store, the seed, how many servers, and how many kills
-RUNS = [("filesystem", 0, 24, 6), ("surrealdb-server", 0, 24, 6)]
+RUNS = [("filesystem", 0, 24, 6), ("surrealdb-server", 0, 12, 3)]
 MORE = [
     *(("filesystem", seed) for seed in range(1, 5)),
     *(("surrealdb", seed) for seed in (0, 1)),

@@ -48,11 +48,11 @@ rate = 0
         return {one["title"]: (one["plan"], one["labels"].get("tier", "")) for one in up}
 
     def test_a_change_killed_at_random_changes_all_or_is_taken_back(self) -> None:
-        """Here for all clouds; the others are `long`."""
-        self.changes(0, servers=8, forward=4, back=3)
+        """Here for all clouds; the others are `long`, and so are more kills."""
+        self.changes(0, servers=4, forward=2, back=2)
 
     def test_a_run_killed_at_random_leaves_no_duplicate_and_no_orphan(self) -> None:
-        self.survives(0, servers=24, forward=4, back=2, least=6)
+        self.survives(0, servers=16, forward=3, back=1, least=4)
 
     @pytest.mark.long
     @pytest.mark.parametrize("seed", range(1, 7))

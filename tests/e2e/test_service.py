@@ -21,8 +21,8 @@ from tests.support.command_line import Command
 from batchwright.providers.simulated import World
 
 RUNS = "/v1/workflows/batch"
-KILLS = (5, pytest.param(20, marks=pytest.mark.long))
-SERVERS = 80  # per run, enough for all the kills
+KILLS = (3, pytest.param(20, marks=pytest.mark.long))
+SERVERS = 50  # per run, enough for all the kills
 FLOWS = 3
 LOOKS = 6_000  # at something that is bound to happen
 SIM = {

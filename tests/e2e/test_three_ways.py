@@ -26,7 +26,7 @@ from batchwright.providers.simulated import World
 from batchwright.providers.simulated.world_file import WorldFile
 from batchwright.providers.simulated.world_records import Change, Installed
 
-KILLS = (4, pytest.param(20, marks=pytest.mark.long))
+KILLS = (2, pytest.param(20, marks=pytest.mark.long))
 LIFE = 0.8  # seconds at most until a kill
 LOOKS = 6_000  # at something that is bound to happen
 SIM = {"time_scale": 2, "answer_seconds": 0.4, "boot_seconds": 2.5, "install_seconds": 0.3}

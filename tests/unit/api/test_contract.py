@@ -7,12 +7,13 @@ import random
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.support.service_in_loop import RUNS, serving, workflow
 
 EXAMPLE = Path(__file__).parents[3] / "workflows" / "example_batch.ncl"
-EXAMPLES = 12  # per operation
+EXAMPLES = (4, pytest.param(12, marks=pytest.mark.long))  # per operation
 FUZZED = 60
 NICKEL = {"Content-Type": "text/x-nickel"}
 SNIPPETS = (
@@ -24,19 +25,20 @@ SNIPPETS = (
 TOLD = ["2xx", "400", "401", "403", "404", "409", "412", "413", "415", "422", "429", "503"]
 
 
-def test_the_service_keeps_to_its_document(tmp_path: Path) -> None:
+@pytest.mark.parametrize("examples", EXAMPLES)
+def test_the_service_keeps_to_its_document(examples: int, tmp_path: Path) -> None:
     async def main() -> list[str]:
         async with serving(tmp_path, submit_rate=1e6, submit_burst=10**6) as service:
             run = (await service.submit(workflow())).json["run"]
             await service.until(run, "Completed")
-            found = await asyncio.to_thread(examine, service.url)
+            found = await asyncio.to_thread(examine, service.url, examples)
             assert (await service.get("/health/ready")).status == 200
             return found
 
     assert asyncio.run(main()) == []
 
 
-def examine(url: str) -> list[str]:
+def examine(url: str, examples: int) -> list[str]:
     """What schemathesis finds, per operation."""
     import schemathesis  # here, for it takes a second that every worker would spend
     from schemathesis.config import SchemathesisConfig
@@ -45,10 +47,10 @@ def examine(url: str) -> list[str]:
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json", config=config)
     operations = [result.ok() for result in schema.get_all_operations()]
     assert len(operations) > 20
-    return [trouble for operation in operations if (trouble := examine_one(operation))]
+    return [trouble for operation in operations if (trouble := examine_one(operation, examples))]
 
 
-def examine_one(operation: Any) -> str:
+def examine_one(operation: Any, examples: int) -> str:
     asked = 0
 
     def ask(case: Any) -> None:
@@ -57,7 +59,7 @@ def examine_one(operation: Any) -> str:
         case.call_and_validate()
 
     bounded = settings(
-        max_examples=EXAMPLES,
+        max_examples=examples,
         deadline=None,
         derandomize=True,
         database=None,

@@ -87,7 +87,7 @@ async def explore(folder: Path, seed: int, number: int, every: int) -> Counter[s
 def test_a_sample_of_random_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A4, point 7: always the same."""
     monkeypatch.setenv("BATCHWRIGHT_CANARY", SECRET)
-    codes = asyncio.run(explore(tmp_path, 7, 48, 3))
+    codes = asyncio.run(explore(tmp_path, 7, 48, 6))
     assert len(codes) > 12
     assert min(codes["import-refused"], codes["well"]) > 0
 
