@@ -119,6 +119,20 @@ def test_an_unsettled_one_says_so_and_what_to_do(tmp_path: Path) -> None:
     housed(tmp_path, play)
 
 
+def test_a_list_of_environments_reads_no_run_but_the_newest_of_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play(house: House) -> None:
+        await done(house, shop("a"))
+        newest = [await done(house, shop("a", "b")), await done(house, shop("s", environment="staging"))]
+        journal = await house.journal()
+        monkeypatch.setattr(journal, "summaries", None)
+        assert [line.run for line in await listed(house)] == [run.id for run in newest]
+        assert {row.run for row in await journal.newest_runs()} == {run.id for run in newest}
+
+    housed(tmp_path, play)
+
+
 def test_if_the_newest_run_was_lost_the_one_before_is_listed(tmp_path: Path) -> None:
     async def play(house: House) -> None:
         first = await done(house, shop("a"))
