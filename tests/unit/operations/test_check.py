@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 from tests.unit.engine.stage import Stage
 
 from batchwright.commands.base import Launch
+from batchwright.engine.rollback_preview import preview_rollback
 from batchwright.model import events as ev
 from batchwright.model.actions import Action, Undo
 from batchwright.model.call_outcome import Applied, CheckResult, Rejected, Unknown
@@ -251,3 +253,37 @@ def test_a_run_of_checks_alone_changed_nothing() -> None:
     assert not changed_something(run, 0)
     changes = turn_changes({}, run, run.turn)
     assert (changes.resources, changes.contributed) == ({}, False)
+
+
+def test_killed_in_the_midst_it_looks_again_with_all_of_its_time() -> None:
+    async def play() -> tuple[Run, CheckStage]:
+        looks = Looks(ILL)
+        stage = CheckStage(plan_of(workflow(PORT), {}), looks)
+        driver = await stage.driver()
+        driving = asyncio.ensure_future(driver.drive(None))
+        await stage.clock.sleep(4.5)
+        driving.cancel()
+        await asyncio.gather(driving, return_exceptions=True)
+        await stage.journal.release(driver._lease)
+        looks.seen = [ILL, ILL, WELL]
+        return await stage.drive(), stage
+
+    run, stage = run_virtual(play())
+    assert run.status is RunState.COMPLETED
+    assert [context.seconds for context in stage.looks.contexts] == [5.0, 3.0, 1.0, 5.0, 3.0, 1.0]
+    assert run.record("port/check").attempt == 1
+
+
+def test_a_rollback_passes_it_by() -> None:
+    async def play() -> tuple[Run, list[str]]:
+        stage = CheckStage(
+            plan_of(workflow(servers("up", "a"), check("port", tcp=PORT.tcp, after=["up"])), {}), Looks(WELL)
+        )
+        run = await stage.drive()
+        preview = [line.step for line in preview_rollback(run)]
+        return await stage.drive(lambda machine, now: machine.rollback(now, "user")), preview
+
+    run, preview = run_virtual(play())
+    assert preview == ["up/a"]
+    assert run.status is RunState.ROLLED_BACK
+    assert [run.record(step).state for step in ("up/a", "port/check")] == [StepState.UNDONE, StepState.SUCCEEDED]
