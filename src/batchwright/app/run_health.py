@@ -22,7 +22,6 @@ from batchwright.model.plan import Step
 from batchwright.model.run import Run
 from batchwright.model.ssh_access import ServerLogin, SshAccess
 from batchwright.operations.check import CheckRequest
-from batchwright.operations.registry import type_of
 from batchwright.operations.server_login import login_of
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.base import Target, TaskservCall
@@ -103,7 +102,7 @@ async def _checks(around: Adapters, run: Run, gate: asyncio.Semaphore) -> tuple[
         if isinstance(seen, Rejected):
             seen = CheckResult("check", False, seen.fault.message)
         server = run.plan.steps[run.index[step.server]].request.name if step.server else ""
-        return CheckStatus(step.id, type_of(step).subject(step), server, seen.ok, seen.output)
+        return CheckStatus(step.id, handler.request(i).subject, server, seen.ok, seen.output)
 
     try:
         return tuple(await asyncio.gather(*(look(i) for i in wanted)))

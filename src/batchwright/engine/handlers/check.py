@@ -45,7 +45,7 @@ class CheckHandler(Handler):
 
     async def _until_well(self, i: int, tell: Callable[[str], None]) -> Applied | Rejected:
         clock, within = self.context.clock, self.context.timeout(i)
-        request = self._request(i)
+        request = self.request(i)
         until = clock.monotonic() + within
         again = self.context.run.records[i].doubt
         in_a_row, last = 0, ""
@@ -65,7 +65,8 @@ class CheckHandler(Handler):
                 return Rejected(Fault(FaultClass.TIMEOUT, _failure(request, within, seen), "check-failed"))
             await clock.sleep(min(request.every, left))
 
-    def _request(self, i: int) -> CheckRequest:
+    def request(self, i: int) -> CheckRequest:
+        """What a step looks at, with its values."""
         request = self.context.run.request(i)
         assert isinstance(request, CheckRequest)
         return request.written(self.context.own_values(i))
@@ -74,7 +75,7 @@ class CheckHandler(Handler):
         """Look once. `mark` marks the processes of its program, instead of the step's token; `again`: an earlier start
         may still run.
         """
-        request = self._request(i)
+        request = self.request(i)
         if request.program is not None:
             ran = self._commands.run(i, request.program, seconds, lambda _: None, again=again, mark=mark)
             return _of_program(await ran)
