@@ -220,12 +220,13 @@ export def "batch resume" [
     id: string@run-ids           # a run's id, the beginning of one, `latest`, or an environment's name
     --redo: list<string> = []    # commands to run again, of which nobody knows how far they got
     --skip: list<string> = []    # commands to take as done, of which nobody knows how far they got
+    --output: list<string> = []  # what skipped commands gave: KEY=VALUE, or OPERATION.KEY=VALUE if several are skipped
     --forget: list<string> = []  # lanes whose provider is gone for good: give up their calls of unknown outcome, no more
     --watch (-w)                 # watch the run to its end; fail if it does
 ]: any -> record {
     ignore
     let span = (metadata $id).span
-    let query = ($redo | each {|step| {key: redo, value: $step} }) ++ ($skip | each {|step| {key: skip, value: $step} }) ++ ($forget | each {|lane| {key: forget, value: $lane} })
+    let query = ($redo | each {|step| {key: redo, value: $step} }) ++ ($skip | each {|step| {key: skip, value: $step} }) ++ ($forget | each {|lane| {key: forget, value: $lane} }) ++ ($output | each {|text| {key: output, value: $text} })
     let run = (act $id resume $span --query $query)
     if $watch { watch $run.run $span } else { told $run }
 }

@@ -18,7 +18,16 @@ from batchwright.model.clock import Clock
 from batchwright.model.role import Role
 from batchwright.service.audit import Audit, AuditEntry, AuditLine, shown, told
 
-PARAMETERS = ("simulate", "sim", "plan_hash", "force", "redo", "skip", "forget")  # of calls that change something
+PARAMETERS = (
+    "simulate",
+    "sim",
+    "plan_hash",
+    "force",
+    "redo",
+    "skip",
+    "forget",
+    "output",
+)  # of calls that change something
 
 log = logging.getLogger("batchwright.api")
 

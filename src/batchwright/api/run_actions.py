@@ -24,6 +24,7 @@ from batchwright.views.run import RunView
 from batchwright.views.run_health import RunHealth
 
 StepWord = Annotated[str, Meta(min_length=1, max_length=300)]
+OutputText = Annotated[str, Meta(min_length=2, max_length=66_000)]
 
 
 Match = Annotated[
@@ -106,9 +107,16 @@ async def resume(
             "next run of the environment may begin. The run is not continued. May be repeated."
         ),
     ] = None,
+    output: Annotated[
+        list[OutputText] | None,
+        QueryParameter(
+            description="What a skipped command gave, as KEY=VALUE, or OPERATION.KEY=VALUE if several are skipped; may "
+            "be repeated."
+        ),
+    ] = None,
 ) -> Response[RunView]:
     """Continue a paused run, or the unfinished steps of a Failed or Cancelled one."""
-    answers = ResumeAnswers(redo or (), skip or (), forget or ())
+    answers = ResumeAnswers(redo or (), skip or (), forget or (), output or ())
     return await _act(request, supervisor, run, SignalKind.RESUME, match, answers)
 
 

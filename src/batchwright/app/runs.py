@@ -154,9 +154,11 @@ class Runs:
             return self._forget(stored, by, answers)
 
         def wishes(machine: Machine, now: float) -> Sequence[ev.AnyEvent]:
-            steps = [tuple(step_named(machine.run, one) for one in words) for words in (answers.redo, answers.skip)]
-            if any(steps):
-                return _answer(machine, now, by, *steps)
+            redo, skip = (
+                tuple(step_named(machine.run, one) for one in words) for words in (answers.redo, answers.skip)
+            )
+            if redo or skip or answers.outputs:
+                return _answer(machine, now, by, redo, skip, answers.outputs)
             match machine.run.status:
                 case RunState.RUNNING | RunState.PAUSED if machine.run.cancelling:
                     return [*cancelled(now, by, "while it was cancelling"), ev.RunReopened(now, by)]
@@ -169,7 +171,7 @@ class Runs:
         return self._active(stored, lambda active: self._drive(active, stored, wishes, forward=True))
 
     def _forget(self, stored: StoredRun, by: str, answers: ResumeAnswers) -> ActiveRun:
-        if answers.redo or answers.skip:
+        if answers.redo or answers.skip or answers.outputs:
             raise NotAllowed(
                 "forgetting calls of unknown outcome does not continue the run, so there is nothing to redo or skip",
                 hint=f"Forget them first; then: batchwright resume {stored.id}",
@@ -374,8 +376,10 @@ def nothing_to_pause(run: str) -> NotAllowed:
     )
 
 
-def _answer(machine: Machine, now: float, by: str, redo: Sequence[str], skip: Sequence[str]) -> Sequence[ev.AnyEvent]:
+def _answer(
+    machine: Machine, now: float, by: str, redo: Sequence[str], skip: Sequence[str], outputs: Sequence[str]
+) -> Sequence[ev.AnyEvent]:
     """Continue with commands in doubt run again or skipped, also if the run's process died during one."""
     if machine.run.status in (RunState.RUNNING, RunState.PAUSED):
-        return [*cancelled(now, by, "with commands in flight"), *go_on(machine.run, now, by, redo, skip)]
-    return machine.reopen(now, by, redo, skip)
+        return [*cancelled(now, by, "with commands in flight"), *go_on(machine.run, now, by, redo, skip, outputs)]
+    return machine.reopen(now, by, redo, skip, outputs)

@@ -49,6 +49,16 @@ Skip = Annotated[
 ]
 
 
+Output = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--output",
+        metavar="KEY=VALUE",
+        help="What a skipped command gave; OPERATION.KEY=VALUE if several are skipped. May be repeated.",
+    ),
+]
+
+
 Forget = Annotated[
     list[str] | None,
     typer.Option(
@@ -73,6 +83,7 @@ def resume_run(
     run: RunArgument,
     redo: Redo = None,
     skip: Skip = None,
+    output: Output = None,
     forget: Forget = None,
     catalogue: Catalogues = None,
     state_dir: StateDir = None,
@@ -82,7 +93,7 @@ def resume_run(
 ) -> int:
     """Continue a run: one whose process died, a paused one, or the unfinished steps of a Failed or Cancelled one."""
     with chosen_run(run, url, state_dir, catalogue) as (client, view):
-        answers = ResumeAnswers(redo or (), skip or (), forget or ())
+        answers = ResumeAnswers(redo or (), skip or (), forget or (), output or ())
         progress = client.act(view.run, "resume", answers=answers)
         if forget:
             return _forgotten(progress, view.run, json=json)

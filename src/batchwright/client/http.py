@@ -279,7 +279,7 @@ class HttpClient:
         )  # so that its effects are shown from the first
         query = [("force", "true")] if force else []
         query += [("redo", step) for step in answers.redo] + [("skip", step) for step in answers.skip]
-        query += [("forget", lane) for lane in answers.forget]
+        query += [("forget", lane) for lane in answers.forget] + [("output", text) for text in answers.outputs]
         lost: list[str] = []
         try:
             self._http.ask("POST", self._path(before.run, verb), query, lost=lost)

@@ -164,17 +164,19 @@ class Machine:
                 return self.phase.answered(signal, number, now)
         return []
 
-    def reopen(self, now: float, by: str, redo: Sequence[str] = (), skip: Sequence[str] = ()) -> list[ev.AnyEvent]:
+    def reopen(
+        self, now: float, by: str, redo: Sequence[str] = (), skip: Sequence[str] = (), outputs: Sequence[str] = ()
+    ) -> list[ev.AnyEvent]:
         """Continue a Failed or Cancelled run. Raises NotAllowed, with the reason and what to do.
 
-        `redo` and `skip` are commands in doubt that are run again, or marked as done.
+        `redo` and `skip` are commands in doubt that are run again, or marked as done with these `outputs`.
         """
         status = self.run.status
         if status in (R.FAILED, R.CANCELLED):
             swept = self.sweeping.finished and not self.sweeping.faults
             if swept and all(record.state in _DONE for record in self.run.records):
                 raise NotAllowed(f"run {self.run.id} is {status} and all of its steps are done")
-            return go_on(self.run, now, by, redo, skip)
+            return go_on(self.run, now, by, redo, skip, outputs)
         raise NotAllowed(
             f"run {self.run.id} is {status}; only a Failed or Cancelled run can continue", hint=_HINTS[status]
         )

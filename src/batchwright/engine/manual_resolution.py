@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from batchwright.engine.operation_values import VALUE_BYTES
 from batchwright.errors import NotAllowed
 from batchwright.model import events as ev
 from batchwright.model.actions import Doubt
@@ -19,12 +20,14 @@ SHOWN = 3  # steps in one message
 class ResumeAnswers(Struct, frozen=True):
     """What a person decides when a run is resumed: commands in doubt to run again, and those to count as done.
 
-    `forget` are lanes whose calls of unknown outcome are given up.
+    `forget` are lanes whose calls of unknown outcome are given up. `outputs` are what skipped commands gave, as
+    KEY=VALUE or OPERATION.KEY=VALUE.
     """
 
     redo: Sequence[str] = ()
     skip: Sequence[str] = ()
     forget: Sequence[str] = ()
+    outputs: Sequence[str] = ()
 
 
 NO_ANSWERS = ResumeAnswers()
@@ -44,10 +47,13 @@ def asks(run: Run, i: int, fault: Fault) -> str:
     return f"Check how far it got. To run it again: {again}; to mark it as done: --skip {step.id} instead."
 
 
-def go_on(run: Run, now: float, by: str, redo: Sequence[str], skip: Sequence[str]) -> list[ev.AnyEvent]:
+def go_on(
+    run: Run, now: float, by: str, redo: Sequence[str], skip: Sequence[str], outputs: Sequence[str] = ()
+) -> list[ev.AnyEvent]:
     """The events that reopen a run that no process drives, with the user's answers for its commands in doubt.
 
-    Raises NotAllowed for a command without an answer, and for an answer that fits no command.
+    Raises NotAllowed for a command without an answer, for an answer that fits no command, and if a command that is
+    taken as done was to give values and they are not all among the `outputs`.
     """
     for step in (*redo, *skip):
         _refuse_misfit(run, step, both=step in redo and step in skip)
@@ -55,13 +61,38 @@ def go_on(run: Run, now: float, by: str, redo: Sequence[str], skip: Sequence[str
     unanswered = [step for i in open_ if (step := run.plan.steps[i].id) not in (*redo, *skip)]
     if unanswered:
         raise _unanswered(run, unanswered)
+    given = _outputs(run, skip, outputs)
     lost = Fault(FaultClass.IN_DOUBT, "it was running when its process ended")
     given_up: list[ev.AnyEvent] = [
         ev.StepFailed(now, run.plan.steps[i].id, run.records[i].attempt, lost, doubt=True)
         for i in open_
         if run.records[i].state is StepState.STARTED
     ]
-    return [*given_up, ev.RunReopened(now, by, tuple(dict.fromkeys(redo)), tuple(dict.fromkeys(skip)))]
+    answers = tuple(dict.fromkeys(redo)), tuple(dict.fromkeys(skip))
+    return [*given_up, ev.RunReopened(now, by, *answers, outputs=given)]
+
+
+def _outputs(run: Run, skip: Sequence[str], texts: Sequence[str]) -> dict[str, dict[str, str]]:
+    """What the commands that are taken as done gave, by step."""
+    steps = [run.plan.steps[run.step(step)] for step in skip]
+    given: dict[str, dict[str, str]] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        operation, _, key = name.rpartition(".")
+        fits = [one for one in steps if key in one.request.outputs and operation in ("", one.operation)]
+        if not equals or len(fits) != 1:
+            known = [f"{one.operation}.{key}" for one in steps for key in one.request.outputs]
+            hint = f"Write OPERATION.KEY=VALUE; the skipped commands give: {', '.join(known) or 'nothing'}"
+            raise NotAllowed(f"{name!r} does not name one output of the commands that are skipped", hint=hint)
+        if "\n" in value or "\0" in value or len(value.encode("utf-8", "replace")) > VALUE_BYTES:
+            raise NotAllowed(f"the output {key} must be one line of at most {VALUE_BYTES // 1024} KiB")
+        given.setdefault(fits[0].id, {})[key] = value
+    for one in steps:
+        if missing := [key for key in one.request.outputs if key not in given.get(one.id, {})]:
+            words = " ".join(f"--output {one.operation}.{key}=VALUE" for key in missing)
+            message = f"step {one.id} was to give {', '.join(missing)}, which later steps may use"
+            raise NotAllowed(message, hint=f"Say what it gave: batchwright resume {run.id} --skip {one.id} {words}")
+    return given
 
 
 def doubtful_lanes(run: Run) -> dict[str, list[int]]:

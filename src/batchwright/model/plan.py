@@ -64,6 +64,7 @@ class Request:
     idempotent: bool = True  # whether a call whose outcome is not known may be sent again
     zone: str = ""  # of a server
     plan: str = ""  # of a server
+    outputs: tuple[str, ...] = ()  # names of the values that it gives
     references: tuple[str, ...] = ()
     values: Mapping[str, Value] = MappingProxyType({})
 

@@ -119,7 +119,7 @@ def test_what_is_refused_changes_nothing_of_the_services_health(tmp_path: Path) 
     """D10: whatever is refused, in whatever state, leaves no trouble, no signal and no event."""
     asked = [
         *("resume?redo=bogus", "resume?skip=bogus", "resume?redo=op/s-000&skip=op/s-000", "resume?skip=op/s-000"),
-        *("resume?forget=upcloud", "resume?forget=upcloud&redo=bogus"),
+        *("resume?forget=upcloud", "resume?forget=upcloud&redo=bogus", "resume?output=a=b"),
         *("resume", "pause", "cancel", "cancel?force=true", "rollback"),
     ]
 

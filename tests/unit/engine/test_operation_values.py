@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from msgspec.structs import replace
 
 from batchwright.engine import effects
 from batchwright.engine.operation_values import OPERATION_BYTES, VALUE_BYTES, Missing, OperationValues
+from batchwright.errors import NotAllowed
 from batchwright.model import events as ev
-from batchwright.model.call_outcome import Applied, Created, Rejected
+from batchwright.model.call_outcome import Applied, Created, Rejected, Unknown
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
@@ -114,6 +116,53 @@ def test_a_reopened_run_looks_again_only_where_nothing_succeeded(first: Applied 
     assert one.run.values["use"] == {"operations.db.addresses": ("10.0.0.1", "10.0.0.2")}  # an undo still has them
     one.decide()
     assert len(opened(one)) == openings
+
+
+GIVE = command("give", "migrate", outputs=("url", "port"))
+USE = command("use", "echo", "${outputs.give.url}", after=["give"])
+
+
+def lost(*operations: Any) -> Hand:
+    """After a process died while the command `give` ran, and nobody knows how far it got."""
+    one = hand(*operations)
+    one.answer("give/run", Unknown("the connection was lost"))
+    assert one.run.status is RunState.FAILED
+    return one
+
+
+def test_a_command_that_is_taken_as_done_gives_what_a_person_says() -> None:
+    one = lost(GIVE, USE)
+    texts = ["url=a=b", "give.port=80"]
+    one.take(one.machine.reopen(one.now, "ada", skip=["give/run"], outputs=texts))
+    one.decide()
+    assert opened(one)[0].values == {"outputs.give.url": "a=b"}
+    assert one.crash().run.record("give/run").outputs == {"url": "a=b", "port": "80"}
+
+
+@pytest.mark.parametrize(
+    ("texts", "words", "hint"),
+    [
+        ([], "step give/run was to give url, port", "--skip give/run --output give.url=VALUE --output give.port=VALUE"),
+        (["url=1"], "step give/run was to give port", "--output give.port=VALUE"),
+        (["url=1", "port=2", "x=3"], "'x' does not name one output", "the skipped commands give: give.url, give.port"),
+        (["use.url=1"], "'use.url' does not name one output", "OPERATION.KEY=VALUE"),
+        (["url"], "'url' does not name one output", "OPERATION.KEY=VALUE"),
+        (["url=1\n2", "port=1"], "the output url must be one line", ""),
+    ],
+)
+def test_it_must_be_said_for_each_value(texts: list[str], words: str, hint: str) -> None:
+    one = lost(GIVE, USE)
+    with pytest.raises(NotAllowed, match=re.escape(words)) as caught:
+        one.machine.reopen(one.now, "ada", skip=["give/run"], outputs=texts)
+    assert hint in caught.value.hint
+
+
+def test_a_producer_that_is_run_again_gives_anew() -> None:
+    one = lost(GIVE, USE)
+    one.take(one.machine.reopen(one.now, "ada", redo=["give/run"]))
+    one.decide()
+    one.answer("give/run", Applied(outputs={"url": "new", "port": "1"}))
+    assert opened(one)[0].values == {"outputs.give.url": "new"}
 
 
 def test_a_snapshot_keeps_them() -> None:

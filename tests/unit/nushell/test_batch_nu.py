@@ -201,8 +201,10 @@ def test_calls_of_a_provider_that_is_gone_are_given_up(service: FakeService, nu:
     service.on("GET", f"{RUNS}/latest", run_view(halfway().run, T0))
     service.on("POST", f"{OWN}/resume", Answer(json_of(run_view(halfway().run, T0)), 202))
     assert nu.value("batch resume latest --forget [upcloud aws]")["status"] == "Running"
-    [asked] = service.requests("POST", f"{OWN}/resume")
+    assert nu.value("batch resume latest --skip [give/run] --output ['url=a=b']")["status"] == "Running"
+    [asked, told] = service.requests("POST", f"{OWN}/resume")
     assert asked.query == [("forget", "upcloud"), ("forget", "aws")]
+    assert told.query == [("skip", "give/run"), ("output", "url=a=b")]
 
 
 # -- what goes wrong ------------------------------------------------------------------------------------------------
