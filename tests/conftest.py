@@ -84,7 +84,10 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Each worker begins with its share of the slow ones. Those that share servers, an `xdist_group`, stay together."""
+    """All workers but two begin with their share of the slow ones, which wait much: the two keep the cores busy.
+
+    Those that share servers, an `xdist_group`, stay together.
+    """
     groups: dict[str, list[pytest.Item]] = {}
     for item in items:
         group = item.get_closest_marker("xdist_group")
@@ -94,9 +97,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     )
     quick = [item for tests in groups.values() if _place(tests[0]) == len(SLOW) for item in tests]
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    begin_slowly = max(1, workers - 2)
     ordered: list[pytest.Item] = []
     for worker in range(workers):  # as many for each as `worksteal` will give it
-        share = [item for tests in slow[worker::workers] for item in tests]
+        share = [item for tests in slow[worker::begin_slowly] for item in tests] if worker < begin_slowly else []
         fill = max(0, (len(items) - len(ordered)) // (workers - worker) - len(share))
         ordered += [*share, *quick[:fill]]
         del quick[:fill]
