@@ -256,6 +256,13 @@ class Forward:
     def _start(self, i: int, now: float) -> ev.AnyEvent:
         return ev.StepStarted(now, self.run.plan.steps[i].id, self.run.records[i].attempt + 1, self.run.token(i))
 
+    @property
+    def waits_for_people(self) -> bool:
+        """Whether nothing happens until somebody answers a question, or the question expires."""
+        run = self.run
+        busy = self.halted or run.in_flight or run.count(StepState.RETRYING) or any(self.ready.values())
+        return run.status is RunState.RUNNING and not busy and bool(run.asking)
+
     def wake_at(self) -> float | None:
         """When the next retry is due or the next question expires, in seconds since the epoch; None if none is."""
         if self.halted:

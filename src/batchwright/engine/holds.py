@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-
-import msgspec
 
 from batchwright.engine.failure_response import stops
 from batchwright.model import events as ev
+from batchwright.model.approver import unfit
 from batchwright.model.fault import Fault, FaultClass
+from batchwright.model.hold_scope import behind, hold_digest
 from batchwright.model.lifecycle import StepState
 from batchwright.model.operation_end import failure_certain, last_bad_step
 from batchwright.model.plan import Step
 from batchwright.model.run import Run
 from batchwright.model.run_fold_state import HoldFoldState
 from batchwright.model.run_signal import HoldAnswer
-from batchwright.model.workflow import DependencyKind
-
-
-def behind(run: Run, i: int) -> list[int]:
-    """The steps that a hold lets through: the wave behind a gate, or all that depends on an approval, however far."""
-    steps, hold = run.plan.steps, run.plan.steps[i]
-    if not hold.traits.counted:
-        same = run.step_operation[i]
-        needing = (j for j, op in enumerate(run.step_operation) if op == same and steps[j].traits.counted)
-        return [j for j in needing if any(need.step == hold.id for need in steps[j].needs)]
-    after = {hold.operation}
-    for op in run.plan.operations:  # their order is topological
-        if any(edge.id in after and edge.kind is not DependencyKind.FAILED for edge in op.dependencies):
-            after.add(op.id)
-    after.discard(hold.operation)
-    return [j for j, step in enumerate(steps) if step.operation in after and step.traits.counted]
-
-
-def digest(run: Run, i: int, ask: int, plan_hash: str) -> str:
-    """Of all that an answer is bound to: the run and its plan, the question, and the steps that it lets through."""
-    through = [(run.plan.steps[j].id, run.plan.steps[j].action) for j in behind(run, i)]
-    body = msgspec.json.encode((run.id, plan_hash, run.plan.steps[i].id, ask, through))
-    return hashlib.sha256(body).hexdigest()[:16]
 
 
 class Holds:
@@ -95,6 +71,9 @@ class Holds:
         if step.hold.go_on:
             return [ev.HoldPassed(now, step.id, hold.ask)]
         given = f"{len(hold.answers)} of {step.hold.quorum} approvals were given in time"
+        if self._run.clock_ahead:
+            hours = self._run.clock_ahead / 3600
+            given += f"; the clock went {hours:.1f} h forward while no process drove the run"
         return [ev.HoldExpired(now, step.id, hold.ask, Fault(FaultClass.TIMEOUT, given)), *self._stops(i, now)]
 
     def _stops(self, i: int, now: float) -> list[ev.AnyEvent]:
@@ -110,10 +89,17 @@ class Holds:
         late = hold.until and given_at >= hold.until
         if late or (hold.ask, hold.hash) != (answer.ask, answer.hash):
             return []
-        if any(one.principal == answer.principal for one in hold.answers):
+        who = answer.who
+        if any(one.principal == who.id for one in hold.answers) or self._is_unfit(answer):
             return []
-        who = (answer.yes, answer.principal, answer.name, answer.role, answer.comment)
-        return [ev.HoldAnswered(now, answer.step, answer.ask, *who, signal=number, given_at=given_at)]
+        told = (answer.yes, who.id, who.name, who.role.value, answer.comment)
+        return [ev.HoldAnswered(now, answer.step, answer.ask, *told, signal=number, given_at=given_at)]
+
+    def _is_unfit(self, answer: HoldAnswer) -> bool:
+        """Whether the holder of a token may not answer; whether somebody without one may is known at the door only."""
+        hold = self._run.plan.steps[self._run.index[answer.step]].hold
+        assert hold is not None
+        return bool(unfit(hold, answer.who, self._run.responsible, tokens=answer.who.has_token))
 
     # -- gates --------------------------------------------------------------------------------------------------
 
@@ -138,7 +124,7 @@ class Holds:
         ask = before.ask + 1 if before else 1
         self._plan_hash = self._plan_hash or self._run.plan.hash()
         until = now + step.hold.expires if step.hold.expires else 0.0
-        return ev.HoldAsked(now, step.id, ask, digest(self._run, i, ask, self._plan_hash), until)
+        return ev.HoldAsked(now, step.id, ask, hold_digest(self._run, i, ask, self._plan_hash), until)
 
     def _starts_something(self, gate: int) -> bool:
         run = self._run

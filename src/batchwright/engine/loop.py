@@ -37,11 +37,13 @@ LEASE_MARGIN = 2.0  # seconds before its end at which a lease is too old to begi
 BATCH_EVENTS = 4_000  # decided in one go, about; the rest follows in the next batch
 ROOM_SECONDS = 3600.0  # seconds to wait for space on a full disk
 PAUSE_SECONDS = 2.0  # between two attempts
+CLOCK_SECONDS = 3600.0  # that a clock may be ahead of a run that asks people before it is told
 
 T = TypeVar("T")
 Listener = Callable[[Sequence[ev.AnyEvent]], None]  # is given each batch as soon as it is durable
 
 log = logging.getLogger("batchwright.store")
+clock_log = logging.getLogger("batchwright.clock")
 
 
 class StoreWriteRetry:
@@ -80,7 +82,12 @@ class StoreWriteRetry:
 
 
 class Driver:
-    """Drives one run under a lease until it has ended. If `drive` is cancelled, the run can be resumed."""
+    """Drives one run under a lease until it has ended. If `drive` is cancelled, the run can be resumed.
+
+    With `rest_seconds`, it rests when it has waited so long for nothing but people: `drive` returns, and the run is to
+    be driven again when there is a signal after `signals_read`, or when a question expires. `rested`: this process has
+    driven the run before, and let it rest.
+    """
 
     def __init__(
         self,
@@ -98,8 +105,13 @@ class Driver:
         check_create: CreateCheck = lambda _: None,
         key_file: KeyFile = no_key_file,
         prober: Prober | None = None,
+        rest_seconds: float | None = None,
+        *,
+        rested: bool = False,
     ) -> None:
         self.run = run
+        self.resting = False
+        self.signals_read = 0  # the number of the last one
         self.providers = providers
         self.append_seconds = 0.0  # how long the last append took
         self._journal = journal
@@ -109,7 +121,10 @@ class Driver:
         self._has_begun = False
         self._renewed_at = clock.monotonic()
         self._limits = limits
+        self._clock_ahead = 0.0 if rested or not run.asking else _ahead(run, clock)
         self._clock = clock = RunClock(clock, run.updated_at)
+        self._rest_seconds = rest_seconds
+        self._idle_since: float | None = None  # that nothing but people has been waited for
         self._listener = listener
         self._signal_seconds = signal_seconds
         self._machine = Machine(run)
@@ -124,7 +139,7 @@ class Driver:
             run, providers, runners, limits, clock, *reply, launchers, check_create, key_file, prober
         )
         self._summary_at = 0.0
-        self._summary_status, self._summary_seq = run.status, run.seq
+        self._summary_status, self._summary_seq, self._summary_asks = run.status, run.seq, len(run.asking)
         self._draining = False
         self._snapshot_seq = run.seq
 
@@ -174,10 +189,13 @@ class Driver:
             now = self._clock.now()
             begin = list(wishes(self._machine, now)) if wishes else []
             begin = self._turn.numbered(begin) if self._turn is not None else begin
-            await self._cycle([ev.DriverStarted(now, self._lease.holder, self._lease.fence), *begin])
-            while not self._machine.ended and not self._drained:
-                if not await self._cycle([]):
-                    await self._idle()
+            started = ev.DriverStarted(now, self._lease.holder, self._lease.fence, self._clock_ahead)
+            await self._cycle([started, *begin])
+            while not self._machine.ended and not self._drained and not self.resting:
+                if await self._cycle([]):
+                    self._idle_since = None
+                else:
+                    await self._rest_or_idle()
                 if self._failure is not None:
                     raise self._failure
                 for task in helpers:
@@ -234,10 +252,12 @@ class Driver:
     async def _append(self, after: int, batch: Sequence[ev.AnyEvent]) -> None:
         now = self._clock.monotonic()
         summary = None
-        changed = self.run.status is not self._summary_status
+        asks = len(self.run.asking)
+        changed = self.run.status is not self._summary_status or asks != self._summary_asks
         if changed or now - self._summary_at >= SUMMARY_SECONDS or self._machine.ended:
             summary = self.run.summary(self._journal.name)
             self._summary_at, self._summary_status, self._summary_seq = now, self.run.status, self.run.seq
+            self._summary_asks = asks
         turn = self._turn.of_append() if self._turn is not None else None
         if turn is not None:
             summary = self.run.summary(self._journal.name)  # a store tells by it whether the turn was written whole
@@ -262,6 +282,21 @@ class Driver:
             snapshot = Snapshot(self.run.seq, encode_snapshot(self.run))
             with contextlib.suppress(StoreFull):  # losing one costs time, never facts
                 await self._journal.save_snapshot(self._lease, snapshot)
+
+    async def _rest_or_idle(self) -> None:
+        """Nothing is due: wait, but for people only so long that others get this run's place."""
+        now = self._clock.monotonic()
+        if not self._machine.waits_for_people or self._summary_seq != self.run.seq or self._signals:
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = now
+        self.resting = (
+            self._rest_seconds is not None
+            and self._idle_since is not None
+            and now - self._idle_since >= self._rest_seconds
+        )
+        if not self.resting:
+            await self._idle()
 
     async def _idle(self) -> None:
         """Wait for a report, a signal, or the time at which something becomes due."""
@@ -320,14 +355,32 @@ class Driver:
         An answer may be given while no process drives the run.
         """
         after = min(seen, self.run.heard)
+        self.signals_read = seen
         while True:
             await self._clock.sleep(self._signal_seconds)
             began = self._clock.now()
             for number, signal in await self._journal.signals(self.run.id, after):
                 after = number
+                self.signals_read = max(number, seen)
                 if number > seen or signal.kind is SignalKind.ANSWER:
                     self._signals.append((number, signal))
                     self._wake.set()
             self._signals_read_at = began
             if self.run.holds:
                 self._wake.set()
+
+
+def _ahead(run: Run, clock: Clock) -> float:
+    """By how many seconds the clock is ahead of the last event of a run that asks people, if that is long.
+
+    A long stop cannot be told from a clock that was set forward; either way the question may have expired.
+    """
+    ahead = clock.now() - run.updated_at
+    if ahead < CLOCK_SECONDS:
+        return 0.0
+    clock_log.warning(
+        "run %s asks people, and the clock is %.1f h ahead of its last event: nobody drove it, or the clock was set "
+        "forward; questions that have expired are closed",
+        *(run.id, ahead / 3600),
+    )
+    return ahead

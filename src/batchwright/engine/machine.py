@@ -49,6 +49,11 @@ class Machine:
         return self.run.status in RUN_ENDED and not self._rollback_due
 
     @property
+    def waits_for_people(self) -> bool:
+        """Whether nothing happens until somebody answers a question, or the question expires."""
+        return isinstance(self.phase, Forward) and self.phase.waits_for_people
+
+    @property
     def _rollback_due(self) -> bool:
         return self.run.rollback_due
 

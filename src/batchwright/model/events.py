@@ -39,7 +39,8 @@ class RunCreated(Event, frozen=True, tag="run_created"):
     client of a service, so the run has only a client's rights; None in journals older than this field. `source` is a
     digest of the planned workflow; empty in journals older than this field. `turn` is the run's first turn in its
     environment and `after` the run that was the environment's newest then; 0 in journals older than environments.
-    `inputs` is what it was planned from; None in journals older than this field.
+    `inputs` is what it was planned from; None in journals older than this field. `principal` identifies who submitted
+    it, as `Principal.id`; empty in journals older than this field.
     """
 
     run: str
@@ -52,13 +53,19 @@ class RunCreated(Event, frozen=True, tag="run_created"):
     turn: int = 0
     after: str = ""
     inputs: RunInputs | None = None
+    principal: str = ""
 
 
 class DriverStarted(Event, frozen=True, tag="driver_started"):
-    """A process started to drive the run; calls left open by an earlier driver are in doubt."""
+    """A process started to drive the run; calls left open by an earlier driver are in doubt.
+
+    `clock_ahead`: by how many seconds its clock is ahead of the run's last event, if that is long and people are being
+    asked: nobody drove the run for so long, or the clock was set forward.
+    """
 
     driver: str
     fence: int
+    clock_ahead: float = 0.0
 
 
 class RunStarted(Event, frozen=True, tag="run_started"):
@@ -110,6 +117,7 @@ class RunReopened(Event, frozen=True, tag="run_reopened"):
 
     `redo`: commands in doubt to run again; `skip`: commands in doubt to count as done, and `outputs` the values that
     they gave, by step. `turn` is the new turn in the environment that this begins, 0 if the run still has its turn.
+    `principal` as in RunCreated.
     """
 
     by: str = ""
@@ -117,6 +125,7 @@ class RunReopened(Event, frozen=True, tag="run_reopened"):
     skip: tuple[str, ...] = ()
     turn: int = 0
     outputs: dict[str, dict[str, str]] = field(default_factory=dict)
+    principal: str = ""
 
 
 class DoubtForgotten(Event, frozen=True, tag="doubt_forgotten"):

@@ -11,10 +11,9 @@ from typing import Any
 from batchwright.errors import IllegalTransition
 from batchwright.model import events as ev
 from batchwright.model.actions import Doubt
-from batchwright.model.fault import Fault, FaultClass
+from batchwright.model.fault import FaultClass
 from batchwright.model.hold_fold import HOLDS
 from batchwright.model.lifecycle import (
-    STEP_IN_FLIGHT,
     CancelMode,
     RunState,
     StepState,
@@ -23,6 +22,7 @@ from batchwright.model.lifecycle import (
 )
 from batchwright.model.run_fold_state import RunFoldState, StepFoldState
 from batchwright.model.step_transition import move
+from batchwright.model.sweep_fold import SWEEPS
 
 
 def _run_created(_run: RunFoldState, _event: ev.RunCreated) -> None:
@@ -32,6 +32,7 @@ def _run_created(_run: RunFoldState, _event: ev.RunCreated) -> None:
 def _driver_started(run: RunFoldState, event: ev.DriverStarted) -> None:
     run.driver = event.driver
     run.driven_at = event.at
+    run.clock_ahead = event.clock_ahead
     run.restarts += run.status in (RunState.RUNNING, RunState.PAUSED, RunState.ROLLING_BACK)
     _lose_sight(run, event.at)
 
@@ -92,6 +93,7 @@ def _run_reopened(run: RunFoldState, event: ev.RunReopened) -> None:
         next_step_state(run.records[run.step(step)].state, "taken_as_done", step)
     run.status = status
     run.turn = event.turn or run.turn
+    run.continued_by = event.principal
     run.started_at = run.started_at or event.at
     run.ended_at = 0.0
     run.reason = run.stopping = ""
@@ -309,59 +311,6 @@ def _undo_failed(run: RunFoldState, event: ev.UndoFailed) -> int:
     return i
 
 
-def _sweep_started(run: RunFoldState, event: ev.SweepStarted) -> None:
-    run.swept.discard(event.lane)
-    run.sweeps[event.lane] = run.sweeps.get(event.lane, 0) + 1
-
-
-def _orphan_found(run: RunFoldState, event: ev.OrphanFound) -> None:
-    run.strays_found += not event.shared
-
-
-def _orphan_removal_ended(run: RunFoldState, event: ev.OrphanRemovalEnded) -> None:
-    # one that is still there is found again by the next round, or ends the sweep with a fault
-    if event.fault is None and run.plan.rules.clear_looks:
-        for record in run.records:
-            if record.stale == event.ref:
-                record.stale = ""
-                record.turn = run.turn
-
-
-def _sweep_ended(run: RunFoldState, event: ev.SweepEnded) -> None:
-    run.swept.add(event.lane)
-    if event.fault is not None:
-        run.sweep_faults[event.lane] = event.fault
-        return
-    # a clean sweep is the proof that nothing in doubt was made, and that what was to be destroyed is gone
-    doubtful = run.doubtful.pop(event.lane, None) is not None
-    for i, record in enumerate(run.records):
-        settled = doubtful and record.doubt and record.state not in STEP_IN_FLIGHT
-        gone = record.stale and run.plan.rules.clear_looks
-        if (settled or gone) and run.lane(i) == event.lane:
-            record.doubt = record.doubt and not settled
-            record.stale = "" if gone else record.stale
-            record.turn = run.turn
-
-
-def _doubt_forgotten(run: RunFoldState, event: ev.DoubtForgotten) -> None:
-    run.status = next_run_state(run.status, "doubt_forgotten")
-    run.turn = event.turn or run.turn
-    run.doubtful.pop(event.lane, None)
-    run.sweep_faults.pop(event.lane, None)
-    for i, record in enumerate(run.records):
-        if not (record.doubt and run.plan.steps[i].traits.sweeps and run.lane(i) == event.lane):
-            continue
-        if record.state is StepState.STARTED:
-            move(run, run.plan.steps[i].id, "doubt_forgotten")
-            record.ended_at = event.at
-            by = f" by {event.by}" if event.by else ""
-            record.fault = Fault(FaultClass.IN_DOUBT, f"the outcome of its call is unknown and was forgotten{by}")
-        if not record.ref:
-            record.generation += 1  # a later attempt is not mistaken for the call that was forgotten
-        record.doubt = False
-        record.turn = run.turn
-
-
 APPLY: dict[type[ev.Event], Callable[[RunFoldState, Any], int | None]] = {
     ev.RunCreated: _run_created,
     ev.DriverStarted: _driver_started,
@@ -373,7 +322,6 @@ APPLY: dict[type[ev.Event], Callable[[RunFoldState, Any], int | None]] = {
     ev.ProviderStopped: _provider_stopped,
     ev.RunEnded: _run_ended,
     ev.RunReopened: _run_reopened,
-    ev.DoubtForgotten: _doubt_forgotten,
     ev.RollbackStarted: _rollback_started,
     ev.RollbackEnded: _rollback_ended,
     ev.OperationOpened: _operation_opened,
@@ -392,8 +340,5 @@ APPLY: dict[type[ev.Event], Callable[[RunFoldState, Any], int | None]] = {
     ev.UndoRetrying: _undo_retrying,
     ev.StepUndone: _step_undone,
     ev.UndoFailed: _undo_failed,
-    ev.SweepStarted: _sweep_started,
-    ev.OrphanFound: _orphan_found,
-    ev.OrphanRemovalEnded: _orphan_removal_ended,
-    ev.SweepEnded: _sweep_ended,
+    **SWEEPS,
 }

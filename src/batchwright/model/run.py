@@ -18,7 +18,7 @@ from batchwright.model.run_summary import RunSummary
 
 __all__ = ["Run", "StepFoldState", "made_something", "unsettled"]
 
-FOLD = 12  # raised with every change of what is folded; older snapshots are left aside then and the events fold again
+FOLD = 13  # raised with every change of what is folded; older snapshots are left aside then and the events fold again
 
 
 class Run(RunFoldState):
@@ -82,6 +82,18 @@ class Run(RunFoldState):
         return sum(counts.get(state, 0) for counts in self.counts for state in states)
 
     @property
+    def asking(self) -> list[int]:
+        """The steps whose question is open: gates and approvals of a run that goes forward."""
+        if self.status in RUN_ENDED or self.status is RunState.ROLLING_BACK:
+            return []
+        return [i for step in self.holds if self.records[i := self.index[step]].state is StepState.ASKING]
+
+    @property
+    def responsible(self) -> frozenset[str]:
+        """The principals that submitted the run and last continued it, who cannot approve it."""
+        return frozenset({self.created.principal, self.continued_by} - {""})
+
+    @property
     def rollback_due(self) -> bool:
         """Whether the run failed and has to be rolled back automatically."""
         return self.status is RunState.FAILED and self.rollback_after_stop and not self.rolled_back_by
@@ -93,6 +105,7 @@ class Run(RunFoldState):
 
     def summary(self, store: str) -> RunSummary:
         """The line that `list` and `stats` show."""
+        open_ = [self.holds[self.plan.steps[i].id] for i in self.asking]
         return RunSummary(
             run=self.id,
             workflow=self.plan.workflow,
@@ -119,6 +132,8 @@ class Run(RunFoldState):
             key=self.created.key,
             digest=self.created.digest,
             providers=self._provider_counts(),
+            asks=len(open_),
+            wakes_at=min((hold.until for hold in open_ if hold.until), default=0.0),
         )
 
     def _provider_counts(self) -> dict[str, dict[str, int]]:

@@ -81,6 +81,7 @@ class RunFoldState:
         self.reason = ""
         self.driver = ""
         self.driven_at = created.at  # when that driver began
+        self.clock_ahead = 0.0  # see DriverStarted
         self.restarts = 0  # drivers that took over from one that died
         self.cancelling = CancelMode.NO
         self.stopping = ""  # the step whose failure stopped the run
@@ -96,6 +97,7 @@ class RunFoldState:
         self.residue: tuple[str, ...] = ()
         self.failed_operations: dict[str, str] = {}  # that cannot succeed any more -> the step that made it certain
         self.holds: dict[str, HoldFoldState] = {}  # by step
+        self.continued_by = ""  # the principal that reopened it last
         self.heard = 0  # the number of the newest signal that brought an answer
         self.values: dict[str, dict[str, Value]] = {}  # operation -> what its references stand for
         self.opened: set[str] = set()  # the operations whose steps start with these values

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from batchwright.model.approver import Principal
+
 
 class SignalKind(StrEnum):
     """What another process can ask the driver of a run to do."""
@@ -18,18 +20,13 @@ class SignalKind(StrEnum):
 
 
 class HoldAnswer(Struct, frozen=True):
-    """What somebody answers to a question that a step asks: to which one, by its number and its digest, and who.
-
-    `principal` identifies them as the door knows them; `name` and `role` are those of their access token.
-    """
+    """What somebody answers to a question that a step asks: to which one, by its number and its digest."""
 
     step: str
     ask: int
     hash: str
     yes: bool
-    principal: str
-    name: str = ""
-    role: str = ""
+    who: Principal
     comment: str = ""
 
 

@@ -56,7 +56,7 @@ _HEADER = (
         "sweep_faults",
     ),
     *("strays_found", "doubtful", "retries", "throttles", "provider_retries", "provider_throttles"),
-    *("failed_operations", "holds", "heard"),
+    *("failed_operations", "holds", "heard", "continued_by", "clock_ahead"),
     *("values", "opened"),
 )
 

@@ -41,6 +41,8 @@ class RunSummary(Struct, frozen=True, gc=False):
     providers: dict[str, dict[str, int]] = {}  # provider -> steps, succeeded, failed, retries, throttles
     archive: str = ""  # the file that has its events, if the store has them no more; relative to the state folder
     archived_at: float = 0.0
+    asks: int = 0  # open questions to people
+    wakes_at: float = 0.0  # when the first of them expires
 
     @property
     def environment_key(self) -> EnvironmentKey:

@@ -36,7 +36,7 @@ def event_line(event: ev.AnyEvent) -> str:
             known = (f"${{{name}}} = {one_line(joined(value), VALUE_SHOWN)}" for name, value in event.values.items())
             return f"{event.operation}: its values are {some(list(known), NAMED)}"
         case ev.DriverStarted():
-            return f"driven by {process_of(event.driver)} (fence {event.fence})"
+            return f"driven by {process_of(event.driver)} (fence {event.fence}){_ahead(event.clock_ahead)}"
         case ev.SweepStarted() | ev.OrphanFound() | ev.OrphanRemovalEnded() | ev.SweepEnded():
             return _sweep_line(event)
         case ev.UndoStarted() | ev.UndoRetrying() | ev.StepUndone() | ev.UndoFailed():
@@ -61,6 +61,12 @@ def event_line(event: ev.AnyEvent) -> str:
         ):
             return f"{event.step}: {step_text(event)}"
     return _run_line(event)
+
+
+def _ahead(seconds: float) -> str:
+    if not seconds:
+        return ""
+    return f"; {duration(seconds)} after the last event: nobody drove the run, or the clock was set forward"
 
 
 def _run_line(event: ev.AnyEvent) -> str:

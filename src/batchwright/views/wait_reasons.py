@@ -13,7 +13,7 @@ from batchwright.model.run import Run
 from batchwright.views.plan_index import PlanIndex
 from batchwright.views.text_format import duration, one_line, some
 
-OPEN = (StepState.WAITING, StepState.STARTED, StepState.CREATED, StepState.RETRYING)
+OPEN = (StepState.WAITING, StepState.STARTED, StepState.CREATED, StepState.RETRYING, StepState.ASKING)
 LIVE = frozenset({RunState.PENDING, RunState.RUNNING, RunState.PAUSED})
 
 

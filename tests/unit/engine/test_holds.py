@@ -11,6 +11,7 @@ from batchwright.engine import effects, reports
 from batchwright.engine.machine import Machine
 from batchwright.model import events as ev
 from batchwright.model.actions import Action, Undo
+from batchwright.model.approver import Principal
 from batchwright.model.call_outcome import Created, Rejected
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import RunState, StepState
@@ -97,7 +98,7 @@ class Hand:
 
     def answer(self, step: str, who: str, *, yes: bool = True, at: float = 0.0, ask: int = 1) -> list[str]:
         hold = self.run.holds[step]
-        answer = HoldAnswer(step, ask, hold.hash, yes, who, who, comment="" if yes else "not today")
+        answer = HoldAnswer(step, ask, hold.hash, yes, Principal(who, who), comment="" if yes else "not today")
         self.take(self.machine.request(Signal(SignalKind.ANSWER, at or self.now, who, answer), self.now, 7))
         return self.go()
 
