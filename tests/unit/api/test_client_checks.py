@@ -15,7 +15,7 @@ from tests.support.service_in_loop import RUNS, serving
 
 
 def flow(**check: Any) -> dict[str, Any]:
-    operation = {"id": "look", "type": "check", "every": 0.05, "within": 0.5, **check}
+    operation = {"id": "look", "type": "check", "every": 0.1, "within": 0.5, **check}
     return {"batch_workflow": {"name": "looks", "version": "1", "operations": [operation]}}
 
 

@@ -287,3 +287,19 @@ def test_a_rollback_passes_it_by() -> None:
     assert preview == ["up/a"]
     assert run.status is RunState.ROLLED_BACK
     assert [run.record(step).state for step in ("up/a", "port/check")] == [StepState.UNDONE, StepState.SUCCEEDED]
+
+
+def test_a_check_that_waits_keeps_no_other_from_looking() -> None:
+    async def play() -> list[int]:
+        stage, busy = CheckStage(plan_of(workflow(PORT), {}), Looks(ILL)), []
+
+        async def look(_: object) -> None:
+            lane = stage.limits.lanes["checks"]
+            for _second in range(4):
+                await stage.clock.sleep(1.0)
+                busy.append(lane.in_flight)
+
+        await stage.drive(meanwhile=look)
+        return busy
+
+    assert run_virtual(play()) == [0, 0, 0, 0]

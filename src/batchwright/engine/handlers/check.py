@@ -8,7 +8,8 @@ from batchwright.engine import effects, reports
 from batchwright.engine.handler_context import HandlerContext
 from batchwright.engine.handlers.base import Handler
 from batchwright.engine.handlers.command import CommandHandler
-from batchwright.engine.port_calls import trouble
+from batchwright.engine.limits import CallClass
+from batchwright.engine.port_calls import trouble, turn
 from batchwright.model.call_outcome import Applied, CheckResult, Rejected, Unknown
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.operations.check import CheckRequest, own_addresses
@@ -47,10 +48,12 @@ class CheckHandler(Handler):
         clock, within = self.context.clock, self.context.timeout(i)
         request = self.request(i)
         until = clock.monotonic() + within
+        self.context.release(i)  # each look takes one: a check that waits must not keep others from looking
         again = self.context.run.records[i].doubt
         in_a_row, last = 0, ""
         while True:
-            seen = await self.look(i, max(LEAST_SECONDS, until - clock.monotonic()), again=again)
+            async with turn(self.context.limits, self.context.run.lane(i), CallClass.CREATE, clock):
+                seen = await self.look(i, max(LEAST_SECONDS, until - clock.monotonic()), again=again)
             if isinstance(seen, Rejected):
                 return seen
             in_a_row = in_a_row + 1 if seen.ok else 0
