@@ -181,9 +181,9 @@ def test_imports_overlays_and_inputs_are_evaluated_here(service: FakeService, tm
 def test_mistakes_are_told_with_their_places(service: FakeService, tmp_path: Path) -> None:
     broken = tmp_path / "broken.ncl"
     broken.write_text((ROOT / EXAMPLE).read_text().replace("parallel_limit = 5", 'parallel_limit = "5"'))
-    said = with_command(service, tmp_path).refused(f"batch submit {broken}")
-    assert "is not valid [workflow-invalid]" in said
-    assert "broken.ncl:6:22: expected" in said
+    said = with_command(service, tmp_path).refused(f"batch submit {broken}").replace(" ", "")
+    assert "isnotvalid[workflow-invalid]" in said, "wherever Nushell breaks a long path, or a word at its hyphen"
+    assert "broken.ncl:6:22:expected" in said
     assert service.asked == []
 
 
