@@ -130,3 +130,10 @@ def test_the_table_of_a_provider_reaches_it_as_it_is_and_it_checks_it(tmp_path: 
     assert table == {"project": {"env": "X"}}
     with pytest.raises(UsageError, match="project"):
         registry.connect("hetzner", SystemClock(), table)
+
+
+def test_what_checks_of_clients_may_look_at(tmp_path: Path) -> None:
+    environ = home(tmp_path, '[checks]\nprivate_hosts = ["db.internal", "10.0.0.0/8"]\n')
+    assert settings_from(environ).checks.private_hosts == ("db.internal", "10.0.0.0/8")
+    with pytest.raises(ConfigInvalid, match="private_host"):
+        settings_from(home(tmp_path / "wrong", "[checks]\nprivate_host = []\n"))

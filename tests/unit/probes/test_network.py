@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.app.webhook_rig import certified
 
 from batchwright.model.call_outcome import CheckResult, Rejected
 from batchwright.model.secret_reference import SecretReference
@@ -33,7 +36,8 @@ def proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 class Web:
     """A server on loopback that answers the n-th request with the n-th answer, then with the last one again."""
 
-    def __init__(self, *answers: bytes) -> None:
+    def __init__(self, *answers: bytes, secure: ssl.SSLContext | None = None) -> None:
+        self._secure = secure
         self.answers = list(answers)
         self.heads: list[str] = []
         self._served: list[asyncio.Task[None]] = []
@@ -46,7 +50,7 @@ class Web:
         def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             self._served.append(asyncio.ensure_future(self._serve(reader, writer)))
 
-        self._server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=self._secure)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -254,4 +258,14 @@ def test_a_number_that_programs_read_in_several_ways_is_no_host(host: str) -> No
 def test_a_user_in_the_url_is_no_host() -> None:
     web = Web(answer())
     assert words(seen(web, lambda web: HttpCheck(f"http://a.example@127.0.0.1:{web.port}/"), RESTRICTED))
+    assert web.heads == []
+
+
+def test_a_certificate_that_nobody_vouches_for_is_not_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate, key = certified(tmp_path, "a.example")
+    secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    secure.load_cert_chain(certificate, key)
+    web, using = Web(answer(), secure=secure), prober(resolve=resolving("127.0.0.1"))
+    found = seen(web, lambda web: HttpCheck(f"https://a.example:{web.port}/"), using=using)
+    assert words(found) == "no secure connection: self-signed certificate"
     assert web.heads == []
