@@ -10,9 +10,10 @@ from batchwright.cli.output import say
 from batchwright.cli.progress_frame import STATUS_STYLES
 from batchwright.cli.view_printer import block, clock_time, show_table
 from batchwright.views.environment import EnvironmentLine, EnvironmentServer, EnvironmentTaskserv, EnvironmentView
-from batchwright.views.text_format import counted, some
+from batchwright.views.text_format import counted, one_line, some
 
 SERVERS_SHOWN = 40  # --json has all
+VALUE_SHOWN = 60  # characters of a value
 
 
 def show_environments(lines: Sequence[EnvironmentLine], place: str) -> None:
@@ -101,6 +102,7 @@ def _show_server(one: EnvironmentServer) -> None:
 
 def _taskserv(one: EnvironmentTaskserv) -> str:
     values = "".join(f" {name}={_value(value)}" for name, value in one.variables.items())
+    values += "".join(f" ${{{name}}}={_value(value)}" for name, value in one.values.items())
     history = _history(one.made_by, one.changed_by, "was there before, kept by" if one.whole else "begun by")
     return f"{one.name} {one.version}{values}  ({history}{'' if one.whole else ', not finished'})"
 
@@ -111,7 +113,7 @@ def _value(value: object) -> str:
         return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, dict):
         return " ".join(f"<{kind} {where}>" for kind, where in value.items())
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower() if isinstance(value, bool) else one_line(str(value), VALUE_SHOWN)
 
 
 def _history(made_by: str, changed_by: str, otherwise: str) -> str:

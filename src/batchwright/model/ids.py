@@ -14,12 +14,15 @@ _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 class Token(Struct, frozen=True):
     """Identifies one create call: the run, and a value that is unique to the step. The server's labels carry both.
 
+    `environment` is the name of the run's environment, "" if it has none.
+
     >>> Token("abcdefabcdef", step_token("abcdefabcdef", "web/web-01", 1)).value
     '5yqhzg2txeutf5a3kp7xw224ed'
     """
 
     run: str
     value: str
+    environment: str = ""
 
 
 def run_id(entropy: bytes) -> str:

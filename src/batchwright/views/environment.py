@@ -11,6 +11,7 @@ from msgspec.structs import asdict
 from batchwright.model.environment import SIMULATED, Environment, Resource
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run_summary import RunSummary
+from batchwright.model.templates import Value
 
 SERVER, TASKSERV = "server", "taskserv"  # kinds of resources; all others are commands that can be undone
 
@@ -44,8 +45,8 @@ class EnvironmentLine(Struct, frozen=True):
 class EnvironmentTaskserv(Struct, frozen=True):
     """A task service on a server, or, with `operation` as its name, a command there that can be undone.
 
-    Secrets in `variables` are references. `whole`: the last run that worked on it finished. `residue` says why an undo
-    failed.
+    Secrets in `variables` are references. `values` are what references in them stood for. `whole`: the last run that
+    worked on it finished. `residue` says why an undo failed.
     """
 
     name: str
@@ -55,6 +56,7 @@ class EnvironmentTaskserv(Struct, frozen=True):
     changed_by: str
     whole: bool
     residue: str
+    values: dict[str, Value] = {}
 
 
 class EnvironmentCommand(Struct, frozen=True):
@@ -215,4 +217,5 @@ def _server(
 
 def _taskserv(one: Resource) -> EnvironmentTaskserv:
     version, variables = one.request.get("version", ""), one.request.get("variables", {})
-    return EnvironmentTaskserv(one.name, version, variables, one.made_by, one.changed_by, one.whole, one.residue)
+    history = one.made_by, one.changed_by, one.whole, one.residue
+    return EnvironmentTaskserv(one.name, version, variables, *history, values=one.request.get("values", {}))

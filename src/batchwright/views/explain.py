@@ -11,7 +11,9 @@ from batchwright.model.actions import Action, Doubt
 from batchwright.model.fault import FaultClass
 from batchwright.model.lifecycle import RUN_ENDED, STEP_ENDED, StepState
 from batchwright.model.run import Run
+from batchwright.model.templates import Reference, Root, Value, joined
 from batchwright.model.workflow import DependencyKind
+from batchwright.operations.base import PortKind
 from batchwright.operations.registry import type_of
 from batchwright.views.events import event_line, step_text
 from batchwright.views.plan_index import plan_index
@@ -32,6 +34,7 @@ from batchwright.views.wait_reasons import (
 
 CAUSES_MAX = 50  # how many skipped operations a chain is followed back
 NOTICEABLE = 0.05  # seconds; shorter waits are not mentioned
+VALUES_MAX, VALUE_SHOWN = 20, 60  # values in a chain, and characters of one
 
 S = StepState
 _EndedEvent = ev.StepSucceeded | ev.StepFailed | ev.StepSkipped
@@ -44,6 +47,14 @@ class Link(Struct, frozen=True):
     after: float
     text: str
     step: str = ""
+
+
+class ValueOrigin(Struct, frozen=True):
+    """What a reference in the step's texts stands for, and the step that gave it: "" if several did, or the run."""
+
+    reference: str
+    value: Value
+    step: str
 
 
 class Explanation(Struct, frozen=True):
@@ -60,6 +71,7 @@ class Explanation(Struct, frozen=True):
     waits_for: tuple[str, ...]
     next: str
     planned_from: str = ""  # the inputs of the run
+    values: tuple[ValueOrigin, ...] = ()
 
 
 def explain(
@@ -85,7 +97,37 @@ def explain(
         waits_for=waits,
         next=next_action(run, driven=around.driven),
         planned_from=inputs_line(run.created.inputs),
+        values=value_origins(run, i),
     )
+
+
+def value_origins(run: Run, i: int) -> tuple[ValueOrigin, ...]:
+    """The values of a step, from when its operation was opened last; none before that."""
+    known = run.request(i).values
+    return tuple(ValueOrigin(name, value, _origin(run, Reference(name))) for name, value in sorted(known.items()))
+
+
+def _origin(run: Run, reference: Reference) -> str:
+    match reference.root, *reference.segments:
+        case Root.SERVERS, name, _:
+            servers = (
+                step for step in run.plan.steps if step.retired is None and type_of(step).port is PortKind.PROVIDER
+            )
+            return next((step.id for step in servers if step.request.name == name), "")
+        case Root.OUTPUTS, operation, _:
+            return next((step.id for step in run.plan.steps if step.operation == operation), "")
+    return ""
+
+
+def _origin_words(one: ValueOrigin) -> str:
+    reference = Reference(one.reference)
+    value = one_line(joined(one.value), VALUE_SHOWN)
+    match reference.root:
+        case Root.OPERATIONS:
+            return f"{reference} is {value}, from the servers of {reference.segments[0]}"
+        case Root.SERVERS | Root.OUTPUTS:
+            return f"{reference} is {value}, from {one.step}"
+    return f"{reference} is {value}"
 
 
 def waits_for(run: Run, i: int, now: float, around: Circumstances) -> tuple[str, ...]:
@@ -152,6 +194,7 @@ class _Telling:
         self._ends: dict[str, _EndedEvent] = {}  # step -> the event that ended it
         self._first_bad: dict[str, ev.StepFailed | ev.StepSkipped] = {}  # operation -> its first failure
         self._stopped: dict[str, ev.ProviderStopped] = {}
+        self._opened = False  # its operation was opened, which was not told yet
         self._full_at = self._throttled_at = self._paused_at = 0.0
 
     @property
@@ -227,6 +270,9 @@ class _Telling:
                 told = before not in (S.WAITING, S.SKIPPED)
             case ev.RunEnded():
                 told = before not in STEP_ENDED
+            case ev.OperationOpened(operation=operation):
+                self._opened = self._opened or operation == self.operation.id
+                return
             case _:
                 told = False
         if told:
@@ -249,6 +295,10 @@ class _Telling:
                 used = failures + 1 >= most
                 text += f" (max_attempts {most} is used up)" if used else " (this kind of fault is not retried)"
         self._say(event.at, text, self.step.id)
+        if isinstance(event, ev.StepStarted) and self._opened:
+            self._opened = False
+            for one in value_origins(self.run, self.i)[:VALUES_MAX]:
+                self._say(event.at, _origin_words(one), one.step)
 
     def _say_gate(self, event: ev.StepStarted) -> None:
         ends = [self._last_end.get(dependency.id) for dependency in self.operation.dependencies]

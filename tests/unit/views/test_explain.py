@@ -9,7 +9,7 @@ from batchwright.errors import StepNotFound
 from batchwright.model import events as ev
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import RunState, StepState
-from batchwright.testing.plans import servers
+from batchwright.testing.plans import command, servers
 from batchwright.views.explain import Explanation, explain
 from batchwright.views.steps import step_named
 from batchwright.views.wait_reasons import Circumstances
@@ -38,6 +38,32 @@ def test_the_dependency_that_ended_last_opened_the_way() -> None:
         (7.0, "waited another 2.0 s for the limits of taskservs"),
         (7.0, "started"),
     ]
+
+
+def test_values_are_told_with_where_they_came_from() -> None:
+    give = command("give", "x", after=["db"], outputs=("url",))
+    words = ("${servers.a.address}", "${operations.db.names}", "${outputs.give.url}", "${run.id}")
+    story = Story(servers("db", "a", "b"), give, command("use", "echo", *words, after=["give"], targets=("a", "b")))
+    story.begin().start("db/a", "db/b", at=0).succeed("db/a", "db/b", at=1).start("give/run", at=1)
+    values = {
+        "servers.a.address": "10.0.0.1",
+        "operations.db.names": ("a", "b"),
+        "outputs.give.url": "u",
+        "run.id": "r",
+    }
+    story.tell(ev.StepSucceeded(T0 + 2, "give/run", outputs={"url": "u"}))
+    story.tell(ev.OperationOpened(T0 + 2, "use", values)).start("use/a", "use/b", at=2)
+    for step in ("use/a", "use/b"):
+        explanation = told(story, step, 3)
+        assert [text for _, text in chain(explanation)[-4:]] == [
+            "${operations.db.names} is a,b, from the servers of db",
+            "${outputs.give.url} is u, from give/run",
+            "${run.id} is r",
+            "${servers.a.address} is 10.0.0.1, from db/a",
+        ]
+        assert {one.reference: one.step for one in explanation.values} == {
+            "operations.db.names": "", "outputs.give.url": "give/run", "run.id": "", "servers.a.address": "db/a"
+        }  # fmt: skip
 
 
 def test_a_full_run_is_why_a_step_had_to_wait() -> None:

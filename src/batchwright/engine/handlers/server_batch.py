@@ -12,6 +12,7 @@ from batchwright.engine.port_calls import trouble, turn
 from batchwright.engine.shared_resource_removal import SharedResourceRemoval
 from batchwright.model.actions import Undo
 from batchwright.model.call_outcome import Applied, Created, Gone, Rejected, ServerState, Unknown
+from batchwright.model.environment import EnvironmentKey
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ids import Token
 from batchwright.model.plan import Guard, Step
@@ -89,7 +90,8 @@ class ServerHandler(Handler):
         context = self.context
         request = context.run.request(i)
         assert isinstance(request, ServerRequest)
-        provider, token = context.providers[step.provider], Token(context.run.id, context.run.token(i))
+        provider = context.providers[step.provider]
+        token = Token(context.run.id, context.run.token(i), EnvironmentKey.of(context.run.plan).name)
         await context.hold()
         outcome = await context.ask(provider.capabilities.call_timeout, provider.create(request.written(), token))
         context.heed(step.provider, CallClass.CREATE, outcome)

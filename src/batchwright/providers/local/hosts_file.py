@@ -1,4 +1,4 @@
-"""Keeps a section of /etc/hosts in every server of a run, so that the servers know each other by name.
+"""Keeps a section of /etc/hosts in every server of an environment, so that they know each other by name.
 
 It is written from outside through the server's own root without following links, so that a server cannot redirect the
 write. It is repeated whenever servers are added or removed, and when the folder is opened, which repairs an interrupted
@@ -16,21 +16,28 @@ from pathlib import Path
 
 from batchwright.providers.local.records import Intent
 
-BEGIN, END = "# Batchwright: the servers of this run", "# Batchwright: end"
+BEGIN, END = "# Batchwright: the servers of this environment", "# Batchwright: end"
 FRESH = ".hosts.batchwright"  # until it takes the place of the other
 FOLDER = os.O_RDONLY | os.O_DIRECTORY
 MADE_SECONDS = 10.0  # until a sandbox that was started must be there
 SIZE_MAX = 1024 * 1024  # bytes of a file of hosts that is still looked at
-_PART = re.compile(rf"^{re.escape(BEGIN)}\n.*?^{re.escape(END)}\n", re.MULTILINE | re.DOTALL)
+_BEGIN = "# Batchwright: the servers of this (?:environment|run)"  # older versions wrote those of a run
+_PART = re.compile(rf"^{_BEGIN}\n.*?^{re.escape(END)}\n", re.MULTILINE | re.DOTALL)
+
+
+def belong_together(one: Intent, other: Intent) -> bool:
+    """Whether two servers are of one environment, or of one run. Pure."""
+    return one.run == other.run or (one.environment == other.environment != "")
 
 
 def known_to(own: Intent, others: Iterable[Intent]) -> dict[str, str]:
-    """Name -> address of the other servers of its run that it reaches. Pure.
+    """Name -> address of the other servers of its environment that it reaches; of two with one name the newer. Pure.
 
     The loopback's are not reached from a network of its own: there the same address is the server itself.
     """
-    run = [one for one in others if one.run == own.run and one.ref != own.ref]
-    return {one.request.name: one.address for one in run if one.own_network or not own.own_network}
+    known = sorted((one for one in others if belong_together(one, own)), key=lambda one: one.made_at)
+    reached = [one for one in known if one.ref != own.ref and (one.own_network or not own.own_network)]
+    return {one.request.name: one.address for one in reached}
 
 
 def renewed(text: str, names: dict[str, str]) -> str:

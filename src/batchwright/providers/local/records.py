@@ -32,7 +32,7 @@ PREFIX = "local-"
 
 class Intent(Struct, frozen=True, forbid_unknown_fields=True):
     """A server that should exist. `mode` is the machine's mode when it was created; `made_at` is seconds since the
-    epoch.
+    epoch. `environment` is the one of its run; "" in records older than this field.
     """
 
     ref: str
@@ -43,6 +43,7 @@ class Intent(Struct, frozen=True, forbid_unknown_fields=True):
     port: int
     mode: str
     made_at: float
+    environment: str = ""
 
     @property
     def own_network(self) -> bool:

@@ -76,8 +76,7 @@ class LocalServers:
                     if records.read_intent(folder) is None:
                         addresses.release(folder)
                         sandbox.remove(folder)
-        for run in sorted({intent.run for intent in self.intents()}):  # a killed create may not have told them
-            self._tell_names(run)
+        self._tell_names()  # a killed create may not have told them
 
     def account(self) -> str:
         """A name that is made with the folder, goes where it goes, and is no other folder's."""
@@ -104,17 +103,18 @@ class LocalServers:
             found += host_limits.inotify_problems(*host_limits.instances(), len(addresses.claimed()), servers)
         return found
 
-    def _tell_names(self, run: str) -> None:
-        """Update the names of a run's servers in all of them. A failure in one does not affect the others."""
+    def _tell_names(self, changed: Intent | None = None) -> None:
+        """Update the names that servers know of each other: of all, or of those that belong with one.
+
+        A failure in one does not affect the others.
+        """
         place = self._folder / "names"
         durable_files.make_private(place)
         with durable_files.alone(place):
-            there = [
-                one
-                for one in self.intents()
-                if one.run == run and not (self._servers / one.ref / records.DESTROYING).exists()
-            ]
+            there = [one for one in self.intents() if not (self._servers / one.ref / records.DESTROYING).exists()]
             for one in there:
+                if changed is not None and not hosts_file.belong_together(one, changed):
+                    continue
                 folder = self._servers / one.ref
                 pid = sandbox.running(folder, one.ref)
                 if pid is None:
@@ -122,7 +122,7 @@ class LocalServers:
                 try:
                     hosts_file.write(pid, folder / records.TOLD, hosts_file.known_to(one, there))
                 except OSError as error:
-                    sandbox.note(folder, f"the names of its run could not be written to /etc/hosts: {error}")
+                    sandbox.note(folder, f"the names of other servers could not be written to /etc/hosts: {error}")
 
     # -- made ---------------------------------------------------------------------------------------------------
 
@@ -155,7 +155,7 @@ class LocalServers:
                 return self._given_up(folder, intent, FaultClass.PERMANENT, str(error))
             except OSError as error:
                 return self._given_up(folder, intent, FaultClass.TRANSIENT, str(error))
-        self._tell_names(intent.run)
+        self._tell_names(intent)
         return Created(intent.ref, address=intent.address)
 
     def _given_up(self, folder: Path, intent: Intent, kind: FaultClass, why: str) -> Rejected | Unknown:
@@ -174,6 +174,7 @@ class LocalServers:
             port=PORTS[self._machine.mode],
             mode=self._machine.mode,
             made_at=self._clock.now(),
+            environment=token.environment,
         )
         durable_files.write(folder / records.INTENT, records.encode(intent))
         return intent
@@ -210,7 +211,7 @@ class LocalServers:
             except (sandbox.NotStarted, network.NoNetwork) as error:
                 raise NotAllowed(f"{ref} could not be started: {error}", hint="Its data is kept.") from error
             (folder / records.STOPPED).unlink(missing_ok=True)
-        self._tell_names(intent.run)
+        self._tell_names(intent)
 
     def stop(self, ref: str) -> None:
         """End everything that runs on a server and keep its data. Raises NotAllowed, Held, OSError."""
@@ -330,7 +331,7 @@ class LocalServers:
                 if not self._clear(folder, intent):
                     return Going("its processes have not ended yet")
             if intent is not None:
-                self._tell_names(intent.run)
+                self._tell_names(intent)
             return Gone()
         except durable_files.FolderHeld:
             return Going("another process is working on it")

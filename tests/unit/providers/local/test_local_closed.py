@@ -161,12 +161,12 @@ def test_what_a_user_wrote_is_kept_and_doing_it_again_changes_nothing(text: str,
     assert gone in (text, f"{text}\n")
 
 
-def test_a_server_knows_those_of_its_run_that_it_reaches() -> None:
+def test_a_server_knows_those_of_its_environment_that_it_reaches() -> None:
     """E14: an address of the loopback is another server's only where the network is shared."""
     import msgspec
 
-    def one(ref: str, network: str, run: str = "run") -> records.Intent:
-        made = msgspec.structs.replace(intent(network=network), ref=ref, run=run)
+    def one(ref: str, network: str, run: str = "run", environment: str = "") -> records.Intent:
+        made = msgspec.structs.replace(intent(network=network), ref=ref, run=run, environment=environment)
         return msgspec.structs.replace(
             made, request=msgspec.structs.replace(made.request, name=ref), address=f"at-{ref}"
         )
@@ -174,6 +174,17 @@ def test_a_server_knows_those_of_its_run_that_it_reaches() -> None:
     others = [one("a", "shared"), one("b", "shared"), one("c", "own"), one("d", "own"), one("e", "own", "another")]
     assert hosts_file.known_to(others[0], others) == {"b": "at-b", "c": "at-c", "d": "at-d"}
     assert hosts_file.known_to(others[2], others) == {"d": "at-d"}
+    shop = [one("a", "shared", "1", "shop"), one("b", "shared", "2", "shop"), one("c", "shared", "3", "other")]
+    assert hosts_file.known_to(shop[0], shop) == {"b": "at-b"}
+    older = one("o", "shared", "1")  # made before servers knew their environment
+    assert hosts_file.known_to(older, [*shop, older]) == {"a": "at-a"}
+    again = msgspec.structs.replace(shop[1], ref="new", address="at-new", made_at=shop[1].made_at + 1)
+    assert hosts_file.known_to(shop[0], [again, *shop]) == {"b": "at-new"}
+
+
+def test_the_names_that_an_older_version_wrote_are_replaced() -> None:
+    old = "127.0.0.1 localhost\n# Batchwright: the servers of this run\n127.77.0.8 b\n# Batchwright: end\n"
+    assert hosts_file.renewed(old, {}) == "127.0.0.1 localhost\n"
 
 
 @pytest.mark.parametrize("network", ["shared", "own"])
