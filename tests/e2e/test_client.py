@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,10 +114,20 @@ def without_time(value: dict[str, object]) -> dict[str, object]:
     return {key: one for key, one in value.items() if key != "since"}
 
 
+def until(command: Command, run: str, status: str) -> None:
+    """Look until the process that drives the run has done what it was asked for."""
+    for _ in range(600):
+        view = command.json("status", run)
+        if view["status"] == status:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{run} is {view['status']}, not {status}")
+
+
 def test_pause_resume_cancel_and_rollback(command: Command) -> None:
     run = command.json("submit", "shop.ncl", *SLOW, "--set", "name=slow")["run"]
     assert command.json("pause", run)["asked"] == "pause"
-    assert command.json("status", run)["status"] == "Paused"
+    until(command, run, "Paused")
     assert command.json("resume", run)["asked"] == "resume"
     watching = subprocess.Popen(
         [*COMMAND, "monitor", run, "--json"], env=command.env, cwd=command.home, text=True,

@@ -11,6 +11,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -289,6 +290,7 @@ def test_a_run_that_was_killed_goes_on_from_another_machine(cloud: str, tmp_path
         with ada.start("run", "shop.json") as process:
             while not held(cloud, served):
                 assert process.poll() is None
+                time.sleep(0.005)  # leaves the processor to it
             process.kill()
         (killed,) = ada.json("list")["runs"]
         assert killed["status"] == "Running"
