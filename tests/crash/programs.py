@@ -32,7 +32,9 @@ class Ledger:
         await self._clock.sleep(SECONDS)
         if "flaky" in request.run and tally[launch.step] == 1:
             return EXITS
-        return LOST if "lost" in request.run and tally[launch.step] == 1 else Applied()
+        if "lost" in request.run and tally[launch.step] == 1:
+            return LOST
+        return Applied(answer=next((answer for answer, code in request.answers.items() if code), ""))
 
     async def left_over(self, _launch: Launch) -> str:
         return ""

@@ -205,6 +205,31 @@ def _checks(settings: Settings) -> Plan:
     )
 
 
+def _conditions(settings: Settings) -> Plan:
+    """A program's answer, lost at first, chooses between two servers; a failure is handled, and its handler is not."""
+    op, [probe] = command("lost", "lost", idempotent=True)
+    lost = replace(probe, request=replace(probe.request, answers={"yes": 0, "no": 3}))
+
+    def asking(answer: str, part: tuple[PlannedOperation, list[Step]]) -> tuple[PlannedOperation, list[Step]]:
+        return replace(part[0], dependencies=(*part[0].dependencies, Dependency("lost")), when={"lost": answer}), part[
+            1
+        ]
+
+    def handles(broken: str, part: tuple[PlannedOperation, list[Step]]) -> tuple[PlannedOperation, list[Step]]:
+        return replace(part[0], dependencies=(Dependency(broken, DependencyKind.FAILED),)), part[1]
+
+    return plan(
+        settings,
+        (op, [lost]),
+        asking("no", servers("no", "upcloud", "a")),
+        asking("yes", servers("yes", "upcloud", "b")),
+        servers("broken", "upcloud", "c", after=("no",)),
+        handles("broken", servers("handler", "aws", "d")),
+        handles("handler", servers("calm", "aws", "e")),
+        servers("after", "aws", "f", after=("yes", "~broken")),
+    )
+
+
 def _changes_in_place() -> list[Scenario]:
     """Servers and services of a run before: changed, changed back, replaced."""
     quiet: Settings = {"seed": 1, "spread": 0}
@@ -272,6 +297,8 @@ def all_scenarios() -> list[Scenario]:
         Scenario("commands", _programs(quiet), quiet, RunState.COMPLETED),
         Scenario("commands-rollback", _programs(quiet), quiet, RunState.ROLLED_BACK, rollback=True),
         Scenario("checks", _checks(looking), looking, RunState.COMPLETED),
+        Scenario("conditions", _conditions(failing), failing, RunState.FAILED),
+        Scenario("conditions-rollback", _conditions(failing), failing, RunState.ROLLED_BACK, rollback=True),
         *_changes_in_place(),
         Scenario("cancelled", _mixed(HARD), HARD, RunState.CANCELLED, races=True, cancel_after=1.0),
     ]

@@ -114,8 +114,8 @@ def operation_lines(operations: Sequence[OperationProgress], most: int, bars: in
         line.append_text(bar(op.done, op.total, bars))
         line.append(f"  {op.done:>{digits},} of {op.total:>{digits},}  ")
         line.append(_state_words(op), STATE_STYLES.get(op.state, ""))
-        if op.degraded_by:
-            line.append(f"  degraded by {', '.join(op.degraded_by)}", "yellow")
+        if op.despite:
+            line.append(f"  despite {', '.join(op.despite)}", "yellow")
         lines.append(line)
     if len(operations) > len(shown):
         lines.append(Text(f"  and {_rest(operations, shown)}", "bright_black"))
@@ -145,7 +145,7 @@ def _state_words(op: OperationProgress) -> str:
     counts = op.counts
     flying = counts.get("started", 0) + counts.get("created", 0) + counts.get("undoing", 0)
     parts = [f"{flying:,} in flight"] if flying else []
-    forward = (("failed", "failed"), ("skipped", "skipped"), ("retrying", "to retry"))
+    forward = (("failed", "failed"), ("skipped", "skipped"), ("not_wanted", "not wanted"), ("retrying", "to retry"))
     backward = (("undo_failed", "not undone"), ("undo_retrying", "to retry"))
     for state, word in backward if op.state in BACKWARD_STATES else forward:
         if counts.get(state):

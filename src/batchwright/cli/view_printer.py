@@ -133,6 +133,7 @@ def show_outcome(view: RunView) -> None:
     block("failed", failed_texts(view, 8), "red")
     block("hint", list(dict.fromkeys(f.hint for f in view.failed if f.hint))[:5])
     block("skipped", [f"{one.steps:,} because {one.reason}" for one in view.skipped[:5]], "yellow")
+    block("not wanted", [f"{one.steps:,} because {one.reason}" for one in view.not_wanted[:5]])
     for text in trouble_lines(view):
         say(text)
     show_servers(view.run, view.servers, view.servers_more)
@@ -274,8 +275,9 @@ def _show_plan_steps(view: PlanView) -> None:
     for step in view.steps:
         by_operation.setdefault(step.operation, []).append(step)
     for op in view.operations:
-        after = [f"{d.id}{' (soft)' if d.kind == 'soft' else ''}" for d in op.dependencies]
+        after = [f"{d.id}{' (soft)' if d.kind == 'soft' else ''}" for d in op.dependencies if d.kind != "failed"]
         behind = f", after {', '.join(after)}" if after else ""
+        behind += "".join(f", {condition}" for condition in op.conditions)
         place = f" on {op.provider}" if op.provider else ""
         say(Text.assemble((op.id, "bold"), f"  {op.type}{place}, {counted(op.steps, 'step')}{behind}"))
         for step in by_operation.get(op.id, ()):

@@ -161,7 +161,7 @@ class LocalCommands:
         if holders:
             launch.tell(held_open(request.name, ", ".join(holders)))
         trace.forget()
-        return outcome_of(request.name, code, output)
+        return outcome_of(request.name, code, output, {} if launch.undo else request.answers)
 
     async def _not_started(self, word: str, error: Exception, trace: ProcessMarker) -> Rejected | Unknown:
         """The outcome of a start that failed. The program may already be running without a way to wait for it."""
@@ -229,10 +229,13 @@ def _writers(reading: int) -> list[str]:
     return found
 
 
-def outcome_of(name: str, code: int, output: CleanOutput) -> Applied | Rejected | Unknown:
-    """The outcome for the exit code of a program; a negative code is a signal."""
-    if code == 0:
-        return Applied()
+def outcome_of(
+    name: str, code: int, output: CleanOutput, answers: Mapping[str, int] = {}
+) -> Applied | Rejected | Unknown:
+    """The outcome for the exit code of a program; a negative code is a signal. `answers` names the codes of success."""
+    answer = next((answer for answer, given in answers.items() if given == code), "")
+    if answer or (code == 0 and not answers):
+        return Applied(answer=answer)
     if code < 0:
         return Unknown(f"{name} was killed by {_signal_name(-code)}{said(output)}")
     return Rejected(Fault(FaultClass.EXIT, f"{name} exited with code {code}{said(output)}", code=str(code)))

@@ -207,7 +207,7 @@ async def _run(
         return Rejected(
             ssh_client.interfering(user, launch.on.name, marked.login() or around.login(), f"ended with {code}").fault
         )
-    return outcome_of(request.name, code, output)
+    return outcome_of(request.name, code, output, {} if launch.undo else request.answers)
 
 
 def script(words: tuple[str, ...], environ: Mapping[str, str], directory: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from batchwright.engine import effects, reports
 from batchwright.engine.policy import POLICIES, asked_pause, backoff, may_retry
+from batchwright.engine.step_queue import Queue, queue_of, taken
 from batchwright.engine.step_readiness import ReadinessTracker
 from batchwright.model import events as ev
 from batchwright.model.actions import Undo
@@ -28,7 +29,7 @@ class Backward:
         self.run = run
         self.covered: dict[str, list[int]] = {}  # server step -> task services that go with it
         self.with_server: deque[int] = deque()
-        self.ready: dict[str, deque[int]] = {}
+        self.ready: dict[Queue, deque[int]] = {}
         self.timers: list[tuple[float, int]] = []
         self.undoable = self._candidates()
         self.order = ReadinessTracker(
@@ -93,7 +94,7 @@ class Backward:
         while self.order.free:
             i = self.order.free.popleft()
             if self.run.records[i].state not in (StepState.UNDOING, StepState.UNDO_RETRYING):
-                self.ready.setdefault(self.run.lane(i), deque()).append(i)
+                self.ready.setdefault(queue_of(self.run, i), deque()).append(i)
 
     @property
     def finished(self) -> bool:
@@ -108,16 +109,10 @@ class Backward:
             return [ev.StepUndone(now, steps[i].id, with_server=True) for i in gone]
         while self.timers and self.timers[0][0] <= now:
             i = heapq.heappop(self.timers)[1]
-            self.ready.setdefault(run.lane(i), deque()).appendleft(i)
-        events: list[ev.AnyEvent] = []
+            self.ready.setdefault(queue_of(run, i), deque()).appendleft(i)
         undoing = sum(run.records[i].state is StepState.UNDOING for i in run.in_flight)
-        room = run.plan.parallel_limit - undoing
-        for lane, queue in self.ready.items():
-            for _ in range(min(len(queue), permits.get(lane, 0), room)):
-                i = queue.popleft()
-                room -= 1
-                events.append(ev.UndoStarted(now, steps[i].id, run.records[i].undo_attempt + 1))
-        return events
+        begun = taken(self.ready, permits, run, run.plan.parallel_limit - undoing)
+        return [ev.UndoStarted(now, steps[i].id, run.records[i].undo_attempt + 1) for i in begun]
 
     def wake_at(self) -> float | None:
         """When the next retry is due, in seconds since the epoch; None if none is."""

@@ -15,6 +15,7 @@ from batchwright.engine.holds import Holds
 from batchwright.engine.manual_resolution import asks
 from batchwright.engine.operation_values import Missing, OperationValues
 from batchwright.engine.policy import POLICIES, asked_pause, backoff, may_retry
+from batchwright.engine.step_queue import Queue, queue_of, taken
 from batchwright.engine.step_readiness import ReadinessTracker
 from batchwright.model import events as ev
 from batchwright.model.actions import Doubt
@@ -38,7 +39,7 @@ class Forward:
         self.order = ReadinessTracker(
             run.plan, run.step_operation, [r.state in STEP_ENDED for r in run.records], backward=False
         )
-        self.ready: dict[str, deque[int]] = {}
+        self.ready: dict[Queue, deque[int]] = {}
         self.skips: deque[tuple[int, Verdict]] = deque()
         self.timers: list[tuple[float, int]] = []
         self._verdicts = DependencyVerdict(run)
@@ -110,8 +111,8 @@ class Forward:
         for i, at in enumerate(run.step_operation):
             if at == op and run.records[i].state in _NOT_BEGUN:
                 self.skips.append((i, verdict))
-        for lane, queue in self.ready.items():
-            self.ready[lane] = deque(i for i in queue if run.step_operation[i] != op)
+        for queue, waiting in self.ready.items():
+            self.ready[queue] = deque(i for i in waiting if run.step_operation[i] != op)
 
     def _begin(self, event: ev.AnyEvent, i: int, record: StepFoldState) -> list[effects.Command]:
         if isinstance(event, ev.StepInDoubt):
@@ -157,11 +158,12 @@ class Forward:
             reason = f"nothing more can be created in {lane}: {self.run.stopped_lanes[lane].message}"
             self.skips.append((i, Verdict(Outcome.SKIP, reason, lane)))
         else:
-            self.ready.setdefault(lane, deque()).append(i)
+            self.ready.setdefault(queue_of(self.run, i), deque()).append(i)
 
     def _stop_lane(self, lane: str) -> None:
-        for i in self.ready.pop(lane, ()):
-            self._queue(i)
+        for queue in [queue for queue in self.ready if queue[0] == lane]:
+            for i in self.ready.pop(queue):
+                self._queue(i)
 
     # -- what is to happen next ---------------------------------------------------------------------------------
 
@@ -216,18 +218,8 @@ class Forward:
             self._queue(i)
 
     def _take(self, permits: Mapping[str, int]) -> list[int]:
-        """Take from the lanes in turn, so that a lane without permits never holds a place of the run's limit."""
-        room = self.run.plan.parallel_limit - len(self.run.in_flight)
-        share = {lane: min(len(queue), permits.get(lane, 0)) for lane, queue in self.ready.items() if queue}
-        taken: list[int] = []
-        while room > 0 and (open_lanes := [lane for lane, left in share.items() if left > 0]):
-            each = max(1, room // len(open_lanes))
-            for lane in open_lanes:
-                count = min(each, share[lane], room)
-                share[lane] -= count
-                room -= count
-                taken.extend(self.ready[lane].popleft() for _ in range(count))
-        return taken
+        """Take from the queues in turn, so that a lane without permits never holds a place of the run's limit."""
+        return taken(self.ready, permits, self.run, self.run.plan.parallel_limit - len(self.run.in_flight))
 
     def _starts(self, steps: list[int], now: float) -> list[ev.AnyEvent]:
         """The intents of these steps, each operation's first one after what the operation's references stand for."""
@@ -305,10 +297,10 @@ class Forward:
                 return [ev.StepSucceeded(now, step.id, ref, address)]
             case Created(ref=ref):
                 return [ev.StepCreated(now, step.id, ref, changed=step.before is not None)]
-            case Applied(changed=changed, outputs=outputs):
+            case Applied(changed=changed, outputs=outputs, answer=answer):
                 # an earlier attempt of this run may be the one that installed it; what replaces something is undone
                 made = changed or record.attempt > 1 or record.doubt or step.before is not None
-                return [ev.StepSucceeded(now, step.id, made=made and not step.existed, outputs=outputs)]
+                return [ev.StepSucceeded(now, step.id, made=made and not step.existed, outputs=outputs, answer=answer)]
             case Rejected(fault=fault):
                 # a program that was refused before it started says nothing about how an earlier start of it ended
                 ran = fault.kind is FaultClass.EXIT or step.traits.doubt is not Doubt.ASK

@@ -56,7 +56,7 @@ def go_on(
     taken as done was to give values and they are not all among the `outputs`.
     """
     for step in (*redo, *skip):
-        _refuse_misfit(run, step, both=step in redo and step in skip)
+        _refuse_misfit(run, step, skip=step in skip, both=step in redo and step in skip)
     open_ = [i for i in range(len(run.records)) if unsettled(run, i)]
     unanswered = [step for i in open_ if (step := run.plan.steps[i].id) not in (*redo, *skip)]
     if unanswered:
@@ -134,13 +134,18 @@ def cancelled(now: float, by: str, when: str) -> list[ev.AnyEvent]:
     return [ev.CancelRequested(now, by, force=True), ended]
 
 
-def _refuse_misfit(run: Run, step: str, *, both: bool) -> None:
+def _refuse_misfit(run: Run, step: str, *, skip: bool, both: bool) -> None:
     i = run.step(step)
     hint = f"batchwright explain {run.id} {step}"
     if both:
         raise NotAllowed(f"step {step} cannot be both run again and skipped", hint=hint)
     if run.plan.steps[i].traits.doubt is not Doubt.ASK:
         raise NotAllowed(f"step {step} is not a command; its provider tells what happened to it", hint=hint)
+    if skip and run.plan.steps[i].request.answers:
+        raise NotAllowed(
+            f"step {step} cannot be marked as done: only running it tells its answer",
+            hint=f"batchwright resume {run.id} --redo {step}",
+        )
     if not unsettled(run, i) and run.records[i].state is not StepState.FAILED:
         raise NotAllowed(f"step {step} is {run.records[i].state} and is not in doubt", hint=hint)
 

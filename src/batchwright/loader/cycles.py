@@ -12,7 +12,8 @@ from batchwright.model.diagnostic import Diagnostic
 MOST_CYCLES = 10
 SHOWN_IDS = 12
 
-Edges = dict[str, dict[str, int]]  # id -> the ids it needs, each with its place in the list
+Place = tuple[str | int, ...]  # in the operation
+Edges = dict[str, dict[str, Place]]  # id -> the ids it needs, each with the place that says so
 
 
 def cycles(operations: Sequence[Any]) -> list[PathDiagnostic]:
@@ -35,11 +36,15 @@ def cycles(operations: Sequence[Any]) -> list[PathDiagnostic]:
     return findings
 
 
-def _needs(operation: Mapping[str, Any], known: Mapping[str, int]) -> dict[str, int]:
-    needs: dict[str, int] = {}
+def _needs(operation: Mapping[str, Any], known: Mapping[str, int]) -> dict[str, Place]:
+    needs: dict[str, Place] = {}
     for place, dependency in enumerate(operation.get("dependencies") or ()):
         if isinstance(dependency, dict) and dependency.get("id") in known:
-            needs.setdefault(dependency["id"], place)
+            needs.setdefault(dependency["id"], ("dependencies", place, "id"))
+    when = operation.get("when")
+    for probe in when if isinstance(when, dict) else ():
+        if probe in known:
+            needs.setdefault(probe, ("when", probe))
     return needs
 
 
@@ -62,6 +67,6 @@ def _finding(ring: list[str], numbers: Mapping[str, int], edges: Edges) -> PathD
     names = [f'"{name}"' for name in ring]
     if len(names) > SHOWN_IDS:
         names[SHOWN_IDS - 1 : -1] = ["..."]
-    path = (*OPERATIONS, numbers[ring[0]], "dependencies", edges[ring[0]][ring[1]], "id")
+    path = (*OPERATIONS, numbers[ring[0]], *edges[ring[0]][ring[1]])
     message = f"dependency cycle: {' needs '.join(names)}"
     return PathDiagnostic(path, Diagnostic("dependency-cycle", message, "Remove one of these dependencies."))

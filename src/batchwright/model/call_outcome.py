@@ -76,11 +76,12 @@ class Created(Struct, frozen=True):
 class Applied(Struct, frozen=True, omit_defaults=True):
     """A task service is installed (or removed), or a program ended well. `changed` is false if it already was so.
 
-    `outputs` are the values that a program gave.
+    `outputs` are the values that a program gave, and `answer` is the name of its exit code, if its command names them.
     """
 
     changed: bool = True
     outputs: dict[str, str] = {}
+    answer: str = ""
 
 
 class CheckResult(Struct, frozen=True, omit_defaults=True):

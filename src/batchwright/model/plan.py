@@ -61,6 +61,7 @@ class Request:
     __slots__ = ()
 
     name: str  # of what it makes or runs, for people
+    answers: Mapping[str, int] = {}  # names of the exit codes of success of its program
     idempotent: bool = True  # whether a call whose outcome is not known may be sent again
     zone: str = ""  # of a server
     plan: str = ""  # of a server
@@ -271,6 +272,7 @@ class PlannedOperation(Struct, frozen=True, omit_defaults=True):
     timeout: float
     min_success: str = ""
     when: dict[str, str] = {}
+    parallel_limit: int = 0  # most of its steps in flight at once; 0: as many as the run may have
 
 
 class ProviderFacts(Struct, frozen=True, omit_defaults=True):

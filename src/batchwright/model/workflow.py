@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from enum import StrEnum
 from typing import Any, ClassVar, Self
@@ -92,6 +92,10 @@ class Operation:
     retry: Retry
     timeout: float  # seconds, per step
     on_failure: OnFailure | None
+    when: dict[str, str]  # commands, by their operations, with the answers that they must have given
+    parallel_limit: int | None = None  # most of its steps in flight at once
+    answers: Mapping[str, int] = {}  # names of the exit codes of success of its program
+    unless: tuple[str, ...] = ()  # a program that tells whether its own is needed
     targets: tuple[str, ...] | None = None  # operation ids or server names that its steps work on
     templates: ClassVar[frozenset[str]] = frozenset()  # fields whose texts may hold references
 
@@ -99,6 +103,12 @@ class Operation:
     def type(self) -> str:
         """Its type as the workflow file names it."""
         return str(self.__struct_config__.tag)  # type: ignore[attr-defined]
+
+    @property
+    def edges(self) -> tuple[Dependency, ...]:
+        """All that it depends on: its dependencies, and the commands whose answers it asks for."""
+        named = {one.id for one in self.dependencies if one.kind is DependencyKind.HARD}
+        return (*self.dependencies, *(Dependency(probe) for probe in self.when if probe not in named))
 
     def anchored(self, _whole: Callable[[str], str]) -> Self:
         """The operation with absolute paths for folders that it names relative to the workflow file."""

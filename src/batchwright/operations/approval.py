@@ -37,6 +37,7 @@ class Approval(Operation, Struct, frozen=True, tag_field="type", tag="approval")
     retry: Retry = Retry()
     timeout: float = 0.0
     on_failure: OnFailure | None = None
+    when: dict[str, str] = {}
 
 
 class HoldRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="hold"):

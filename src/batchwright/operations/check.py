@@ -79,6 +79,7 @@ class Check(Operation, Struct, frozen=True, tag_field="type", tag="check"):
     dependencies: tuple[Dependency, ...] = ()
     retry: Retry = Retry(max_attempts=1)  # no field of a file: a check looks again by itself
     on_failure: OnFailure | None = None
+    when: dict[str, str] = {}
 
     templates: ClassVar[frozenset[str]] = frozenset({"http", "tcp", "run", "env"})
 

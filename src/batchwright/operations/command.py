@@ -25,7 +25,8 @@ class Command(Operation, Struct, frozen=True, tag_field="type", tag="command"):
     """Runs a program, without a shell, on this machine, or with `targets` (operation ids or server names) on servers.
 
     `undo` is the program of a rollback. `idempotent`: it may be run again if it is unknown how far it got. `unless` is
-    a program that ends with 0 if there is nothing to do. `outputs` are the names of the values that it gives.
+    a program that ends with 0 if there is nothing to do. `outputs` are the names of the values that it gives, and
+    `answers` names its exit codes of success.
     """
 
     id: str
@@ -37,10 +38,13 @@ class Command(Operation, Struct, frozen=True, tag_field="type", tag="command"):
     idempotent: bool = False
     unless: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    answers: dict[str, int] = {}
     dependencies: tuple[Dependency, ...] = ()
     retry: Retry = Retry()
     timeout: float = 600.0
     on_failure: OnFailure | None = None
+    when: dict[str, str] = {}
+    parallel_limit: int | None = None
 
     templates: ClassVar[frozenset[str]] = frozenset({"run", "undo", "unless", "env"})
 
@@ -68,6 +72,7 @@ class CommandRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field
     idempotent: bool = False
     unless: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    answers: dict[str, int] = {}
     references: tuple[str, ...] = ()
     values: dict[str, Value] = {}
 
@@ -83,6 +88,7 @@ class CommandRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field
             command.idempotent,
             command.unless,
             command.outputs,
+            command.answers,
         )
         texts = (*whole.run, *whole.undo, *whole.unless, *(one for one in whole.env.values() if isinstance(one, str)))
         found = named(texts)

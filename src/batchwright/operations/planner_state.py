@@ -88,12 +88,12 @@ class Draft:
         """Each operation with those before it. Their bits are kept only while another operation still needs them."""
         waiting = [0] * len(self.order)
         for op in self.order:
-            for dependency in op.dependencies:
+            for dependency in op.edges:
                 waiting[self.index[dependency.id]] += 1
         alive: dict[int, Predecessors] = {}
         for i, op in enumerate(self.order):
             every = hard = 0
-            for dependency in op.dependencies:
+            for dependency in op.edges:
                 at = self.index[dependency.id]
                 every |= alive[at].all | 1 << at
                 if dependency.kind is DependencyKind.HARD:

@@ -24,6 +24,7 @@ from batchwright.operations.planner_state import Draft, PlannedServer, Predecess
 from batchwright.operations.registry import type_of, types_in
 from batchwright.operations.retirement import Retirement, left_accounts, retirement
 from batchwright.operations.suggestions import did_you_mean
+from batchwright.plan.condition_checks import check_conditions
 
 
 class PlanResult(Struct, frozen=True):
@@ -37,7 +38,7 @@ def order_operations(draft: Draft) -> None:
     """Fill `order` and `index`: dependencies first, otherwise as in the file."""
     operations = draft.workflow.operations
     place = {op.id: i for i, op in enumerate(operations)}
-    sorter = TopologicalSorter({op.id: [dependency.id for dependency in op.dependencies] for op in operations})
+    sorter = TopologicalSorter({op.id: [edge.id for edge in op.edges] for op in operations})
     sorter.prepare()
     ready: list[int] = []
     while sorter.is_active():
@@ -59,6 +60,7 @@ def _check(draft: Draft) -> Sequence[OperationType[Any]]:
     for kind in kinds:
         kind.check(draft)
     _check_accepted(draft)
+    check_conditions(draft)
     return kinds
 
 
@@ -245,8 +247,10 @@ def _operation(workflow: Workflow, op: Operation) -> PlannedOperation:
         type=op.type,
         provider=op.provider,
         lane=type_of(op).lane or op.provider,
-        dependencies=op.dependencies,
+        dependencies=op.edges,
         on_failure=op.on_failure or workflow.on_failure,
         retry=op.retry,
         timeout=op.timeout,
+        when=op.when,
+        parallel_limit=op.parallel_limit or 0,
     )

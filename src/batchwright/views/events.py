@@ -124,8 +124,9 @@ def step_text(event: ev.AnyEvent) -> str:
             found = ", confirmed after doubt" if event.settled else ""
             kept = "" if event.made else ", existed before"
             kept += f", gave {some(list(event.outputs))}" if event.outputs else ""
+            answer = f", and answered {event.answer}" if event.answer else ""
             where = f" ({', '.join(x for x in (event.ref, event.address) if x)})" if event.ref or event.address else ""
-            return f"succeeded{where}{found}{kept}"
+            return f"succeeded{where}{found}{kept}{answer}"
         case ev.StepRetrying():
             tail = ", the server is replaced" if event.replace else ""
             again = f"again in {duration(event.until - event.at)}" if event.until > event.at else "again at once"

@@ -37,7 +37,7 @@ NOTICEABLE = 0.05  # seconds; shorter waits are not mentioned
 VALUES_MAX, VALUE_SHOWN = 20, 60  # values in a chain, and characters of one
 
 S = StepState
-_EndedEvent = ev.StepSucceeded | ev.StepFailed | ev.StepSkipped
+_EndedEvent = ev.StepSucceeded | ev.StepFailed | ev.StepSkipped | ev.StepNotWanted
 
 
 class Link(Struct, frozen=True):
@@ -146,7 +146,7 @@ def waits_for(run: Run, i: int, now: float, around: Circumstances) -> tuple[str,
     op = run.step_operation[i]
     blockers = [f"operation {name}" for name in operations_waited_for(run, shape, ended_operations(run, shape), op)]
     blockers += [f"step {need} ({run.record(need).state.replace('_', ' ')})" for need in open_needs(run, i)]
-    return tuple(blockers) or (place_reason(run, run.lane(i), around)[1],)
+    return tuple(blockers) or (place_reason(run, run.plan.operations[run.step_operation[i]], around)[1],)
 
 
 def _summary(run: Run, i: int, waits: tuple[str, ...], root: str) -> str:
@@ -172,6 +172,8 @@ def _summary(run: Run, i: int, waits: tuple[str, ...], root: str) -> str:
             return f"failed after {counted(record.attempt, 'attempt')}: {fault}"
         case S.SKIPPED:
             return f"skipped because {record.reason}" + (f"; the cause: {root}" if root else "")
+        case S.NOT_WANTED:
+            return f"not wanted: {record.reason}"
         case S.UNDONE:
             return f"undone by the rollback that {run.rolled_back_by or 'somebody'} asked for"
         case S.UNDO_FAILED:
@@ -261,13 +263,13 @@ class _Telling:
                     self._say(event.at, "another process took over and finds out how it ended")
                 return
             case ev.RunReopened():
-                told = before in (S.FAILED, S.SKIPPED, S.RETRYING)
+                told = before in (S.FAILED, S.SKIPPED, S.RETRYING, S.NOT_WANTED, S.ASKING)
                 self._first_bad.clear()
                 self._stopped.clear()
             case ev.DoubtForgotten(lane=lane):
                 told = lane == self.lane and before in (S.STARTED, S.FAILED, S.RETRYING)
             case ev.RollbackStarted():
-                told = before not in (S.WAITING, S.SKIPPED)
+                told = before not in (S.WAITING, S.SKIPPED, S.NOT_WANTED)
             case ev.RunEnded():
                 told = before not in STEP_ENDED
             case ev.OperationOpened(operation=operation):
@@ -359,3 +361,5 @@ def _ended_word(event: _EndedEvent) -> str:
             return "failed"
         case ev.StepSkipped():
             return "was skipped"
+        case ev.StepNotWanted():
+            return "was not wanted"

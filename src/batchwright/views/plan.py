@@ -7,10 +7,10 @@ from msgspec import Struct
 from batchwright.model.actions import Action, Undo
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.environment import EnvironmentKey
-from batchwright.model.plan import FieldChange, Plan, Step
+from batchwright.model.plan import FieldChange, Plan, PlannedOperation, Step
 from batchwright.model.templates import Reference, Value
 from batchwright.model.webhook import USUAL
-from batchwright.model.workflow import Dependency, OnFailure
+from batchwright.model.workflow import Dependency, DependencyKind, OnFailure
 from batchwright.operations.registry import type_of
 from batchwright.plan.critical_path import Estimate, estimate
 from batchwright.views.planned_changes import (
@@ -55,7 +55,7 @@ class PlannedValueView(Struct, frozen=True):
 
 
 class OperationView(Struct, frozen=True):
-    """One operation: what it waits for and how many steps it has."""
+    """One operation: what it waits for and how many steps it has. `conditions` say in words when it runs at all."""
 
     id: str
     type: str
@@ -63,6 +63,7 @@ class OperationView(Struct, frozen=True):
     dependencies: tuple[Dependency, ...]
     on_failure: OnFailure
     steps: int
+    conditions: tuple[str, ...] = ()
 
 
 Counts = dict[Action, int]  # number of steps per action
@@ -108,6 +109,18 @@ def _notes(plan: Plan) -> tuple[str, ...]:
     return tuple(f"{name}: {words}" for name, words in told if words and name in creating)
 
 
+def conditions(op: PlannedOperation) -> tuple[str, ...]:
+    """When an operation runs at all, in words; empty if nothing but success before it is needed."""
+    answers = (f"only if {probe} answers {answer}" for probe, answer in op.when.items())
+    failures = (f"only if {edge.id} fails" for edge in op.dependencies if edge.kind is DependencyKind.FAILED)
+    return (*answers, *failures)
+
+
+def _condition_notes(plan: Plan) -> tuple[str, ...]:
+    """What may turn out not to be wanted."""
+    return tuple(f"{op.id}: {' and '.join(found)}" for op in plan.operations if (found := conditions(op)))
+
+
 def _lender_notes(plan: Plan) -> tuple[str, ...]:
     """Whose servers are used."""
     lent: dict[str, list[str]] = {}
@@ -148,7 +161,7 @@ def plan_view(plan: Plan) -> PlanView:
         counts=total,
         providers=dict(sorted(providers.items())),
         operations=tuple(
-            OperationView(op.id, op.type, op.provider, op.dependencies, op.on_failure, sizes[op.id])
+            OperationView(op.id, op.type, op.provider, op.dependencies, op.on_failure, sizes[op.id], conditions(op))
             for op in plan.operations
         ),
         steps=tuple(
@@ -158,7 +171,7 @@ def plan_view(plan: Plan) -> PlanView:
         estimate=estimate(plan),
         warnings=plan.warnings,
         environment=EnvironmentKey.of(plan).name,
-        notes=(*_notes(plan), *_lender_notes(plan), *_webhook_notes(plan)),
+        notes=(*_condition_notes(plan), *_notes(plan), *_lender_notes(plan), *_webhook_notes(plan)),
         difference=counts(found),
         values=tuple(
             PlannedValueView(

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from batchwright.model.environment import EnvironmentKey
 from batchwright.model.lifecycle import RUN_ENDED, RunState, StepState
+from batchwright.model.operation_end import OperationEnd, operation_end
 from batchwright.model.plan import PlannedOperation
 from batchwright.model.run import Run, made_something, unsettled
 from batchwright.model.run_inputs import RunInputs
@@ -18,14 +19,14 @@ from batchwright.views.steps import (
     ROLLBACK,
     FailedStep,
     ServerLine,
-    Skipped,
     StepLine,
+    StepsByReason,
     failed_state,
     failed_steps,
     indices_in,
     servers,
-    skipped_steps,
     step_line,
+    steps_by_reason,
 )
 from batchwright.views.wait_reasons import (
     Circumstances,
@@ -44,7 +45,7 @@ _UNDO_STATES = (S.UNDOING, S.UNDO_RETRYING, S.UNDONE, S.UNDO_FAILED)
 class OperationProgress(Struct, frozen=True):
     """One operation. In a rollback `done` of `total` counts the steps that are undone.
 
-    `degraded_by` are soft dependencies that ended without success; `waiting_for` are dependencies that have not ended.
+    `despite` are soft dependencies that ended without success; `waiting_for` are dependencies that have not ended.
     """
 
     id: str
@@ -54,7 +55,7 @@ class OperationProgress(Struct, frozen=True):
     done: int
     total: int
     counts: dict[str, int]
-    degraded_by: tuple[str, ...] = ()
+    despite: tuple[str, ...] = ()
     waiting_for: tuple[str, ...] = ()
 
 
@@ -102,7 +103,7 @@ class RunView(Struct, frozen=True):
     waiting: tuple[WaitingSteps, ...]
     failed: tuple[FailedStep, ...]
     failed_more: int
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[StepsByReason, ...]
     doubts: tuple[str, ...]
     doubts_more: int
     servers: tuple[ServerLine, ...]
@@ -119,6 +120,7 @@ class RunView(Struct, frozen=True):
     rolled_back_automatically: bool = False
     environment: str = ""
     inputs: RunInputs | None = None  # what it was planned from; None for runs older than this
+    not_wanted: tuple[StepsByReason, ...] = ()
 
 
 class ViewBounds(Struct, frozen=True):
@@ -178,7 +180,8 @@ def run_view(
         waiting=(*waiting_reasons(run, shape, ended, around, now), *_still_to_undo(run, operations, around)),
         failed=failed,
         failed_more=run.count(failed_state(run)) - len(failed),
-        skipped=skipped_steps(run) if run.count(S.SKIPPED) and run.status not in ROLLBACK else (),
+        skipped=() if run.status in ROLLBACK else steps_by_reason(run, S.SKIPPED),
+        not_wanted=() if run.status in ROLLBACK else steps_by_reason(run, S.NOT_WANTED),
         doubts=tuple(run.plan.steps[i].id for i in doubts[: bounds.doubts]),
         doubts_more=max(0, len(doubts) - bounds.doubts),
         servers=exist,
@@ -230,12 +233,16 @@ def _operations(run: Run, shape: PlanIndex, ended: list[bool]) -> tuple[Operatio
             done, total = run.counts[i].get(S.UNDONE, 0), _to_undo(run, shape, i)
             state = _backward_word(run, i, done, total)
         else:
-            done, total = run.counts[i].get(S.SUCCEEDED, 0), len(shape.steps[i])
+            done, total = run.counts[i].get(S.SUCCEEDED, 0), _wanted(run, i)
             state = _forward_word(run, shape, ended, i)
         waiting_for = () if ended[i] else tuple(run.plan.operations[o].id for o in shape.before[i] if not ended[o])
-        degraded = _degraded_by(run, shape, ended, op)
-        rows.append(OperationProgress(op.id, op.type, op.provider, state, done, total, counts, degraded, waiting_for))
+        despite = _despite(run, op)
+        rows.append(OperationProgress(op.id, op.type, op.provider, state, done, total, counts, despite, waiting_for))
     return tuple(rows)
+
+
+def _wanted(run: Run, op: int) -> int:
+    return sum(run.counts[op].values()) - run.counts[op].get(S.NOT_WANTED, 0)
 
 
 def _to_undo(run: Run, shape: PlanIndex, op: int) -> int:
@@ -264,12 +271,10 @@ def _forward_word(run: Run, shape: PlanIndex, ended: list[bool], op: int) -> str
     counts = run.counts[op]
     if counts.get(S.STARTED) or counts.get(S.CREATED):
         return "running"
-    if ended[op]:
-        if counts.get(S.FAILED):
-            return "failed"
-        if counts.get(S.SKIPPED):
-            return "skipped" if counts[S.SKIPPED] == len(shape.steps[op]) else "partly skipped"
-        return "done"
+    if ended[op] and (end := operation_end(run, op)) is not None:
+        if end is OperationEnd.SKIPPED and counts[S.SKIPPED] < _wanted(run, op):
+            return "partly skipped"
+        return "done" if end is OperationEnd.SUCCEEDED else end.replace("_", " ")
     if counts.get(S.RETRYING):
         return "retrying"
     if run.status in RUN_ENDED:
@@ -290,18 +295,10 @@ def _backward_word(run: Run, op: int, done: int, total: int) -> str:
     return "to undo"
 
 
-def _degraded_by(run: Run, shape: PlanIndex, ended: list[bool], op: PlannedOperation) -> tuple[str, ...]:
-    return tuple(
-        dependency.id
-        for dependency in op.dependencies
-        if dependency.kind is DependencyKind.SOFT and _ended_badly(run, shape, ended, dependency.id)
-    )
-
-
-def _ended_badly(run: Run, shape: PlanIndex, ended: list[bool], operation: str) -> bool:
-    op = run.operation_index[operation]
-    counts = run.counts[op]
-    return ended[op] and bool(counts.get(S.FAILED) or counts.get(S.SKIPPED)) and bool(shape.steps[op])
+def _despite(run: Run, op: PlannedOperation) -> tuple[str, ...]:
+    soft = (edge.id for edge in op.dependencies if edge.kind is DependencyKind.SOFT)
+    bad = (OperationEnd.FAILED, OperationEnd.SKIPPED)
+    return tuple(name for name in soft if operation_end(run, run.operation_index[name]) in bad)
 
 
 def _providers(

@@ -133,17 +133,17 @@ def _failed(run: Run, i: int) -> FailedStep:
     )
 
 
-class Skipped(Struct, frozen=True):
-    """How many steps were skipped for one reason."""
+class StepsByReason(Struct, frozen=True):
+    """How many steps did not run for one reason."""
 
     reason: str
     steps: int
 
 
-def skipped_steps(run: Run) -> tuple[Skipped, ...]:
-    """Why steps were skipped, the reason with the most steps first."""
-    tally = Counter(run.records[i].reason for i in indices_in(run, (StepState.SKIPPED,), len(run.records)))
-    return tuple(Skipped(reason, steps) for reason, steps in tally.most_common(REASONS_MAX))
+def steps_by_reason(run: Run, state: StepState) -> tuple[StepsByReason, ...]:
+    """Why steps were skipped, or are not wanted; the reason with the most steps first."""
+    tally = Counter(run.records[i].reason for i in indices_in(run, (state,), len(run.records)))
+    return tuple(StepsByReason(reason, steps) for reason, steps in tally.most_common(REASONS_MAX))
 
 
 def servers(run: Run, most: int) -> tuple[tuple[ServerLine, ...], int]:

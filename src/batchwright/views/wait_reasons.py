@@ -8,7 +8,8 @@ from enum import StrEnum
 from msgspec import Struct
 
 from batchwright.model.fault import Fault, FaultClass
-from batchwright.model.lifecycle import STEP_ENDED, RunState, StepState
+from batchwright.model.lifecycle import STEP_ENDED, STEP_IN_FLIGHT, RunState, StepState
+from batchwright.model.plan import PlannedOperation
 from batchwright.model.run import Run
 from batchwright.views.plan_index import PlanIndex
 from batchwright.views.text_format import duration, one_line, some
@@ -94,7 +95,7 @@ def waiting_reasons(
             continue
         held = _held_by_needs(run, shape, op) if shape.has_needs[op] else 0
         if count > held:
-            _add(tally, place_reason(run, run.plan.operations[op].lane, around), count - held)
+            _add(tally, place_reason(run, run.plan.operations[op], around), count - held)
         if held:
             _add(tally, (WaitCode.SERVER, "waits for an earlier step on its server"), held)
     return as_list(tally)
@@ -138,7 +139,7 @@ def open_needs(run: Run, i: int) -> list[str]:
     return [need.step for need in run.plan.steps[i].needs if run.record(need.step).state not in STEP_ENDED]
 
 
-def place_reason(run: Run, lane: str, around: Circumstances) -> Reason:
+def place_reason(run: Run, operation: PlannedOperation, around: Circumstances) -> Reason:
     """Why a step with no open dependency has not started."""
     if run.cancelling:
         return WaitCode.ENDING, "will not start: the run is being cancelled"
@@ -146,6 +147,10 @@ def place_reason(run: Run, lane: str, around: Circumstances) -> Reason:
         return WaitCode.ENDING, f"will not start: step {run.stopping} failed"
     if run.status is RunState.PAUSED:
         return WaitCode.PERSON, "paused"
+    lane, limit = operation.lane, operation.parallel_limit
+    counts = run.counts[run.operation_index[operation.id]]
+    if limit and sum(counts.get(state, 0) for state in STEP_IN_FLIGHT) >= limit:
+        return WaitCode.LIMIT, f"waits for a free slot: parallel_limit {limit} of {operation.id} is reached"
     return _next_in_lane(run, lane, around) or (WaitCode.LIMIT, f"starts as soon as the limits of {lane} allow")
 
 

@@ -114,12 +114,12 @@ def test_a_failed_run_tells_causes_skips_and_what_exists() -> None:
     assert "batchwright rollback abcdefghijkl" in view.next
 
 
-def test_a_soft_dependency_that_failed_degrades() -> None:
+def test_a_soft_dependency_that_failed_is_named() -> None:
     story = Story(servers("db", "a"), servers("web", "b", soft=["db"]))
     story.begin().start("db/a", at=0)
-    assert shown(story, 0).operations[1].degraded_by == ()
+    assert shown(story, 0).operations[1].despite == ()
     story.fail("db/a", at=1).start("web/b", at=1)
-    assert shown(story, 1).operations[1].degraded_by == ("db",)
+    assert shown(story, 1).operations[1].despite == ("db",)
 
 
 def test_doubts_are_named_wherever_the_step_is() -> None:

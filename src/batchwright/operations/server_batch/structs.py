@@ -24,6 +24,8 @@ class ServerBatch(Operation, Struct, frozen=True, tag_field="type", tag="server_
     retry: Retry = Retry()
     timeout: float = 600.0  # seconds, per step
     on_failure: OnFailure | None = None
+    when: dict[str, str] = {}
+    parallel_limit: int | None = None
     replace_order: ReplaceOrder = ReplaceOrder.OLD_FIRST
 
 

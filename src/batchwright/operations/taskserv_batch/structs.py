@@ -44,6 +44,8 @@ class TaskservBatch(Operation, Struct, frozen=True, tag_field="type", tag="tasks
     retry: Retry = Retry()
     timeout: float = 1800.0
     on_failure: OnFailure | None = None
+    when: dict[str, str] = {}
+    parallel_limit: int | None = None
 
 
 class Cluster(Struct, frozen=True):

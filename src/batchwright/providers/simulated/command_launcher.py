@@ -34,6 +34,7 @@ class SimulatedLauncher:
     def __init__(self, world: World, clock: Clock, simulation: Simulation | None = None) -> None:
         sim = simulation or Simulation()
         self._world, self._clock = world, clock
+        self._answers = sim.chosen_answers
         self._runs = Draws(sim, "run", PROGRAM_FAULTS, sim.script("fail_command"), sim.install_seconds)
         self._undos = Draws(sim, "undo", PROGRAM_FAULTS, sim.script("fail_undo"), sim.install_seconds)
 
@@ -57,8 +58,13 @@ class SimulatedLauncher:
         return (
             Unknown("simulated: the connection was lost before an answer came")
             if drawn.fault
-            else Applied(outputs=given)
+            else Applied(outputs=given, answer=self._answer(request, launch))
         )
+
+    def _answer(self, request: CommandRequest, launch: Start) -> str:
+        """What the settings say for this operation, else the first answer that the command names."""
+        wanted = self._answers.get(launch.step.partition("/")[0], "")
+        return wanted if wanted in request.answers else next(iter(request.answers), "")
 
     async def left_over(self, _launch: Start) -> str:
         return ""

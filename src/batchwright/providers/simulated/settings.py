@@ -88,6 +88,9 @@ class Simulation(FaultSettings, frozen=True, kw_only=True):
     fail_remove: Annotated[
         str, Meta(description="scripted faults of removals, by task service or `taskserv@server`")
     ] = ""
+    answer: Annotated[
+        str, Meta(description="answers of commands that name some, by operation: `probe:no`; otherwise the first one")
+    ] = ""
     fail_command: Annotated[str, Meta(description="scripted faults of commands, by program, operation or step")] = ""
     fail_undo: Annotated[
         str, Meta(description="scripted faults of commands' undo programs, by program, operation or step")
@@ -133,6 +136,12 @@ class Simulation(FaultSettings, frozen=True, kw_only=True):
     def script(self, setting: str) -> FaultScript:
         """Scripted faults of other calls than creates, by the setting that holds them."""
         return FaultScript.parse(setting, getattr(self, setting), _SCRIPTS[setting])
+
+    @property
+    def chosen_answers(self) -> dict[str, str]:
+        """The answer of each command that the settings name, by its operation."""
+        rules = (rule.partition(":") for rule in _rules(self.answer))
+        return {operation: answer for operation, _, answer in rules}
 
     def pause(self, kind: FaultClass) -> float | None:
         """The seconds to wait that a refusal names: only too many calls do."""
