@@ -78,6 +78,7 @@ def on_servers(
     scenario: Callable[..., Awaitable[None]],
     secret: str | Callable[[], str] = "",
     network: str = "shared",
+    image: str | None = None,
 ) -> None:
     """Play a scenario on fresh servers; every secret is `secret`, or what that gives at the time."""
     need_sandboxes()
@@ -90,7 +91,7 @@ def on_servers(
             SystemClock(),
             fork_server(),
         )
-        async with servers(folder, *names, network=network) as targets:
+        async with servers(folder, *names, network=network, image=image) as targets:
             await scenario(*(Server(target, runner, []) for target in targets))
 
     asyncio.run(play())

@@ -68,4 +68,4 @@ def remove(_v: Any) -> None:
         server.shell(name="Stop the containers", commands=[STOP_CONTAINERS])
     stop_service("containerd", "containerd")
     purge_packages(*PACKAGES)
-    remove_paths("/etc/containerd", f"{DATA}/*", "/run/containerd", "/etc/cni")
+    remove_paths("/etc/containerd", f"{DATA}/*", "/run/containerd", "/etc/cni", "/opt/containerd")
