@@ -193,13 +193,13 @@ class ServerExecutor:
             if ran.code != 0:
                 message = f"the server could not be prepared (exit code {ran.code}): {self.shown(ran.tail)}"
                 return Rejected(Fault(FaultClass.TRANSIENT, message, "prepare-failed"))
-            said = {line.split()[0]: line.split()[1:] for line in ran.output.splitlines() if line.strip()}
-            ended = next((f"{word} {' '.join(said[word])}" for word in ("left", "ended") if word in said), "ended 0")
+            found = {line.split()[0]: line.split()[1:] for line in ran.output.splitlines() if line.strip()}
+            ended = next((f"{word} {' '.join(found[word])}" for word in ("left", "ended") if word in found), "ended 0")
             if ended != "ended 0":
                 self.tell(f"processes left by an earlier attempt: {ended}")
-            if "held" not in said:
+            if "held" not in found:
                 break
-            pid, name, file = (*said["held"], "", "", "")[:3]
+            pid, name, file = (*found["held"], "", "", "")[:3]
             who = f"{name} (process {pid}), which holds {file}"
             if self._clock.now() >= until:
                 message = f"the server's packages have been locked for over {LOCK_SECONDS} s, by {who}"
@@ -209,8 +209,8 @@ class ServerExecutor:
                 told = who
                 self.tell(f"waiting for {who}: another process is changing packages")
             await self._clock.sleep(BUSY_SECONDS)
-        os, release = (*said.get("platform", ()), "", "")[:2]
-        return unsupported(self.entry, os, release) or next(iter(said.get("temp", ())), "")
+        os, release = (*found.get("platform", ()), "", "")[:2]
+        return unsupported(self.entry, os, release) or next(iter(found.get("temp", ())), "")
 
     async def _outputs_at_leave(self, filled: Filled) -> dict[str, str]:
         """The outputs that it needs to leave its cluster; empty if the first server cannot tell them, since it must

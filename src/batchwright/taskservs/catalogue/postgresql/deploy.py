@@ -17,12 +17,13 @@ from pyinfra.operations import server
 from batchwright.taskservs.config_escapes import hba_word, postgresql_value, shell_word, sql_identifier, sql_literal
 from batchwright.taskservs.debian import (
     DeployImpossible,
-    Written,
+    ServiceFile,
     install_packages,
     purge_packages,
     remove_paths,
     run_service,
     stop_service,
+    write_files,
 )
 
 MAJORS = {"12": "15", "13": "17"}  # by the release of Debian
@@ -95,7 +96,8 @@ class _Main:
 def install(v: Any) -> None:
     """Packages, the cluster in UTF-8 whatever the server's locale, configuration, the service, then what is in it."""
     settings, access, main = _settings(v), _access(v), _Main()
-    Written(LEAVE_IT, "# Written by Batchwright: it makes the cluster itself.\ncreate_main_cluster = false\n")
+    own = "# Written by Batchwright: it makes the cluster itself.\ncreate_main_cluster = false\n"
+    write_files(ServiceFile(LEAVE_IT, own))
     install_packages(*main.packages)
     state, *holds = (host.get_fact(Command, main.script(LOOK)) or "missing").split()
     if state == "half" and holds:
@@ -122,8 +124,8 @@ def _make(main: _Main, port: int) -> None:
 def _start(main: _Main, settings: str, access: str) -> None:
     run_service(
         main.unit,
-        Written(f"{main.folder}/conf.d/batchwright.conf", settings, user="postgres", group="postgres"),
-        Written(f"{main.folder}/pg_hba.conf", access, "640", user="postgres", group="postgres"),
+        ServiceFile(f"{main.folder}/conf.d/batchwright.conf", settings, user="postgres", group="postgres"),
+        ServiceFile(f"{main.folder}/pg_hba.conf", access, "640", "postgres", "postgres", reload=True),
         logs=(main.log,),
     )
 
