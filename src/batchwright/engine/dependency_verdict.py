@@ -77,7 +77,7 @@ class DependencyVerdict:
 
     def _by_answer(self, probe: str, wanted: str) -> Verdict:
         run = self._run
-        records = [run.records[i] for i, op in enumerate(run.step_operation) if op == run.operation_index[probe]]
+        records = [run.records[i] for i in run.operation_steps[run.operation_index[probe]]]
         given = next((record.answer for record in records if record.state is S.SUCCEEDED), "")
         if not given or given == wanted:
             return RUN  # without an answer the probe has not succeeded, and the edge to it says what follows

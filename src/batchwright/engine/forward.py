@@ -108,8 +108,8 @@ class Forward:
         """Skip what has not begun of an operation that cannot succeed any more."""
         run, op = self.run, self.run.operation_index[operation]
         verdict = Verdict(Outcome.SKIP, f"operation {operation} cannot succeed any more", cause)
-        for i, at in enumerate(run.step_operation):
-            if at == op and run.records[i].state in _NOT_BEGUN:
+        for i in run.operation_steps[op]:
+            if run.records[i].state in _NOT_BEGUN:
                 self.skips.append((i, verdict))
         for queue, waiting in self.ready.items():
             self.ready[queue] = deque(i for i in waiting if run.step_operation[i] != op)

@@ -35,9 +35,8 @@ class OperationValues:
         if operation in self._run.opened:
             return ()
         if operation not in self._wanted:
-            at = self._run.operation_index[operation]
-            steps = zip(self._run.plan.steps, self._run.step_operation, strict=True)
-            requests = [step.request for step, op in steps if op == at]
+            own = self._run.operation_steps[self._run.operation_index[operation]]
+            requests = [self._run.plan.steps[i].request for i in own]
             # what is taken away has the values that it was applied with
             named = {name for request in requests for name in request.references if name not in request.values}
             found = [name for name in named if not Reference(name).is_own]
@@ -69,7 +68,7 @@ class OperationValues:
                 there = [i for i in self._servers_of(operation) if run.records[i].state is StepState.SUCCEEDED]
                 return tuple(self._field(i, OPERATION_FIELDS[fields]) for i in there)
             case Root.OUTPUTS, operation, key:
-                i = next(i for i, step in enumerate(run.plan.steps) if step.operation == operation)
+                i = run.operation_steps[run.operation_index[operation]][0]
                 given = run.records[i].outputs
                 return given[key] if key in given else Missing(reference.path, run.plan.steps[i].id)
         raise AssertionError(f"a plan holds a reference that does not exist: {reference}")

@@ -15,7 +15,7 @@ def behind(run: Run, i: int) -> list[int]:
     steps, hold = run.plan.steps, run.plan.steps[i]
     if not hold.traits.counted:
         same = run.step_operation[i]
-        needing = (j for j, op in enumerate(run.step_operation) if op == same and steps[j].traits.counted)
+        needing = (j for j in run.operation_steps[same] if steps[j].traits.counted)
         return [j for j in needing if any(need.step == hold.id for need in steps[j].needs)]
     after = {hold.operation}
     for op in run.plan.operations:  # their order is topological

@@ -81,8 +81,8 @@ def operation_end(run: RunFoldState, index: int) -> OperationEnd | None:
 def last_bad_step(run: RunFoldState, index: int) -> str:
     """The step of this operation that failed or was skipped last, "" if none did."""
     bad = (
-        (record.ended_at, run.plan.steps[i].id)
-        for i, record in enumerate(run.records)
-        if run.step_operation[i] == index and record.state in (S.FAILED, S.SKIPPED)
+        (run.records[i].ended_at, run.plan.steps[i].id)
+        for i in run.operation_steps[index]
+        if run.records[i].state in (S.FAILED, S.SKIPPED)
     )
     return max(bad, default=(0.0, ""))[1]

@@ -66,7 +66,8 @@ class HoldFoldState(Struct, gc=False, omit_defaults=True):
 class RunFoldState:
     """The sum of the events so far; `in_flight`, `counts` and `gates` are indices over `records`.
 
-    `counts` has for each operation how many of its steps are in each state; `gates` are not counted.
+    `counts` has for each operation how many of its steps are in each state; `gates` are not counted. `operation_steps`
+    are the steps of each operation, gates included.
     """
 
     def __init__(self, created: ev.RunCreated) -> None:
@@ -114,8 +115,10 @@ class RunFoldState:
         self.step_operation = [self.operation_index[step.operation] for step in self.plan.steps]
         self.counts: list[dict[StepState, int]] = [{} for _ in self.plan.operations]
         self.gates: list[list[int]] = [[] for _ in self.plan.operations]
+        self.operation_steps: list[list[int]] = [[] for _ in self.plan.operations]
         self.in_flight: dict[int, None] = {}
         for i, record in enumerate(self.records):
+            self.operation_steps[self.step_operation[i]].append(i)
             if self.plan.steps[i].traits.counted:
                 counts = self.counts[self.step_operation[i]]
                 counts[record.state] = counts.get(record.state, 0) + 1
