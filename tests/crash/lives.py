@@ -47,7 +47,10 @@ class Outcome:
     """How it ended: the run, and what is really there."""
 
     def __init__(self, run: Run, world: World, ledger: Ledger, now: float) -> None:
-        self.ran, self.undone = ledger.ran, ledger.undone
+        self.ran, self.undone, self.words = ledger.ran, ledger.undone, ledger.words
+        self.values = run.values
+        self.outputs = {step.operation: one.outputs for step, one in zip(run.plan.steps, run.records, strict=True)}
+        self.addresses = tuple(record.address for record in run.records if record.address)
         self.environment: list[str] = []  # what is wrong with the environment
         self.before = self.digest = ""  # of what the environment had when the run was created, and has
         self.status = run.status
@@ -56,6 +59,7 @@ class Outcome:
         self.duplicates = [name for name, count in self.names.items() if count > 1]
         known = {record.ref for record in run.records if record.ref}
         self.orphans = [server.ref for server in alive if server.ref not in known]
+        self.first_boot = {server.name: server.request.user_data for server in alive}
         self.servers = {server.name: (server.request.plan, server.request.labels) for server in alive}
         self.refs = {server.name: server.ref for server in alive}
         self.installed = {server.name: dict(sorted(world.installed_on(server.ref).items())) for server in alive}
@@ -134,7 +138,12 @@ class Lives:
         """What a user who has looked says: what did its work is taken as done, anything else is run again."""
         steps = [machine.run.plan.steps[i].id for i in doubts]
         done = [step for step in steps if self.ledger.ran[step]]
-        return machine.reopen(now, "user", [step for step in steps if step not in done], done)
+        gave = [
+            f"{key}={self.ledger.gave.get(step, {}).get(key, 'looked up')}"
+            for step in done
+            for key in machine.run.plan.steps[machine.run.step(step)].request.outputs
+        ]
+        return machine.reopen(now, "user", [step for step in steps if step not in done], done, gave)
 
     async def _drive(self, journal: CrashingJournal, point: CrashPoint, wishes: Wishes | None = None) -> Run:
         lease, silent = None, None

@@ -193,6 +193,25 @@ def _programs(settings: Settings) -> Plan:
     )
 
 
+def _values(settings: Settings, *, idempotent: bool = False, unless: tuple[str, ...] = ()) -> Plan:
+    """A command gives a value, which another one and a server's first start use, with the addresses of servers."""
+    words = ("${outputs.give.url}", "${operations.up.addresses}", "${run.id}")
+    named = tuple(sorted(word[2:-1] for word in words))
+    give, (gives,) = command("give", after=("up",), idempotent=idempotent)
+    use, (uses,) = command("use", *words, after=("give",), idempotent=True)
+    late, (made,) = servers("late", "aws", "c", after=("give",))
+    giving = replace(gives.request, outputs=("url",), unless=unless)
+    using = replace(uses.request, references=named)
+    boots = replace(made.request, user_data=f"#!{words[0]} {words[1]}", references=named[:2])
+    return plan(
+        settings,
+        servers("up", "upcloud", "a", "b"),
+        (give, [replace(gives, request=giving)]),
+        (use, [replace(uses, request=using)]),
+        (late, [replace(made, request=boots)]),
+    )
+
+
 def _checks(settings: Settings) -> Plan:
     """A check that is well at the second look, and one that runs a program, gate a server."""
     program = CommandRequest("probe", ("probe", "flaky"))
@@ -278,6 +297,7 @@ def all_scenarios() -> list[Scenario]:
     names: Settings = {**HARD, "guard": "unique_name"}
     tokens: Settings = {**HARD, "guard": "token"}
     broken: Settings = {**quiet, "fail": "b=broken:1,c=never_ready:1"}
+    anew: Settings = {**quiet, "fail": "c=broken:1"}
     looking: Settings = {**quiet, "fail_check": "port=transient:1"}
     up = servers("up", "upcloud", "a", "b")
     removal = plan(quiet, up, installs("svc", "aws", up[1], "containerd", "redis", after=("up",), remove=True))
@@ -296,6 +316,10 @@ def all_scenarios() -> list[Scenario]:
         Scenario("stop", _diamond(failing, OnFailure.STOP), failing, RunState.FAILED, races=True),
         Scenario("commands", _programs(quiet), quiet, RunState.COMPLETED),
         Scenario("commands-rollback", _programs(quiet), quiet, RunState.ROLLED_BACK, rollback=True),
+        Scenario("values", _values(HARD), HARD, RunState.COMPLETED),
+        Scenario("values-again", _values(anew, idempotent=True), anew, RunState.COMPLETED),
+        Scenario("values-unless", _values(quiet, unless=("done",)), quiet, RunState.COMPLETED),
+        Scenario("values-rollback", _values(quiet), quiet, RunState.ROLLED_BACK, rollback=True),
         Scenario("checks", _checks(looking), looking, RunState.COMPLETED),
         Scenario("conditions", _conditions(failing), failing, RunState.FAILED),
         Scenario("conditions-rollback", _conditions(failing), failing, RunState.ROLLED_BACK, rollback=True),

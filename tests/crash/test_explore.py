@@ -7,6 +7,7 @@ import random
 import pytest
 from msgspec.structs import replace
 
+from batchwright.model.templates import filled
 from batchwright.operations.command import CommandRequest
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.operations.taskserv_batch import TaskservRequest
@@ -35,6 +36,7 @@ def check(scenario: Scenario, wanted: Outcome, outcome: Outcome, where: str) -> 
     assert outcome.environment == [], where  # I1, I2, I9: its turn is over, and what is kept is the fold
     check_programs(scenario, outcome, where)
     check_changes(scenario, outcome, where)
+    check_values(scenario, outcome, where)
     if scenario.races:  # what was begun when it was stopped depends on when the process died
         return
     assert outcome.names == wanted.names, where
@@ -50,6 +52,20 @@ def check_programs(scenario: Scenario, outcome: Outcome, where: str) -> None:
             once = not request.idempotent
             assert outcome.ran[step.id] == 1 if once else outcome.ran[step.id] >= 1, f"{where}: {step.id}"
             assert bool(outcome.undone[step.id]) is scenario.rollback, f"{where}: {step.id}"
+
+
+def check_values(scenario: Scenario, outcome: Outcome, where: str) -> None:
+    """I10: each start and undo had the values that were journaled, and these are right."""
+    for operation, values in outcome.values.items():
+        assert values["outputs.give.url"] == outcome.outputs["give"]["url"], where
+        assert values["operations.up.addresses"] == outcome.addresses[:2], where
+        for step in scenario.plan.steps:
+            if step.operation == operation and isinstance(step.request, CommandRequest):
+                words = {tuple(filled(word, values) for word in step.request.run[1:])}
+                assert outcome.words[step.id] == words, f"{where}: {step.id}"
+            elif step.operation == operation and step.request.name in outcome.first_boot:
+                assert isinstance(step.request, ServerRequest)
+                assert outcome.first_boot[step.request.name] == filled(step.request.user_data, values), where
 
 
 def check_changes(scenario: Scenario, outcome: Outcome, where: str) -> None:

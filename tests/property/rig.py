@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Mapping
 
 from hypothesis import strategies as st
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchwright.engine import effects, reports
 from batchwright.engine.machine import Machine
@@ -17,6 +19,7 @@ from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import STEP_ENDED, STEP_IN_FLIGHT, StepState
 from batchwright.model.plan import Guard, Need, Plan, PlannedOperation, ProviderFacts, Step
 from batchwright.model.run import Run
+from batchwright.model.templates import Value
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
 from batchwright.operations.command import CommandRequest
 from batchwright.operations.server_batch import ServerRequest
@@ -74,6 +77,9 @@ def cases(draw: st.DrawFn, on_failure: OnFailure | None = OnFailure.CONTINUE, *,
                 continue
             on = made[draw(st.integers(0, len(made) - 1))] if made and not servers else None
             mine.append(_step(f"op{n}", k, lane, needs, on))
+        if (runs or servers) and (known := _references(operations, steps, f"op{n}")):
+            named = draw(st.lists(st.sampled_from(known), unique=True, max_size=3))
+            mine = [_naming(step, tuple(sorted(named))) for step in mine]
         steps += mine
     facts = tuple(ProviderFacts(name, name, Guard.LABEL_ONLY, 1.0, lag) for name, lag in (("east", 0.0), ("west", 1.0)))
     limit = draw(st.integers(1, 6))
@@ -90,8 +96,31 @@ def _step(op: str, k: int, lane: str, needs: tuple[Need, ...], on: Step | None) 
 
 
 def _program(op: str, k: int, lane: str, needs: tuple[Need, ...], idempotent: bool, undo: bool) -> Step:
-    request = CommandRequest("p", ("p",), ("u",) if undo else (), idempotent=idempotent)
+    request = CommandRequest("p", ("p",), ("u",) if undo else (), idempotent=idempotent, outputs=("k",))
     return Step(f"{op}/c{k}", op, lane, Action.RUN, Undo.RUN if undo else Undo.NOTHING, request, needs)
+
+
+def _references(operations: list[PlannedOperation], steps: list[Step], name: str) -> list[str]:
+    """What an operation may refer to: what comes before it over hard dependencies."""
+    edges = {op.id: [one.id for one in op.dependencies if one.kind is HARD] for op in operations}
+    before: set[str] = set()
+    waiting = [name]
+    while waiting:
+        fresh = set(edges[waiting.pop()]) - before
+        before |= fresh
+        waiting += fresh
+    of = {op: [step for step in steps if step.operation == op] for op in sorted(before)}
+    found = [f"operations.{op}.addresses" for op, those in of.items() if those[0].action is Action.CREATE]
+    for op, those in of.items():
+        found += [f"servers.{step.request.name}.address" for step in those if step.action is Action.CREATE]
+        found += [f"outputs.{op}.k"] if len(those) == 1 and those[0].action is Action.RUN else []
+    return found
+
+
+def _naming(step: Step, references: tuple[str, ...]) -> Step:
+    request = step.request
+    assert isinstance(request, CommandRequest | ServerRequest)
+    return replace(step, request=replace(request, references=references))
 
 
 class Rig:
@@ -107,13 +136,16 @@ class Rig:
         self.open: list[effects.Command] = []
         self.said: deque[reports.Report] = deque(maxlen=20)
         self.sends: dict[int, int] = {}
+        self.opened: dict[str, Mapping[str, Value]] = {}
         self.take([ev.DriverStarted(self.now, "rig", 1)])
 
     def take(self, events: list[ev.AnyEvent]) -> None:
         """Apply events and check each decision against the rules."""
-        for event in events:
+        for number, event in enumerate(events):
             if isinstance(event, ev.StepStarted):
                 self._check_start(event)
+            if isinstance(event, ev.OperationOpened):
+                self._check_opened(event, events[number + 1])
             self.open += self.machine.apply(event)
             self.history.append(event)
             flying = sum(record.state in STEP_IN_FLIGHT for record in self.run.records)
@@ -132,6 +164,28 @@ class Rig:
             state = self.run.record(need.step).state
             assert state in STEP_ENDED
             assert need.kind is DependencyKind.SOFT or state is StepState.SUCCEEDED
+
+    def _check_opened(self, event: ev.OperationOpened, then: ev.AnyEvent) -> None:
+        """Right before a step of the operation starts, with what its references stand for then."""
+        assert isinstance(then, ev.StepStarted)
+        assert self.case.plan.steps[self.run.index[then.step]].operation == event.operation
+        self.opened[event.operation] = event.values
+        for name, value in event.values.items():
+            root, source, _ = name.split(".")
+            field = {"servers": lambda step: step.request.name, "operations": lambda step: step.operation}
+            of = field.get(root, lambda step: step.operation)
+            steps = [i for i, step in enumerate(self.case.plan.steps) if of(step) == source]
+            assert all(self.run.records[i].state is StepState.SUCCEEDED for i in steps)
+            if root == "outputs":
+                assert value == self.run.records[steps[0]].outputs["k"]
+            else:
+                addresses = tuple(self.run.records[i].address for i in steps)
+                assert value == (addresses if root == "operations" else addresses[0])
+
+    def _check_values(self, i: int) -> None:
+        """I10: a step is started, repeated and undone with the values of its operation's newest opening."""
+        request, operation = self.run.request(i), self.case.plan.steps[i].operation
+        assert request.values == {name: self.opened[operation][name] for name in request.references}
 
     def settle(self) -> None:
         """Let the machine decide until it has nothing more to say at this time."""
@@ -174,6 +228,8 @@ class Rig:
 
     def answer(self, command: effects.Command) -> reports.Report:
         """What the case says happens."""
+        if isinstance(command, effects.DoStep | effects.UndoStep):
+            self._check_values(command.step)
         match command:
             case effects.DoStep(step=step, attempt=attempt):
                 return reports.CallReport(step, attempt, self._answered(step))
@@ -184,7 +240,7 @@ class Rig:
                 found = Observed(f"ref{step}", ServerState.STARTING) if made else None
                 return reports.SettleReport(step, attempt, found)
             case effects.Await(step=step, attempt=attempt, ref=ref, clear_look=look):
-                return reports.ServerReport(step, attempt, ref, "addr", clear=look is not None)
+                return reports.ServerReport(step, attempt, ref, f"addr{step}", clear=look is not None)
             case effects.UndoStep(step=step, attempt=attempt):
                 return reports.UndoReport(step, attempt, AGAIN if attempt == 1 and self.chance.random() < 0.3 else None)
             case effects.Sweep(lane=lane, round=number):
@@ -195,14 +251,16 @@ class Rig:
         action, outcome = self.case.plan.steps[step].action, self._sent(step)
         if action is Action.RUN and outcome == Rejected(FAILS):
             return Rejected(EXITS)
-        return Applied() if action is not Action.CREATE and isinstance(outcome, Created) else outcome
+        if action is Action.CREATE or not isinstance(outcome, Created):
+            return outcome
+        return Applied(outputs={"k": f"{step} {self.sends[step]}"} if action is Action.RUN else {})
 
     def _sent(self, step: int) -> Created | Rejected | Unknown:
         fates = self.case.fates[step]
         n = self.sends[step] = self.sends.get(step, 0) + 1
         match fates[min(n, len(fates)) - 1]:
             case "ok":
-                return Created(f"ref{step}", ready=True)
+                return Created(f"ref{step}", ready=True, address=f"addr{step}")
             case "wait":
                 return Created(f"ref{step}")
             case "fail":

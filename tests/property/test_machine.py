@@ -134,7 +134,7 @@ def test_a_machine_rebuilt_anywhere_comes_to_the_same_end(case: Case, turns: int
         revived.run = Run.replay(rig.history)
         revived.machine = type(rig.machine)(revived.run)
         revived.history, revived.now, revived.open = list(rig.history), rig.now, []
-        revived.sends = dict(rig.sends)
+        revived.sends, revived.opened = dict(rig.sends), dict(rig.opened)
         for i, record in enumerate(revived.run.records):  # a call that was never sent has no fate yet
             if record.state is StepState.STARTED:
                 revived.sends.setdefault(i, 1)
