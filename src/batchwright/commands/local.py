@@ -88,7 +88,9 @@ class LocalCommands:
             outcome = await self._run(request, launch, words, environ, trace, output)
             if not isinstance(outcome, Applied) or launch.undo:
                 return outcome
-            return outputs.applied(request.name, _read(given), request.outputs, Redactor(known), launch.tell)
+            return outputs.with_outputs(
+                outcome, request.name, _read(given), request.outputs, Redactor(known), launch.tell
+            )
         finally:
             told.unlink(missing_ok=True)
             given.unlink(missing_ok=True)

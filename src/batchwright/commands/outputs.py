@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
+
 from batchwright.model.call_outcome import Applied, Rejected
 from batchwright.model.fault import Fault, FaultClass
 
@@ -18,16 +20,15 @@ class _Flaw(Exception):
         self.code, self.message, self.hint = code, message, hint
 
 
-def applied(
+def with_outputs(
+    outcome: Applied,
     name: str,
     data: bytes,
     declared: Sequence[str],
     redacted: Callable[[str], str],
     tell: Callable[[str], None],
-    *,
-    changed: bool = True,
 ) -> Applied | Rejected:
-    """The outcome of a program that ended with 0 and wrote this; without a valid value for each declared key it failed.
+    """The outcome of a program that ended well and wrote this; without a valid value for each declared key it failed.
 
     A key that was not declared is dropped, and told. A value that holds a secret, which `redacted` replaces, is never
     given on.
@@ -40,7 +41,7 @@ def applied(
         _examine(outputs, declared, redacted)
     except _Flaw as flaw:
         return Rejected(Fault(FaultClass.INVALID, f"{name} ended well, but {flaw.message}", flaw.code, flaw.hint))
-    return Applied(changed, outputs)
+    return replace(outcome, outputs=outputs)
 
 
 def _parsed(data: bytes) -> dict[str, str]:

@@ -121,7 +121,9 @@ class SshCommands:
                 return Unknown(f"what {request.name} gave on {name} could not be read: {error.fault.message}")
             if launch.undo:
                 return outcome
-            return outputs.applied(request.name, given, request.outputs, Redactor(secrets.values()), launch.tell)
+            return outputs.with_outputs(
+                outcome, request.name, given, request.outputs, Redactor(secrets.values()), launch.tell
+            )
 
     async def left_over(self, launch: Launch) -> str:
         if launch.on is None or launch.on.access is None:

@@ -58,3 +58,8 @@ def test_unless_says_whether_there_is_anything_to_do(bench: Bench) -> None:
         run(bench, shell("true", undo=("/bin/sh", "-c", "echo undone"), unless=("/bin/true",)), undo=True) == Applied()
     )
     assert bench.said[-1] == "undone"
+
+
+def test_an_answer_and_values_go_together(bench: Bench) -> None:
+    request = shell('echo v=1 >> "$BATCHWRIGHT_OUTPUTS"; exit 3', answers={"yes": 0, "no": 3}, outputs=("v",))
+    assert run(bench, request) == Applied(outputs={"v": "1"}, answer="no")

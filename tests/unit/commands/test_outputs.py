@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.commands.outputs import BYTES_MAX, applied
+from batchwright.commands.outputs import BYTES_MAX, with_outputs
 from batchwright.model.call_outcome import Applied, Rejected
 from batchwright.model.fault import FaultClass
 from batchwright.redaction import Redactor
@@ -16,7 +16,7 @@ SECRET = "hunter2-hunter2"
 
 
 def given_by(data: bytes, *declared: str, said: list[str] | None = None) -> Applied | Rejected:
-    return applied("migrate", data, declared, Redactor([SECRET]), ([] if said is None else said).append)
+    return with_outputs(Applied(), "migrate", data, declared, Redactor([SECRET]), ([] if said is None else said).append)
 
 
 @given(LINES, LINES)

@@ -353,6 +353,8 @@ def test_values_and_servers_go_through_files_in_a_private_folder_there(tmp_path:
         unless = shell("echo ran", unless=("sh", "-c", 'echo url=1 >> "$BATCHWRIGHT_OUTPUTS"'), outputs=("url",))
         assert await host.there.launch(unless, host.launch()) == Applied(changed=False, outputs={"url": "1"})
         assert "ran" not in host.said
+        answers = shell("exit 3", answers={"yes": 0, "no": 3})
+        assert await host.there.launch(answers, host.launch()) == Applied(answer="no")
 
     play(tmp_path, scenario)
     assert list(Path("/tmp").glob(f"batchwright-{tmp_path.name}-mark.*")) == []
