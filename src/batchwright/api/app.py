@@ -13,6 +13,7 @@ from litestar.openapi.spec import OpenAPI
 from litestar.types import ASGIApp
 
 from batchwright.api import (
+    approvals,
     documentation,
     environments,
     health,
@@ -46,7 +47,7 @@ SUBMIT_RATE, SUBMIT_BURST = 20.0, 100  # workflows per second, and in one burst,
 HANDLERS: Sequence[HTTPRouteHandler] = (
     *(submissions.submit, workflows.validate, workflows.plan),
     *(*run_queries.HANDLERS, *run_actions.HANDLERS, *environments.HANDLERS, *servers.HANDLERS),
-    *webhooks.HANDLERS,
+    *(*webhooks.HANDLERS, *approvals.HANDLERS),
     *(health.health, health.live, health.ready, metrics.metrics, providers.providers, taskservs.taskservs),
     *documentation.HANDLERS,
 )

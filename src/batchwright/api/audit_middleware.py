@@ -27,6 +27,9 @@ PARAMETERS = (
     "skip",
     "forget",
     "output",
+    "step",
+    "ask",
+    "hash",
 )  # of calls that change something
 
 log = logging.getLogger("batchwright.api")

@@ -7,10 +7,13 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchwright.api.connection_peer import ConnectionPeer
 from batchwright.app.access_tokens import LOCAL, PREFIX, Tokens
+from batchwright.app.run_provenance import local_principal
 from batchwright.errors import Forbidden, TokensUnreadable, Unauthorized
+from batchwright.model.approver import Principal
 from batchwright.model.clock import Clock
 from batchwright.model.role import Role
 from batchwright.service.peer_credentials import Peers, is_loopback
@@ -25,7 +28,7 @@ log = logging.getLogger("batchwright.api")
 
 class Caller(Struct, frozen=True):
     """The sender of a request. `commands`: may use what `serve --allow-commands` allows. `token` is the id of its
-    token.
+    token; without one, `uid` is the user whom the system names as the owner of its connection.
     """
 
     name: str
@@ -33,6 +36,15 @@ class Caller(Struct, frozen=True):
     address: str = ""
     commands: bool = False
     token: str = ""
+    uid: int = -1
+
+    @property
+    def principal(self) -> Principal:
+        """Who it is, for what is recorded and for questions to people."""
+        if self.token:
+            return Principal(self.token, self.name, self.role)
+        local = local_principal(self.uid)
+        return replace(local, name=self.name, role=self.role)
 
 
 class Authenticator:
@@ -73,15 +85,15 @@ class Authenticator:
         """
         if end.unix is None and not self.closed:
             self._refuse_foreign(method, headers)
-            await end.check(self._peers)
-            return Caller(LOCAL, Role.ADMIN, end.address)
+            uid = await end.check(self._peers)
+            return Caller(LOCAL, Role.ADMIN, end.address, uid=uid)
         given = _one(headers, b"authorization")
         if given is not None:
             return self._holder(given, end.address)
         if end.unix is None:
             return None
-        await end.check(self._peers)
-        return Caller(LOCAL, Role.ADMIN, end.address, commands=True)
+        uid = await end.check(self._peers)
+        return Caller(LOCAL, Role.ADMIN, end.address, commands=True, uid=uid)
 
     def _holder(self, given: str, address: str) -> Caller:
         scheme, _, secret = given.partition(" ")

@@ -22,18 +22,20 @@ class ConnectionPeer:
         self.address = peer[0] if peer else "socket" if unix is not None else ""
         self.unix = unix
         self._ends = (peer, own) if peer and own else None
-        self._checked = False
+        self._uid: int | None = None
 
-    async def check(self, peers: Peers) -> None:
-        """Raise PeerUnknown unless it is the service's user, or root, on this machine and outside local servers."""
-        if self._checked:
-            return
-        if self.unix is not None:
-            peers.check_unix(self.unix)
-        else:
-            peer, own = self._ends or (("", 0), ("", 0))
-            await peers.check((peer[0], peer[1]), (own[0], own[1]))
-        self._checked = True
+    async def check(self, peers: Peers) -> int:
+        """The user id of its owner: the service's user, or root, on this machine and outside local servers.
+
+        Raises PeerUnknown for anybody else.
+        """
+        if self._uid is None:
+            if self.unix is not None:
+                self._uid = peers.check_unix(self.unix)
+            else:
+                peer, own = self._ends or (("", 0), ("", 0))
+                self._uid = await peers.check((peer[0], peer[1]), (own[0], own[1]))
+        return self._uid
 
 
 class PeerProtocol(H11Protocol):

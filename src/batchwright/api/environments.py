@@ -105,7 +105,8 @@ async def destroy_environment(
 ) -> Response[RunView]:
     """Begin a run that destroys all that an environment has, in reverse order, with the undo of its commands."""
     caller = take_place(request, rates)
-    feed, new = await destroy(supervisor, DestroyRequest(environment, caller.name, key or "", plan_hash, wait))
+    own = caller.name, key or "", plan_hash, wait, caller.principal.id
+    feed, new = await destroy(supervisor, DestroyRequest(environment, *own))
     run_id = request.scope["state"]["run"] = feed.run.id
     headers = {"Location": f"../workflows/batch/{run_id}", "ETag": etag(feed)}
     if not new:

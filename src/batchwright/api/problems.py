@@ -42,6 +42,8 @@ STATUS: tuple[tuple[type[BatchwrightError], int], ...] = (
     (errors.DeliveryMoved, 409),
     (errors.SequenceConflict, 409),
     (errors.PlanChanged, 409),
+    (errors.ApprovalOutdated, 409),
+    (errors.ApprovalLate, 409),
     (errors.RunChanged, 412),
     (errors.WorkflowInvalid, 422),
     (errors.PlanRefused, 422),

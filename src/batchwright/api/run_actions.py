@@ -19,6 +19,7 @@ from batchwright.app.run_health import check_run
 from batchwright.engine.manual_resolution import NO_ANSWERS, ResumeAnswers
 from batchwright.model.role import Role
 from batchwright.model.run_signal import SignalKind
+from batchwright.service.run_control import RunControl
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.views.run import RunView
 from batchwright.views.run_health import RunHealth
@@ -75,7 +76,8 @@ async def _act(
 ) -> Response[RunView]:
     caller: Caller = request.scope["state"]["caller"]
     request.scope["state"]["run"] = run
-    feed = await supervisor.act(run, kind, caller.name, lambda feed: match in (None, "*", etag(feed)), answers)
+    agrees = lambda feed: match in (None, "*", etag(feed))  # noqa: E731
+    feed = await RunControl(supervisor).act(run, kind, caller.principal, agrees, answers)
     request.scope["state"]["run"] = feed.run.id
     return seen(feed, 202)
 

@@ -141,4 +141,5 @@ async def submission_of(
         environment=environment,
         retire=retire,
         reinstall=tuple(reinstall or ()),
+        principal=caller.principal.id,
     )

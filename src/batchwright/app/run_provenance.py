@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import os
+import pwd
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from batchwright.app.git_revision import git_revision
+from batchwright.model.approver import Principal
 from batchwright.model.run_inputs import InputFile, RunInputs
 from batchwright.redaction import BLOT, names_secret, secrets_in_environment
 from batchwright.taskservs.catalogue import load_catalogue
@@ -48,6 +50,16 @@ def user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a user id without a name
         return "cli"
+
+
+def local_principal(uid: int | None = None) -> Principal:
+    """Who uses this machine, by the user id that the system tells; this process's own by default."""
+    own = os.getuid() if uid is None else uid
+    try:
+        name = pwd.getpwuid(own).pw_name
+    except KeyError:  # a user id without a name
+        name = str(own)
+    return Principal(f"{own}@{socket.gethostname()}", name)
 
 
 def _without_secrets(values: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:

@@ -6,13 +6,13 @@ import contextlib
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import NoReturn
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import Adapters, SharedRunner, SharedWorld
+from batchwright.app.approvals import refuse_unreachable
 from batchwright.app.borrowed_servers import (
     ended_by_plan,
     ended_by_rollback,
@@ -28,6 +28,7 @@ from batchwright.app.multi_store import Stores, first_creation, refuse_elsewhere
 from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
 from batchwright.app.run_provenance import recorded_place
 from batchwright.app.run_reader import history
+from batchwright.app.run_refusals import refuse_unless
 from batchwright.app.settings import Settings
 from batchwright.app.webhook_delivery import WebhookDeliverer
 from batchwright.engine.environment_turn import BEGIN_TURN, EnvironmentTurn
@@ -36,7 +37,7 @@ from batchwright.engine.loop import SIGNAL_SECONDS, Driver
 from batchwright.engine.machine import Machine
 from batchwright.engine.manual_resolution import NO_ANSWERS, ResumeAnswers, cancelled, forget, go_on
 from batchwright.engine.read_retry import OUTAGE_SECONDS
-from batchwright.errors import NotAllowed, RunHeld, StoreFull
+from batchwright.errors import NotAllowed, StoreFull
 from batchwright.journal.base import Journal
 from batchwright.journal.lease_holder import HeldLease
 from batchwright.journal.replay import load_run
@@ -61,13 +62,15 @@ Wishes = Callable[[Machine, float], Sequence[ev.AnyEvent]]
 class StoredRun(Struct):
     """A run in its store; `run` is the fold of the events read so far.
 
-    `silent` is a lease that was watched and not renewed.
+    `silent` is a lease that was watched and not renewed. `signals_seen`: this process let the run rest (see Driver),
+    and had read so many signals.
     """
 
     journal: Journal
     id: str
     run: Run | None = None
     silent: HeldLease | None = None
+    signals_seen: int | None = None
 
     async def current(self) -> Run:
         """The run with all events that its journal has now."""
@@ -96,7 +99,9 @@ class Runs:
         allowed: ProgramAndSecretAllowlist | None = None,
         signal_seconds: float = SIGNAL_SECONDS,
         webhooks: Callable[[], WebhookDeliverer] | None = None,
+        rest_seconds: float | None = None,
     ) -> None:
+        self._rest_seconds = rest_seconds
         self._allowed = allowed
         self._settings = settings
         self._stores = stores
@@ -118,12 +123,13 @@ class Runs:
         source: str = "",
         inputs: RunInputs | None = None,
         run: str = "",
+        principal: str = "",
     ) -> StoredRun:
         """Record a run of this plan, durably; nothing is started yet. `run` is its id. The rest: see RunCreated.
 
         With it the run's first turn in its environment begins. Raises EnvironmentBusy while another run has its turn,
         EnvironmentMoved when the plan must be made again, other EnvironmentRefused, and PlanRefused if the plan breaks
-        a guardrail of the operator's.
+        a guardrail of the operator's or asks people who do not exist.
         """
         journal = await self._stores.get(self._stores.name_of(plan.storage_backend))
         own, now = run or run_id(os.urandom(8)), self._clock.now()
@@ -138,17 +144,22 @@ class Runs:
             lenders = await free_lenders(journal, plan, state.resources)
             await refuse_borrowed(journal, state.key, ended_by_plan(plan), stopped_by(plan))
             await refuse_unguarded(self._settings, plan, state.resources, now)
+            refuse_unreachable(self._settings, plan, principal, now)
             told = now, own, plan, by, key, digest, client, source
             recorded = inputs or recorded_place()
-            created = ev.RunCreated(*told, turn=state.turn + 1, after=state.newest, inputs=recorded)
+            turn = state.turn + 1, state.newest
+            created = ev.RunCreated(*told, *turn, inputs=recorded, principal=principal)
             made = Run(created)
             await journal.create(created, made.summary(journal.name), enter=replace(enter, lenders=lenders))
         return StoredRun(journal, own, made)
 
-    def resume(self, stored: StoredRun, by: str, answers: ResumeAnswers = NO_ANSWERS) -> ActiveRun:
+    def resume(
+        self, stored: StoredRun, by: str, answers: ResumeAnswers = NO_ANSWERS, *, principal: str = ""
+    ) -> ActiveRun:
         """Continue a run whose process died, a paused run, or a Failed or Cancelled one.
 
-        With `forget` among the answers nothing else is done, and no provider is opened. Raises StepNotFound.
+        With `forget` among the answers nothing else is done, and no provider is opened. `principal` is who asks for it,
+        as Principal.id. Raises StepNotFound.
         """
         if answers.forget:
             return self._forget(stored, by, answers)
@@ -168,7 +179,11 @@ class Runs:
                     return []
             return [] if not machine.ended else machine.reopen(now, by)
 
-        return self._active(stored, lambda active: self._drive(active, stored, wishes, forward=True))
+        def signed(machine: Machine, now: float) -> Sequence[ev.AnyEvent]:
+            events = wishes(machine, now)
+            return [replace(one, principal=principal) if isinstance(one, ev.RunReopened) else one for one in events]
+
+        return self._active(stored, lambda active: self._drive(active, stored, signed, forward=True))
 
     def _forget(self, stored: StoredRun, by: str, answers: ResumeAnswers) -> ActiveRun:
         if answers.redo or answers.skip or answers.outputs:
@@ -245,7 +260,9 @@ class Runs:
         """
         journal, run_id = stored.journal, stored.id
         active.accepted = wishes is None  # another process's doing: the run is to be driven
-        seen = len(await journal.signals(run_id))  # before the lease: a signal from here on is for this driver
+        seen = stored.signals_seen
+        if seen is None:  # before the lease: a signal from here on is for this driver
+            seen = len(await journal.signals(run_id))
         lease = await take(journal, run_id, self._clock, stored.silent)
         webhooks: WebhookDeliverer | None = None
         try:
@@ -280,6 +297,8 @@ class Runs:
                     create_check(self._settings, run.plan, turn.resources if turn is not None else ()),
                     around.key_file,
                     around.prober,
+                    self._rest_seconds,
+                    rested=stored.signals_seen is not None,
                 )
                 active.begun(driver)
                 return await driver.drive(wishes, seen)
@@ -353,27 +372,6 @@ async def _turn_of(journal: Journal, run: Run, wanted: Sequence[ev.AnyEvent]) ->
         await refuse_borrowed(journal, state.key, ended_by_plan(run.plan), stopped_by(run.plan))
         lenders = await free_lenders(journal, run.plan, state.resources)
     return EnvironmentTurn(run, state.row, state.resources, state.newest, lenders)
-
-
-def refuse_unless(status: RunState, run: str, kind: SignalKind, states: Sequence[RunState]) -> None:
-    """Raise NotAllowed if the signal makes no sense in the run's state."""
-    if status not in states:
-        verb = kind.value.replace("_", " ")
-        raise NotAllowed(f"run {run} is {status}; there is nothing to {verb}", hint=f"batchwright status {run}")
-
-
-def refuse_rollback(run: Run, by: str, now: float, who: str) -> NoReturn:
-    """Raise NotAllowed or RunHeld, with the reason why a run that `who` drives cannot be rolled back."""
-    Machine(run).rollback(now, by)  # says what to do instead
-    raise RunHeld(f"run {run.id} is driven by {who}")
-
-
-def nothing_to_pause(run: str) -> NotAllowed:
-    """The error for a pause of a run that no process drives."""
-    return NotAllowed(
-        f"no process drives run {run}, so there is nothing to pause",
-        hint=f"Continue it with: batchwright resume {run}, or end it with: batchwright cancel {run}",
-    )
 
 
 def _answer(

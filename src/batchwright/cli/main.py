@@ -15,6 +15,7 @@ from typer.main import get_command
 
 from batchwright import __version__, resource_exhaustion, standard_streams
 from batchwright.cli import (
+    approvals,
     destroy,
     drift,
     emulate,
@@ -69,6 +70,9 @@ COMMANDS: tuple[tuple[str, Callable[..., int], str], ...] = (  # each with an ex
     (RUNS, run_control.pause, "pause shop"),
     (RUNS, run_control.cancel, "cancel shop"),
     (RUNS, run_control.rollback, "rollback shop --plan"),
+    (RUNS, approvals.approvals, "approvals shop"),
+    (RUNS, approvals.approve, 'approve shop --comment "the canary is well"'),
+    (RUNS, approvals.refuse, 'refuse shop --comment "not on a Friday"'),
     (RUNS, gc.gc, "gc --run shop"),
     (LOOKING, run_queries.list_runs, "list --environment shop --status failed"),
     (LOOKING, run_queries.runs, "runs shop --status failed"),

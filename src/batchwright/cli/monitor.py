@@ -12,9 +12,11 @@ from batchwright.cli.exit_codes import Exit, exit_of
 from batchwright.cli.options import Json, NoColor, RunArgument, StateDir
 from batchwright.cli.output import about, note, print_json, say, show_diagnostics
 from batchwright.cli.progress_display import JsonDisplay, NullDisplay, ProgressDisplay, display_for
+from batchwright.cli.question_prompt import QuestionPrompt
 from batchwright.cli.target import Url, chosen_run, show_warnings
 from batchwright.cli.view_printer import show_brief, show_end, show_run
 from batchwright.client.base import Client
+from batchwright.client.driven_progress import DrivenProgress
 from batchwright.client.progress import Progress, WatchedProgress
 from batchwright.errors import StoreError
 from batchwright.model.lifecycle import RUN_ENDED
@@ -75,6 +77,9 @@ def show_progress(
     """
     last: ProgressUpdate | None = None
     safe = _SafeDisplay(display)
+    asking = None
+    if isinstance(progress, DrivenProgress):
+        asking = QuestionPrompt(client, run, terminal=not json and QuestionPrompt.on_terminal())
     with progress, closing(safe):
         while True:
             try:
@@ -85,7 +90,12 @@ def show_progress(
                     if last is None and told:
                         note(told)
                     last = update
-                    safe.draw(update, time.time())
+                    if asking is not None:
+                        if asking.is_due(update):
+                            safe.close()
+                        asking.take()
+                    if asking is None or not asking.active:
+                        safe.draw(update, time.time())
                     if only and standard_streams.unread():
                         return Exit.OK
                 break

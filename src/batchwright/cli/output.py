@@ -107,6 +107,13 @@ def note(line: str, style: str = "") -> None:
     err().print(Text(line, style=style))
 
 
+def prompt(words: str) -> None:
+    """Print on stderr what the next typed line answers, without a line break."""
+    console = err()
+    console.print(Text(words), end="")
+    console.file.flush()
+
+
 def confirm(question: str) -> bool:
     """Ask a question on stderr and read the answer from the terminal."""
     return typer.confirm(printable(question), err=True)

@@ -30,7 +30,7 @@ STATE_STYLES = {
     **dict.fromkeys(("running", "undoing", "retrying", "retrying undo"), "cyan"),
 }
 BACKWARD_STATES = frozenset({"undoing", "undone", "not undone", "nothing to undo", "to undo", "retrying undo"})
-OPERATIONS_MAX, PROVIDERS_MAX, RUNNING_MAX, WAITING_MAX, FAILED_MAX = 6, 3, 4, 6, 3
+OPERATIONS_MAX, PROVIDERS_MAX, RUNNING_MAX, WAITING_MAX, FAILED_MAX, ASKS_MAX = 6, 3, 4, 6, 3, 3
 NAME_MAX = 26
 
 
@@ -40,6 +40,8 @@ def frame(view: RunView, width: int, height: int = 20) -> list[Text]:
     lines += operation_lines(view.operations, OPERATIONS_MAX, 12 if width >= 100 else 8)
     lines += _provider_lines(view.providers, width)
     lines += _running_lines(view, width)
+    asks = [cut(f"{one.step}: {one_line(one.question)}", width - INDENT) for one in view.asks[:ASKS_MAX]]
+    lines += labelled("asks", asks, "yellow")
     failed = labelled("failed", [shortened(text, width - INDENT) for text in failed_texts(view, FAILED_MAX)], "red")
     troubles = trouble_lines(view)
     room = height - len(lines) - len(failed) - len(troubles)

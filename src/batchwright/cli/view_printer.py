@@ -112,6 +112,7 @@ def show_run(view: RunView) -> None:
     block("running" if view.driven else "in doubt", [*running, *([f"and {left:,} more in flight"] if left else [])])
     for text in waiting_lines(view, text_width(), 10):
         say(text)
+    block("asks", [f"{one.step}: {one_line(one.question)}" for one in view.asks], "yellow")
     show_outcome(view)
     block("next", [view.next])
 
@@ -313,13 +314,17 @@ def show_listing(view: Listing, place: str) -> None:
         for row in view.runs
     )
     show_table(("run", "status", "steps", "failed", "created", "took", "sim", "workflow"), rows, right=(2, 3, 5))
-    if any(not row.driven and row.status not in RUN_ENDED for row in view.runs):
+    if any(not row.driven and row.status not in RUN_ENDED and not row.asks for row in view.runs):
         say("! no process drives it; continue it with: batchwright resume RUN")
+    if any(row.asks for row in view.runs):
+        say("(asks) it waits for an answer: batchwright approvals")
     if view.more:
         say(f"and {view.more:,} more: --limit 0 shows all")
 
 
 def _status(row: RunLine) -> str:
+    if row.asks:
+        return f"{row.status.value} (asks)"
     mark = " (archived)" if row.archive else "" if row.driven or row.status in RUN_ENDED else " !"
     return row.status.value + mark
 

@@ -11,6 +11,7 @@ from typing import Literal, Protocol, Self
 
 from msgspec.structs import asdict
 
+from batchwright.app.approvals import AnswerRequest
 from batchwright.app.live_servers import FoundServers
 from batchwright.app.orphan_sweep import GcResult
 from batchwright.app.server_destroy import ServerDestroyResult
@@ -20,6 +21,7 @@ from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.model.events import AnyEvent
 from batchwright.model.run_summary import RunSummary
 from batchwright.model.scalar import SimulationSettings
+from batchwright.views.approvals import OpenQuestion
 from batchwright.views.drift import EnvironmentDrift
 from batchwright.views.environment import EnvironmentLine, EnvironmentView
 from batchwright.views.explain import Explanation
@@ -130,6 +132,21 @@ class Client(Protocol):
 
         Raises LatestAmbiguous for a rollback or a forced cancel, and NotAllowed and RunHeld, at once or with the first
         update, before anything is changed.
+        """
+        ...
+
+    def approvals(self, word: str = "") -> tuple[OpenQuestion, ...]:
+        """What one run asks people now, or what all runs ask: the newest run first."""
+        ...
+
+    def cannot_answer(self, question: OpenQuestion) -> str:
+        """Why the caller may not answer a question, as far as that is known here; empty if they may."""
+        ...
+
+    def answer(self, word: str, request: AnswerRequest) -> RunView:
+        """Answer a question of a run; gives the run once its driver has heard it, or after a few seconds.
+
+        Raises ApprovalLate, ApprovalOutdated, ApproverRefused, NotAllowed, StepNotFound, UsageError.
         """
         ...
 

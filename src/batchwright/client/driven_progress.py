@@ -99,6 +99,9 @@ class DrivenProgress:
         if self._interrupts > 1 or run is None:
             self._run.leave()
             return ""
+        if run.asking and run.status is RunState.RUNNING and not run.cancelling:
+            self._run.drain()
+            return "leaving: calls in flight may finish, and the question stays open; Ctrl-C again exits at once"
         if self._run.cancel(self._by):
             return "cancelling: nothing new starts, calls in flight may finish; Ctrl-C again exits at once"
         if run.cancelling and run.status is not RunState.ROLLING_BACK:

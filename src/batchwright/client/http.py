@@ -13,6 +13,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import Struct
 
+from batchwright.app.approvals import AnswerRequest
 from batchwright.app.live_servers import FoundServers
 from batchwright.app.orphan_sweep import GcResult
 from batchwright.app.planned import PlanAnswer
@@ -31,6 +32,7 @@ from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.run import Run
 from batchwright.model.scalar import SimulationSettings
+from batchwright.views.approvals import OpenQuestion
 from batchwright.views.drift import EnvironmentDrift
 from batchwright.views.environment import EnvironmentLine, EnvironmentView
 from batchwright.views.explain import Explanation
@@ -45,6 +47,7 @@ from batchwright.views.webhook import DeliveryLine
 RUNS = "/v1/workflows/batch"
 ENVIRONMENTS = "/v1/environments"
 WEBHOOKS = "/v1/webhooks"
+APPROVALS = "/v1/approvals"
 RESERVED = frozenset({"submit", "validate", "plan", "stats"})  # what comes after RUNS and is no run
 TRIES = 120  # connections in a row that may fail before a stream is given up
 SIMULATE = [("simulate", "true")]
@@ -72,6 +75,10 @@ class _Rows(Struct, frozen=True):
 
 class _Environments(Struct, frozen=True):
     items: tuple[EnvironmentLine, ...]
+
+
+class _Questions(Struct, frozen=True):
+    items: tuple[OpenQuestion, ...]
 
 
 class _Deliveries(Struct, frozen=True):
@@ -240,6 +247,18 @@ class HttpClient:
 
     def checks(self, word: str) -> RunHealth:
         return self._http.done(self._path(word, "checks"), RunHealth)
+
+    def approvals(self, word: str = "") -> tuple[OpenQuestion, ...]:
+        return self._http.get(APPROVALS, _Questions, [("run", word)] if word else []).items
+
+    def cannot_answer(self, _question: OpenQuestion) -> str:
+        return ""  # the service knows, and says so when it is answered
+
+    def answer(self, word: str, request: AnswerRequest) -> RunView:
+        query = [(name, value) for name in ("step", "comment", "hash") if (value := getattr(request, name))]
+        query += [("ask", str(request.ask))] if request.ask else []
+        path = self._path(word, "approve" if request.yes else "refuse")
+        return cast(RunView, decoded(self._http.ask("POST", path, query), RunView))
 
     def deliveries(self, word: str = "") -> tuple[DeliveryLine, ...]:
         return self._http.get(WEBHOOKS, _Deliveries, [("run", word)] if word else []).items

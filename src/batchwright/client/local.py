@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import Adapters
+from batchwright.app.approvals import AnswerRequest, answer, unfit_for
 from batchwright.app.environment_destroy import plan_destruction
 from batchwright.app.environment_drift import find_drift
 from batchwright.app.environment_reader import all_environments, find_home, read_environment
@@ -22,9 +23,10 @@ from batchwright.app.planned import Planned
 from batchwright.app.plans import Source, approve, plan_source
 from batchwright.app.rollback_impact import planned_undo
 from batchwright.app.run_health import check_run
-from batchwright.app.run_provenance import user
+from batchwright.app.run_provenance import local_principal, user
 from batchwright.app.run_reader import OpenedRun, all_runs, history, look
-from batchwright.app.runs import Runs, StoredRun, nothing_to_pause, refuse_rollback
+from batchwright.app.run_refusals import nothing_to_pause, refuse_rollback
+from batchwright.app.runs import Runs, StoredRun
 from batchwright.app.server_destroy import ServerDestroyResult, destroy_server
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
@@ -44,6 +46,7 @@ from batchwright.model.plan import Plan
 from batchwright.model.run_inputs import RunInputs
 from batchwright.model.run_signal import SignalKind
 from batchwright.model.scalar import SimulationSettings
+from batchwright.views.approvals import OpenQuestion, open_questions
 from batchwright.views.drift import EnvironmentDrift
 from batchwright.views.environment import EnvironmentLine, EnvironmentView
 from batchwright.views.explain import Explanation, explain
@@ -62,6 +65,7 @@ from batchwright.views.webhook import DeliveryLine, delivery_line
 # Between two looks at a run that another process drives. It polls: neither SQLite nor an embedded SurrealDB tells
 # others of a change, and a look is one indexed query: `monitor` takes 0.4 % of a core while nothing happens.
 FOLLOW_SECONDS = 0.2
+ANSWER_LOOKS = 25  # whether the driver of a run has heard an answer
 RESEND_SECONDS = 30.0  # for all messages of a run that are sent again
 FLUSH_SECONDS = 5.0  # for the last messages of webhooks, when a run that was driven here has ended
 
@@ -209,15 +213,40 @@ class LocalClient:
                 refuse_rollback(run, by, self.clock.now(), process_of(opened.driver))
             return self.drive(self.runs_here.rollback(stored, by))
         if verb == "resume" and not (opened.driven and run.status is RunState.PAUSED and answers == NO_ANSWERS):
-            return self.drive(self.runs_here.resume(stored, by, answers))
+            return self.drive(self.runs_here.resume(stored, by, answers, principal=local_principal().id))
         states = {"pause": LIVE_STATES[:2], "resume": (RunState.PAUSED,)}.get(verb, LIVE_STATES)
         if self.wait(self.runs_here.ask(stored, kind, by, states)):
             return WatchedProgress(self.follow(run.id), opened.driver or "another process")
         if verb == "pause":
             raise nothing_to_pause(run.id)
         if verb == "resume":
-            return self.drive(self.runs_here.resume(stored, by))
+            return self.drive(self.runs_here.resume(stored, by, principal=local_principal().id))
         return self.drive(self.runs_here.cancel(stored, by, force=force))
+
+    def approvals(self, word: str = "") -> tuple[OpenQuestion, ...]:
+        if word:
+            return open_questions(self.look(word).run)
+        rows = [row for row in self.wait(self.stores.summaries(partial=True)) if row.asks]
+        return tuple(question for row in rows for question in open_questions(self.look(row.run).run))
+
+    def cannot_answer(self, question: OpenQuestion) -> str:
+        return unfit_for(self.settings, self.look(question.run).run, question.step, local_principal())
+
+    def answer(self, word: str, request: AnswerRequest) -> RunView:
+        run = self.look(word).run.id
+        step, new = self.wait(self._answer(request))
+        who = local_principal().id
+        for _ in range(ANSWER_LOOKS if new else 0):
+            opened = self.look(run)
+            if not opened.driven or any(one.principal == who for one in opened.run.holds[step].answers):
+                break
+            self.wait(asyncio.sleep(FOLLOW_SECONDS))
+        return self.run(run)
+
+    async def _answer(self, request: AnswerRequest) -> tuple[str, bool]:
+        assert self._opened is not None
+        own = self._opened.journal, self._opened.run
+        return await answer(*own, request, local_principal(), self.settings, self.clock.now())
 
     def plan(self, source: Source, loaded: Loaded, simulation: SimulationSettings | None) -> Planned:
         """The plan of a checked file. What it opens stays open for `start`."""
@@ -255,7 +284,8 @@ class LocalClient:
 
     def start(self, plan: Plan, source: str, inputs: RunInputs | None = None) -> tuple[str, Progress]:
         """Record a run of this plan, to be driven here; `source` is the digest of the workflow it was planned from."""
-        stored = self.wait(self.runs_here.create(plan, user(), source=source, inputs=inputs))
+        who = local_principal().id
+        stored = self.wait(self.runs_here.create(plan, user(), source=source, inputs=inputs, principal=who))
         return stored.id, self.drive(self.runs_here.drive(stored, around=self._around))
 
     def drive(self, run: ActiveRun) -> Progress:

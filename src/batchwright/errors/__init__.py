@@ -3,6 +3,18 @@
 Scripts match on `code`. scripts/reference.py writes docs/errors.md from the docstrings and hints of these classes.
 """
 
+from batchwright.errors.approval import (
+    ApprovalLate as ApprovalLate,
+)
+from batchwright.errors.approval import (
+    ApprovalOutdated as ApprovalOutdated,
+)
+from batchwright.errors.approval import (
+    ApproverRefused as ApproverRefused,
+)
+from batchwright.errors.approval import (
+    QuorumUnreachable as QuorumUnreachable,
+)
 from batchwright.errors.archive import (
     ArchiveRefused as ArchiveRefused,
 )

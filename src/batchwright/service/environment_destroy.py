@@ -28,6 +28,7 @@ class DestroyRequest(Struct, frozen=True):
     key: str = ""
     plan_hash: str = ""
     wait: float = 0.0
+    principal: str = ""  # who asks, as Principal.id
 
     def digest(self) -> str:
         """Identifies what is to be destroyed, whatever its key; empty without a key."""
@@ -58,7 +59,9 @@ async def destroy(supervisor: RunSupervisor, request: DestroyRequest) -> tuple[R
         supervisor.refuse_more()  # the plan took its time
         runs = Runs(supervisor.settings, supervisor.stores, supervisor.clock)
         own = supervisor.desk.run_id(request)
-        stored = await runs.create(plan, request.by, request.key, request.digest(), client=True, run=own)
+        stored = await runs.create(
+            plan, request.by, request.key, request.digest(), client=True, run=own, principal=request.principal
+        )
         return await supervisor.start(stored), True
 
 

@@ -181,8 +181,8 @@ class Peers:
         self._wanted: dict[int, asyncio.Future[list[PeerProcess]]] = {}
         self._looking: asyncio.Task[None] | None = None
 
-    async def check(self, peer: Address, own: Address) -> None:
-        """Raise PeerUnknown unless the connection comes from this user or root, and not from a local server."""
+    async def check(self, peer: Address, own: Address) -> int:
+        """The user id of the other end. Raises PeerUnknown unless it is this user or root, and not a local server."""
         if not (is_loopback(peer[0]) and is_loopback(own[0])):
             raise PeerUnknown("it does not come from this machine")
         end = far_end(peer, own)
@@ -194,8 +194,9 @@ class Peers:
             why = held_trouble(await self._holders(end.inode))
         if why:
             raise PeerUnknown(why)
+        return end.uid
 
-    def check_unix(self, sock: socket.socket) -> None:
+    def check_unix(self, sock: socket.socket) -> int:
         """As `check`, for a connection over the service's own socket. Raises PeerUnknown."""
         try:
             pid, uid, _ = struct.unpack("=iii", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
@@ -205,6 +206,7 @@ class Peers:
             raise PeerUnknown(f"it comes from the user {uid}")
         if pid <= 0 or _sandboxed(pid):
             raise PeerUnknown("it comes from a local server, a container, or a process that has ended")
+        return int(uid)
 
     async def _holders(self, inode: int) -> list[PeerProcess]:
         future = self._wanted.get(inode)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Protocol
 
 from batchwright.app.run_reader import HOLDER_SECONDS
@@ -120,6 +120,7 @@ class RunFeed:
         frames: EventEncoder,
         driven: Callable[[str], Driven | None],
         sightings: LeaseObserver,
+        resting: Container[str] = (),
     ) -> None:
         self.journal = journal
         self.run = run
@@ -131,6 +132,7 @@ class RunFeed:
         self._frames = frames
         self._driven = driven
         self._sightings = sightings
+        self._resting = resting
         self._shape = plan_index(run.plan)
         self._lock = asyncio.Lock()
         self._hinted = True
@@ -165,8 +167,9 @@ class RunFeed:
 
     @property
     def is_driven(self) -> bool:
-        """Whether a process drives the run."""
-        return self._driven(self.run.id) is not None or self.holder is not None
+        """Whether a process drives the run, or does so again as soon as somebody answers its question."""
+        own = self.run.id
+        return self._driven(own) is not None or self.holder is not None or own in self._resting
 
     def around(self) -> Circumstances:
         """The circumstances that the journal does not record."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from weakref import WeakValueDictionary
 
 from batchwright.app.multi_store import Stores
@@ -19,11 +19,18 @@ STEPS_KEPT = 200_000  # of all the runs that are kept in memory for the next loo
 
 
 class RunFeeds:
-    """Feeds by run. `driven` are the runs that this process drives."""
+    """Feeds by run. `driven` are the runs that this process drives, `resting` those that only wait for people."""
 
     def __init__(
-        self, stores: Stores, clock: Clock, frames: EventEncoder, driven: Mapping[str, Driven], sightings: LeaseObserver
+        self,
+        stores: Stores,
+        clock: Clock,
+        frames: EventEncoder,
+        driven: Mapping[str, Driven],
+        sightings: LeaseObserver,
+        resting: Container[str],
     ) -> None:
+        self._resting = resting
         self._stores = stores
         self._clock = clock
         self._frames = frames
@@ -51,7 +58,7 @@ class RunFeeds:
         self._keep(journal, Run(created))
 
     def _keep(self, journal: Journal, run: Run) -> RunFeed:
-        feed = RunFeed(journal, run, self._clock, self._frames, self._driven.get, self._sightings)
+        feed = RunFeed(journal, run, self._clock, self._frames, self._driven.get, self._sightings, self._resting)
         self._make_room(len(run.records))
         self._feeds[run.id] = feed
         return feed

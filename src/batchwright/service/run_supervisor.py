@@ -9,32 +9,31 @@ from functools import partial
 from types import TracebackType
 from weakref import WeakValueDictionary
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from batchwright.app.active_run import LIVE_STATES, ActiveRun
+from batchwright.app.active_run import ActiveRun
 from batchwright.app.adapters import SharedRunner, SharedWorld
 from batchwright.app.multi_store import Stores
 from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
 from batchwright.app.run_provenance import catalogue_digests, recorded_place, text_input
-from batchwright.app.runs import Runs, StoredRun, nothing_to_pause, refuse_rollback, refuse_unless
+from batchwright.app.runs import Runs, StoredRun
 from batchwright.app.settings import Settings
 from batchwright.app.webhook_delivery import webhook_deliverer
 from batchwright.engine.limits import Limits
-from batchwright.engine.manual_resolution import NO_ANSWERS, ResumeAnswers
 from batchwright.errors import (
     BatchwrightError,
-    RunChanged,
     RunHeld,
     ServiceStopping,
     StoreError,
     TooManyRequests,
 )
-from batchwright.journal.lease_holder import LeaseObserver, own_holder, process_of
+from batchwright.journal.base import Journal
+from batchwright.journal.lease_holder import HeldLease, LeaseObserver
 from batchwright.model.clock import Clock
-from batchwright.model.lifecycle import RUN_ENDED, RunState
+from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
-from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.model.run_summary import RunSummary
 from batchwright.model.scalar import Scalar
 from batchwright.service.run_feed import EventEncoder, RunFeed
@@ -44,19 +43,18 @@ from batchwright.service.submissions import Submission, Submissions
 MAX_DRIVEN = 1_000  # runs that are driven at once
 AGAIN_SECONDS, AGAIN_MAX = 5.0, 300.0  # until a run that could not be driven is taken up again, doubled each time
 SIGNAL_SECONDS = 1.0  # between two reads of other processes' signals; those of this process arrive at once
-EFFECT_SECONDS = 5.0  # how long an action waits for its first event before it answers
-BACKWARD = (RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE)
-# What a run shows when a signal has had its effect; until then other events of the run may become durable.
-EFFECTS: dict[SignalKind, Callable[[Run], bool]] = {
-    SignalKind.PAUSE: lambda run: run.status is RunState.PAUSED or run.status in RUN_ENDED,
-    SignalKind.RESUME: lambda run: run.status is not RunState.PAUSED,
-    SignalKind.CANCEL: lambda run: bool(run.cancelling) or run.status in RUN_ENDED,
-    SignalKind.FORCE_CANCEL: lambda run: run.status in RUN_ENDED,
-}
+REST_SECONDS = 60.0  # that a run is driven while only people are waited for
 
 Verb = Callable[[Runs], ActiveRun]
 
 log = logging.getLogger("batchwright.orchestrator")
+
+
+class RestingRun(Struct, frozen=True):
+    """A run that only waits for people: how many of its signals were read, and when it last changed."""
+
+    signals_read: int
+    updated_at: float
 
 
 class RunSupervisor:
@@ -79,7 +77,8 @@ class RunSupervisor:
         self.driven: dict[str, ActiveRun] = {}
         self.troubles: dict[str, str] = {}  # run -> why it could not be driven last time
         self._sightings = LeaseObserver(clock.monotonic)
-        self.feeds = RunFeeds(self.stores, clock, frames, self.driven, self._sightings)
+        self.resting: dict[str, RestingRun] = {}
+        self.feeds = RunFeeds(self.stores, clock, frames, self.driven, self._sightings, self.resting)
         self.allowed = ProgramAndSecretAllowlist(commands, settings.service.secrets, settings.service.sources)
         self.webhooks = webhook_deliverer(settings, self.stores, clock, self.allowed)
         self.desk = Submissions(settings, clock, self.stores, self.world, simulation, allowed=self.allowed)
@@ -130,22 +129,38 @@ class RunSupervisor:
                 log.warning("unfinished runs cannot be read: %s", error.message)
 
     async def _adopt(self) -> None:
-        """Drive every unfinished run that no process drives; a paused one stays paused."""
+        """Drive every unfinished run that no process drives; a paused one stays paused, one that asks people rests."""
         for run_id, due in list(self.undriven.items()):
             if self.stopping or len(self.driven) >= MAX_DRIVEN:
                 return
             if due > self.clock.monotonic():
                 continue
-            async with self._lock(run_id):
+            async with self.lock(run_id):
                 journal, _ = await self.stores.find(run_id)
                 row = await journal.summary(run_id)
                 if run_id in self.driven or (row.status in RUN_ENDED and not row.rollback_due):
                     self.undriven.pop(run_id, None)
+                    self.resting.pop(run_id, None)
                     self._forget_trouble(run_id)
+                elif await self._rests(journal, row):
+                    continue
                 elif self._sightings.is_free(run_id, lease := await journal.held(run_id)):
                     log.info("run %s (%s) continues", run_id, row.workflow)
-                    stored = StoredRun(journal, run_id, silent=lease)
-                    self._begin(row, partial(_drive, stored))
+                    self.begin(row, partial(drive, self.stored(journal, run_id, lease)))
+
+    async def _rests(self, journal: Journal, row: RunSummary) -> bool:
+        """Whether a run still waits for nothing but people: nobody has answered or driven it, and nothing expired."""
+        rest = self.resting.get(row.run)
+        if rest is None or row.updated_at != rest.updated_at:
+            return False
+        if row.wakes_at and self.clock.now() >= row.wakes_at:
+            return False
+        return not await journal.signals(row.run, rest.signals_read)
+
+    def stored(self, journal: Journal, run_id: str, silent: HeldLease | None = None) -> StoredRun:
+        """The run for a driver, which has a fold of its own: a feed tells only what is durable."""
+        rest = self.resting.get(run_id)
+        return StoredRun(journal, run_id, silent=silent, signals_seen=rest.signals_read if rest else None)
 
     # -- submitting -----------------------------------------------------------------------------------------------
 
@@ -168,8 +183,8 @@ class RunSupervisor:
         assert stored.run is not None
         self.feeds.add(stored.journal, stored.run.created)
         feed = await self.feeds.find(stored.id)
-        async with self._lock(stored.id):
-            self._begin(feed.run.summary(feed.journal.name), lambda runs: runs.drive(stored))
+        async with self.lock(stored.id):
+            self.begin(feed.run.summary(feed.journal.name), lambda runs: runs.drive(stored))
         return feed
 
     async def _create(self, submission: Submission, plan: Plan) -> StoredRun:
@@ -179,7 +194,14 @@ class RunSupervisor:
         sent = text_input(submission.name, submission.text)
         own = await asyncio.to_thread(catalogue_digests, self.settings.catalogues)
         inputs = replace(recorded_place(), files=(sent,), catalogues=own)
-        return await runs.create(plan, *who, client=True, inputs=inputs, run=self.desk.run_id(submission))
+        return await runs.create(
+            plan, *who, client=True, inputs=inputs, run=self.desk.run_id(submission), principal=submission.principal
+        )
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more run can be driven."""
+        return not self.stopping and len(self.driven) < MAX_DRIVEN
 
     def refuse_more(self) -> None:
         """Raise ServiceStopping or TooManyRequests if no run can begin now."""
@@ -190,11 +212,11 @@ class RunSupervisor:
 
     # -- driving --------------------------------------------------------------------------------------------------
 
-    def _lock(self, run_id: str) -> asyncio.Lock:
+    def lock(self, run_id: str) -> asyncio.Lock:
         """Held while it is decided who drives a run."""
         return self._locks.setdefault(run_id, asyncio.Lock())
 
-    def _begin(self, row: RunSummary, verb: Verb) -> ActiveRun:
+    def begin(self, row: RunSummary, verb: Verb) -> ActiveRun:
         """Drive a run in the background; under its lock, and only when it is not driven here."""
         assert row.run not in self.driven
         # simulated accounts are no accounts: each run has its own limits, and none of the real ones
@@ -203,9 +225,11 @@ class RunSupervisor:
             *(self.settings, self.stores, self.clock, limits, self.world, self.runner, self.allowed),
             signal_seconds=SIGNAL_SECONDS,
             webhooks=lambda: self.webhooks,
+            rest_seconds=REST_SECONDS,
         )
         driven = self.driven[row.run] = verb(runs)
         self.undriven.pop(row.run, None)
+        self.resting.pop(row.run, None)
         driven.task = asyncio.create_task(self._carry(driven, row))
         driven.task.add_done_callback(lambda task: task.cancelled() or task.exception())  # reported by _carry already
         return driven
@@ -232,6 +256,8 @@ class RunSupervisor:
         finally:
             del self.driven[run_id]
             if run is None or run.status not in RUN_ENDED:
+                if run is not None and driven.driver is not None and driven.driver.resting:
+                    self.resting[run_id] = RestingRun(driven.driver.signals_read, run.updated_at)
                 self.undriven[run_id] = self.clock.monotonic() + self._delays.get(run_id, 0.0)
             self.feeds.hint(run_id)
             driven.tell()
@@ -252,73 +278,6 @@ class RunSupervisor:
         self.troubles.pop(run_id, None)
         self._delays.pop(run_id, None)
 
-    # -- acting on a run ------------------------------------------------------------------------------------------
-
-    async def act(
-        self,
-        word: str,
-        kind: SignalKind | None,
-        by: str,
-        match: Callable[[RunFeed], bool],
-        answers: ResumeAnswers = NO_ANSWERS,
-    ) -> RunFeed:
-        """Pause, resume, cancel, or (None) roll back a run, whichever process drives it.
-
-        `answers` are for a resume. Raises NotAllowed, RunHeld, and RunChanged if the run is not in the state that
-        `match` names.
-        """
-        feed = await self.feeds.find(word, destroys=kind in (None, SignalKind.FORCE_CANCEL))
-        async with self._lock(feed.run.id):
-            await feed.refresh()
-            if not match(feed):
-                raise RunChanged(f"run {feed.run.id} is at event {feed.seq} now")
-            driven = self.driven.get(feed.run.id)
-            if driven is not None and feed.run.status in RUN_ENDED and not feed.run.rollback_due:
-                await asyncio.wait([driven.task] if driven.task else [], timeout=EFFECT_SECONDS)
-                driven = self.driven.get(feed.run.id)
-            if kind is None:
-                await self._roll_back(feed, driven, by)
-            else:
-                await self._relay(feed, driven, Signal(kind, self.clock.now(), by), answers)
-        await feed.refresh()
-        return feed
-
-    async def _relay(self, feed: RunFeed, driven: ActiveRun | None, signal: Signal, answers: ResumeAnswers) -> None:
-        run, kind = feed.run, signal.kind
-        force = kind is SignalKind.FORCE_CANCEL
-        undriven = driven is None and feed.holder is None
-        if answers != NO_ANSWERS and not undriven:
-            raise RunHeld(f"run {run.id} is driven by {_who(feed)}")
-        reopens = kind is SignalKind.RESUME and (undriven or run.status in RUN_ENDED)
-        if kind is SignalKind.RESUME and not undriven and run.status in (RunState.PENDING, RunState.RUNNING):
-            raise RunHeld(f"run {run.id} is driven by {_who(feed)}")
-        if not reopens:
-            allowed = {SignalKind.PAUSE: LIVE_STATES[:2], SignalKind.RESUME: (RunState.PAUSED,)}.get(kind, LIVE_STATES)
-            refuse_unless(run.status, run.id, kind, allowed)
-        if driven is not None:
-            driven.signal(signal)
-            await _effect(driven, feed, EFFECTS[kind])
-        elif feed.holder is not None:
-            if reopens:
-                raise RunHeld(f"run {run.id} is driven by {_who(feed)}")
-            await feed.journal.signal(run.id, signal)
-        elif kind is SignalKind.PAUSE:
-            raise nothing_to_pause(run.id)
-        elif kind is SignalKind.RESUME:
-            await self._take_up(feed, lambda runs: runs.resume(_stored(feed), signal.by, answers), _anything)
-        else:
-            await self._take_up(feed, lambda runs: runs.cancel(_stored(feed), signal.by, force=force), _anything)
-
-    async def _roll_back(self, feed: RunFeed, driven: ActiveRun | None, by: str) -> None:
-        if driven is not None or feed.holder is not None:
-            refuse_rollback(feed.run, by, self.clock.now(), _who(feed))
-        await self._take_up(feed, lambda runs: runs.rollback(_stored(feed), by), lambda run: run.status in BACKWARD)
-
-    async def _take_up(self, feed: RunFeed, verb: Verb, shows: Callable[[Run], bool]) -> None:
-        self.refuse_more()
-        driven = self._begin(feed.run.summary(feed.journal.name), verb)
-        await _effect(driven, feed, shows)
-
     # -- many runs ------------------------------------------------------------------------------------------------
 
     async def summaries(self) -> list[RunSummary]:
@@ -328,8 +287,8 @@ class RunSupervisor:
         return [run.summary(row.store) if (run := now.get(row.run)) else row for row in rows]
 
     async def is_driven(self, row: RunSummary) -> bool:
-        """Whether a process drives the run now."""
-        if row.run in self.driven:
+        """Whether a process drives the run now, or does so again as soon as somebody answers its question."""
+        if row.run in self.driven or row.run in self.resting:
             return True
         if row.status in RUN_ENDED:
             return False
@@ -359,33 +318,5 @@ class RunSupervisor:
         return len(self.undriven)
 
 
-def _drive(stored: StoredRun, runs: Runs) -> ActiveRun:
+def drive(stored: StoredRun, runs: Runs) -> ActiveRun:
     return runs.drive(stored)
-
-
-def _stored(feed: RunFeed) -> StoredRun:
-    """The run for a driver, which has a fold of its own: a feed tells only what is durable."""
-    return StoredRun(feed.journal, feed.run.id)
-
-
-def _who(feed: RunFeed) -> str:
-    return process_of(feed.holder or own_holder())
-
-
-async def _effect(driven: ActiveRun, feed: RunFeed, shows: Callable[[Run], bool]) -> None:
-    """Wait until something more is durable and what is durable of the run shows what is wanted.
-
-    The driver's own fold is ahead of the journal while it appends, so that it is not asked.
-    """
-    before = feed.seq
-
-    async def shown() -> bool:
-        feed.hint()
-        await feed.refresh()
-        return feed.seq > before and shows(feed.run)
-
-    await driven.until(shown, EFFECT_SECONDS)
-
-
-def _anything(_run: Run) -> bool:
-    return True

@@ -81,6 +81,7 @@ class Submission(Struct, frozen=True):
     environment: str = ""  # instead of the one that the workflow names
     retire: bool = False  # what the workflow no longer asks for may be destroyed
     reinstall: tuple[str, ...] = ()  # what is installed again although nothing changed
+    principal: str = ""  # the caller, as Principal.id
 
     def digest(self) -> str:
         """Identifies the content of a submission, whatever its key; empty without a key."""

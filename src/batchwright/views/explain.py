@@ -19,10 +19,11 @@ from batchwright.views.events import event_line, step_text
 from batchwright.views.plan_index import plan_index
 from batchwright.views.run import next_action
 from batchwright.views.run_inputs import inputs_line
-from batchwright.views.text_format import counted, duration, one_line
+from batchwright.views.text_format import counted, duration, one_line, some
 from batchwright.views.wait_reasons import (
     LIVE,
     Circumstances,
+    approval_reason,
     ended_operations,
     open_needs,
     operations_waited_for,
@@ -37,7 +38,8 @@ NOTICEABLE = 0.05  # seconds; shorter waits are not mentioned
 VALUES_MAX, VALUE_SHOWN = 20, 60  # values in a chain, and characters of one
 
 S = StepState
-_EndedEvent = ev.StepSucceeded | ev.StepFailed | ev.StepSkipped | ev.StepNotWanted
+_Failure = ev.StepFailed | ev.HoldRefused | ev.HoldExpired
+_EndedEvent = ev.StepSucceeded | ev.StepSkipped | ev.StepNotWanted | ev.HoldGranted | ev.HoldPassed | _Failure
 
 
 class Link(Struct, frozen=True):
@@ -138,6 +140,8 @@ def waits_for(run: Run, i: int, now: float, around: Circumstances) -> tuple[str,
     if record.state is S.RETRYING:
         assert record.fault is not None
         return (retry_reason(run, record.until, record.fault, around, now),)
+    if i in run.asking:
+        return (approval_reason(run, i, now),)
     if left := unclear_seconds(run, i, now):
         return (twin_reason(run.plan.steps[i].request.name, left),)
     if record.state is not S.WAITING:
@@ -159,8 +163,13 @@ def _summary(run: Run, i: int, waits: tuple[str, ...], root: str) -> str:
             return f"created, not used yet: {waits[0]}"
         case S.WAITING:
             return f"has not started: {waits[0] if waits else f'the run is {run.status}'}"
+        case S.ASKING:
+            return f"waits for {waits[0]}" if waits else "asked when the run ended"
         case S.RETRYING:
             return f"attempt {record.attempt} failed; {waits[0] if waits else fault}"
+        case S.SUCCEEDED if run.plan.steps[i].hold is not None:
+            names = [one.name or one.principal for one in run.holds[run.plan.steps[i].id].answers]
+            return f"approved by {some(names)}" if names else "nobody answered in time, and the run went on"
         case S.SUCCEEDED if record.reason:
             return f"succeeded: {record.reason}"
         case S.SUCCEEDED if not record.made:
@@ -168,6 +177,8 @@ def _summary(run: Run, i: int, waits: tuple[str, ...], root: str) -> str:
         case S.SUCCEEDED:
             tries = f" with {counted(record.attempt, 'attempt')}" if record.attempt > 1 else ""
             return f"succeeded in {duration(record.ended_at - record.started_at)}{tries}"
+        case S.FAILED if run.plan.steps[i].hold is not None:
+            return f"not approved: {record.fault.message if record.fault else ''}"
         case S.FAILED:
             return f"failed after {counted(record.attempt, 'attempt')}: {fault}"
         case S.SKIPPED:
@@ -194,7 +205,7 @@ class _Telling:
         self.root = ""  # cause of the last skip
         self._last_end: dict[str, _EndedEvent] = {}  # operation -> the last event that ended one of its steps
         self._ends: dict[str, _EndedEvent] = {}  # step -> the event that ended it
-        self._first_bad: dict[str, ev.StepFailed | ev.StepSkipped] = {}  # operation -> its first failure
+        self._first_bad: dict[str, _Failure | ev.StepSkipped] = {}  # operation -> its first failure
         self._stopped: dict[str, ev.ProviderStopped] = {}
         self._opened = False  # its operation was opened, which was not told yet
         self._full_at = self._throttled_at = self._paused_at = 0.0
@@ -232,7 +243,7 @@ class _Telling:
         self._last_end[operation] = event
         self._ends[event.step] = event
         first = self._first_bad.get(operation)
-        if isinstance(event, ev.StepFailed) and not isinstance(first, ev.StepFailed):
+        if isinstance(event, _Failure) and not isinstance(first, _Failure):
             self._first_bad[operation] = event
         if isinstance(event, ev.StepSkipped):
             self._first_bad.setdefault(operation, event)
@@ -363,3 +374,7 @@ def _ended_word(event: _EndedEvent) -> str:
             return "was skipped"
         case ev.StepNotWanted():
             return "was not wanted"
+        case ev.HoldGranted() | ev.HoldPassed():
+            return "let it go on"
+        case ev.HoldRefused() | ev.HoldExpired():
+            return "was not approved"

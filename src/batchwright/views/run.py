@@ -13,6 +13,7 @@ from batchwright.model.plan import PlannedOperation
 from batchwright.model.run import Run, made_something, unsettled
 from batchwright.model.run_inputs import RunInputs
 from batchwright.model.workflow import DependencyKind
+from batchwright.views.approvals import OpenQuestion, open_questions
 from batchwright.views.eta import remaining_seconds
 from batchwright.views.plan_index import PlanIndex, plan_index
 from batchwright.views.steps import (
@@ -121,6 +122,7 @@ class RunView(Struct, frozen=True):
     environment: str = ""
     inputs: RunInputs | None = None  # what it was planned from; None for runs older than this
     not_wanted: tuple[StepsByReason, ...] = ()
+    asks: tuple[OpenQuestion, ...] = ()  # what people are asked now
 
 
 class ViewBounds(Struct, frozen=True):
@@ -198,6 +200,7 @@ def run_view(
         rolled_back_automatically=run.rolled_back_automatically,
         environment=EnvironmentKey.of(run.plan).name,
         inputs=run.created.inputs and run.created.inputs.bounded(),
+        asks=open_questions(run),
     )
 
 
@@ -271,6 +274,8 @@ def _forward_word(run: Run, shape: PlanIndex, ended: list[bool], op: int) -> str
     counts = run.counts[op]
     if counts.get(S.STARTED) or counts.get(S.CREATED):
         return "running"
+    if any(run.step_operation[i] == op for i in run.asking):
+        return "asks"
     if ended[op] and (end := operation_end(run, op)) is not None:
         if end is OperationEnd.SKIPPED and counts[S.SKIPPED] < _wanted(run, op):
             return "partly skipped"
@@ -329,6 +334,9 @@ def _providers(
 def next_action(run: Run, *, driven: bool) -> str:
     """What to do now, in one line with the exact command."""
     own = run.id
+    if run.asking and run.status is not RunState.PAUSED:
+        answer = f"answer it: batchwright approve {own}, or batchwright refuse {own}"
+        return answer if driven else f"{answer}; no process drives this run, so then: batchwright resume {own}"
     if run.status not in RUN_ENDED and not driven:
         return f"no process drives this run; continue it with: batchwright resume {own}"
     undo = f"batchwright rollback {own}" if run.plan.rollback_enabled and _made_anything(run) else ""

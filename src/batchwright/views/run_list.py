@@ -39,6 +39,7 @@ class RunLine(Struct, frozen=True):
     undone: int
     environment: str
     archive: str = ""
+    asks: int = 0  # open questions to people
 
 
 class Listing(Struct, frozen=True):
@@ -112,4 +113,5 @@ def _line(row: RunSummary, driven: bool, now: float) -> RunLine:
         undone=row.undone,
         environment=row.environment_key.name,
         archive=row.archive,
+        asks=row.asks,
     )

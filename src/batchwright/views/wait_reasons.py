@@ -27,6 +27,7 @@ class WaitCode(StrEnum):
     RETRY = "retry"  # the next attempt
     DRIVER = "driver"  # no process drives the run
     PERSON = "person"  # the run is paused
+    APPROVAL = "approval"  # an answer to a question
     TWIN = "twin"  # the certainty that nobody else created a server of its name
     ENDING = "ending"  # it will not start: the run is being cancelled or stopped
 
@@ -85,6 +86,8 @@ def waiting_reasons(
         return as_list(tally)
     _add_retries(run, shape, around, now, tally, StepState.RETRYING)
     _add_unclear(run, around, now, tally)
+    for i in run.asking:
+        _add(tally, (WaitCode.APPROVAL, f"waits for {approval_reason(run, i, now)}"), 1)
     for op, counts in enumerate(run.counts):
         count = counts.get(StepState.WAITING, 0)
         if not count:
@@ -104,6 +107,15 @@ def waiting_reasons(
 def as_list(tally: Tally) -> list[WaitingSteps]:
     """The tally as a list: one entry per reason."""
     return [WaitingSteps(words, steps, code) for (code, words), steps in tally.items() if steps > 0]
+
+
+def approval_reason(run: Run, i: int, now: float) -> str:
+    """What a step that asks waits for."""
+    hold, asked = run.plan.steps[i].hold, run.holds[run.plan.steps[i].id]
+    assert hold is not None
+    given = f", {len(asked.answers)} of {hold.quorum} given" if hold.quorum > 1 else ""
+    until = f", open for another {duration(asked.until - now)}" if asked.until else ""
+    return f"approval{given}{until}"
 
 
 def undo_reason(run: Run, lane: str, around: Circumstances) -> Reason:
