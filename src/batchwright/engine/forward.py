@@ -44,9 +44,9 @@ class Forward:
         self.timers: list[tuple[float, int]] = []
         self._verdicts = DependencyVerdict(run)
         self._undecided: dict[str, list[int]] = {}  # operation -> steps that wait for what becomes of it
-        self._holds = Holds(run)
         self._hopeless = [op for op in range(len(run.plan.operations)) if self._is_hopeless(op)]
         self._values = OperationValues(run) if any(step.request.references for step in run.plan.steps) else None
+        self._holds = Holds(run, self._values)
         self._unfit: dict[str, str] = {}  # operations whose values are too large -> the step that failed by it
         for i, record in enumerate(run.records):
             if record.state is StepState.RETRYING:
@@ -231,8 +231,7 @@ class Forward:
             due = self._values.due(operation) if self._values and operation not in opened else ()
             values = self._values.of(due) if self._values and due and operation not in self._unfit else {}
             if isinstance(values, Missing):
-                reason = f"${{{values.reference}}} is not known: {values.step} gave none"
-                self.skips.append((i, Verdict(Outcome.SKIP, reason, values.step)))
+                self.skips.append((i, Verdict(Outcome.SKIP, str(values), values.step)))
             elif isinstance(values, Fault):
                 self._unfit[operation] = self.run.plan.steps[i].id
                 failed += self._fault(i, self.run.records[i], values, now)

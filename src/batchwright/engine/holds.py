@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from batchwright.engine.failure_response import stops
+from batchwright.engine.operation_values import Missing, OperationValues
 from batchwright.model import events as ev
 from batchwright.model.approver import unfit
 from batchwright.model.fault import Fault, FaultClass
@@ -20,8 +21,9 @@ from batchwright.model.run_signal import HoldAnswer
 class Holds:
     """The gates and questions of a run while it goes forward; rebuilt from the fold after a crash."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, values: OperationValues | None = None) -> None:
         self._run = run
+        self._values = values  # None if no text of the plan refers to any
         self._due: list[int] = []  # nothing before them is left
         self._plan_hash = ""
         self._asking = {i: None for i, record in enumerate(run.records) if record.state is StepState.ASKING}
@@ -106,25 +108,34 @@ class Holds:
     def decide_due(self, now: float) -> list[ev.AnyEvent]:
         """Of what is due: gates that open, questions that are asked, and gates of operations that cannot succeed."""
         due, self._due = self._due, []
-        return [self._decided(i, now) for i in due if self._run.records[i].state is StepState.WAITING]
+        waiting = [i for i in due if self._run.records[i].state is StepState.WAITING]
+        return [event for i in waiting for event in self._decided(i, now)]
 
-    def _decided(self, i: int, now: float) -> ev.AnyEvent:
+    def _decided(self, i: int, now: float) -> list[ev.AnyEvent]:
         run, step = self._run, self._run.plan.steps[i]
         op = run.step_operation[i]
         if not step.traits.counted:
             if failure_certain(run, op):
-                return ev.StepSkipped(now, step.id, "too many steps of the waves before failed", last_bad_step(run, op))
+                why = "too many steps of the waves before failed"
+                return [ev.StepSkipped(now, step.id, why, last_bad_step(run, op))]
             if step.hold is None or not self._starts_something(i):
-                return ev.GatePassed(now, step.id)
+                return [ev.GatePassed(now, step.id)]
         return self._ask(i, step, now)
 
-    def _ask(self, i: int, step: Step, now: float) -> ev.AnyEvent:
+    def _ask(self, i: int, step: Step, now: float) -> list[ev.AnyEvent]:
         assert step.hold is not None
+        due = self._values.due(step.operation) if self._values else ()
+        values = self._values.of(due) if self._values and due else {}
+        if isinstance(values, Missing):
+            return [ev.StepSkipped(now, step.id, str(values), values.step)]
+        if isinstance(values, Fault):
+            return [ev.StepSkipped(now, step.id, values.message, step.id)]
         before = self._run.holds.get(step.id)
         ask = before.ask + 1 if before else 1
         self._plan_hash = self._plan_hash or self._run.plan.hash()
         until = now + step.hold.expires if step.hold.expires else 0.0
-        return ev.HoldAsked(now, step.id, ask, hold_digest(self._run, i, ask, self._plan_hash), until)
+        asked = ev.HoldAsked(now, step.id, ask, hold_digest(self._run, i, ask, self._plan_hash), until)
+        return [ev.OperationOpened(now, step.operation, values), asked] if due else [asked]
 
     def _starts_something(self, gate: int) -> bool:
         run = self._run

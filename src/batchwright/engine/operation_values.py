@@ -22,6 +22,9 @@ class Missing(Struct, frozen=True):
     reference: str
     step: str
 
+    def __str__(self) -> str:
+        return f"${{{self.reference}}} is not known: {self.step} gave none"
+
 
 class OperationValues:
     """Reads the values of a run's operations from its fold."""

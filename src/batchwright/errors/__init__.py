@@ -3,135 +3,53 @@
 Scripts match on `code`. scripts/reference.py writes docs/errors.md from the docstrings and hints of these classes.
 """
 
-from batchwright.errors.approval import (
-    ApprovalLate as ApprovalLate,
-)
-from batchwright.errors.approval import (
-    ApprovalOutdated as ApprovalOutdated,
-)
-from batchwright.errors.approval import (
-    ApproverRefused as ApproverRefused,
-)
-from batchwright.errors.approval import (
-    QuorumUnreachable as QuorumUnreachable,
-)
-from batchwright.errors.archive import (
-    ArchiveRefused as ArchiveRefused,
-)
-from batchwright.errors.archive import (
-    RunArchived as RunArchived,
-)
+from batchwright.errors.approval import ApprovalLate as ApprovalLate
+from batchwright.errors.approval import ApprovalOutdated as ApprovalOutdated
+from batchwright.errors.approval import ApproverRefused as ApproverRefused
+from batchwright.errors.approval import QuorumUnreachable as QuorumUnreachable
+from batchwright.errors.archive import ArchiveRefused as ArchiveRefused
+from batchwright.errors.archive import RunArchived as RunArchived
 from batchwright.errors.base import BatchwrightError as BatchwrightError
 from batchwright.errors.base import StoreError as StoreError
-from batchwright.errors.environment import (
-    EnvironmentAmbiguous as EnvironmentAmbiguous,
-)
-from batchwright.errors.environment import (
-    EnvironmentBusy as EnvironmentBusy,
-)
-from batchwright.errors.environment import (
-    EnvironmentElsewhere as EnvironmentElsewhere,
-)
-from batchwright.errors.environment import (
-    EnvironmentEmpty as EnvironmentEmpty,
-)
-from batchwright.errors.environment import (
-    EnvironmentMoved as EnvironmentMoved,
-)
-from batchwright.errors.environment import (
-    EnvironmentNotFound as EnvironmentNotFound,
-)
-from batchwright.errors.environment import (
-    EnvironmentRefused as EnvironmentRefused,
-)
-from batchwright.errors.environment import (
-    EnvironmentUnsettled as EnvironmentUnsettled,
-)
-from batchwright.errors.environment import (
-    LatestAmbiguous as LatestAmbiguous,
-)
-from batchwright.errors.environment import (
-    RunSuperseded as RunSuperseded,
-)
-from batchwright.errors.environment import (
-    ServerBorrowed as ServerBorrowed,
-)
-from batchwright.errors.plan import (
-    EntryChanged as EntryChanged,
-)
-from batchwright.errors.plan import (
-    PlanChanged as PlanChanged,
-)
-from batchwright.errors.plan import (
-    PlanFileInvalid as PlanFileInvalid,
-)
-from batchwright.errors.plan import (
-    PlanRefused as PlanRefused,
-)
-from batchwright.errors.service import (
-    AddressRefused as AddressRefused,
-)
-from batchwright.errors.service import (
-    AuditUnwritable as AuditUnwritable,
-)
-from batchwright.errors.service import (
-    BodyUnreadable as BodyUnreadable,
-)
-from batchwright.errors.service import (
-    Forbidden as Forbidden,
-)
-from batchwright.errors.service import (
-    HeadTooLarge as HeadTooLarge,
-)
-from batchwright.errors.service import (
-    IdempotencyMismatch as IdempotencyMismatch,
-)
-from batchwright.errors.service import (
-    MediaTypeUnknown as MediaTypeUnknown,
-)
-from batchwright.errors.service import (
-    PeerUnknown as PeerUnknown,
-)
-from batchwright.errors.service import (
-    RunChanged as RunChanged,
-)
-from batchwright.errors.service import (
-    SecretRefused as SecretRefused,
-)
-from batchwright.errors.service import (
-    ServiceBusy as ServiceBusy,
-)
-from batchwright.errors.service import (
-    ServicePackageMissing as ServicePackageMissing,
-)
-from batchwright.errors.service import (
-    ServiceStopping as ServiceStopping,
-)
-from batchwright.errors.service import (
-    ServiceUnavailable as ServiceUnavailable,
-)
-from batchwright.errors.service import (
-    TokensUnreadable as TokensUnreadable,
-)
-from batchwright.errors.service import (
-    TooManyRequests as TooManyRequests,
-)
-from batchwright.errors.service import (
-    Unauthorized as Unauthorized,
-)
+from batchwright.errors.environment import EnvironmentAmbiguous as EnvironmentAmbiguous
+from batchwright.errors.environment import EnvironmentBusy as EnvironmentBusy
+from batchwright.errors.environment import EnvironmentElsewhere as EnvironmentElsewhere
+from batchwright.errors.environment import EnvironmentEmpty as EnvironmentEmpty
+from batchwright.errors.environment import EnvironmentMoved as EnvironmentMoved
+from batchwright.errors.environment import EnvironmentNotFound as EnvironmentNotFound
+from batchwright.errors.environment import EnvironmentRefused as EnvironmentRefused
+from batchwright.errors.environment import EnvironmentUnsettled as EnvironmentUnsettled
+from batchwright.errors.environment import LatestAmbiguous as LatestAmbiguous
+from batchwright.errors.environment import RunSuperseded as RunSuperseded
+from batchwright.errors.environment import ServerBorrowed as ServerBorrowed
+from batchwright.errors.plan import EntryChanged as EntryChanged
+from batchwright.errors.plan import PlanChanged as PlanChanged
+from batchwright.errors.plan import PlanFileInvalid as PlanFileInvalid
+from batchwright.errors.plan import PlanRefused as PlanRefused
+from batchwright.errors.service import AddressRefused as AddressRefused
+from batchwright.errors.service import AuditUnwritable as AuditUnwritable
+from batchwright.errors.service import BodyUnreadable as BodyUnreadable
+from batchwright.errors.service import Forbidden as Forbidden
+from batchwright.errors.service import HeadTooLarge as HeadTooLarge
+from batchwright.errors.service import IdempotencyMismatch as IdempotencyMismatch
+from batchwright.errors.service import MediaTypeUnknown as MediaTypeUnknown
+from batchwright.errors.service import PeerUnknown as PeerUnknown
+from batchwright.errors.service import RunChanged as RunChanged
+from batchwright.errors.service import SecretRefused as SecretRefused
+from batchwright.errors.service import ServiceBusy as ServiceBusy
+from batchwright.errors.service import ServicePackageMissing as ServicePackageMissing
+from batchwright.errors.service import ServiceStopping as ServiceStopping
+from batchwright.errors.service import ServiceUnavailable as ServiceUnavailable
+from batchwright.errors.service import TokensUnreadable as TokensUnreadable
+from batchwright.errors.service import TooManyRequests as TooManyRequests
+from batchwright.errors.service import Unauthorized as Unauthorized
 from batchwright.errors.source import SourceChanged as SourceChanged
 from batchwright.errors.source import SourceInvalid as SourceInvalid
 from batchwright.errors.source import SourceMissing as SourceMissing
 from batchwright.errors.source import SourceRefused as SourceRefused
-from batchwright.errors.webhook import (
-    DeliveryMoved as DeliveryMoved,
-)
-from batchwright.errors.webhook import (
-    WebhookInvalid as WebhookInvalid,
-)
-from batchwright.errors.webhook import (
-    WebhookNotFound as WebhookNotFound,
-)
+from batchwright.errors.webhook import DeliveryMoved as DeliveryMoved
+from batchwright.errors.webhook import WebhookInvalid as WebhookInvalid
+from batchwright.errors.webhook import WebhookNotFound as WebhookNotFound
 
 
 class UsageError(BatchwrightError):

@@ -15,6 +15,7 @@ class WebhookEvent(StrEnum):
     """What a receiver can be told about. The value is the `type` of the message."""
 
     RUN_STARTED = "run.started"  # also when a run that had ended continues
+    RUN_ASKS = "run.asks"  # a question to people
     RUN_COMPLETED = "run.completed"
     RUN_FAILED = "run.failed"
     RUN_CANCELLED = "run.cancelled"

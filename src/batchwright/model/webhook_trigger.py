@@ -24,6 +24,8 @@ def webhook_event(event: ev.AnyEvent) -> WebhookEvent | None:
             return _ENDED[event.status]
         case ev.RollbackStarted():
             return WebhookEvent.RUN_ROLLING_BACK
-        case ev.StepFailed() | ev.UndoFailed():
+        case ev.HoldAsked():
+            return WebhookEvent.RUN_ASKS
+        case ev.StepFailed() | ev.UndoFailed() | ev.HoldRefused() | ev.HoldExpired():
             return WebhookEvent.STEP_FAILED
     return None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
 from msgspec import Struct
 
 from batchwright.model.actions import Action, Undo
 from batchwright.model.plan import Hold, Request, Step
 from batchwright.model.run_fold_state import StepFoldState
+from batchwright.model.templates import Value, filled, named
 from batchwright.model.workflow import Dependency, OnFailure, Operation, Retry
 from batchwright.operations.base import OperationType
 from batchwright.operations.planner_state import Draft
@@ -45,6 +47,19 @@ class HoldRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="k
 
     name: str
     ask: str = ""
+    references: tuple[str, ...] = ()
+    values: dict[str, Value] = {}
+
+    @classmethod
+    def of(cls, name: str, ask: str) -> Self:
+        """The request of an approval; a text without references is written out."""
+        found = named((ask,))
+        return cls(name, ask, found) if found else cls(name, filled(ask, {}))
+
+    @property
+    def question(self) -> str:
+        """The question, with the values that are known."""
+        return filled(self.ask, self.values) if self.references else self.ask
 
 
 class ApprovalType(OperationType[Approval]):
@@ -60,20 +75,20 @@ class ApprovalType(OperationType[Approval]):
     def plan(self, draft: Draft) -> None:
         for i, op in draft.of(Approval):
             hold = Hold(op.of, op.quorum, op.expires, go_on=op.on_expiry is OnExpiry.GO_ON)
-            request = HoldRequest(op.id, op.ask)
+            request = HoldRequest.of(op.id, op.ask)
             draft.steps[i] = [
                 Step(f"{op.id}/ask", op.id, "", Action.ASK, Undo.NOTHING, request, seconds=0.0, hold=hold)
             ]
 
     def subject(self, step: Step) -> str:
-        return _request(step).ask or _request(step).name
+        return _request(step).question or _request(step).name
 
     def does(self, step: Step, _server: str) -> str:
         request = _request(step)
         if step.hold is None:
             return f"begin wave {step.wave}"
         people = f"{step.hold.quorum} people" if step.hold.quorum > 1 else "somebody"
-        return f"ask {people}: {request.ask}"
+        return f"ask {people}: {request.question}"
 
     def undoes(self, _step: Step, _server: str) -> str:
         return "nothing: it only asks"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchwright.model.environment import EnvironmentKey
 from batchwright.model.hold_scope import behind
@@ -68,7 +69,7 @@ def _question(run: Run, i: int) -> OpenQuestion:
         version=run.plan.version,
         simulated=run.plan.simulation is not None,
         step=step.id,
-        question=type_of(step).subject(step),
+        question=question_text(run, i),
         ask=asked.ask,
         hash=asked.hash,
         asked_at=asked.asked_at,
@@ -82,6 +83,12 @@ def _question(run: Run, i: int) -> OpenQuestion:
         steps=tuple(run.plan.steps[j].id for j in through[:STEPS_MOST]),
         steps_more=max(0, len(through) - STEPS_MOST),
     )
+
+
+def question_text(run: Run, i: int) -> str:
+    """What a step asks, with the values that its text refers to."""
+    step = run.plan.steps[i]
+    return type_of(step).subject(replace(step, request=run.request(i)))
 
 
 def _who(run: Run, hold: Hold) -> str:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from batchwright.model import events as ev
 from batchwright.model.delivery import Delivery
@@ -16,6 +16,7 @@ from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.run import Run
 from batchwright.model.webhook import WebhookEvent
 from batchwright.printable import printable, shortened
+from batchwright.views.approvals import question_text
 
 FAULTS_MOST = 10  # failed steps that one message names
 WORDS_MOST = 300  # characters of what is said about one
@@ -39,6 +40,18 @@ class MessageSteps(Struct, frozen=True):
     undone: int
 
 
+class MessageQuestion(Struct, frozen=True):
+    """What people are asked. `until` is when it expires, as RFC 3339; empty: it stays open."""
+
+    step: str
+    text: str
+    ask: int
+    hash: str
+    until: str
+    of: tuple[str, ...]
+    quorum: int
+
+
 class MessageData(Struct, frozen=True):
     """What a message says about a run, as it was right after the event.
 
@@ -58,6 +71,7 @@ class MessageData(Struct, frozen=True):
     steps: MessageSteps
     faults: tuple[MessageFault, ...] = ()
     residue: tuple[str, ...] = ()
+    question: MessageQuestion | UnsetType = UNSET
 
 
 class WebhookMessage(Struct, frozen=True):
@@ -90,8 +104,17 @@ def webhook_message(run: Run, event: ev.AnyEvent, kind: WebhookEvent) -> bytes:
         ),
         faults=_faults(run, event),
         residue=run.residue[:FAULTS_MOST],
+        question=_question(run, event) if isinstance(event, ev.HoldAsked) else UNSET,
     )
     return msgspec.json.encode(WebhookMessage(kind, stamp(event.at), data))
+
+
+def _question(run: Run, event: ev.HoldAsked) -> MessageQuestion:
+    step = run.plan.steps[run.step(event.step)]
+    assert step.hold is not None
+    until = stamp(event.until) if event.until else ""
+    text = _words(question_text(run, run.step(event.step)))
+    return MessageQuestion(step.id, text, event.ask, event.hash, until, step.hold.of, step.hold.quorum)
 
 
 def stamp(at: float) -> str:
@@ -100,7 +123,7 @@ def stamp(at: float) -> str:
 
 
 def _faults(run: Run, event: ev.AnyEvent) -> tuple[MessageFault, ...]:
-    if isinstance(event, ev.StepFailed | ev.UndoFailed):
+    if isinstance(event, ev.StepFailed | ev.UndoFailed | ev.HoldRefused | ev.HoldExpired):
         return (_fault(event.step, event.fault),)
     failed = (
         (step.id, record.fault)
