@@ -31,6 +31,7 @@ from batchwright.cli import (
     run_control,
     run_health,
     run_queries,
+    schema,
     servers,
     store,
     submit,
@@ -63,6 +64,7 @@ SERVICE = "The service"
 COMMANDS: tuple[tuple[str, Callable[..., int], str], ...] = (  # each with an example, which begins with its name
     (BEFORE, validate.validate, "validate shop.ncl --overlay staging.ncl"),
     (BEFORE, plan.plan, "plan shop.ncl --retire --out shop.plan"),
+    (BEFORE, schema.schema, "schema taskserv"),
     (RUNS, run.run, "run shop.ncl --retire --wait 600"),
     (RUNS, destroy.destroy, "destroy shop --plan"),
     (RUNS, submit.submit, "submit shop.ncl --watch"),

@@ -75,16 +75,22 @@ def checked(raw: str, schema: Path, providers: Mapping[str, Path | None], mark: 
 
     Providers beside those of the schema come with the file of their servers' contract, a function of the schema.
     """
-    own = ", ".join(f"{text(name)} = {_provider(contract)}" for name, contract in providers.items())
     return (
-        f"let rec report = (import {text(str(schema))}) & {{ mark = {text(mark)}, providers = {{ {own} }} }} in\n"
+        f"let rec report = (import {text(str(schema))})"
+        f" & {{ mark = {text(mark)}, providers = {provided(providers, 'report')} }} in\n"
         f"let whole = {raw} | report.File in\n"
         f'std.record.filter (fun name _value => name != "{INPUTS}") whole'
     )
 
 
-def _provider(contract: Path | None) -> str:
-    return f"{{ server = (import {text(str(contract))} as 'Nickel) report }}" if contract else "{}"
+def provided(providers: Mapping[str, Path | None], schema: str) -> str:
+    """The providers of plug-ins; `schema` is the contracts that those of their servers are made of."""
+    own = ", ".join(f"{text(name)} = {_provider(contract, schema)}" for name, contract in providers.items())
+    return f"{{ {own} }}"
+
+
+def _provider(contract: Path | None, schema: str) -> str:
+    return f"{{ server = (import {text(str(contract))} as 'Nickel) {schema} }}" if contract else "{}"
 
 
 def located(raw: str, path: Path_) -> str:
