@@ -104,7 +104,7 @@ def _judged(known: _Names, operation: Mapping[str, Any], path: Path_, text: str)
         elif (found := _unknown(known, reference) or _unfit(known, operation, path, reference)) is not None:
             yield found
         else:
-            yield from _doubtful(path, text, reference)
+            yield from _doubtful(known, path, text, reference)
 
 
 def _may_stand(operation: Mapping[str, Any], path: Path_) -> bool:
@@ -195,7 +195,11 @@ def _unfit(known: _Names, operation: Mapping[str, Any], path: Path_, reference: 
     return None
 
 
-def _doubtful(path: Path_, text: str, reference: Reference) -> Iterator[Diagnostic]:
+def _doubtful(known: _Names, path: Path_, text: str, reference: Reference) -> Iterator[Diagnostic]:
+    if reference.root is Root.SERVERS and known.operations[known.makers[reference.segments[0]]].get("min_success"):
+        message = f"`{reference}` may be missing: its operation succeeds without some of its servers"
+        hint = "What refers to it is skipped then. All that are there: ${operations.ID.addresses}."
+        yield Diagnostic("reference-may-be-missing", message, hint, severity=Severity.WARNING)
     if path[0] != "taskservs":
         return
     if reference.is_list and isinstance(path[-1], int) and alone(text) is not None:

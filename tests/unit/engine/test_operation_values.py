@@ -208,12 +208,14 @@ def test_what_is_not_there_is_said_by_the_step_that_did_not_give_it() -> None:
 
 
 def test_steps_whose_values_are_missing_are_skipped_because_of_that() -> None:
-    """As after an operation that succeeded without one of its servers."""
-    one = hand(DB, command("use", "echo", "${servers.db-1.address}", "${servers.db-2.address}", after=["db"]))
+    """After an operation that succeeded without one of its servers."""
+    named = command("named", "echo", "${servers.db-2.address}", after=["db"])
+    every = command("every", "echo", "${operations.db.names}", after=["db"])
+    plan = plan_of(workflow(DB, named, every), {})
+    one = Hand(replace(plan, operations=(replace(plan.operations[0], min_success="1"), *plan.operations[1:])))
     one.answer("db/db-1", Created("ref-1", ready=True, address="10.0.0.1"))
-    plan = replace(
-        one.run.plan, operations=(one.run.plan.operations[0], replace(one.run.plan.operations[1], dependencies=()))
-    )
-    two = Hand(plan)
-    (skipped,) = two.events(ev.StepSkipped)
-    assert (skipped.step, skipped.because) == ("use/run", "db/db-1")
+    one.answer("db/db-2", FaultClass.PERMANENT)
+    (skipped,) = one.events(ev.StepSkipped)
+    assert (skipped.step, skipped.because) == ("named/run", "db/db-2")
+    assert "${servers.db-2.address} is not known" in skipped.reason
+    assert [(event.operation, event.values) for event in opened(one)] == [("every", {"operations.db.names": ("db-1",)})]
