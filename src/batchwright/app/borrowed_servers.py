@@ -134,7 +134,7 @@ def stopped_by(plan: Plan) -> set[Place]:
 def ended_by_rollback(run: Run) -> set[Place]:
     """The servers that a rollback of the run destroys."""
     accounts = {facts.name: facts.account for facts in run.plan.providers}
-    steps = zip(run.plan.steps, run.records, strict=True)
+    steps = zip(run.steps, run.records, strict=True)
     return {
         (step.provider, accounts.get(step.provider, ""), record.ref)
         for step, record in steps

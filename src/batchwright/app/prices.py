@@ -9,7 +9,8 @@ from batchwright.app.adapters import Adapters
 from batchwright.errors import BatchwrightError
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.environment import Resource
-from batchwright.model.plan import Offer, Plan, Price, Request, Step
+from batchwright.model.plan import Plan, Request, Step
+from batchwright.model.price import Offer, Price
 from batchwright.operations.registry import dec_hook, is_server
 from batchwright.providers.base import Provider, Quote
 

@@ -51,7 +51,7 @@ def _judged(settings: Settings, run: Run, undos: list[PlannedUndo]) -> list[Plan
     if not any(one.what is UndoKind.RESTORE for one in undos):
         return undos
     catalogue = load_catalogue(settings.catalogues)
-    steps = [run.plan.steps[run.index[one.step]] for one in undos]
+    steps = [run.steps[run.index[one.step]] for one in undos]
     notes = [type_of(step).cannot_restore(step, catalogue) for step in steps]
     return [replace(one, note=note or one.note) for one, note in zip(undos, notes, strict=True)]
 

@@ -48,21 +48,21 @@ async def check_run(
         allowed.check_run(run)
     wanted = [
         step
-        for step, record in zip(run.plan.steps, run.records, strict=True)
+        for step, record in zip(run.steps, run.records, strict=True)
         if isinstance(step.request, TaskservRequest)
         if record.state is StepState.SUCCEEDED and not step.traits.removes
     ]
     settings = with_catalogues(settings, run.created.inputs, wanted)
     async with Adapters(settings, clock, Limits(), run.plan.simulation, world, runner) as around:
         await around.open_for(run.plan)
-        places = {step.id: step.provider for step in run.plan.steps}
+        places = {step.id: step.provider for step in run.steps}
         refs = {step.server: run.record(step.server).ref for step in wanted}
-        logins = {ref: login_of(run.plan.steps[run.index[server]], run.record(server)) for server, ref in refs.items()}
+        logins = {ref: login_of(run.steps[run.index[server]], run.record(server)) for server, ref in refs.items()}
         ways = await reached_by(around, {server: (places[server], ref) for server, ref in refs.items()}, logins)
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def look(step: Step) -> TaskservStatus:
-            record, server = run.record(step.server), run.plan.steps[run.index[step.server]]
+            record, server = run.record(step.server), run.steps[run.index[step.server]]
             request = run.request(run.index[step.id])
             assert isinstance(request, TaskservRequest)
             target = Target(server.provider, record.ref, server.request.name, record.address, ways.get(record.ref))
@@ -85,7 +85,7 @@ async def _checks(around: Adapters, run: Run, gate: asyncio.Semaphore) -> tuple[
         return ()
     wanted = [
         i
-        for i, (step, record) in enumerate(zip(run.plan.steps, run.records, strict=True))
+        for i, (step, record) in enumerate(zip(run.steps, run.records, strict=True))
         if isinstance(step.request, CheckRequest) and record.state in (StepState.SUCCEEDED, StepState.FAILED)
     ]
     ports = around.readers, around.runners, around.launchers, around.limits, around.clock
@@ -95,13 +95,13 @@ async def _checks(around: Adapters, run: Run, gate: asyncio.Semaphore) -> tuple[
     handler = CheckHandler(context)
 
     async def look(i: int) -> CheckStatus:
-        step = run.plan.steps[i]
+        step = run.steps[i]
         mark = base32(os.urandom(16))  # not that of the step: somebody else may be looking too
         async with gate:
             seen = await handler.look(i, min(ONCE_SECONDS, context.timeout(i)), mark=mark)
         if isinstance(seen, Rejected):
             seen = CheckResult("check", False, seen.fault.message)
-        server = run.plan.steps[run.index[step.server]].request.name if step.server else ""
+        server = run.steps[run.index[step.server]].request.name if step.server else ""
         return CheckStatus(step.id, handler.request(i).subject, server, seen.ok, seen.output)
 
     try:
@@ -122,7 +122,7 @@ def _leader(run: Run, request: TaskservRequest, server: str) -> Target | None:
     """The first server of the step's cluster, unless it is its own."""
     if request.cluster is None or request.cluster.leader == server:
         return None
-    step, record = run.plan.steps[run.index[request.cluster.leader]], run.record(request.cluster.leader)
+    step, record = run.steps[run.index[request.cluster.leader]], run.record(request.cluster.leader)
     return Target(step.provider, record.ref, step.request.name, record.address)
 
 

@@ -328,9 +328,9 @@ async def _refuse_missing_keys(around: Adapters, run: Run, wanted: Sequence[ev.A
     back = run.status is RunState.ROLLING_BACK or any(isinstance(event, ev.RollbackStarted) for event in wanted)
     if back or run.plan.simulation is not None:
         return
-    steps = list(zip(run.plan.steps, run.records, strict=True))
+    steps = list(zip(run.steps, run.records, strict=True))
     needed = {
-        login_of(run.plan.steps[run.index[step.server]], run.record(step.server)).key
+        login_of(run.steps[run.index[step.server]], run.record(step.server)).key
         for step, record in steps
         if step.server and record.state is not StepState.SUCCEEDED
     }
@@ -354,8 +354,8 @@ def _with_own_catalogues(settings: Settings, run: Run, *, forward: bool) -> Sett
 def _no_calls(plan: Plan) -> Limits:
     """Limits for a driver that makes no call, so that no provider tells what its limits are."""
     limits = Limits()
-    for op in plan.operations:
-        limits.add(op.lane, Lane(1))
+    for lane in plan.lanes:
+        limits.add(lane, Lane(1))
     return limits
 
 

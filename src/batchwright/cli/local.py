@@ -23,10 +23,6 @@ Names = Annotated[
     list[str] | None, typer.Argument(metavar="[SERVER]...", help="Names or references; default: all servers.")
 ]
 
-Image = Annotated[
-    str, typer.Option("--image", metavar="IMAGE", help="Such as debian-13; default: this machine's own release.")
-]
-
 NO_BOUNDARY = "Local servers are not a security boundary: run only what you trust."
 
 
@@ -55,13 +51,13 @@ def stop(servers: Names = None, state_dir: StateDir = None, json: Json = False, 
 
 
 @base_app.command("build")
-def build(image: Image = "", json: Json = False, _no_color: NoColor = False) -> int:
+def build(json: Json = False, _no_color: NoColor = False) -> int:
     """Build the base system, unless it exists: a small system with systemd and sshd. It takes about a minute."""
-    tree = base_tree(image)
+    tree = base_tree()
     if not tree.built:
         note(f"building {tree.path}: {tree.image} with systemd and sshd, from this machine's package sources.")
         note("This takes about a minute and 300 MB of disk, once.")
-    built = build_base(lambda line: note(f"  {line}"), image)
+    built = build_base(lambda line: note(f"  {line}"))
     if json:
         print_json(built)
     elif built.seconds:
@@ -72,9 +68,9 @@ def build(image: Image = "", json: Json = False, _no_color: NoColor = False) -> 
 
 
 @base_app.command("show")
-def show(image: Image = "", json: Json = False, _no_color: NoColor = False) -> int:
+def show(json: Json = False, _no_color: NoColor = False) -> int:
     """Show its path, size and how many servers use it. Exit code 1 if it has not been built."""
-    tree = base_tree(image)
+    tree = base_tree()
     if json:
         print_json(tree)
     elif tree.built:
@@ -82,14 +78,14 @@ def show(image: Image = "", json: Json = False, _no_color: NoColor = False) -> i
         note(NO_BOUNDARY)
     else:
         say(f"{tree.path} ({tree.image}) has not been built")
-        note(f"hint: build it with: batchwright local base build{f' --image {image}' if image else ''}")
+        note("hint: build it with: batchwright local base build")
     return Exit.OK if tree.built else Exit.NO
 
 
 @base_app.command("remove")
-def remove(image: Image = "", json: Json = False, _no_color: NoColor = False) -> int:
+def remove(json: Json = False, _no_color: NoColor = False) -> int:
     """Remove the base system. Refused while servers use it."""
-    tree = remove_base(image)
+    tree = remove_base()
     if json:
         print_json({"removed": tree.built, "tree": tree})
     else:

@@ -31,7 +31,7 @@ SECONDS_LEAST, SECONDS_MOST = 1.0, 30.0  # between two progress lines
 
 _QUIET = (ev.RunCreated, ev.StepCreated, ev.StepOutput, ev.SweepStarted, ev.SweepEnded)
 _OF_STEPS = (
-    *(ev.StepStarted, ev.StepInDoubt, ev.StepSucceeded, ev.StepRetrying, ev.StepFailed, ev.StepSkipped),
+    *(ev.StepStarted, ev.StepInDoubt, ev.StepSucceeded, ev.StepRetrying, ev.StepMoved, ev.StepFailed, ev.StepSkipped),
     *(ev.UndoStarted, ev.UndoRetrying, ev.StepUndone, ev.UndoFailed),
 )
 

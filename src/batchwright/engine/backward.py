@@ -143,7 +143,7 @@ class Backward:
         """What is left, one line each: step, reference and why."""
         run = self.run
         left = []
-        for step, record in zip(run.plan.steps, run.records, strict=True):
+        for step, record in zip(run.steps, run.records, strict=True):
             if record.state is StepState.UNDO_FAILED:
                 why = record.fault.message if record.fault else ""
                 left.append(f"{step.id}: {type_of(step).residue(step, record.ref)}: {why}")

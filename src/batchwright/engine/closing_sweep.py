@@ -23,19 +23,11 @@ class ClosingSweep:
         self.looking: set[str] = set()
         self.strays: dict[str, dict[str, str]] = {}
         self._stuck: dict[str, Fault] = {}  # lane -> why an orphan in it can never be removed
-        self._lanes: list[str] | None = None
 
     @property
     def lanes(self) -> list[str]:
         """Every lane in which the run sent a create call."""
-        if self._lanes is None:
-            sent = {
-                self.run.lane(i): None
-                for i, step in enumerate(self.run.plan.steps)
-                if step.traits.sweeps and self.run.records[i].attempt
-            }
-            self._lanes = list(sent)
-        return self._lanes
+        return sorted(self.run.sent_lanes, key=self.run.sent_lanes.__getitem__)
 
     @property
     def finished(self) -> bool:

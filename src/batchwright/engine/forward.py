@@ -6,15 +6,12 @@ import heapq
 from collections import deque
 from collections.abc import Mapping
 
-import msgspec
-
 from batchwright.engine import effects, reports, server_name_conflicts
 from batchwright.engine.dependency_verdict import DependencyVerdict, Outcome, Verdict
-from batchwright.engine.failure_response import stops
+from batchwright.engine.failure_response import faulted, refused, stops
 from batchwright.engine.holds import Holds
-from batchwright.engine.manual_resolution import asks
 from batchwright.engine.operation_values import Missing, OperationValues
-from batchwright.engine.policy import POLICIES, asked_pause, backoff, may_retry
+from batchwright.engine.step_place import moved_off, next_place
 from batchwright.engine.step_queue import Queue, queue_of, taken
 from batchwright.engine.step_readiness import ReadinessTracker
 from batchwright.model import events as ev
@@ -41,6 +38,7 @@ class Forward:
         )
         self.ready: dict[Queue, deque[int]] = {}
         self.skips: deque[tuple[int, Verdict]] = deque()
+        self.moves: deque[int] = deque()  # steps whose lane is stopped and that have another place
         self.timers: list[tuple[float, int]] = []
         self._verdicts = DependencyVerdict(run)
         self._undecided: dict[str, list[int]] = {}  # operation -> steps that wait for what becomes of it
@@ -83,7 +81,10 @@ class Forward:
             case StepState.CREATED:
                 return [self._await(i, record)]
             case StepState.RETRYING:
-                heapq.heappush(self.timers, (record.until, i))
+                if not (isinstance(event, ev.StepMoved) and event.reason is ev.MoveReason.AGAIN):  # its pause goes on
+                    heapq.heappush(self.timers, (record.until, i))
+            case StepState.WAITING:  # it moved
+                self._queue(i)
             case StepState.ASKING:
                 pass
             case _:
@@ -123,7 +124,7 @@ class Forward:
         return [effects.DoStep(i, record.attempt, look_first=record.doubt and doubt is Doubt.LOOK)]
 
     def _await(self, i: int, record: StepFoldState) -> effects.Await:
-        step = self.run.plan.steps[i]
+        step = self.run.steps[i]
         ref = record.ref or step.ref
         begun = record.attempt_at if step.traits.sweeps else max(record.attempt_at, record.known_at)
         # times before this driver began come from another clock, which may be wrong
@@ -132,7 +133,7 @@ class Forward:
 
     def _clear_look(self, i: int) -> effects.ClearLook | None:
         """What must be seen before the server that this step created is used, if anything."""
-        step = self.run.plan.steps[i]  # of one that another run created the token is not known: its twins go first
+        step = self.run.steps[i]  # of one that another run created the token is not known: its twins go first
         return server_name_conflicts.clear_look(self.run.plan, step, self.run.token(i) if step.traits.sweeps else "")
 
     def _release(self) -> None:
@@ -154,7 +155,9 @@ class Forward:
 
     def _queue(self, i: int) -> None:
         lane = self.run.lane(i)
-        if lane in self.run.stopped_lanes:
+        if lane in self.run.stopped_lanes and next_place(self.run, i, self.run.stopped_lanes[lane]) is not None:
+            self.moves.append(i)
+        elif lane in self.run.stopped_lanes:
             reason = f"nothing more can be created in {lane}: {self.run.stopped_lanes[lane].message}"
             self.skips.append((i, Verdict(Outcome.SKIP, reason, lane)))
         else:
@@ -187,13 +190,15 @@ class Forward:
             self._holds.decide_open(now, read_at)
             or self._failures(now)
             or self._skips(now)
+            or self._moves(now)
             or self._holds.decide_due(now)
         )
         if certain:
             return certain
         while self.timers and self.timers[0][0] <= now:
             self._wake(heapq.heappop(self.timers)[1])
-        return self._starts(self._take(permits), now) or self._skips(now)  # woken into a stopped lane
+        # some are woken into a stopped lane
+        return self._starts(self._take(permits), now) or self._skips(now) or self._moves(now)
 
     def _failures(self, now: float) -> list[ev.AnyEvent]:
         while self._hopeless:
@@ -212,6 +217,11 @@ class Forward:
             kind = ev.StepNotWanted if verdict.outcome is Outcome.NOT_WANTED else ev.StepSkipped
             events.append(kind(now, self.run.plan.steps[i].id, verdict.reason, verdict.because))
         return events
+
+    def _moves(self, now: float) -> list[ev.AnyEvent]:
+        due = [self.moves.popleft() for _ in range(min(len(self.moves), SKIPS_MAX))]
+        waiting = (i for i in due if self.run.records[i].state in (StepState.WAITING, StepState.RETRYING))
+        return [event for i in waiting for event in moved_off(self.run, i, now)]
 
     def _wake(self, i: int) -> None:
         if self.run.records[i].state is StepState.RETRYING:
@@ -234,7 +244,7 @@ class Forward:
                 self.skips.append((i, Verdict(Outcome.SKIP, str(values), values.step)))
             elif isinstance(values, Fault):
                 self._unfit[operation] = self.run.plan.steps[i].id
-                failed += self._fault(i, self.run.records[i], values, now)
+                failed += faulted(self.run, i, values, now)
             elif operation in self._unfit:
                 verdict = Verdict(Outcome.SKIP, "the values of its operation are too large", self._unfit[operation])
                 self.skips.append((i, verdict))
@@ -290,7 +300,7 @@ class Forward:
                 return self._settled(report, record, now)
 
     def _answered(self, report: reports.CallReport, record: StepFoldState, now: float) -> list[ev.AnyEvent]:
-        step = self.run.plan.steps[report.step]
+        step = self.run.steps[report.step]
         match report.outcome:
             case Created(ref=ref, ready=True, address=address) if self._clear_look(report.step) is None:
                 return [ev.StepSucceeded(now, step.id, ref, address)]
@@ -303,12 +313,12 @@ class Forward:
             case Rejected(fault=fault):
                 # a program that was refused before it started says nothing about how an earlier start of it ended
                 ran = fault.kind is FaultClass.EXIT or step.traits.doubt is not Doubt.ASK
-                return self._fault(report.step, record, fault, now, doubt=record.doubt and not ran)
+                return refused(self.run, report.step, fault, now, doubt=record.doubt and not ran)
             case unknown:
                 doubt = step.traits.doubt
                 if doubt is not Doubt.LOOK:
                     fault = Fault(FaultClass.IN_DOUBT, unknown.reason)
-                    return self._fault(report.step, record, fault, now, doubt=doubt is Doubt.ASK)
+                    return faulted(self.run, report.step, fault, now, doubt=doubt is Doubt.ASK)
                 if record.doubt and record.doubt_at >= record.attempt_at:
                     return []  # known already, and being settled
                 return [ev.StepInDoubt(now, step.id, record.attempt, unknown.reason)]
@@ -323,67 +333,35 @@ class Forward:
             # A crash leaves open whether the call was sent at all, and an old doubt is not this attempt's fault.
             certain = report.fault is None
             blameless = certain and (record.crashed or record.doubt_at < record.attempt_at)
-            return self._fault(report.step, record, fault, now, counted=not blameless, doubt=not certain)
+            return faulted(self.run, report.step, fault, now, counted=not blameless, doubt=not certain)
         if found.state is ServerState.READY and self._clear_look(report.step) is None:
             keys = found.host_keys
             return [ev.StepSucceeded(now, step, found.ref, found.address, settled=True, host_keys=keys)]
         return [ev.StepCreated(now, step, found.ref, settled=True)]
 
     def _looked(self, report: reports.ServerReport, record: StepFoldState, now: float) -> list[ev.AnyEvent]:
-        step = self.run.plan.steps[report.step]
+        step = self.run.steps[report.step]
         if report.ref != (record.ref or step.ref):
             return []
         if report.fault is not None:
-            return self._fault(report.step, record, report.fault, now, replace=step.traits.replaces)
+            return faulted(self.run, report.step, report.fault, now, replaces=step.traits.replaces)
         if not report.clear and self._clear_look(report.step) is not None:
             return []  # it may have a twin
         made, keys = not step.existed, report.host_keys
         return [ev.StepSucceeded(now, step.id, report.ref, report.address, made=made, host_keys=keys)]
 
     def _contested(self, report: reports.TwinReport, record: StepFoldState, now: float) -> list[ev.AnyEvent]:
-        look, step = self._clear_look(report.step), self.run.plan.steps[report.step]
+        look, step = self._clear_look(report.step), self.run.steps[report.step]
         if look is None or report.ref != (record.ref or step.ref):
             return []
         if not server_name_conflicts.gives_way(look, report.twins, report.contested):
             return []
         own, twin = step.traits.sweeps, report.twins[0]
         fault = server_name_conflicts.contested(look.name, report.twins, report.contested, kept=not own)
-        failed = self._fault(report.step, record, fault, now, twin=ev.Twin(twin.ref, twin.run))
+        failed = faulted(self.run, report.step, fault, now, twin=ev.Twin(twin.ref, twin.run))
         if not own:  # whoever created it removes it
             return failed
         return [*failed, ev.OrphanFound(now, self.run.lane(report.step), record.ref, step.request.name)]
-
-    def _fault(
-        self,
-        i: int,
-        record: StepFoldState,
-        fault: Fault,
-        now: float,
-        *,
-        counted: bool = True,
-        replace: bool = False,
-        doubt: bool = False,
-        twin: ev.Twin | None = None,
-    ) -> list[ev.AnyEvent]:
-        run, step, operation = self.run, self.run.plan.steps[i].id, self._operation(i)
-        traits = run.plan.steps[i].traits
-        if ask := asks(run, i, fault):
-            fault = msgspec.structs.replace(fault, hint=ask)
-        again = may_retry(fault, operation.retry, record.failures, record.throttles)
-        if not counted or (again and traits.retries and not ask):
-            counted = counted and POLICIES[fault.kind].counted
-            delay = (
-                backoff(operation.retry, record.failures, self.run.token(i), POLICIES[fault.kind]) if counted else 0.0
-            )
-            until = now + max(delay, asked_pause(fault.retry_after))
-            return [ev.StepRetrying(now, step, record.attempt, until, fault, counted, replace, doubt)]
-        stale = twin is not None and traits.sweeps
-        events: list[ev.AnyEvent] = [ev.StepFailed(now, step, record.attempt, fault, doubt, twin, stale)]
-        if traits.stops_lane and POLICIES[fault.kind].stops_lane and operation.lane not in run.stopped_lanes:
-            events.append(ev.ProviderStopped(now, operation.lane, fault))
-        if operation.min_success:
-            return events  # what follows is decided when the operation cannot succeed any more
-        return [*events, *stops(run, operation, step, now)]
 
     def _operation(self, i: int) -> PlannedOperation:
         return self.run.plan.operations[self.run.step_operation[i]]

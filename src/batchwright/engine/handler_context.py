@@ -75,12 +75,12 @@ class HandlerContext:
         self.looks = ReadRetry(clock, lambda: self.closing)
         self.facts = {facts.name: facts for facts in run.plan.providers}
         self._fail = fail
-        self._admitted: dict[int, CallClass] = {}
+        self._admitted: dict[int, tuple[str, CallClass]] = {}  # the lane, and the class of the call
         self._pollers: dict[str, Poller] = {}
 
     def step(self, i: int) -> Step:
-        """A step of the plan."""
-        return self.run.plan.steps[i]
+        """A step of the plan, at the place where its server is created."""
+        return self.run.steps[i]
 
     def own_values(self, i: int) -> Values:
         """What the references to the server that a step works on stand for; none for what runs on this machine."""
@@ -104,8 +104,8 @@ class HandlerContext:
         """Take the permit that the command needs. It is returned once: after the call, or on close."""
         if command.step not in self._admitted:
             calls = CallClass.DESTROY if isinstance(command, effects.UndoStep) else CallClass.CREATE
-            self._admitted[command.step] = calls
-            self.limits.take(self.run.lane(command.step), calls)
+            admitted = self._admitted[command.step] = self.run.lane(command.step), calls
+            self.limits.take(*admitted)
 
     def admitted(self, step: int) -> bool:
         """Whether the step holds a permit."""
@@ -114,7 +114,7 @@ class HandlerContext:
     def release(self, step: int) -> None:
         """Return a step's permit, if it holds one."""
         if step in self._admitted:
-            self.limits.release(self.run.lane(step), self._admitted.pop(step))
+            self.limits.release(*self._admitted.pop(step))
 
     def heed(self, lane: str, calls: CallClass, outcome: object) -> None:
         """Let a throttle answer slow the lane's calls of this class."""

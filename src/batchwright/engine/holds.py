@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from batchwright.engine.failure_response import stops
 from batchwright.engine.operation_values import Missing, OperationValues
+from batchwright.engine.step_place import moved_off
 from batchwright.model import events as ev
 from batchwright.model.approver import unfit
 from batchwright.model.fault import Fault, FaultClass
@@ -140,4 +141,4 @@ class Holds:
     def _starts_something(self, gate: int) -> bool:
         run = self._run
         waiting = (j for j in behind(run, gate) if run.records[j].state is StepState.WAITING)
-        return any(run.lane(j) not in run.stopped_lanes for j in waiting)
+        return any(run.lane(j) not in run.stopped_lanes or moved_off(run, j, run.updated_at) for j in waiting)

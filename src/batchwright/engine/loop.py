@@ -128,7 +128,7 @@ class Driver:
         self._listener = listener
         self._signal_seconds = signal_seconds
         self._machine = Machine(run)
-        self._lanes = sorted({op.lane for op in run.plan.operations if op.lane})
+        self._lanes = run.plan.lanes
         self._reports: list[reports.Report] = []
         self._signals: list[tuple[int, Signal]] = []
         self._signals_read_at = 0.0  # by the run's clock: all that were left before are heard

@@ -81,7 +81,7 @@ class OperationValues:
         return self._field(i, field) if there else Missing(reference.path, self._run.plan.steps[i].id)
 
     def _field(self, i: int, field: str) -> str:
-        step = self._run.plan.steps[i]
+        step = self._run.steps[i]
         if field == "address":
             return self._run.records[i].address
         return step.provider if field == "provider" else str(getattr(step.request, field))

@@ -159,7 +159,7 @@ class Performer:
             for i, record in enumerate(run.records)
             if record.ref and run.lane(i) == lane and (not back or record.state is StepState.UNDO_FAILED)
         }
-        made = [i for i in kept if run.plan.steps[i].traits.sweeps]  # another run's server needs nothing of this run's
+        made = [i for i in kept if run.steps[i].traits.sweeps]  # another run's server needs nothing of this run's
         refs, keys = set(kept.values()), [*(kept[i] for i in made), *map(run.token, made)]
         return tuple(
             (o.ref, o.name)

@@ -58,14 +58,14 @@ def preview_rollback(run: Run) -> list[PlannedUndo]:
     free += [i for _, i in backward.timers] + [i for i in run.in_flight if run.records[i].state is StepState.UNDOING]
     while free:
         for i in dict.fromkeys(free):
-            step, record = run.plan.steps[i], run.records[i]
+            step, record = run.steps[i], run.records[i]
             lines.append(_by_itself(step, record))
             lines += [_with_server(run, other) for other in backward.covered.get(step.id, ())]
             backward.order.end(i)
         free = list(backward.order.free)
         backward.order.free.clear()
     done = {line.step for line in lines}
-    lines += [_stays(run, i) for i, step in enumerate(run.plan.steps) if step.id not in done and _worth(run, i)]
+    lines += [_stays(run, i) for i, step in enumerate(run.steps) if step.id not in done and _worth(run, i)]
     return lines
 
 
@@ -76,19 +76,19 @@ def _by_itself(step: Step, record: StepFoldState) -> PlannedUndo:
 
 
 def _with_server(run: Run, i: int) -> PlannedUndo:
-    step = run.plan.steps[i]
+    step = run.steps[i]
     return PlannedUndo(step.id, step.provider, UndoKind.WITH_SERVER, note=step.server)
 
 
 def _worth(run: Run, i: int) -> bool:
-    traits = run.plan.steps[i].traits
+    traits = run.steps[i].traits
     if traits.only_looks:
         return False
     return (not traits.lasts and run.records[i].attempt > 0) or run.records[i].state is StepState.SUCCEEDED
 
 
 def _stays(run: Run, i: int) -> PlannedUndo:
-    step, record = run.plan.steps[i], run.records[i]
+    step, record = run.steps[i], run.records[i]
     if step.traits.removes:
         return PlannedUndo(step.id, step.provider, UndoKind.GONE, step.ref)
     why = "it existed before this run" if step.traits.lasts else "it has no undo"

@@ -22,7 +22,8 @@ from batchwright.errors.environment import (
     EnvironmentUnsettled,
     RunSuperseded,
 )
-from batchwright.model.plan import Before, Offer, Plan, Request
+from batchwright.model.plan import Before, Plan, Request
+from batchwright.model.price import Offer
 
 _COPY = "copy of "
 REAL, SIMULATED = "real", "simulated"

@@ -38,7 +38,7 @@ def turn_changes(before: Resources, run: Run, turn: int) -> TurnChanges:
     now = dict(before)
     contributed = False
     going = {(step.provider, step.ref) for step in run.plan.steps if step.retired is not None and step.ref}
-    for rank, (step, record) in enumerate(zip(run.plan.steps, run.records, strict=True)):
+    for rank, (step, record) in enumerate(zip(run.steps, run.records, strict=True)):
         if record.turn != turn or not _touched(record) or step.traits.only_looks:
             continue
         key = _key(run, step)
@@ -190,7 +190,7 @@ def _beside_leftovers(
     """
     if new is old:  # nothing was created
         return old
-    record, step = run.records[rank], run.plan.steps[rank]
+    record, step = run.records[rank], run.steps[rank]
     is_left = old is not None and (old.provider, old.account) in run.plan.left_accounts
     left = [one for one in old.leftovers if one.run != run.id] if old is not None else []
     if new is None:

@@ -16,8 +16,10 @@ from batchwright.model.hold_events import (
     HoldRefused,
 )
 from batchwright.model.lifecycle import RunState
+from batchwright.model.move_event import MoveReason, StepMoved
 from batchwright.model.plan import Plan
 from batchwright.model.run_inputs import RunInputs
+from batchwright.model.sweep_events import OrphanFound, OrphanRemovalEnded, SweepEnded, SweepStarted
 from batchwright.model.templates import Value
 
 __all__ = [  # beside the events that are defined here
@@ -29,6 +31,12 @@ __all__ = [  # beside the events that are defined here
     "HoldGranted",
     "HoldPassed",
     "HoldRefused",
+    "MoveReason",
+    "OrphanFound",
+    "OrphanRemovalEnded",
+    "StepMoved",
+    "SweepEnded",
+    "SweepStarted",
 ]
 
 
@@ -320,39 +328,6 @@ class UndoFailed(Event, frozen=True, tag="undo_failed"):
     fault: Fault
 
 
-class SweepStarted(Event, frozen=True, tag="sweep_started"):
-    """A sweep started: it lists everything in this lane that carries the run's label."""
-
-    lane: str
-
-
-class OrphanFound(Event, frozen=True, tag="stray_found"):
-    """Something that carries the run's label and is not in the journal will be destroyed.
-
-    `shared`: not an orphan but a resource that servers of the run shared (a security group, a key) and no longer need.
-    """
-
-    lane: str
-    ref: str
-    name: str = ""
-    shared: bool = False
-
-
-class OrphanRemovalEnded(Event, frozen=True, tag="stray_gone"):
-    """The orphan is gone, or `fault` says why not."""
-
-    lane: str
-    ref: str
-    fault: Fault | None = None
-
-
-class SweepEnded(Event, frozen=True, tag="sweep_ended"):
-    """The lane holds exactly what the journal says, or `fault` says why that is not certain."""
-
-    lane: str
-    fault: Fault | None = None
-
-
 AnyEvent = (
     RunCreated
     | DriverStarted
@@ -374,6 +349,7 @@ AnyEvent = (
     | StepCreated
     | StepSucceeded
     | StepRetrying
+    | StepMoved
     | StepFailed
     | StepSkipped
     | StepNotWanted

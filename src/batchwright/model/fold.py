@@ -107,17 +107,21 @@ def _run_reopened(run: RunFoldState, event: ev.RunReopened) -> None:
     done = (op.id for op, one in zip(run.plan.operations, run.counts, strict=True) if one.get(StepState.SUCCEEDED))
     run.opened.intersection_update(done)  # the others take what joined meanwhile
     for i, record in enumerate(run.records):
-        if record.state in _REOPENED:
+        if (before := record.state) in _REOPENED:
             move(run, run.plan.steps[i].id, "run_reopened")
             record.failures = record.throttles = 0
             record.until = record.ended_at = 0.0
             record.reason = record.because = ""
+            if record.place and before in _FROM_THE_FIRST_PLACE and not (record.ref or record.doubt or record.stale):
+                _move(run, i, record, 0)
             if record.ref and not record.made and run.plan.steps[i].traits.replaces:
                 _replace(record)
                 record.turn = run.turn
 
 
 _REOPENED = frozenset({StepState.FAILED, StepState.SKIPPED, StepState.RETRYING, StepState.ASKING, StepState.NOT_WANTED})
+
+_FROM_THE_FIRST_PLACE = frozenset({StepState.FAILED, StepState.SKIPPED})
 
 
 def _take_as_done(run: RunFoldState, step: str, event: ev.RunReopened) -> None:
@@ -175,6 +179,9 @@ def _step_started(run: RunFoldState, event: ev.StepStarted) -> int:
     record.fault = None
     record.crashed = False
     record.said = ""
+    if run.plan.steps[i].traits.sweeps:
+        lane = run.lane(i)
+        run.sent_lanes[lane] = min(i, run.sent_lanes.get(lane, i))
     return i
 
 
@@ -225,14 +232,29 @@ def _step_retrying(run: RunFoldState, event: ev.StepRetrying) -> int:
     return i
 
 
+def _step_moved(run: RunFoldState, event: ev.StepMoved) -> int:
+    at_once = event.reason is ev.MoveReason.REFUSED
+    i, record = move(run, event.step, "step_moved")
+    record.fault = event.fault
+    record.until = event.at if at_once else record.until
+    _move(run, i, record, event.place)
+    return i
+
+
+def _move(run: RunFoldState, i: int, record: StepFoldState, place: int) -> None:
+    """The next create call is sent to another place, where it gets a token of its own."""
+    record.generation += 1
+    run.put(i, place)
+
+
 def _count_retry(run: RunFoldState, i: int) -> None:
-    provider = run.plan.steps[i].provider
+    provider = run.steps[i].provider
     run.retries += 1
     run.provider_retries[provider] = run.provider_retries.get(provider, 0) + 1
 
 
 def _count_throttle(run: RunFoldState, i: int, record: StepFoldState) -> None:
-    provider = run.plan.steps[i].provider
+    provider = run.steps[i].provider
     record.throttles += 1
     run.throttles += 1
     run.provider_throttles[provider] = run.provider_throttles.get(provider, 0) + 1
@@ -331,6 +353,7 @@ APPLY: dict[type[ev.Event], Callable[[RunFoldState, Any], int | None]] = {
     ev.StepCreated: _step_created,
     ev.StepSucceeded: _step_succeeded,
     ev.StepRetrying: _step_retrying,
+    ev.StepMoved: _step_moved,
     ev.StepFailed: _step_failed,
     ev.StepSkipped: _step_skipped,
     ev.StepNotWanted: _step_not_wanted,

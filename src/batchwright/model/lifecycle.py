@@ -79,6 +79,7 @@ STEP_TRANSITIONS: dict[StepState, dict[str, StepState]] = {
         "step_not_wanted": S.NOT_WANTED,
         "gate_passed": S.SUCCEEDED,
         "hold_asked": S.ASKING,
+        "step_moved": S.WAITING,
         "step_failed": S.FAILED,  # before anything was sent: its values are too large
         **_UNDO,
     },  # undone from here: reopened, and something from before is left
@@ -87,6 +88,7 @@ STEP_TRANSITIONS: dict[StepState, dict[str, StepState]] = {
         "step_created": S.CREATED,
         "step_succeeded": S.SUCCEEDED,
         "step_retrying": S.RETRYING,
+        "step_moved": S.RETRYING,
         "step_failed": S.FAILED,
         "doubt_forgotten": S.FAILED,
         **_UNDO,
@@ -101,6 +103,7 @@ STEP_TRANSITIONS: dict[StepState, dict[str, StepState]] = {
         "step_started": S.STARTED,
         "step_skipped": S.SKIPPED,
         "step_failed": S.FAILED,
+        "step_moved": S.RETRYING,
         "run_reopened": S.RETRYING,
         **_UNDO,
     },

@@ -13,6 +13,8 @@ from msgspec import Struct
 
 from batchwright.model.actions import TRAITS, Action, Doubt, Traits, Undo
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.fault import FaultClass
+from batchwright.model.price import Offer, Price
 from batchwright.model.scalar import Scalar
 from batchwright.model.templates import Value, Values
 from batchwright.model.webhook import Webhook
@@ -192,6 +194,18 @@ class Hold(Struct, frozen=True, omit_defaults=True):
     go_on: bool = False
 
 
+class Alternative(Struct, frozen=True):
+    """Where else a server may be created, if no room is left for it elsewhere: the provider, and what it is sent."""
+
+    provider: str
+    request: Request
+
+    @property
+    def offer(self) -> Offer:
+        """What the price of the server is for."""
+        return self.provider, self.request.plan, self.request.zone
+
+
 class Step(Struct, frozen=True, omit_defaults=True):
     """The unit of execution, checkpoint, retry and undo.
 
@@ -203,7 +217,8 @@ class Step(Struct, frozen=True, omit_defaults=True):
     `adopts` are the labels of a server of another store that the environment owns from then on; `lender` is the
     environment that owns the server which is kept, "" if it is this one. `leftover`: an earlier run was to destroy the
     server that it retires. `wave` is the wave of its operation that it is in, or, of a gate, the one behind it; 0 if
-    there are none. `hold`: people are asked.
+    there are none. `hold`: people are asked. `alternatives`: where else its server may be created, in this order. The
+    place of a step is 0, its own `provider` and `request`, or the number of one of them, counted from 1.
     """
 
     id: str
@@ -226,6 +241,7 @@ class Step(Struct, frozen=True, omit_defaults=True):
     leftover: bool = False
     wave: int = 0
     hold: Hold | None = None
+    alternatives: tuple[Alternative, ...] = ()
 
     @property
     def traits(self) -> Traits:
@@ -237,6 +253,18 @@ class Step(Struct, frozen=True, omit_defaults=True):
         """What the price of its server is for."""
         return self.provider, self.request.plan, self.request.zone
 
+    def at(self, place: int) -> Step:
+        """The step as it is carried out at one of its places."""
+        if not place:
+            return self
+        chosen = self.alternatives[place - 1]
+        return msgspec.structs.replace(self, provider=chosen.provider, request=chosen.request)
+
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        """What the price of its server may be for, one for each of its places."""
+        return (self.offer, *(one.offer for one in self.alternatives))
+
     @property
     def doubt(self) -> Doubt:
         """How a call of this step with an unknown outcome is settled."""
@@ -246,7 +274,8 @@ class Step(Struct, frozen=True, omit_defaults=True):
     def public(self) -> Step:
         """The step as shown to callers who may only read."""
         before = self.before and msgspec.structs.replace(self.before, request=self.before.request.public())
-        return msgspec.structs.replace(self, request=self.request.public(), before=before)
+        alternatives = tuple(Alternative(one.provider, one.request.public()) for one in self.alternatives)
+        return msgspec.structs.replace(self, request=self.request.public(), before=before, alternatives=alternatives)
 
     @property
     def existed(self) -> bool:
@@ -259,7 +288,8 @@ class PlannedOperation(Struct, frozen=True, omit_defaults=True):
 
     `provider` is "" for commands, which are no provider's. `min_success` is how many of its steps must succeed, "18",
     or which share, "90%"; empty: all of them. `when`: the answer that a command must have given, by its operation;
-    otherwise the operation is not wanted.
+    otherwise the operation is not wanted. `otherwise_on` are the classes of refusals after which its servers go to one
+    of their alternatives.
     """
 
     id: str
@@ -273,6 +303,7 @@ class PlannedOperation(Struct, frozen=True, omit_defaults=True):
     min_success: str = ""
     when: dict[str, str] = {}
     parallel_limit: int = 0  # most of its steps in flight at once; 0: as many as the run may have
+    otherwise_on: tuple[FaultClass, ...] = ()
 
 
 class ProviderFacts(Struct, frozen=True, omit_defaults=True):
@@ -298,20 +329,6 @@ class PlannedValue(Struct, frozen=True, omit_defaults=True):
     reference: str
     value: Value | None = None
     after: str = ""
-
-
-Offer = tuple[str, str, str]  # provider, plan, zone: what a price is for
-
-
-class Price(Struct, frozen=True, omit_defaults=True):
-    """What one server of a plan in a zone costs; `per_hour` is None if that is not known, and `why` says why not."""
-
-    provider: str
-    plan: str
-    zone: str
-    per_hour: float | None = None
-    currency: str = ""
-    why: str = ""
 
 
 class Plan(Struct, frozen=True):
@@ -349,6 +366,12 @@ class Plan(Struct, frozen=True):
             return 0.0
         facts = (one for one in self.providers if one.name == step.provider and one.guard is not Guard.UNIQUE_NAME)
         return next((one.visible_seconds for one in facts), 0.0)
+
+    @property
+    def lanes(self) -> tuple[str, ...]:
+        """The accounts whose limits its calls use."""
+        alternatives = {one.provider for step in self.steps for one in step.alternatives}
+        return tuple(sorted(alternatives.union(op.lane for op in self.operations if op.lane)))
 
     def hash(self) -> str:
         """A short digest of everything that matters: without the warnings, estimates, prices and known values."""

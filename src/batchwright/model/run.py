@@ -18,7 +18,7 @@ from batchwright.model.run_summary import RunSummary
 
 __all__ = ["Run", "StepFoldState", "made_something", "unsettled"]
 
-FOLD = 13  # raised with every change of what is folded; older snapshots are left aside then and the events fold again
+FOLD = 14  # raised with every change of what is folded; older snapshots are left aside then and the events fold again
 
 
 class Run(RunFoldState):
@@ -60,7 +60,7 @@ class Run(RunFoldState):
 
     def request(self, index: int) -> Request:
         """The step's request, with what its references stand for since its operation was opened."""
-        step = self.plan.steps[index]
+        step = self.steps[index]
         return step.request.with_values(self.values.get(step.operation, {}))
 
     def made(self, seen: Observed) -> bool:
@@ -141,14 +141,28 @@ class Run(RunFoldState):
         for op, counts in zip(self.plan.operations, self.counts, strict=True):
             if not op.provider:
                 continue
-            row = table.setdefault(op.provider, {"steps": 0, "succeeded": 0, "failed": 0, "retries": 0, "throttles": 0})
+            row = table.setdefault(op.provider, dict.fromkeys(_COUNTED, 0))
             row["steps"] += sum(counts.values())
             row["succeeded"] += counts.get(StepState.SUCCEEDED, 0)
             row["failed"] += counts.get(StepState.FAILED, 0)
+        for i in self.moved:
+            self._count_where_it_is(i, table)
         for provider, row in table.items():
             row["retries"] = self.provider_retries.get(provider, 0)
             row["throttles"] = self.provider_throttles.get(provider, 0)
         return table
+
+    def _count_where_it_is(self, i: int, table: dict[str, dict[str, int]]) -> None:
+        """Count a step that moved at the provider to which it moved."""
+        state = self.records[i].state
+        for provider, one in ((self.plan.steps[i].provider, -1), (self.steps[i].provider, 1)):
+            row = table.setdefault(provider, dict.fromkeys(_COUNTED, 0))
+            row["steps"] += one
+            row["succeeded"] += one * (state is StepState.SUCCEEDED)
+            row["failed"] += one * (state is StepState.FAILED)
+
+
+_COUNTED = ("steps", "succeeded", "failed", "retries", "throttles")  # of each provider
 
 
 def made_something(run: Run, index: int) -> bool:

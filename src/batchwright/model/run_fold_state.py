@@ -19,7 +19,7 @@ class StepFoldState(Struct, gc=False, omit_defaults=True):
     outcome is not known; `crashed`: because the driver died. `stale`: created but unusable, to be destroyed.
     `known_at`: when the reference of its server was written down.
     `turn`: the environment's turn in which it last changed anything; `made_turn`: the one in which it succeeded.
-    `outputs`: the values that a command gave.
+    `outputs`: the values that a command gave. `place`: the one of the step's places that counts now.
     """
 
     state: StepState = StepState.WAITING
@@ -51,6 +51,7 @@ class StepFoldState(Struct, gc=False, omit_defaults=True):
     made_turn: int = 0
     answer: str = ""  # of a command that names its exit codes
     outputs: dict[str, str] = {}
+    place: int = 0
 
 
 class HoldFoldState(Struct, gc=False, omit_defaults=True):
@@ -67,7 +68,8 @@ class RunFoldState:
     """The sum of the events so far; `in_flight`, `counts` and `gates` are indices over `records`.
 
     `counts` has for each operation how many of its steps are in each state; `gates` are not counted. `operation_steps`
-    are the steps of each operation, gates included.
+    are the steps of each operation, gates included. `steps` are those of the plan as they are carried out: `moved` are
+    the ones that are at another place than the first.
     """
 
     def __init__(self, created: ev.RunCreated) -> None:
@@ -94,6 +96,7 @@ class RunFoldState:
         self.sweeps: dict[str, int] = {}  # lane -> rounds so far
         self.sweep_faults: dict[str, Fault] = {}
         self.strays_found = 0
+        self.sent_lanes: dict[str, int] = {}  # lanes in which servers may have been created -> the first such step
         self.doubtful: dict[str, float] = {}  # lane -> when a call in it was last in doubt
         self.residue: tuple[str, ...] = ()
         self.failed_operations: dict[str, str] = {}  # that cannot succeed any more -> the step that made it certain
@@ -117,6 +120,8 @@ class RunFoldState:
         self.gates: list[list[int]] = [[] for _ in self.plan.operations]
         self.operation_steps: list[list[int]] = [[] for _ in self.plan.operations]
         self.in_flight: dict[int, None] = {}
+        self.steps = list(self.plan.steps)
+        self.moved: dict[int, None] = {}
         for i, record in enumerate(self.records):
             self.operation_steps[self.step_operation[i]].append(i)
             if self.plan.steps[i].traits.counted:
@@ -126,6 +131,17 @@ class RunFoldState:
                 self.gates[self.step_operation[i]].append(i)
             if record.state in STEP_IN_FLIGHT:
                 self.in_flight[i] = None
+            if record.place:
+                self.put(i, record.place)
+
+    def put(self, index: int, place: int) -> None:
+        """Carry a step out at one of its places from now on."""
+        self.records[index].place = place
+        self.steps[index] = self.plan.steps[index].at(place)
+        if place:
+            self.moved[index] = None
+        else:
+            self.moved.pop(index, None)
 
     def step(self, step: str) -> int:
         """The index of a step. Raises StepNotFound."""
@@ -136,4 +152,6 @@ class RunFoldState:
 
     def lane(self, index: int) -> str:
         """The account whose limits this step's calls use."""
+        if index in self.moved:
+            return self.steps[index].provider
         return self.plan.operations[self.step_operation[index]].lane

@@ -55,7 +55,7 @@ _HEADER = (
         "sweeps",
         "sweep_faults",
     ),
-    *("strays_found", "doubtful", "retries", "throttles", "provider_retries", "provider_throttles"),
+    *("strays_found", "doubtful", "retries", "throttles", "provider_retries", "provider_throttles", "sent_lanes"),
     *("failed_operations", "holds", "heard", "continued_by", "clock_ahead"),
     *("values", "opened"),
 )

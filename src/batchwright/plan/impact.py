@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from batchwright.model.environment import Resource, resource_key
 from batchwright.model.guardrail_limits import Impact
-from batchwright.model.plan import Offer, Plan, Price, Step
+from batchwright.model.plan import Plan, Step
+from batchwright.model.price import Offer, Price
 from batchwright.operations.registry import is_server
 
 

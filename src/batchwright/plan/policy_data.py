@@ -10,7 +10,8 @@ import msgspec
 
 from batchwright.model.environment import EnvironmentKey
 from batchwright.model.guardrail_limits import Impact
-from batchwright.model.plan import Offer, Plan, Price, Step
+from batchwright.model.plan import Plan, Step
+from batchwright.model.price import Offer, Price
 from batchwright.operations.registry import TYPES, is_server, type_of
 
 VERSION = 1  # raised when something that is there changes its meaning or goes; what is added raises nothing

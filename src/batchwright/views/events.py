@@ -48,6 +48,7 @@ def event_line(event: ev.AnyEvent) -> str:
             | ev.StepCreated()
             | ev.StepSucceeded()
             | ev.StepRetrying()
+            | ev.StepMoved()
             | ev.StepFailed()
             | ev.StepSkipped()
             | ev.StepNotWanted()
@@ -131,6 +132,8 @@ def step_text(event: ev.AnyEvent) -> str:
             tail = ", the server is replaced" if event.replace else ""
             again = f"again in {duration(event.until - event.at)}" if event.until > event.at else "again at once"
             return f"attempt {event.attempt} failed ({_fault(event.fault)}): {again}{tail}"
+        case ev.StepMoved():
+            return _moved_line(event)
         case ev.StepFailed():
             doubt = ", still in doubt" if event.doubt else ""
             if event.attempt == 0:
@@ -143,6 +146,17 @@ def step_text(event: ev.AnyEvent) -> str:
         case ev.UndoStarted() | ev.UndoRetrying() | ev.StepUndone() | ev.UndoFailed():
             return _undo_line(event)
     return _hold_text(event)
+
+
+def _moved_line(event: ev.StepMoved) -> str:
+    where = " ".join(word for word in (event.provider, event.plan, event.zone) if word)
+    match event.reason:
+        case ev.MoveReason.REFUSED:
+            return f"attempt {event.attempt} was refused ({_fault(event.fault)}): it goes to {where} instead"
+        case ev.MoveReason.LANE_STOPPED:
+            return f"goes to {where} instead: {_fault(event.fault)}"
+        case ev.MoveReason.AGAIN:
+            return f"no alternative is left: the next attempt begins with {where} again"
 
 
 def _hold_text(event: ev.AnyEvent) -> str:

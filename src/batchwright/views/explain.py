@@ -85,7 +85,7 @@ def explain(
     told = _Telling(run, i)
     for event in history:
         told.take(event)
-    planned = run.plan.steps[i]
+    planned = run.steps[i]
     waits = waits_for(run, i, now, around)
     return Explanation(
         run=run.id,
@@ -112,12 +112,10 @@ def value_origins(run: Run, i: int) -> tuple[ValueOrigin, ...]:
 def _origin(run: Run, reference: Reference) -> str:
     match reference.root, *reference.segments:
         case Root.SERVERS, name, _:
-            servers = (
-                step for step in run.plan.steps if step.retired is None and type_of(step).port is PortKind.PROVIDER
-            )
+            servers = (step for step in run.steps if step.retired is None and type_of(step).port is PortKind.PROVIDER)
             return next((step.id for step in servers if step.request.name == name), "")
         case Root.OUTPUTS, operation, _:
-            return next((step.id for step in run.plan.steps if step.operation == operation), "")
+            return next((step.id for step in run.steps if step.operation == operation), "")
     return ""
 
 
@@ -143,14 +141,14 @@ def waits_for(run: Run, i: int, now: float, around: Circumstances) -> tuple[str,
     if i in run.asking:
         return (approval_reason(run, i, now),)
     if left := unclear_seconds(run, i, now):
-        return (twin_reason(run.plan.steps[i].request.name, left),)
+        return (twin_reason(run.steps[i].request.name, left),)
     if record.state is not S.WAITING:
         return ()
     shape = plan_index(run.plan)
     op = run.step_operation[i]
     blockers = [f"operation {name}" for name in operations_waited_for(run, shape, ended_operations(run, shape), op)]
     blockers += [f"step {need} ({run.record(need).state.replace('_', ' ')})" for need in open_needs(run, i)]
-    return tuple(blockers) or (place_reason(run, run.plan.operations[run.step_operation[i]], around)[1],)
+    return tuple(blockers) or (place_reason(run, run.plan.operations[run.step_operation[i]], run.lane(i), around)[1],)
 
 
 def _summary(run: Run, i: int, waits: tuple[str, ...], root: str) -> str:
@@ -189,7 +187,7 @@ def _summary(run: Run, i: int, waits: tuple[str, ...], root: str) -> str:
             return f"undone by the rollback that {run.rolled_back_by or 'somebody'} asked for"
         case S.UNDO_FAILED:
             return f"could not be undone: {fault}"
-    return type_of(run.plan.steps[i]).doing(run.plan.steps[i], record)
+    return type_of(run.steps[i]).doing(run.steps[i], record)
 
 
 class _Telling:
@@ -198,9 +196,8 @@ class _Telling:
     def __init__(self, run: Run, i: int) -> None:
         self.run = Run(run.created)
         self.i = i
-        self.step = run.plan.steps[i]
+        self.step = run.steps[i]
         self.operation = run.plan.operations[run.step_operation[i]]
-        self.lane = run.lane(i)
         self.chain: list[Link] = []
         self.root = ""  # cause of the last skip
         self._last_end: dict[str, _EndedEvent] = {}  # operation -> the last event that ended one of its steps
@@ -213,6 +210,11 @@ class _Telling:
     @property
     def record_state(self) -> StepState:
         return self.run.records[self.i].state
+
+    @property
+    def lane(self) -> str:
+        """Where the step was at that time."""
+        return self.run.lane(self.i)
 
     def take(self, event: ev.AnyEvent) -> None:
         if isinstance(event, ev.RunCreated):
@@ -239,7 +241,7 @@ class _Telling:
         return self.run.lane(i) == self.lane
 
     def _remember(self, event: _EndedEvent, i: int) -> None:
-        operation = self.run.plan.steps[i].operation
+        operation = self.run.steps[i].operation
         self._last_end[operation] = event
         self._ends[event.step] = event
         first = self._first_bad.get(operation)

@@ -22,7 +22,7 @@ class LogLine(Struct, frozen=True):
 
 
 _HEADINGS = (
-    *(ev.StepStarted, ev.StepInDoubt, ev.StepRetrying, ev.StepFailed, ev.StepSucceeded, ev.StepSkipped),
+    *(ev.StepStarted, ev.StepInDoubt, ev.StepRetrying, ev.StepMoved, ev.StepFailed, ev.StepSucceeded, ev.StepSkipped),
     *(ev.UndoStarted, ev.UndoRetrying, ev.UndoFailed, ev.StepUndone),
 )
 _UNDO = (ev.UndoStarted, ev.UndoRetrying, ev.UndoFailed, ev.StepUndone)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import islice
 
 from msgspec import Struct
@@ -309,23 +310,38 @@ def _despite(run: Run, op: PlannedOperation) -> tuple[str, ...]:
 def _providers(
     run: Run, operations: tuple[OperationProgress, ...], around: Circumstances
 ) -> tuple[ProviderProgress, ...]:
-    rows: dict[str, list[OperationProgress]] = {}
+    rows: dict[str, Counter[str]] = {}
+    bad = failed_state(run)
     for op in operations:
         if op.provider:
-            rows.setdefault(op.provider, []).append(op)
-    bad = failed_state(run).value
+            row = rows.setdefault(op.provider, Counter())
+            row.update(done=op.done, total=op.total, failed=op.counts.get(bad.value, 0))
+    for i in run.moved:
+        rows[run.plan.steps[i].provider].subtract(_counted_at_provider(run, i))
+        rows.setdefault(run.steps[i].provider, Counter()).update(_counted_at_provider(run, i))
     return tuple(
         ProviderProgress(
             name=name,
-            done=sum(op.done for op in ops),
-            total=sum(op.total for op in ops),
-            failed=sum(op.counts.get(bad, 0) for op in ops),
+            done=row["done"],
+            total=row["total"],
+            failed=row["failed"],
             retries=run.provider_retries.get(name, 0),
             throttles=run.provider_throttles.get(name, 0),
             limit=around.unheard.get(name) or around.lanes.get(name, ""),
         )
-        for name, ops in rows.items()
+        for name, row in rows.items()
     )
+
+
+def _counted_at_provider(run: Run, i: int) -> dict[str, int]:
+    """What a step adds to the progress of the provider that it is at."""
+    state, backward = run.records[i].state, run.status in ROLLBACK
+    total = state in _UNDO_STATES or made_something(run, i) if backward else state is not S.NOT_WANTED
+    return {
+        "done": state is (S.UNDONE if backward else S.SUCCEEDED),
+        "total": total,
+        "failed": state is failed_state(run),
+    }
 
 
 # -- what to do next ------------------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ class ServerLine(Struct, frozen=True):
 
 def doing(run: Run, i: int, now: float) -> str:
     """What is happening to a step now, in words."""
-    step = run.plan.steps[i]
+    step = run.steps[i]
     left = unclear_seconds(run, i, now)
     if left and now - run.records[i].known_at >= step.seconds:
         return twin_reason(step.request.name, left)
@@ -81,7 +81,7 @@ def doing(run: Run, i: int, now: float) -> str:
 
 def step_line(run: Run, i: int, now: float) -> StepLine:
     """The current state of one step."""
-    step, record = run.plan.steps[i], run.records[i]
+    step, record = run.steps[i], run.records[i]
     flying = i in run.in_flight
     message = record.reason or (record.fault.message if record.fault else "")
     return StepLine(
@@ -124,7 +124,7 @@ def failed_state(run: Run) -> StepState:
 
 
 def _failed(run: Run, i: int) -> FailedStep:
-    step, record = run.plan.steps[i], run.records[i]
+    step, record = run.steps[i], run.records[i]
     fault = record.fault
     assert fault is not None  # both states come with a fault
     attempts = record.undo_attempt if record.state is StepState.UNDO_FAILED else record.attempt
@@ -148,7 +148,7 @@ def steps_by_reason(run: Run, state: StepState) -> tuple[StepsByReason, ...]:
 
 def servers(run: Run, most: int) -> tuple[tuple[ServerLine, ...], int]:
     """The first `most` servers that exist, those the run made first, and how many more there are."""
-    steps = zip(run.plan.steps, run.records, strict=True)
+    steps = zip(run.steps, run.records, strict=True)
     gone = {step.ref for step, record in steps if step.traits.removes and record.state is StepState.SUCCEEDED}
     found = (one for made in (True, False) for one in _existing(run, made=made) if one.ref not in gone)
     shown = tuple(islice(found, most))
@@ -159,7 +159,7 @@ _EXISTS = (StepState.CREATED, StepState.SUCCEEDED, StepState.UNDOING, StepState.
 
 
 def _existing(run: Run, *, made: bool) -> Iterator[ServerLine]:
-    for step, record in zip(run.plan.steps, run.records, strict=True):
+    for step, record in zip(run.steps, run.records, strict=True):
         if step.traits.removes or step.traits.sweeps is not made or type_of(step).port is not PortKind.PROVIDER:
             continue
         if not (record.ref or step.ref):

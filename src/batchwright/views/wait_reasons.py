@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -88,6 +89,10 @@ def waiting_reasons(
     _add_unclear(run, around, now, tally)
     for i in run.asking:
         _add(tally, (WaitCode.APPROVAL, f"waits for {approval_reason(run, i, now)}"), 1)
+    moved: dict[int, list[str]] = {}
+    for i in run.moved:
+        if run.records[i].state is StepState.WAITING:
+            moved.setdefault(run.step_operation[i], []).append(run.lane(i))
     for op, counts in enumerate(run.counts):
         count = counts.get(StepState.WAITING, 0)
         if not count:
@@ -98,7 +103,11 @@ def waiting_reasons(
             continue
         held = _held_by_needs(run, shape, op) if shape.has_needs[op] else 0
         if count > held:
-            _add(tally, place_reason(run, run.plan.operations[op], around), count - held)
+            operation, elsewhere = run.plan.operations[op], Counter(moved.get(op, ()))
+            for lane, number in elsewhere.items():
+                _add(tally, place_reason(run, operation, lane, around), number)
+            here = count - held - elsewhere.total()
+            _add(tally, place_reason(run, operation, operation.lane, around), here)
         if held:
             _add(tally, (WaitCode.SERVER, "waits for an earlier step on its server"), held)
     return as_list(tally)
@@ -142,16 +151,16 @@ def _held_by_needs(run: Run, shape: PlanIndex, op: int) -> int:
     return sum(
         records[i].state is StepState.WAITING and bool(open_needs(run, i))
         for i in shape.steps[op]
-        if run.plan.steps[i].needs
+        if run.steps[i].needs
     )
 
 
 def open_needs(run: Run, i: int) -> list[str]:
     """The steps of its own operation that this step still waits for."""
-    return [need.step for need in run.plan.steps[i].needs if run.record(need.step).state not in STEP_ENDED]
+    return [need.step for need in run.steps[i].needs if run.record(need.step).state not in STEP_ENDED]
 
 
-def place_reason(run: Run, operation: PlannedOperation, around: Circumstances) -> Reason:
+def place_reason(run: Run, operation: PlannedOperation, lane: str, around: Circumstances) -> Reason:
     """Why a step with no open dependency has not started."""
     if run.cancelling:
         return WaitCode.ENDING, "will not start: the run is being cancelled"
@@ -159,7 +168,7 @@ def place_reason(run: Run, operation: PlannedOperation, around: Circumstances) -
         return WaitCode.ENDING, f"will not start: step {run.stopping} failed"
     if run.status is RunState.PAUSED:
         return WaitCode.PERSON, "paused"
-    lane, limit = operation.lane, operation.parallel_limit
+    limit = operation.parallel_limit
     counts = run.counts[run.operation_index[operation.id]]
     if limit and sum(counts.get(state, 0) for state in STEP_IN_FLIGHT) >= limit:
         return WaitCode.LIMIT, f"waits for a free slot: parallel_limit {limit} of {operation.id} is reached"
@@ -169,7 +178,7 @@ def place_reason(run: Run, operation: PlannedOperation, around: Circumstances) -
 def unclear_seconds(run: Run, i: int, now: float) -> float:
     """For how long at least a server that was created is not used yet, since another run may have created its twin."""
     record = run.records[i]
-    if record.state is not StepState.CREATED or not (visible := run.plan.clear_seconds(run.plan.steps[i])):
+    if record.state is not StepState.CREATED or not (visible := run.plan.clear_seconds(run.steps[i])):
         return 0.0
     return max(0.0, max(record.known_at, run.driven_at) + visible - now)
 
@@ -184,10 +193,10 @@ def _add_unclear(run: Run, around: Circumstances, now: float, tally: Tally) -> N
     left = {
         i: seconds
         for i in run.in_flight
-        if now - run.records[i].known_at >= run.plan.steps[i].seconds and (seconds := unclear_seconds(run, i, now))
+        if now - run.records[i].known_at >= run.steps[i].seconds and (seconds := unclear_seconds(run, i, now))
     }
     if left and around.driven:
-        names = [run.plan.steps[i].request.name for i in left]
+        names = [run.steps[i].request.name for i in left]
         _add(tally, (WaitCode.TWIN, twin_reason(some(names, 2), max(left.values()))), len(left))
 
 

@@ -42,7 +42,7 @@ class Hand:
 
     def decide(self) -> list[ev.AnyEvent]:
         """Let it decide until it is at rest; gives all that it decided."""
-        lanes = {op.lane: self.permits for op in self.run.plan.operations}
+        lanes = dict.fromkeys(self.run.plan.lanes, self.permits)
         decided: list[ev.AnyEvent] = []
         for _ in range(TURNS_MAX):
             events = self.machine.decide(self.now, lanes)

@@ -29,9 +29,9 @@ ALWAYS = {"group elsewhere", "disk of one that was replaced", "duplicate of a"}
 
 def orphans(status: RunState, state: StepState, *, own: bool = True) -> set[str]:
     records = [SimpleNamespace(ref=ref, state=state) for ref in KEPT.values()]
-    plan = SimpleNamespace(steps=[SimpleNamespace(traits=SimpleNamespace(sweeps=own)) for _ in KEPT])
+    steps = [SimpleNamespace(traits=SimpleNamespace(sweeps=own)) for _ in KEPT]
     lane, token = (lambda _: "aws"), (lambda i: f"token-{'ab'[i]}")
-    run: Any = SimpleNamespace(status=status, records=records, plan=plan, lane=lane, token=token)
+    run: Any = SimpleNamespace(status=status, records=records, steps=steps, lane=lane, token=token)
     return {name for _, name in Performer._orphans(SimpleNamespace(_run=run), "aws", LISTED)}  # type: ignore[arg-type]
 
 

@@ -57,6 +57,7 @@ STEP_EVENTS: dict[str, ev.AnyEvent] = {
     "step_failed": ev.StepFailed(1.0, STEP, 1, FAULT),
     "step_skipped": ev.StepSkipped(1.0, STEP, "because", "of"),
     "step_not_wanted": ev.StepNotWanted(1.0, STEP, "because", "of"),
+    "step_moved": ev.StepMoved(1.0, STEP, 1, 0, FAULT, ev.MoveReason.REFUSED, "upcloud", "small", "eu"),
     "gate_passed": ev.GatePassed(1.0, STEP),
     "hold_asked": ev.HoldAsked(1.0, STEP, 1, "digest"),
     "hold_answered": ev.HoldAnswered(1.0, STEP, 1, True, "ada"),

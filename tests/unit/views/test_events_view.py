@@ -57,6 +57,19 @@ EVENTS: list[tuple[ev.AnyEvent, str]] = [
         ev.StepRetrying(T0, "s", 1, T0, BAD, replace=True),
         "s: attempt 1 failed (invalid: no such plan): again at once, the server is replaced",
     ),
+    (
+        ev.StepMoved(T0, "s", 1, 1, DOWN, ev.MoveReason.REFUSED, "upcloud", "2xCPU-4GB", "nl-ams1"),
+        "s: attempt 1 was refused (transient: the service is not available [503]): "
+        "it goes to upcloud 2xCPU-4GB nl-ams1 instead",
+    ),
+    (
+        ev.StepMoved(T0, "s", 0, 2, BAD, ev.MoveReason.LANE_STOPPED, "hetzner", "cx22", "fsn1"),
+        "s: goes to hetzner cx22 fsn1 instead: invalid: no such plan",
+    ),
+    (
+        ev.StepMoved(T0, "s", 3, 0, BAD, ev.MoveReason.AGAIN, "aws", "t3.micro", "eu-west-1"),
+        "s: no alternative is left: the next attempt begins with aws t3.micro eu-west-1 again",
+    ),
     (ev.StepFailed(T0, "s", 2, BAD, doubt=True), "s: failed after 2 attempts, still in doubt: invalid: no such plan"),
     (ev.StepSkipped(T0, "s", "operation o did not succeed", "o"), "s: skipped: operation o did not succeed"),
     (ev.StepNotWanted(T0, "s", "probe answered no", "probe"), "s: not wanted: probe answered no"),

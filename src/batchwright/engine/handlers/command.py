@@ -122,7 +122,7 @@ class CommandHandler(Handler):
 
     def _launcher(self, step: Step) -> Launcher:
         run = self.context.run
-        return self.context.launchers[run.plan.steps[run.index[step.server]].provider if step.server else ""]
+        return self.context.launchers[run.steps[run.index[step.server]].provider if step.server else ""]
 
     async def _surrounds(
         self, i: int, seconds: float, tell: Tell, *, undo: bool, again: bool, mark: str = ""
@@ -150,7 +150,7 @@ class CommandHandler(Handler):
         """
         run, before, only = self.context.run, self._before(i), self.context.step(i).server
         wanted: dict[str, list[tuple[Step, StepFoldState]]] = {}
-        for step, record in zip(run.plan.steps, run.records, strict=True):
+        for step, record in zip(run.steps, run.records, strict=True):
             meant = step.id == only or step.operation in before
             there = record.state is StepState.SUCCEEDED and record.ref
             if meant and there and isinstance(step.request, ServerRequest):

@@ -19,6 +19,7 @@ from batchwright.user_home import home
 
 BUILD_SECONDS = 3600.0  # longest wait for another process that builds it
 NEEDED_MB = 1024  # of disk, for the build
+BUILD_HINT = "Build it once with: batchwright local base build (about a minute)"
 
 Tell = Callable[[str], None]
 
@@ -41,26 +42,14 @@ def this_release() -> base_tree_contents.Release:
     return found
 
 
-def release_of(image: str) -> base_tree_contents.Release:
-    """What a workflow calls so, "" for this machine's own. Raises ProviderUnavailable, NotAllowed."""
-    known = {one.image: one for one in base_tree_contents.offered(this_release())}
-    if image and image not in known:
-        raise NotAllowed(f"there is no base system {image} here", hint=f"There are: {', '.join(known)}")
-    return known[image] if image else this_release()
+def place(environ: Mapping[str, str]) -> Path:
+    """This machine's base tree, whether it has been built or not. Raises ProviderUnavailable."""
+    return cache(environ) / base_tree_contents.tree_name(this_release(), platform.machine())
 
 
-def place(environ: Mapping[str, str], release: base_tree_contents.Release | None = None) -> Path:
-    """The base tree of a release, this machine's own by default, whether it has been built or not.
-
-    Raises ProviderUnavailable.
-    """
-    return cache(environ) / base_tree_contents.tree_name(release or this_release(), platform.machine())
-
-
-def build(environ: Mapping[str, str], tell: Tell, release: base_tree_contents.Release | None = None) -> Path:
+def build(environ: Mapping[str, str], tell: Tell) -> Path:
     """Build it unless it is there. Raises ProviderUnavailable."""
-    release = release or this_release()
-    target = place(environ, release)
+    target = place(environ)
     if target.is_dir():
         return target
     program = shutil.which("mmdebstrap")
@@ -77,7 +66,7 @@ def build(environ: Mapping[str, str], tell: Tell, release: base_tree_contents.Re
                 return target
             fresh = target.with_name(f".new-{target.name}")
             remove_tree(fresh)  # leftovers of a killed build, which held the folder until its last process ended
-            bootstrap(program, fresh, holder, tell, release)
+            bootstrap(program, fresh, holder, tell)
             _finish(fresh)
             fresh.rename(target)
     except FolderHeld as error:
@@ -87,18 +76,17 @@ def build(environ: Mapping[str, str], tell: Tell, release: base_tree_contents.Re
     return target
 
 
-def bootstrap(program: str, fresh: Path, holder: int, tell: Tell, release: base_tree_contents.Release) -> None:
+def bootstrap(program: str, fresh: Path, holder: int, tell: Tell) -> None:
     """Run mmdebstrap in its own mount namespace, so that no mount remains however it ends.
 
     For a plain user it runs with that user's only id as root, which is also how the servers will run.
     """
-    own = this_release()
-    found = host_apt_sources.distribution_sources(dict(_apt_files()), own.codename)
+    release = this_release()
+    found = host_apt_sources.distribution_sources(dict(_apt_files()), release.codename)
     if not found:
         raise ProviderUnavailable(
-            f"this machine's apt has no source for {own.codename}", hint="Fix /etc/apt/sources.list.d."
+            f"this machine's apt has no source for {release.codename}", hint="Fix /etc/apt/sources.list.d."
         )
-    found = [host_apt_sources.for_release(source, own.codename, release.codename) for source in found]
     scratch = fresh.with_name(".build")
     remove_tree(scratch)
     scratch.mkdir(mode=0o700)
@@ -228,9 +216,9 @@ def users(name: str) -> list[str]:
     return found
 
 
-def remove(environ: Mapping[str, str], release: base_tree_contents.Release | None = None) -> None:
-    """Remove a base tree. Raises NotAllowed while servers lie over it, ProviderUnavailable."""
-    target = place(environ, release)
+def remove(environ: Mapping[str, str]) -> None:
+    """Remove this machine's base tree. Raises NotAllowed while servers lie over it, ProviderUnavailable."""
+    target = place(environ)
     if not target.is_dir():
         return
     with alone(target.parent):
