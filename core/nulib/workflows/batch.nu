@@ -57,7 +57,7 @@ export def "batch submit" [
 
 # What submitting a workflow would change, from what to what; nothing is changed.
 #
-# `counts` has the number of servers, task services and commands by symbol: + created, ~ changed, -/+ replaced, - taken away, run, = kept.
+# `values` are what references in the file stand for; null, with `when`, if that is known only in the run. `counts` has the number of servers, task services and commands by symbol: + created, ~ changed, ~? changed if a value has changed, -/+ replaced, - taken away, run, = kept.
 @example "what would change" { batch plan shop.ncl | get changes }
 @example "is there anything to do?" { (batch plan shop.ncl).changes | is-not-empty }
 export def "batch plan" [
@@ -86,6 +86,7 @@ export def "batch plan" [
             | where {|step| $step.symbol not-in [null "="] }
             | select symbol name server provider about changes
         )
+        values: ($answer.plan.values? | default [])
     }
 }
 

@@ -188,7 +188,8 @@ class CommandType(OperationType[Command]):
 
     def policy_data(self, step: Step) -> dict[str, Any]:
         assert isinstance(step.request, CommandRequest)
-        return {"run": step.request.run, "undo": step.request.undo, "env": step.request.env}
+        request = step.request
+        return {"run": request.run, "undo": request.undo, "unless": request.unless, "env": request.env}
 
     def does(self, step: Step, server: str) -> str:
         request = _request(step)

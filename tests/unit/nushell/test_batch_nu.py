@@ -148,6 +148,7 @@ def test_a_plan_tells_what_would_change(service: FakeService, nu: Nu) -> None:
         ("~", "web", "a"),
         ("~", "web", "b"),
     ]
+    assert told["values"] == []
     assert told["changes"][0]["changes"] == [{"field": "variables.port", "from": "80", "to": "81"}]
     (asked,) = service.asked
     assert asked.query == [("simulate", "true"), ("retire", "true"), ("reinstall", "nginx"), ("reinstall", "a")]
