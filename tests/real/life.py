@@ -10,9 +10,10 @@ from msgspec import Struct
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.model.call_outcome import Applied, Rejected, Unknown
-from batchwright.model.scalar import Scalar
+from batchwright.model.scalar import PlainValue
 from batchwright.model.secret_reference import SecretReference
 from batchwright.operations.taskserv_batch import Cluster, TaskservRequest
+from batchwright.secret_resolver import Reveal
 from batchwright.taskservs.base import Runner, Target, TaskservCall
 from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.taskservs.runner import pyinfra_runner
@@ -23,7 +24,7 @@ from tests.support.shared_fork_server import fork_server
 
 CATALOGUE = load_catalogue()
 SECONDS = 600.0  # for a machine that is busy with other tests
-Value = Scalar | SecretReference
+Value = PlainValue | SecretReference
 
 
 class Server(Struct, frozen=True):
@@ -68,7 +69,9 @@ class Server(Struct, frozen=True):
 def asked(name: str, cluster: Cluster | None = None, **given: Value) -> TaskservRequest:
     """The request that the planner would make."""
     entry = CATALOGUE[name]
-    variables = {**entry.defaults("local"), **given}
+    variables = {
+        name: entry.variables[name].settled(value) for name, value in {**entry.defaults("local"), **given}.items()
+    }
     return TaskservRequest(name, entry.version, "local", dict(sorted(variables.items())), cluster, entry.digest)
 
 
@@ -76,21 +79,22 @@ def on_servers(
     folder: Path,
     names: tuple[str, ...],
     scenario: Callable[..., Awaitable[None]],
-    secret: str | Callable[[], str] = "",
+    secret: str | Reveal = "",
     network: str = "shared",
+    image: str | None = None,
 ) -> None:
-    """Play a scenario on fresh servers; every secret is `secret`, or what that gives at the time."""
+    """Play a scenario on fresh servers; every secret is `secret`, or what that reveals at the time."""
     need_sandboxes()
 
     async def play() -> None:
         runner = pyinfra_runner(
             CATALOGUE,
             CATALOGUE.folders,
-            lambda _: secret if isinstance(secret, str) else secret(),
+            secret if callable(secret) else lambda _: secret,
             SystemClock(),
             fork_server(),
         )
-        async with servers(folder, *names, network=network) as targets:
+        async with servers(folder, *names, network=network, image=image) as targets:
             await scenario(*(Server(target, runner, []) for target in targets))
 
     asyncio.run(play())

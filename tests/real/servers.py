@@ -19,14 +19,16 @@ RUN = "aaaaaaaaaaaa"
 
 
 @contextlib.asynccontextmanager
-async def servers(folder: Path, *names: str, network: str = "shared") -> AsyncIterator[tuple[Target, ...]]:
+async def servers(
+    folder: Path, *names: str, network: str = "shared", image: str | None = None
+) -> AsyncIterator[tuple[Target, ...]]:
     """Servers that are ready, with how they are reached."""
     provider = Local.connect("local", SystemClock(), {"state_dir": str(folder)})
     await provider.open()
     refs: list[str] = []
     try:
         for name in names:  # one by one, so that what was made is known when the next cannot be
-            refs.append(await _made(provider, name, network))  # noqa: PERF401
+            refs.append(await _made(provider, name, network, image))  # noqa: PERF401
         seen, ways = await provider.describe(refs), await provider.access(refs)
         yield tuple(
             Target("local", ref, name, seen[ref].address, ways[ref]) for name, ref in zip(names, refs, strict=True)
@@ -50,8 +52,8 @@ def standing(folder: Path, *names: str) -> Iterator[tuple[Target, ...]]:
             runner.run(made.__aexit__(None, None, None))
 
 
-async def _made(provider: Local, name: str, network: str) -> str:
-    (request,) = await provider.resolve([ServerConfig(name, "1xCPU-512MB", "here", network=network)])
+async def _made(provider: Local, name: str, network: str, image: str | None) -> str:
+    (request,) = await provider.resolve([ServerConfig(name, "1xCPU-512MB", "here", image, network=network)])
     assert isinstance(request, ServerRequest), request
     made = await provider.create(request, Token(RUN, f"{name}-token"))
     assert isinstance(made, Created), made

@@ -57,7 +57,7 @@ def test_postgresql_is_in_utf8_lets_the_owner_in_and_keeps_the_password_to_itsel
         await live(server, request, use, before)
         assert not any(PASSWORDS[0] in line for line in server.said)
 
-    on_servers(tmp_path, ("db",), scenario, lambda: passwords[0], network=network)
+    on_servers(tmp_path, ("db",), scenario, lambda _: passwords[0], network=network)
 
 
 async def any_password(server: Server) -> None:

@@ -29,25 +29,27 @@ class BuiltTree(Struct, frozen=True):
     seconds: float
 
 
-def base_tree() -> BaseTree:
-    """The state of the base tree. Raises ProviderUnavailable."""
-    place = tree.place(os.environ)
+def base_tree(image: str = "") -> BaseTree:
+    """The state of the base tree of an image, "" for this machine's own. Raises ProviderUnavailable, NotAllowed."""
+    release = tree.release_of(image)
+    place = tree.place(os.environ, release)
     built = place.is_dir()
     size = tree.size(place) if built else 0
-    return BaseTree(place.name, str(place), tree.this_release().image, built, size, tuple(tree.users(place.name)))
+    return BaseTree(place.name, str(place), release.image, built, size, tuple(tree.users(place.name)))
 
 
-def build_base(tell: Callable[[str], None]) -> BuiltTree:
-    """Build the base tree unless it exists. Raises ProviderUnavailable."""
-    if tree.place(os.environ).is_dir():
-        return BuiltTree(base_tree(), 0.0)
+def build_base(tell: Callable[[str], None], image: str = "") -> BuiltTree:
+    """Build the base tree unless it exists. Raises ProviderUnavailable, NotAllowed."""
+    release = tree.release_of(image)
+    if tree.place(os.environ, release).is_dir():
+        return BuiltTree(base_tree(image), 0.0)
     began = time.monotonic()
-    tree.build(os.environ, tell)
-    return BuiltTree(base_tree(), time.monotonic() - began)
+    tree.build(os.environ, tell, release)
+    return BuiltTree(base_tree(image), time.monotonic() - began)
 
 
-def remove_base() -> BaseTree:
+def remove_base(image: str = "") -> BaseTree:
     """Remove the base tree; gives what was removed. Raises NotAllowed while servers use it, ProviderUnavailable."""
-    there = base_tree()
-    tree.remove(os.environ)
+    there = base_tree(image)
+    tree.remove(os.environ, tree.release_of(image))
     return there

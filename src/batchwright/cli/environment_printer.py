@@ -101,7 +101,8 @@ def _show_server(one: EnvironmentServer) -> None:
 
 
 def _taskserv(one: EnvironmentTaskserv) -> str:
-    values = "".join(f" {name}={_value(value)}" for name, value in one.variables.items())
+    shown = {name: value for name, value in one.variables.items() if value not in ("", [], ())}
+    values = "".join(f" {name}={_value(value)}" for name, value in shown.items())
     values += "".join(f" ${{{name}}}={_value(value)}" for name, value in one.values.items())
     history = _history(one.made_by, one.changed_by, "was there before, kept by" if one.whole else "begun by")
     return f"{one.name} {one.version}{values}  ({history}{'' if one.whole else ', not finished'})"

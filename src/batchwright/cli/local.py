@@ -23,6 +23,10 @@ Names = Annotated[
     list[str] | None, typer.Argument(metavar="[SERVER]...", help="Names or references; default: all servers.")
 ]
 
+Image = Annotated[
+    str, typer.Option("--image", metavar="IMAGE", help="Such as debian-13; default: this machine's own release.")
+]
+
 NO_BOUNDARY = "Local servers are not a security boundary: run only what you trust."
 
 
@@ -51,13 +55,13 @@ def stop(servers: Names = None, state_dir: StateDir = None, json: Json = False, 
 
 
 @base_app.command("build")
-def build(json: Json = False, _no_color: NoColor = False) -> int:
+def build(image: Image = "", json: Json = False, _no_color: NoColor = False) -> int:
     """Build the base system, unless it exists: a small system with systemd and sshd. It takes about a minute."""
-    tree = base_tree()
+    tree = base_tree(image)
     if not tree.built:
         note(f"building {tree.path}: {tree.image} with systemd and sshd, from this machine's package sources.")
         note("This takes about a minute and 300 MB of disk, once.")
-    built = build_base(lambda line: note(f"  {line}"))
+    built = build_base(lambda line: note(f"  {line}"), image)
     if json:
         print_json(built)
     elif built.seconds:
@@ -68,9 +72,9 @@ def build(json: Json = False, _no_color: NoColor = False) -> int:
 
 
 @base_app.command("show")
-def show(json: Json = False, _no_color: NoColor = False) -> int:
+def show(image: Image = "", json: Json = False, _no_color: NoColor = False) -> int:
     """Show its path, size and how many servers use it. Exit code 1 if it has not been built."""
-    tree = base_tree()
+    tree = base_tree(image)
     if json:
         print_json(tree)
     elif tree.built:
@@ -78,14 +82,14 @@ def show(json: Json = False, _no_color: NoColor = False) -> int:
         note(NO_BOUNDARY)
     else:
         say(f"{tree.path} ({tree.image}) has not been built")
-        note("hint: build it with: batchwright local base build")
+        note(f"hint: build it with: batchwright local base build{f' --image {image}' if image else ''}")
     return Exit.OK if tree.built else Exit.NO
 
 
 @base_app.command("remove")
-def remove(json: Json = False, _no_color: NoColor = False) -> int:
+def remove(image: Image = "", json: Json = False, _no_color: NoColor = False) -> int:
     """Remove the base system. Refused while servers use it."""
-    tree = remove_base()
+    tree = remove_base(image)
     if json:
         print_json({"removed": tree.built, "tree": tree})
     else:

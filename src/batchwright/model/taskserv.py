@@ -39,10 +39,14 @@ class Scope(StrEnum):
 
 
 class Platform(Struct, frozen=True, forbid_unknown_fields=True):
-    """An operating system that it can be installed on, with names from /etc/os-release; no `release`: any."""
+    """An operating system that it can be installed on, with names from /etc/os-release; no `release`: any.
+
+    `version` is what is installed there, if that is not the entry's.
+    """
 
     os: str
     release: tuple[str, ...] = ()
+    version: str = ""
 
     def covers(self, os: str, release: str) -> bool:
         """Whether it includes a server with this system; an unknown release may be included."""
@@ -165,6 +169,13 @@ class Taskserv(Struct, frozen=True, forbid_unknown_fields=True):
     remove_before_destroy: bool = False  # a rollback uninstalls it even when its server is destroyed next
     tested: Tested = Tested.UNKNOWN
     digest: str = ""  # of all files of its folder, set by who reads it: what was planned is what is installed
+
+    def version_on(self, os: str, release: str) -> str:
+        """The version that is installed on a system, as far as it is known."""
+        if not os or not release:
+            return self.version
+        found = (one.version for one in self.platforms if one.version and one.covers(os, release))
+        return next(found, self.version)
 
     def variable(self, name: str) -> Variable | None:
         """What the value of this name is, also inside a map; None if the entry does not have it."""

@@ -10,6 +10,7 @@ import re
 from shlex import quote as shell_word
 
 __all__ = [
+    "haproxy_word",
     "hba_word",
     "nginx_word",
     "postgresql_value",
@@ -44,6 +45,13 @@ def nginx_word(text: str) -> str:
     for character, written in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
         text = text.replace(character, written)
     return f'"{text}"'
+
+
+def haproxy_word(text: str) -> str:
+    """An argument in haproxy.cfg: between single quotes nothing has a meaning."""
+    if any(character in text for character in "\0\n\r"):
+        raise ValueError("haproxy's configuration cannot hold the end of a line or a NUL in a value")
+    return "'" + text.replace("'", "'\\''") + "'"
 
 
 def postgresql_value(text: str) -> str:

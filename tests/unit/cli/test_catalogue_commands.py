@@ -9,6 +9,7 @@ import pytest
 
 from batchwright.cli import main as entry
 from batchwright.cli.exit_codes import Exit
+from batchwright.taskservs.catalogue import load_catalogue
 
 METADATA = """\
 name: mine
@@ -95,7 +96,8 @@ def test_entries_are_checked(own: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert 'hint: Did you mean "level"?' in told
     code, said, _ = typed(capsys, "taskservs", "check", "--catalogue", own, "--json")
     found = json.loads(said)
-    assert (code, found["ok"], len(found["entries"]), len(found["mistakes"])) == (Exit.NO, False, 8, 2)
+    assert (code, found["ok"], len(found["mistakes"])) == (Exit.NO, False, 2)
+    assert len(found["entries"]) == len(load_catalogue()) + 1
     assert typed(capsys, "taskservs", "check", own.parent / "nothing")[0] == Exit.COULD_NOT
 
 

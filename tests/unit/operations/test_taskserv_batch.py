@@ -19,6 +19,7 @@ from batchwright.model.workflow import DependencyKind, Workflow
 from batchwright.operations.taskserv_batch import TaskservRequest, TaskservUse
 from batchwright.operations.taskserv_batch.install_difference import install_changes
 from batchwright.plan import Observations, build
+from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.testing.plans import empty_world, plan_of, servers, taskservs, workflow
 
 
@@ -357,3 +358,9 @@ def test_an_install_takes_what_the_catalogue_says_unless_it_is_simulated() -> No
     simulated = msgspec.structs.replace(empty_world(flow), install_seconds=0.5)
     assert plan_of(flow, CATALOGUE, simulated).steps[-1].seconds == 0.5
     assert plan_of(flow, CATALOGUE, simulated).hash() == plan_of(flow, CATALOGUE).hash()
+
+
+def test_the_version_is_that_of_the_servers_release() -> None:
+    entry = load_catalogue()["nginx"]
+    versions = [entry.version_on(*system) for system in (("debian", "12"), ("debian", "13"), ("debian", ""), ("", ""))]
+    assert versions == ["1.22", "1.26", "1.22", "1.22"]

@@ -70,6 +70,12 @@ def test_nginx(text: str) -> None:
     assert unescaped(word[1:-1]) == text
 
 
+@given(texts.filter(lambda text: not {*"\n\r"} & {*text}))
+def test_haproxy(text: str) -> None:
+    """Between single quotes nothing has a meaning, and a backslash takes that of the quote after it: as in a shell."""
+    assert shlex.split(config_escapes.haproxy_word(text)) == [text]
+
+
 @given(texts)
 def test_settings_of_postgresql(text: str) -> None:
     """E13."""
@@ -124,6 +130,7 @@ def test_what_cannot_be_written_is_refused(text: str) -> None:
     for write, bad in (
         (config_escapes.nginx_word, "$\0"),
         (config_escapes.hba_word, "\n\r\0"),
+        (config_escapes.haproxy_word, "\n\r\0"),
         (config_escapes.postgresql_value, "\0"),
         (config_escapes.sql_literal, "\0"),
         (config_escapes.systemd_value, "\0"),

@@ -50,8 +50,10 @@ class Place:
         yield self
 
     async def script(self, text: str, _seconds: float) -> ScriptResult:
+        if self.down is not None:
+            raise self.down  # connections that were open are lost
         self.scripts.append(text)
-        if "kill -TERM" in text:
+        if "kill -TERM" in text and "os-release" not in text:
             return ScriptResult(0, "ended 0\n")
         for word, answer in self.answers.items():
             if word.replace("_", " ") in text:

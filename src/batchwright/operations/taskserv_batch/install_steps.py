@@ -52,7 +52,8 @@ def _chain(
         if steps and steps[-1].id.removeprefix(prefix) not in required:
             needs.append(Need(steps[-1].id, DependencyKind.SOFT))  # a server's package manager has one lock
         needs += cluster_needs(draft, op, name, place)
-        request = replace(requests[name], cluster=cluster_of(draft, name, place))
+        version = draft.catalogue[name].version_on(place.facts.os, place.facts.release)
+        request = replace(requests[name], version=version, cluster=cluster_of(draft, name, place))
         steps.append(_step(draft, op, place, request, tuple(needs), known))
     return steps
 

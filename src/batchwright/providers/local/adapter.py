@@ -23,6 +23,7 @@ from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Capabilities, ProviderHealthReport, Quota, Quote
 from batchwright.providers.local import base_tree, config_checks, server_changes, sizes
+from batchwright.providers.local.base_tree_contents import Release, offered
 from batchwright.providers.local.host_support import NONE, HostSupport, this_machine
 from batchwright.providers.local.records import SYSTEM, Damaged
 from batchwright.providers.local.server_lifecycle import LocalServers
@@ -38,7 +39,7 @@ class Local:
     """The servers of one state folder on this machine."""
 
     def __init__(
-        self, name: str, clock: Clock, state_dir: Path, machine: HostSupport, base_tree: Path, image: str
+        self, name: str, clock: Clock, state_dir: Path, machine: HostSupport, bases: Mapping[Release, Path]
     ) -> None:
         self.name = name
         self.machine = machine
@@ -59,8 +60,9 @@ class Local:
             relabels=ChangeWay.LIVE,
             note=f"{machine.why}. {machine.hint or NO_BOUNDARY}",
         )
-        self._base, self._image = base_tree, image
-        self._lot = LocalServers(state_dir, base_tree.parent, clock, machine)
+        self._bases = {release.image: (release, place) for release, place in bases.items()}
+        folder = next((place.parent for place in bases.values()), Path("/nonexistent"))
+        self._lot = LocalServers(state_dir, folder, clock, machine)
 
     @classmethod
     def connect(cls, name: str, clock: Clock, settings: Mapping[str, Scalar]) -> Local:
@@ -71,11 +73,12 @@ class Local:
         state_dir = Path(str(settings.get("state_dir", "")) or "/nonexistent")
         machine = this_machine()
         if machine.mode == NONE:
-            return cls(name, clock, state_dir, machine, Path("/nonexistent"), "")
-        return cls(name, clock, state_dir, machine, base_tree.place(os.environ), base_tree.this_release().image)
+            return cls(name, clock, state_dir, machine, {})
+        known = offered(base_tree.this_release())
+        return cls(name, clock, state_dir, machine, {one: base_tree.place(os.environ, one) for one in known})
 
     def validate(self, config: ServerConfig) -> list[Diagnostic]:
-        return config_checks.problems(config, self._image, self.capabilities.own_network)
+        return config_checks.problems(config, list(self._bases), self.capabilities.own_network)
 
     async def open(self) -> None:
         if self.machine.mode == NONE:
@@ -103,25 +106,33 @@ class Local:
         return None
 
     async def resolve(self, configs: Sequence[ServerConfig]) -> list[ServerRequest | list[Diagnostic]]:
-        lacking = [] if self._base.is_dir() else self._no_base()
-        return [self.validate(config) or lacking or self._request(config) for config in configs]
+        return [self.validate(config) or self._no_base(config) or self._request(config) for config in configs]
 
-    def _no_base(self) -> list[Diagnostic]:
-        message = "local has no base tree for its servers yet"
-        return [Diagnostic("base-tree-missing", message, base_tree.BUILD_HINT)]
+    def _image(self, config: ServerConfig) -> str:
+        return config.image or next(iter(self._bases), "")
+
+    def _no_base(self, config: ServerConfig) -> list[Diagnostic]:
+        image = self._image(config)
+        if image in self._bases and self._bases[image][1].is_dir():
+            return []
+        is_own = image == next(iter(self._bases), "")
+        message = "local has no base tree for its servers yet" if is_own else f"local has no base tree of {image} yet"
+        hint = f"Build it once with: batchwright local base build{'' if is_own else f' --image {image}'}"
+        return [Diagnostic("base-tree-missing", message, f"{hint} (about a minute)")]
 
     def _request(self, config: ServerConfig) -> ServerRequest:
         size = sizes.size_of(config.plan)
         assert size is not None
         network = config.network or "shared"
-        facts = ServerFacts(size.memory_mb, size.cpus, own_network=network == "own")
+        release, place = self._bases[self._image(config)]
+        facts = ServerFacts(size.memory_mb, size.cpus, network == "own", release.distribution, release.version)
         resolved = {
-            "base": self._base.name,
+            "base": place.name,
             "network": network,
             "cpus": str(size.cpus),
             "memory_mb": str(size.memory_mb),
         }
-        return ServerRequest.of(config, self._image, resolved, facts)
+        return ServerRequest.of(config, release.image, resolved, facts)
 
     async def create(self, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
         if sizes.size_of(request.plan) is None:

@@ -19,7 +19,6 @@ from batchwright.user_home import home
 
 BUILD_SECONDS = 3600.0  # longest wait for another process that builds it
 NEEDED_MB = 1024  # of disk, for the build
-BUILD_HINT = "Build it once with: batchwright local base build (about a minute)"
 
 Tell = Callable[[str], None]
 
@@ -42,14 +41,26 @@ def this_release() -> base_tree_contents.Release:
     return found
 
 
-def place(environ: Mapping[str, str]) -> Path:
-    """This machine's base tree, whether it has been built or not. Raises ProviderUnavailable."""
-    return cache(environ) / base_tree_contents.tree_name(this_release(), platform.machine())
+def release_of(image: str) -> base_tree_contents.Release:
+    """What a workflow calls so, "" for this machine's own. Raises ProviderUnavailable, NotAllowed."""
+    known = {one.image: one for one in base_tree_contents.offered(this_release())}
+    if image and image not in known:
+        raise NotAllowed(f"there is no base system {image} here", hint=f"There are: {', '.join(known)}")
+    return known[image] if image else this_release()
 
 
-def build(environ: Mapping[str, str], tell: Tell) -> Path:
+def place(environ: Mapping[str, str], release: base_tree_contents.Release | None = None) -> Path:
+    """The base tree of a release, this machine's own by default, whether it has been built or not.
+
+    Raises ProviderUnavailable.
+    """
+    return cache(environ) / base_tree_contents.tree_name(release or this_release(), platform.machine())
+
+
+def build(environ: Mapping[str, str], tell: Tell, release: base_tree_contents.Release | None = None) -> Path:
     """Build it unless it is there. Raises ProviderUnavailable."""
-    target = place(environ)
+    release = release or this_release()
+    target = place(environ, release)
     if target.is_dir():
         return target
     program = shutil.which("mmdebstrap")
@@ -66,7 +77,7 @@ def build(environ: Mapping[str, str], tell: Tell) -> Path:
                 return target
             fresh = target.with_name(f".new-{target.name}")
             remove_tree(fresh)  # leftovers of a killed build, which held the folder until its last process ended
-            bootstrap(program, fresh, holder, tell)
+            bootstrap(program, fresh, holder, tell, release)
             _finish(fresh)
             fresh.rename(target)
     except FolderHeld as error:
@@ -76,17 +87,18 @@ def build(environ: Mapping[str, str], tell: Tell) -> Path:
     return target
 
 
-def bootstrap(program: str, fresh: Path, holder: int, tell: Tell) -> None:
+def bootstrap(program: str, fresh: Path, holder: int, tell: Tell, release: base_tree_contents.Release) -> None:
     """Run mmdebstrap in its own mount namespace, so that no mount remains however it ends.
 
     For a plain user it runs with that user's only id as root, which is also how the servers will run.
     """
-    release = this_release()
-    found = host_apt_sources.distribution_sources(dict(_apt_files()), release.codename)
+    own = this_release()
+    found = host_apt_sources.distribution_sources(dict(_apt_files()), own.codename)
     if not found:
         raise ProviderUnavailable(
-            f"this machine's apt has no source for {release.codename}", hint="Fix /etc/apt/sources.list.d."
+            f"this machine's apt has no source for {own.codename}", hint="Fix /etc/apt/sources.list.d."
         )
+    found = [host_apt_sources.for_release(source, own.codename, release.codename) for source in found]
     scratch = fresh.with_name(".build")
     remove_tree(scratch)
     scratch.mkdir(mode=0o700)
@@ -216,9 +228,9 @@ def users(name: str) -> list[str]:
     return found
 
 
-def remove(environ: Mapping[str, str]) -> None:
-    """Remove this machine's base tree. Raises NotAllowed while servers lie over it, ProviderUnavailable."""
-    target = place(environ)
+def remove(environ: Mapping[str, str], release: base_tree_contents.Release | None = None) -> None:
+    """Remove a base tree. Raises NotAllowed while servers lie over it, ProviderUnavailable."""
+    target = place(environ, release)
     if not target.is_dir():
         return
     with alone(target.parent):

@@ -39,7 +39,7 @@ REVISION = 1  # of what is done to a tree beside the lists above
 
 
 class Release(Struct, frozen=True):
-    """This machine's distribution, which is also that of its servers."""
+    """A distribution: this machine's, or one of its servers."""
 
     distribution: str
     version: str
@@ -49,6 +49,14 @@ class Release(Struct, frozen=True):
     def image(self) -> str:
         """What a workflow calls it."""
         return f"{self.distribution}-{self.version}"
+
+
+DEBIAN = (Release("debian", "12", "bookworm"), Release("debian", "13", "trixie"))
+
+
+def offered(own: Release) -> tuple[Release, ...]:
+    """What servers on such a machine may have, its own release first. Package sources have all releases of Debian."""
+    return (own, *(one for one in DEBIAN if one.distribution == own.distribution and one.version != own.version))
 
 
 def release_of(os_release: str) -> Release | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.workflow import ServerConfig
@@ -15,8 +16,8 @@ USER_DATA_MOST = 64 * 1024
 _KEY = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,3}( [^\r\n]*)?")
 
 
-def problems(config: ServerConfig, image: str, own_network: bool) -> list[Diagnostic]:
-    """All that stands against a server here. `image` is what the base tree is called."""
+def problems(config: ServerConfig, images: Collection[str], own_network: bool) -> list[Diagnostic]:
+    """All that stands against a server here. `images` are what the base trees are called."""
     found = []
     if size_of(config.plan) is None:
         message = f'local has no plan "{config.plan}"'
@@ -25,9 +26,10 @@ def problems(config: ServerConfig, image: str, own_network: bool) -> list[Diagno
     if config.zone not in ZONES:
         message = f'local has no zone "{config.zone}"'
         found.append(Diagnostic("zone-unknown", message, 'This machine is the zone "here".', field="zone"))
-    if config.image not in (None, image):
+    if config.image is not None and config.image not in images:
         message = f'local has no image "{config.image}"'
-        found.append(Diagnostic("image-unknown", message, f'Leave it out, or write "{image}".', field="image"))
+        known = " or ".join(f'"{image}"' for image in images)
+        found.append(Diagnostic("image-unknown", message, f"Leave it out, or write {known}.", field="image"))
     if config.network is not None and config.network not in NETWORKS:
         message = f'local has no network "{config.network}"'
         hint = '"shared" (an address of this machine\'s loopback network) or "own" (a network namespace of its own).'

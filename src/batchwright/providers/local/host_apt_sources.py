@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 _POCKETS = ("", "-updates", "-security", "-backports")
 _KEPT = tuple(f"Acquire::{name}" for name in ("http", "https", "Check-", "Retries", "ForceIPv", "Allow"))
@@ -22,6 +23,15 @@ class AptSource(Struct, frozen=True):
         """The source as a line of a sources.list."""
         option = f"[signed-by={self.signed_by}] " if self.signed_by else ""
         return f"deb {option}{self.uri} {self.suite} {' '.join(self.components)}"
+
+
+def for_release(source: AptSource, own: str, other: str) -> AptSource:
+    """A source of one release of a distribution as it is for another.
+
+    >>> for_release(AptSource("http://deb", "bookworm-security", ("main",)), "bookworm", "trixie").suite
+    'trixie-security'
+    """
+    return replace(source, suite=other + source.suite.removeprefix(own))
 
 
 def distribution_sources(files: Mapping[str, str], codename: str) -> list[AptSource]:

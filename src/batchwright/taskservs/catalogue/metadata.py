@@ -29,6 +29,7 @@ from batchwright.model.taskserv import (
     Timeouts,
     Variant,
 )
+from batchwright.model.templates import references
 from batchwright.model.variable import Variable, VariableType, seconds_of
 
 ENTRY_FILE = "taskserv.yaml"
@@ -335,7 +336,11 @@ def _variant_mistakes(entry: Taskserv) -> Found:
 
 
 def _value_mistakes(field: str, variable: Variable, value: PlainValue) -> Found:
+    texts = [one for one in (value if isinstance(value, tuple) else (value,)) if isinstance(one, str)]
+    own = {"server.address", "server.name"}  # an entry knows no other name
     wanted = variable.wanted(value)
+    if any(one.path not in own for text in texts for one in references(text)):
+        wanted = "${server.address} or ${server.name} where it is about its server"
     if wanted:
         yield f"{field}: {value!r} is not {wanted}", f"Write {wanted}."
 

@@ -151,55 +151,56 @@ class ServerExecutor:
         self, verb: Verb, seconds: float, name: str, deploy: Callable[[ServerExecutor], Awaitable[Done]]
     ) -> Applied | Rejected | Unknown:
         filled = await self.filled()
-        try:
-            async with ready(self.access, self._clock, self.tell, seconds - LAST_SECONDS) as connection:
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                first = ready(self.access, self._clock, self.tell, seconds - LAST_SECONDS)
+                connection = await stack.enter_async_context(first)
                 prepared = await self._prepare(connection)
-            outputs = await (self._outputs(filled) if verb is Verb.INSTALL else self._outputs_at_leave(filled))
-        except Unreachable as error:
-            return Rejected(error.fault)
-        if isinstance(prepared, Rejected) or isinstance(outputs, Rejected):
-            return prepared if isinstance(prepared, Rejected) else outputs  # type: ignore[return-value]
-        private = [text for key, text in outputs.items() if self.entry.outputs[key].secret]
-        self._redact = Redactor((*filled.secrets, *private))
-        self.as_host(name, filled, outputs, prepared)
-        try:
-            done = await deploy(self)
-            if not done.ok:
-                await self._remove_folder()
-                return failed(self.request.name, done, self._redact)
-            async with ready(self.access, self._clock, self.tell, seconds) as connection:
-                return await self._conclude(connection, verb, filled, done)
-        except NotBegun as error:
-            return Rejected(Fault(FaultClass.TRANSIENT, str(error)))
-        except ChildDied as error:
-            return Unknown(self.shown(str(error)))
-        except Unreachable as error:
-            return Unknown(error.fault.message)
+                outputs = await (self._outputs(filled) if verb is Verb.INSTALL else self._outputs_at_leave(filled))
+            except Unreachable as error:
+                return Rejected(error.fault)
+            if isinstance(prepared, Rejected) or isinstance(outputs, Rejected):
+                return prepared if isinstance(prepared, Rejected) else outputs  # type: ignore[return-value]
+            private = [text for key, text in outputs.items() if self.entry.outputs[key].secret]
+            self._redact = Redactor((*filled.secrets, *private))
+            self.as_host(name, filled, outputs, prepared)
+            try:
+                done = await deploy(self)
+                if not done.ok:
+                    await self._remove_folder()
+                    return failed(self.request.name, done, self._redact)
+                with contextlib.suppress(Unreachable):  # the deploy may have restarted the server or its network
+                    return await self._conclude(connection, verb, filled, done)
+                again = await stack.enter_async_context(ready(self.access, self._clock, self.tell, seconds))
+                return await self._conclude(again, verb, filled, done)
+            except NotBegun as error:
+                return Rejected(Fault(FaultClass.TRANSIENT, str(error)))
+            except ChildDied as error:
+                return Unknown(self.shown(str(error)))
+            except Unreachable as error:
+                return Unknown(error.fault.message)
 
     async def _prepare(self, connection: SshConnection) -> str | Rejected:
-        """Stop what an earlier attempt left running, and repair it. Returns the private folder there, "" for root."""
-        self._touched = True
-        ended = (await connection.script(shell_snippets.end_marked(self.token), SCRIPT_SECONDS)).output.split()
-        if ended != ["ended", "0"]:
-            self.tell(f"processes left by an earlier attempt: {' '.join(ended)}")
-        if locked := await self._wait_for_others(connection):
-            return locked
-        private = self.access.user != "root"
-        ran = await connection.script(shell_snippets.prepare(self.token, private=private), PREPARE_SECONDS)
-        if ran.code != 0:
-            message = f"the server could not be prepared (exit code {ran.code}): {self.shown(ran.tail)}"
-            return Rejected(Fault(FaultClass.TRANSIENT, message, "prepare-failed"))
-        words = [line.split() for line in ran.output.splitlines() if line]
-        told = {word[0]: word[1:] for word in words if word[0] in ("platform", "temp")}
-        os, release = (*told.get("platform", ()), "", "")[:2]
-        return unsupported(self.entry, os, release) or next(iter(told.get("temp", ())), "")
+        """Stop what an earlier attempt left running, and repair it. Returns the private folder there, "" for root.
 
-    async def _wait_for_others(self, connection: SshConnection) -> Rejected | None:
-        """Wait until no other process holds a package lock. It is reported here at once; each later use waits too."""
+        It waits until no other process holds a package lock. That is reported here at once; each later use waits too.
+        """
+        self._touched = True
+        private = self.access.user != "root"
         until, told = self._clock.now() + LOCK_SECONDS, ""
-        while holder := (await connection.script(shell_snippets.HELD_NOW, SCRIPT_SECONDS)).tail:
-            pid, name, file = (*holder.split(), "", "", "")[:3]
-            who = f"{name} (process {pid}), which holds {file}" if file else holder
+        while True:
+            ran = await connection.script(shell_snippets.prepare(self.token, private=private), PREPARE_SECONDS)
+            if ran.code != 0:
+                message = f"the server could not be prepared (exit code {ran.code}): {self.shown(ran.tail)}"
+                return Rejected(Fault(FaultClass.TRANSIENT, message, "prepare-failed"))
+            found = {line.split()[0]: line.split()[1:] for line in ran.output.splitlines() if line.strip()}
+            ended = next((f"{word} {' '.join(found[word])}" for word in ("left", "ended") if word in found), "ended 0")
+            if ended != "ended 0":
+                self.tell(f"processes left by an earlier attempt: {ended}")
+            if "held" not in found:
+                break
+            pid, name, file = (*found["held"], "", "", "")[:3]
+            who = f"{name} (process {pid}), which holds {file}"
             if self._clock.now() >= until:
                 message = f"the server's packages have been locked for over {LOCK_SECONDS} s, by {who}"
                 hint = "Check what it does there; Batchwright does not stop it."
@@ -208,7 +209,8 @@ class ServerExecutor:
                 told = who
                 self.tell(f"waiting for {who}: another process is changing packages")
             await self._clock.sleep(BUSY_SECONDS)
-        return None
+        os, release = (*found.get("platform", ()), "", "")[:2]
+        return unsupported(self.entry, os, release) or next(iter(found.get("temp", ())), "")
 
     async def _outputs_at_leave(self, filled: Filled) -> dict[str, str]:
         """The outputs that it needs to leave its cluster; empty if the first server cannot tell them, since it must

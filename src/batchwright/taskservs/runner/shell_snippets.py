@@ -32,9 +32,6 @@ if [ -d /run/systemd/system ] && [ "$(systemctl is-system-running)" = starting ]
 fi
 """
 
-# `PID NAME FILE` of who holds a lock of the packages now.
-HELD_NOW = f"{HELD}package_lock\n"
-
 # What would leak into installs and checks from the server or its login: language, time zone, where programs are.
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -68,7 +65,24 @@ shows() { # PATTERN COMMAND [ARGUMENT]...: it ends with 0 and one of its lines m
     return 1
 }
 port_accepts() { # HOST PORT
-    bash -c 'exec 3<>"/dev/tcp/$1/$2"' - "$1" "$2" 2>&1
+    timeout 5 bash -c 'exec 3<>"/dev/tcp/$1/$2"' - "$1" "$2" 2>&1 && return 0
+    echo "$1 accepts no connection at port $2"
+    return 1
+}
+authority() { # HOST[:PORT] PORT: prints HOST:PORT, an IPv6 address in brackets; PORT is for a host without one
+    case $1 in
+        \\[*\\]:*) echo "$1" ;;
+        \\[*) echo "$1:$2" ;;
+        *:*:*) echo "[$1]:$2" ;;
+        *:*) echo "$1" ;;
+        *) echo "$1:$2" ;;
+    esac
+}
+endpoint_accepts() { # HOST[:PORT] PORT
+    at=$(authority "$1" "$2")
+    host=${at%:*}
+    host=${host#\\[}
+    port_accepts "${host%\\]}" "${at##*:}"
 }
 http_answers() { # URL STATUS TEXT: a GET is answered with the status, and with the text in the body
     said=$(bash -c '
@@ -82,7 +96,7 @@ http_answers() { # URL STATUS TEXT: a GET is answered with the status, and with 
         port=${port#:}
         exec 3<>"/dev/tcp/$host/${port:-80}" || exit
         printf "GET %s HTTP/1.0\\r\\nHost: %s\\r\\n\\r\\n" "$target" "$authority" >&3
-        head -c 65536 <&3' - "$1" 2>&1 | tr -d '\\000\\r')
+        head -c 4194304 <&3' - "$1" 2>&1 | tr -d '\\000\\r')
     status=$(printf '%s\\n' "$said" | sed -n '1s/^HTTP[^ ]* \\([0-9]*\\).*/\\1/p')
     if [ "$status" = "$2" ]; then
         case $(printf '%s\\n' "$said" | sed '1,/^$/d') in *"$3"*) return 0 ;; esac
@@ -131,14 +145,21 @@ echo "ended $ended"
 
 
 def prepare(token: str, *, private: bool) -> str:
-    """What comes before a deploy; packages that an earlier attempt left half-way are mended.
+    """What comes before a deploy: what an earlier attempt left running is ended, and packages that it left half-way are
+    mended.
 
-    Prints `platform ID RELEASE`, and with `private` `temp FOLDER`, one that only its user can enter.
+    Prints what `end_marked` does, and `held PID NAME FILE` if another process is changing packages: then nothing more
+    was done. Otherwise `platform ID RELEASE`, and with `private` `temp FOLDER`, one that only its user can enter.
     """
     place = f"/tmp/batchwright-{re.sub('[^0-9A-Za-z]', '-', token)}"  # noqa: S108 - made by mktemp, on the server
     temp = f"""rm -rf {place}-??????
 temp=$(mktemp -d {place}-XXXXXX) && chown "$SUDO_USER" "$temp" && echo "temp $temp" || exit 1"""
-    return f"""{_PLATFORM}
+    return f"""(
+{end_marked(token)})
+{HELD}
+holder=$(package_lock)
+[ -z "$holder" ] || {{ echo "held $holder"; exit 0; }}
+{_PLATFORM}
 export {MARK}={quote(token)}
 mkdir -p {MARKERS} || exit 1
 printf '%s' {quote(APT_SETTINGS)} >{HOME}/apt.conf || exit 1

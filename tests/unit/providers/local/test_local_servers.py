@@ -242,7 +242,13 @@ def test_a_missing_base_tree_is_a_problem_of_the_pre_flight(tmp_path: Path, monk
         assert isinstance(answer, list)
         (problem,) = answer
         assert problem.code == "base-tree-missing"
-        assert "batchwright local base build" in problem.hint
+        assert "batchwright local base build (" in problem.hint
+        (other,) = await site.local.resolve([ServerConfig("web", "1xCPU-1GB", "here", image="debian-13")])
+        assert isinstance(other, list)
+        assert "batchwright local base build --image debian-13" in other[0].hint
+        (unknown,) = await site.local.resolve([ServerConfig("web", "1xCPU-1GB", "here", image="debian-7")])
+        assert isinstance(unknown, list)
+        assert 'write "debian-12" or "debian-13"' in unknown[0].hint
 
     asyncio.run(main())
 

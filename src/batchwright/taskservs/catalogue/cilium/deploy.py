@@ -12,7 +12,7 @@ from pyinfra import host
 from pyinfra.facts.server import Command
 from pyinfra.operations import files, server
 
-from batchwright.taskservs.debian import Written, install_packages, remove_paths
+from batchwright.taskservs.debian import ServiceFile, install_packages, remove_paths, write_files
 
 OWN = "/var/lib/batchwright/cilium"
 HELM = f"{OWN}/helm"
@@ -28,7 +28,7 @@ def install(v: Any) -> None:
     files.directory(name="Make a folder of its own", path=OWN, mode="700")
     _fetch_helm(v)
     values = json.dumps(_values(v), indent=2, sort_keys=True) + "\n"
-    Written(VALUES, values)
+    write_files(ServiceFile(VALUES, values))
     upgrade = f"{_helm()} upgrade --install cilium {quote(v.chart)} --version {quote(v.chart_version)} -f {VALUES}"
     if v.chart_repo:
         upgrade += f" --repo {quote(v.chart_repo)}"

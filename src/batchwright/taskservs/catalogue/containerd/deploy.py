@@ -8,7 +8,7 @@ from pyinfra.operations import server
 
 from batchwright.taskservs.config_escapes import toml_string
 from batchwright.taskservs.debian import (
-    Written,
+    ServiceFile,
     install_packages,
     is_installed,
     purge_packages,
@@ -59,7 +59,7 @@ def install(v: Any) -> None:
         systemd_cgroup=str(v.systemd_cgroup).lower(),
         cni_bin_dir=toml_string(v.cni_bin_dir),
     )
-    run_service("containerd", Written("/etc/containerd/config.toml", config))
+    run_service("containerd", ServiceFile("/etc/containerd/config.toml", config))
 
 
 def remove(_v: Any) -> None:
@@ -68,4 +68,4 @@ def remove(_v: Any) -> None:
         server.shell(name="Stop the containers", commands=[STOP_CONTAINERS])
     stop_service("containerd", "containerd")
     purge_packages(*PACKAGES)
-    remove_paths("/etc/containerd", f"{DATA}/*", "/run/containerd", "/etc/cni")
+    remove_paths("/etc/containerd", f"{DATA}/*", "/run/containerd", "/etc/cni", "/opt/containerd")

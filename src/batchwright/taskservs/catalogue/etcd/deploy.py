@@ -12,15 +12,16 @@ from pyinfra.operations import server
 
 from batchwright.taskservs.config_escapes import systemd_value
 from batchwright.taskservs.debian import (
-    Written,
-    endpoint,
+    ServiceFile,
     install_packages,
     is_installed,
     purge_packages,
     remove_paths,
     run_service,
     stop_service,
+    write_files,
 )
+from batchwright.taskservs.endpoints import endpoint
 
 DATA = "/var/lib/etcd/default"
 MEMBER = f"{DATA}/member/wal"  # with it etcd is a member, and looks at no initial cluster any more
@@ -32,15 +33,16 @@ EnvironmentFile=-/var/lib/etcd/joining
 
 
 def install(v: Any) -> None:
-    """Install packages and configuration; all but the first server join its cluster once; then start the service."""
-    own = Written("/etc/default/etcd", _settings(v))
-    unit = Written("/etc/systemd/system/etcd.service.d/batchwright.conf", UNIT_MORE)
+    """Packages; all but the first server join its cluster once; then configuration and the service."""
+    own = (
+        ServiceFile("/etc/default/etcd", _settings(v)),
+        ServiceFile("/etc/systemd/system/etcd.service.d/batchwright.conf", UNIT_MORE),
+    )
     install_packages("etcd-server", "etcd-client")
     if _joins(v) and host.get_fact(Directory, MEMBER) is None:
+        write_files(*own)  # it is started to join
         server.shell(name=f"Join the cluster of {v.cluster.leader}", commands=[_script("join.sh", v)])
-        run_service("etcd")  # started with all that was just written
-    else:
-        run_service("etcd", own, unit)
+    run_service("etcd", *own)
 
 
 def remove(v: Any) -> None:

@@ -15,15 +15,16 @@ from pyinfra.operations import files, server, systemd
 
 from batchwright.taskservs.config_escapes import source_word
 from batchwright.taskservs.debian import (
-    Written,
-    endpoint,
+    ServiceFile,
     hold_packages,
     install_packages,
     is_installed,
     purge_packages,
     remove_paths,
     stop_service,
+    write_files,
 )
+from batchwright.taskservs.endpoints import endpoint
 
 PACKAGES = ("kubelet", "kubeadm", "kubectl")
 SOCKET = "unix:///run/containerd/containerd.sock"
@@ -50,7 +51,7 @@ def remove(v: Any) -> None:
         admin = getattr(v.outputs, "admin", "")
         if admin:
             _make_own(SECRETS)
-            Written(ADMIN, admin, "600")
+            write_files(ServiceFile(ADMIN, admin, "600"))
             server.shell(name="Leave the cluster", commands=[_script("leave.sh", NODE=v.server.name, ADMIN=ADMIN)])
         server.shell(name="Reset the node", commands=[f"kubeadm reset --force --cri-socket {SOCKET}"])
         hold_packages(*PACKAGES, hold=False)
@@ -70,12 +71,14 @@ def _prepare_system() -> None:
     if host.get_fact(Command, "tail -n +2 /proc/swaps; grep -E '^[^#].*[[:space:]]swap[[:space:]]' /etc/fstab; true"):
         off = "swapoff -a && sed -i -E 's/^([^#].*[[:space:]]swap[[:space:]].*)$/#batchwright# \\1/' /etc/fstab"
         server.shell(name="Switch swap off", commands=[off])
-    Written("/etc/modules-load.d/batchwright-kubernetes.conf", "overlay\nbr_netfilter\n")
+    settings = "/etc/sysctl.d/90-batchwright-kubernetes.conf"
+    write_files(
+        ServiceFile("/etc/modules-load.d/batchwright-kubernetes.conf", "overlay\nbr_netfilter\n"),
+        ServiceFile(settings, "net.ipv4.ip_forward = 1\n"),
+    )
     loaded = "for each in overlay br_netfilter; do [ -d /sys/module/$each ] || echo $each; done"
     for module in (host.get_fact(Command, loaded) or "").split():
         server.shell(name=f"Load the module {module}", commands=[f"modprobe {module}"])
-    settings = "/etc/sysctl.d/90-batchwright-kubernetes.conf"
-    Written(settings, "net.ipv4.ip_forward = 1\n")
     if (host.get_fact(Command, "cat /proc/sys/net/ipv4/ip_forward") or "").strip() != "1":
         server.shell(name="Pass packets on", commands=[f"sysctl -p {settings}"])
 
@@ -89,10 +92,8 @@ def _install_packages(v: Any) -> None:
             f" && chmod 644 {KEYRING}.new && mv {KEYRING}.new {KEYRING}"
         )
         server.shell(name="Fetch the repository's key", commands=[fetch])
-    Written(
-        "/etc/apt/sources.list.d/batchwright-kubernetes.list",
-        f"deb [signed-by={KEYRING}] {source_word(v.repo_url)} /\n",
-    )
+    source = f"deb [signed-by={KEYRING}] {source_word(v.repo_url)} /\n"
+    write_files(ServiceFile("/etc/apt/sources.list.d/batchwright-kubernetes.list", source))
     install_packages(*PACKAGES)
     held = (host.get_fact(Command, "apt-mark showhold") or "").split()
     if not {*PACKAGES} <= {*held}:
@@ -114,11 +115,8 @@ def _begin(v: Any) -> None:
         "networking": {"podSubnet": v.pod_cidr, "serviceSubnet": v.service_cidr},
     }
     _make_own(OWN)
-    Written(
-        f"{OWN}/init.json",
-        _documents((api, "InitConfiguration", init), (api, "ClusterConfiguration", cluster), _KUBELET),
-        "600",
-    )
+    documents = _documents((api, "InitConfiguration", init), (api, "ClusterConfiguration", cluster), _KUBELET)
+    write_files(ServiceFile(f"{OWN}/init.json", documents, "600"))
     if _unfinished("admin.conf"):
         command = f"kubeadm init --config {OWN}/init.json"
         server.shell(name="Begin the cluster", commands=[_script("once.sh", OWN=OWN, COMMAND=command, SECRET="")])
@@ -132,7 +130,7 @@ def _join(v: Any) -> None:
     _make_own(SECRETS)
     controls = v.cluster.number < v.control_planes
     if command := getattr(v.outputs, "join_command", ""):  # not told where it is only asked what would change
-        Written(JOINING, _join_configuration(v, parse_join(command), controls=controls), "600")
+        write_files(ServiceFile(JOINING, _join_configuration(v, parse_join(command), controls=controls), "600"))
     role = "control plane" if controls else "worker"
     script = _script("once.sh", OWN=OWN, COMMAND=f"kubeadm join --config {JOINING}", SECRET=JOINING)
     server.shell(name=f"Join as a {role}", commands=[script])

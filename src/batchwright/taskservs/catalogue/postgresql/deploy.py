@@ -17,22 +17,17 @@ from pyinfra.operations import server
 from batchwright.taskservs.config_escapes import hba_word, postgresql_value, shell_word, sql_identifier, sql_literal
 from batchwright.taskservs.debian import (
     DeployImpossible,
-    Written,
+    ServiceFile,
     install_packages,
     purge_packages,
     remove_paths,
     run_service,
     stop_service,
+    write_files,
 )
 
-MAJOR = "15"
-FOLDER = f"/etc/postgresql/{MAJOR}/main"
-UNIT = f"postgresql@{MAJOR}-main"
-PACKAGES = (f"postgresql-{MAJOR}", f"postgresql-client-{MAJOR}", "postgresql-common", "postgresql-client-common")
-
-DATA = f"/var/lib/postgresql/{MAJOR}/main"
+MAJORS = {"12": "15", "13": "17"}  # by the release of Debian
 UNFINISHED = "/var/lib/batchwright/postgresql-unfinished"  # while the cluster is being made
-LOG = f"/var/log/postgresql/postgresql-{MAJOR}-main.log"
 LEAVE_IT = "/etc/postgresql-common/createcluster.d/batchwright.conf"
 
 SETTINGS = """\
@@ -53,11 +48,11 @@ host all all samehost scram-sha-256
 
 # Prints how far the cluster is made, and whether it holds anything: what users make has numbers from 16384 on.
 LOOK = f"""
-if [ ! -e {DATA} ] && [ ! -e {FOLDER} ]; then echo missing
-elif [ -e {UNFINISHED} ] || [ ! -e {DATA}/global/pg_control ] || [ ! -e {FOLDER}/postgresql.conf ]; then echo half
+if [ ! -e DATA ] && [ ! -e FOLDER ]; then echo missing
+elif [ -e {UNFINISHED} ] || [ ! -e DATA/global/pg_control ] || [ ! -e FOLDER/postgresql.conf ]; then echo half
 else echo whole; fi
-[ -z "$(ls {DATA}/pg_tblspc 2>/dev/null)" ] || echo holds
-find {DATA}/base -mindepth 1 -maxdepth 2 2>/dev/null |
+[ -z "$(ls DATA/pg_tblspc 2>/dev/null)" ] || echo holds
+find DATA/base -mindepth 1 -maxdepth 2 2>/dev/null |
     awk -F/ '{{ n = $NF; sub(/[^0-9].*/, "", n); if (n + 0 >= 16384) {{ print "holds"; exit }} }}'
 """
 
@@ -66,51 +61,72 @@ set -e
 umask 022
 mkdir -p {UNFINISHED.rpartition("/")[0]}
 touch {UNFINISHED}
-systemctl stop {UNIT} 2>/dev/null || true
-rm -rf {DATA} {FOLDER}
-pg_createcluster --locale C.UTF-8 --encoding UTF8 --port PORT {MAJOR} main
+systemctl stop UNIT 2>/dev/null || true
+rm -rf DATA FOLDER
+pg_createcluster --locale C.UTF-8 --encoding UTF8 --port PORT MAJOR main
 rm -f {UNFINISHED}
 """
 
 ITERATIONS = 4096  # PostgreSQL's own
 
 
+class _Main:
+    """The cluster `main` of the major version that this server's release of Debian has."""
+
+    def __init__(self) -> None:
+        release = host.get_fact(Command, ". /etc/os-release; echo $VERSION_ID")
+        if release not in MAJORS:
+            raise DeployImpossible(f"postgresql is installed on Debian {' or '.join(MAJORS)}, and this is {release}")
+        self.major = MAJORS[release]
+        self.folder = f"/etc/postgresql/{self.major}/main"
+        self.unit = f"postgresql@{self.major}-main"
+        self.data = f"/var/lib/postgresql/{self.major}/main"
+        self.log = f"/var/log/postgresql/postgresql-{self.major}-main.log"
+        own = (f"postgresql-{self.major}", f"postgresql-client-{self.major}")
+        self.packages = (*own, "postgresql-common", "postgresql-client-common")
+        self.help = f"Save what you need (pg_dumpall), then remove it with: pg_dropcluster --stop {self.major} main"
+
+    def script(self, text: str) -> str:
+        """A script about it."""
+        for name, value in (("DATA", self.data), ("FOLDER", self.folder), ("UNIT", self.unit), ("MAJOR", self.major)):
+            text = text.replace(name, value)
+        return text
+
+
 def install(v: Any) -> None:
     """Packages, the cluster in UTF-8 whatever the server's locale, configuration, the service, then what is in it."""
-    settings, access = _settings(v), _access(v)
-    Written(LEAVE_IT, "# Written by Batchwright: it makes the cluster itself.\ncreate_main_cluster = false\n")
-    install_packages(*PACKAGES)
-    state, *holds = (host.get_fact(Command, LOOK) or "missing").split()
+    settings, access, main = _settings(v), _access(v), _Main()
+    own = "# Written by Batchwright: it makes the cluster itself.\ncreate_main_cluster = false\n"
+    write_files(ServiceFile(LEAVE_IT, own))
+    install_packages(*main.packages)
+    state, *holds = (host.get_fact(Command, main.script(LOOK)) or "missing").split()
     if state == "half" and holds:
-        raise DeployImpossible(f"the cluster in {DATA} is not whole, but holds data. {_HELP}")
+        raise DeployImpossible(f"the cluster in {main.data} is not whole, but holds data. {main.help}")
     if state != "whole":
-        _make(v.port)
-    _start(settings, access)
+        _make(main, v.port)
+    _start(main, settings, access)
     encoding = _ask(v.port, "SHOW server_encoding")
     if encoding not in ("", "UTF8"):
         if holds or _ask(v.port, "SELECT count(*) FROM pg_roles WHERE oid >= 16384") != "0":
             raise DeployImpossible(
-                f"the cluster in {DATA} has the encoding {encoding} instead of UTF8, and holds data. {_HELP}"
+                f"the cluster in {main.data} has the encoding {encoding} instead of UTF8, and holds data. {main.help}"
             )
-        _make(v.port)
-        _start(settings, access)
+        _make(main, v.port)
+        _start(main, settings, access)
     if v.database:
         _ensure(v.port, v.database, v.owner or v.database, getattr(v, "password", None))
 
 
-_HELP = f"Save what you need (pg_dumpall), then remove it with: pg_dropcluster --stop {MAJOR} main"
+def _make(main: _Main, port: int) -> None:
+    server.shell(name="Make the cluster", commands=[main.script(MAKE).replace("PORT", str(port))])
 
 
-def _make(port: int) -> None:
-    server.shell(name="Make the cluster", commands=[MAKE.replace("PORT", str(port))])
-
-
-def _start(settings: str, access: str) -> None:
+def _start(main: _Main, settings: str, access: str) -> None:
     run_service(
-        UNIT,
-        Written(f"{FOLDER}/conf.d/batchwright.conf", settings, user="postgres", group="postgres"),
-        Written(f"{FOLDER}/pg_hba.conf", access, "640", user="postgres", group="postgres"),
-        logs=(LOG,),
+        main.unit,
+        ServiceFile(f"{main.folder}/conf.d/batchwright.conf", settings, user="postgres", group="postgres"),
+        ServiceFile(f"{main.folder}/pg_hba.conf", access, "640", "postgres", "postgres", reload=True),
+        logs=(main.log,),
     )
 
 
@@ -125,8 +141,9 @@ def _access(v: Any) -> str:
 
 def remove(_v: Any) -> None:
     """Stop it, then purge it with its data."""
-    stop_service(UNIT, f"postgresql-{MAJOR}")
-    purge_packages(*PACKAGES)
+    main = _Main()
+    stop_service(main.unit, main.packages[0])
+    purge_packages(*main.packages)
     remove_paths("/etc/postgresql", "/var/lib/postgresql", "/var/log/postgresql", "/etc/postgresql-common", UNFINISHED)
 
 

@@ -10,7 +10,7 @@ from pyinfra.operations import files
 from batchwright.taskservs.config_escapes import redis_word
 from batchwright.taskservs.debian import (
     DeployImpossible,
-    Written,
+    ServiceFile,
     install_packages,
     purge_packages,
     remove_paths,
@@ -28,7 +28,7 @@ def install(v: Any) -> None:
     """Packages, settings, then the service."""
     settings = _settings(v)
     install_packages(*PACKAGES)
-    own = Written(OWN, settings, mode="640", user="redis", group="redis")
+    own = ServiceFile(OWN, settings, "640", "redis", "redis")
     files.line(name=f"Have {MAIN} include them", path=MAIN, line=f"include {OWN}")
     run_service("redis-server", own, logs=(LOG,))
 

@@ -15,12 +15,13 @@ from pyinfra.operations import files, server, systemd
 from batchwright.taskservs.config_escapes import shell_word, systemd_value, systemd_word
 from batchwright.taskservs.debian import (
     DeployImpossible,
-    Written,
+    ServiceFile,
     install_packages,
     is_installed,
     purge_packages,
     remove_paths,
     run_service,
+    write_files,
 )
 from batchwright.taskservs.sent_sources import forget, unpacked
 
@@ -63,7 +64,7 @@ def install(v: Any) -> None:
     if user not in host.get_fact(Users) and f"user {user}" not in made:
         made.append(f"user {user}")
     files.directory(name=f"Create {home}", path=home, mode="755", user="root", group="root")
-    Written(f"{home}/made", "".join(f"{line}\n" for line in made), mode="600", user="root", group="root")
+    write_files(ServiceFile(f"{home}/made", "".join(f"{line}\n" for line in made), "600"))
     if v.packages:
         install_packages(*v.packages)
     if f"user {user}" in made:
@@ -78,8 +79,6 @@ def install(v: Any) -> None:
             shell=nologin,
         )
     folder = unpacked(v.source, f"{home}/versions")
-    private = {"mode": "600", "user": "root", "group": "root"}
-    settings = Written(f"{home}/environment", f"{OURS}\n{environment}", **private)
     text = UNIT.format(
         ours=OURS,
         name=v.name,
@@ -90,7 +89,8 @@ def install(v: Any) -> None:
         restart=v.restart,
         bounded="no" if user == "root" else "yes",
     )
-    run_service(f"{v.name}.service", Written(unit, text), settings)
+    settings = ServiceFile(f"{home}/environment", f"{OURS}\n{environment}", "600")
+    run_service(f"{v.name}.service", settings, ServiceFile(unit, text))
     forget(f"{home}/versions", {v.source.digest})
 
 
