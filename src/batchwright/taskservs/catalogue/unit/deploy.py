@@ -34,6 +34,7 @@ UNIT = """\
 Description={name}
 Wants=network-online.target
 After=network-online.target
+StartLimitIntervalSec=0
 
 [Service]
 Type=exec
