@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from batchwright.model.scalar import PlainValue
 from batchwright.model.variable import Variable, VariableType
@@ -18,17 +18,21 @@ from batchwright.model.variable_names import ValueName, flattened
 class ServerRequirements(Struct, frozen=True, forbid_unknown_fields=True):
     """What a server must offer. `memory_mb` and `cpus` are compared if the provider says what a plan has."""
 
-    init: bool = False  # a service manager
-    privileged: bool = False  # containers can run on it
-    own_network: bool = False
-    memory_mb: int = 0
-    cpus: int = 0
+    init: Annotated[bool, Meta(description="a service manager")] = False
+    privileged: Annotated[bool, Meta(description="containers can run on it")] = False
+    own_network: Annotated[bool, Meta(description="a network of its own: no port is shared with other servers")] = False
+    memory_mb: Annotated[
+        int, Meta(description="megabytes of memory, compared where the provider says what a plan has")
+    ] = 0
+    cpus: Annotated[int, Meta(description="processors, likewise")] = 0
 
 
 class Variant(Struct, frozen=True, forbid_unknown_fields=True):
     """What differs on one provider: other defaults."""
 
-    variables: dict[str, PlainValue] = {}
+    variables: Annotated[
+        dict[str, PlainValue], Meta(description="defaults that hold on this provider, by variable")
+    ] = {}
 
 
 class Scope(StrEnum):
@@ -44,9 +48,9 @@ class Platform(Struct, frozen=True, forbid_unknown_fields=True):
     `version` is what is installed there, if that is not the entry's.
     """
 
-    os: str
-    release: tuple[str, ...] = ()
-    version: str = ""
+    os: Annotated[str, Meta(description="ID in /etc/os-release")]
+    release: Annotated[tuple[str, ...], Meta(description="values of VERSION_ID there; none: any")] = ()
+    version: Annotated[str, Meta(description="what is installed there, if that is not the entry's `version`")] = ""
 
     def covers(self, os: str, release: str) -> bool:
         """Whether it includes a server with this system; an unknown release may be included."""
@@ -59,16 +63,16 @@ class Platform(Struct, frozen=True, forbid_unknown_fields=True):
 class HttpAnswer(Struct, frozen=True, forbid_unknown_fields=True):
     """Well if a GET of `url` is answered with `status`, and with `contains` in the body. $NAME is a variable."""
 
-    url: str
-    status: int = 200
-    contains: str = ""
+    url: Annotated[str, Meta(description="an address with http://")]
+    status: Annotated[int, Meta(description="the status that it is answered with")] = 200
+    contains: Annotated[str, Meta(description="a text that the body contains")] = ""
 
 
 class TcpPort(Struct, frozen=True, forbid_unknown_fields=True):
     """Well if a connection is accepted. $NAME is a variable."""
 
-    host: str
-    port: int | str
+    host: Annotated[str, Meta(description="a host name or an address")]
+    port: Annotated[int | str, Meta(description="its port")]
 
 
 class TaskservCheck(Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,13 +81,20 @@ class TaskservCheck(Struct, frozen=True, forbid_unknown_fields=True):
     The variables are in the environment. Times are in seconds.
     """
 
-    name: str
-    run: str = ""
-    http: HttpAnswer | None = None
-    tcp: TcpPort | None = None
-    retries: int = 5
-    every: float = 1.0
-    timeout: float = 10.0
+    name: Annotated[str, Meta(description="unique among the entry's checks")]
+    run: Annotated[
+        str,
+        Meta(description="a shell script that exits with 0 if all is well; it has the variables in its environment"),
+    ] = ""
+    http: Annotated[
+        HttpAnswer | None, Meta(description="instead of `run`: a request from the server, and its answer")
+    ] = None
+    tcp: Annotated[
+        TcpPort | None, Meta(description="instead of `run`: a port that accepts a connection from the server")
+    ] = None
+    retries: Annotated[int, Meta(description="how often it is repeated after an install if it fails")] = 5
+    every: Annotated[float, Meta(description='time between two attempts: seconds, or `"2s"`')] = 1.0
+    timeout: Annotated[float, Meta(description="time limit of one attempt, in the same way")] = 10.0
 
     @property
     def way(self) -> str:
@@ -121,16 +132,20 @@ class Output(Struct, frozen=True, forbid_unknown_fields=True):
     It is passed from server to server and stored nowhere. A leader that cannot print it does not prevent a removal.
     """
 
-    run: str
-    secret: bool = True
-    when: Moment = Moment.INSTALL
+    run: Annotated[str, Meta(description="a shell script of the leader's that prints it")]
+    secret: Annotated[bool, Meta(description="whether it is kept out of all output")] = True
+    when: Annotated[Moment, Meta(description="whether it is told to servers that install or that remove")] = (
+        Moment.INSTALL
+    )
 
 
 class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
-    """Time limits in seconds; the operation's own `timeout` applies too."""
+    """Time limits in seconds."""
 
-    install: float = 1800.0
-    remove: float = 600.0
+    install: Annotated[
+        float, Meta(description='time limit of an install: seconds, or `"10m"`; `timeout` of the operation holds too')
+    ] = 1800.0
+    remove: Annotated[float, Meta(description="time limit of a removal")] = 600.0
 
 
 class Tested(StrEnum):
@@ -148,27 +163,42 @@ class Taskserv(Struct, frozen=True, forbid_unknown_fields=True):
     what the entry itself provides: then nothing else that provides it goes on the same server.
     """
 
-    name: str
-    version: str
-    summary: str
-    seconds: float  # what an install usually takes, for estimates only
-    provides: tuple[str, ...] = ()
-    requires: tuple[str, ...] = ()
-    after: tuple[str, ...] = ()
-    conflicts: tuple[str, ...] = ()
-    needs: ServerRequirements = ServerRequirements()
-    variables: dict[str, Variable] = {}
-    variants: dict[str, Variant] = {}  # by provider
-    scope: Scope = Scope.SERVER
-    platforms: tuple[Platform, ...] = ()
-    check: tuple[TaskservCheck, ...] = ()
-    outputs: dict[str, Output] = {}
-    timeouts: Timeouts = Timeouts()
-    present: str = ""  # a shell script that ends with 0 if it is on the server, however it was installed
-    multiple: bool = False  # may be on a server several times, each with a name of its own
-    remove_before_destroy: bool = False  # a rollback uninstalls it even when its server is destroyed next
-    tested: Tested = Tested.UNKNOWN
-    digest: str = ""  # of all files of its folder, set by who reads it: what was planned is what is installed
+    name: Annotated[str, Meta(description="the name of the folder: lower-case letters, digits and hyphens")]
+    version: Annotated[str, Meta(description="what it installs, in quotes")]
+    summary: Annotated[str, Meta(description="one line for lists")]
+    seconds: Annotated[float, Meta(description="how long an install usually takes, for estimates only")]
+    provides: Annotated[tuple[str, ...], Meta(description="virtual names that others may require")] = ()
+    requires: Annotated[tuple[str, ...], Meta(description="names or virtual names that are added and come first")] = ()
+    after: Annotated[tuple[str, ...], Meta(description="names that come first where both are wanted")] = ()
+    conflicts: Annotated[
+        tuple[str, ...],
+        Meta(description="what cannot be on its server; of a name that it provides itself: nothing else that does"),
+    ] = ()
+    needs: Annotated[ServerRequirements, Meta(description="what a server must offer")] = ServerRequirements()
+    variables: Annotated[dict[str, Variable], Meta(description="settings that a workflow may give, by name")] = {}
+    variants: Annotated[dict[str, Variant], Meta(description="what differs on a provider, by its name")] = {}
+    scope: Annotated[
+        Scope, Meta(description="`cluster` joins the servers of an operation: the first is the leader")
+    ] = Scope.SERVER
+    platforms: Annotated[tuple[Platform, ...], Meta(description="systems that it can be installed on; none: any")] = ()
+    check: Annotated[tuple[TaskservCheck, ...], Meta(description="what must be well after an install")] = ()
+    outputs: Annotated[
+        dict[str, Output], Meta(description="values that the leader of a cluster gives to the others, by name")
+    ] = {}
+    timeouts: Annotated[Timeouts, Meta(description="time limits")] = Timeouts()
+    present: Annotated[
+        str, Meta(description="a shell script that exits with 0 if it is on the server, however it was installed")
+    ] = ""
+    multiple: Annotated[
+        bool, Meta(description="whether a server may have it several times, each with a name of its own")
+    ] = False
+    remove_before_destroy: Annotated[
+        bool, Meta(description="whether a rollback removes it even if its server is destroyed next")
+    ] = False
+    tested: Annotated[Tested, Meta(description="what its author has seen it do")] = Tested.UNKNOWN
+    digest: Annotated[
+        str, Meta(description="of all files of its folder, set by who reads it: what was planned is what is installed")
+    ] = ""
 
     def version_on(self, os: str, release: str) -> str:
         """The version that is installed on a system, as far as it is known."""

@@ -6,8 +6,9 @@ import ipaddress
 import math
 import re
 from enum import StrEnum
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from batchwright.model.scalar import PlainValue, Scalar
@@ -45,21 +46,26 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
     `one_of`. `secret`: a string that may also be a secret.
     """
 
-    type: VariableType
-    summary: str
-    default: PlainValue | None = None
-    optional: bool = False
-    of: VariableType = VariableType.STRING
-    keys: str = ""
-    keys_mean: str = ""
-    fields: dict[str, Variable] = {}
-    one_of: tuple[str, ...] = ()
-    secret: bool = False
-    values: tuple[str, ...] = ()
-    pattern: str = ""
-    means: str = ""
-    least: int | None = None
-    most: int | None = None
+    type: Annotated[VariableType, Meta(description="what kind of value it takes")]
+    summary: Annotated[str, Meta(description="one line for lists")]
+    default: Annotated[PlainValue | None, Meta(description="the value if a workflow gives none")] = None
+    optional: Annotated[
+        bool, Meta(description="whether it may be missing; without it and without a default, it is required")
+    ] = False
+    of: Annotated[
+        VariableType,
+        Meta(description="the type of each element of a list or a map, for which the other fields then hold"),
+    ] = VariableType.STRING
+    keys: Annotated[str, Meta(description="a regular expression that the whole of each key of a map matches")] = ""
+    keys_mean: Annotated[str, Meta(description="`keys` in words")] = ""
+    fields: Annotated[dict[str, Variable], Meta(description="the fields of a map's elements, each a variable")] = {}
+    one_of: Annotated[tuple[str, ...], Meta(description="fields of which exactly one is given")] = ()
+    secret: Annotated[bool, Meta(description="whether a string may also be a secret")] = False
+    values: Annotated[tuple[str, ...], Meta(description="those of an enum")] = ()
+    pattern: Annotated[str, Meta(description="a regular expression that the whole string or secret matches")] = ""
+    means: Annotated[str, Meta(description="`pattern` in words")] = ""
+    least: Annotated[int | None, Meta(description="the least number")] = None
+    most: Annotated[int | None, Meta(description="the greatest number")] = None
 
     @property
     def element(self) -> Variable:
