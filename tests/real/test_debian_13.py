@@ -9,11 +9,12 @@ import pytest
 
 from batchwright.errors import ProviderUnavailable
 from batchwright.providers.local import base_tree
-from tests.real.life import CATALOGUE, Server, asked, live, on_servers
+from tests.real.life import CATALOGUE, Server, Value, asked, live, on_servers
 from tests.support.needs import missing
 from tests.support.sandboxes import need_sandboxes
 
-OF_PACKAGES = ("nginx", "redis", "postgresql", "containerd", "etcd")
+OF_PACKAGES = ("nginx", "redis", "postgresql", "containerd", "etcd", "haproxy", "prometheus", "node-exporter")
+GIVEN: dict[str, dict[str, Value]] = {"haproxy": {"upstreams": ("127.0.0.1:9",), "check_upstreams": False}}
 
 
 @pytest.mark.long
@@ -32,8 +33,13 @@ def test_what_says_that_it_runs_on_debian_13_does(tmp_path: Path) -> None:
                 version = CATALOGUE[name].version_on("debian", "13")
                 shown = await server.sh("dpkg-query -W -f '${source:Package} ${Version}\\n'")
                 packages = [line.split() for line in shown.splitlines()]
-                assert any(own.startswith(name) and version in found for own, found in packages), (name, version)
+                assert any(name in own and version in found for own, found in packages), (name, version)
 
-            await live(server, asked(name), use)
+            await live(server, asked(name, **GIVEN.get(name, {})), use)
+
+        async def nothing() -> None:
+            assert await server.sh("id -un alice") == "alice"
+
+        await live(server, asked("users", users=("alice",), sudo=("alice",)), nothing)
 
     on_servers(tmp_path, ("thirteen",), scenario, network="own", image="debian-13")
