@@ -72,7 +72,7 @@ class Lives:
     def __init__(self, scenario: Scenario, run: str = "run", world: World | None = None) -> None:
         self.scenario = scenario
         self.run = run
-        self.clock = VirtualClock()
+        self.clock = self.skies = VirtualClock()  # the skies are the clouds' own, which nobody here can set
         self.journal: Journal = MemoryJournal()
         self.world = world or World(None)
         self.ledger = Ledger(self.clock)
@@ -112,13 +112,13 @@ class Lives:
         if self.scenario.earlier is not None and EARLIER not in await self.journal.runs():
             quiet = self.scenario.earlier.simulation or {}
             before = Lives(Scenario(EARLIER, self.scenario.earlier, quiet, RunState.COMPLETED), EARLIER, self.world)
-            before.journal, before.clock = self.journal, self.clock
+            before.journal, before.clock, before.skies = self.journal, self.clock, self.skies
             assert await before.live(CrashPoint())
 
     def _vanish(self) -> None:
         for server in self.world.servers():
             if server.name in self.scenario.vanishes:
-                self.world.destroy(server.ref, self.clock.now(), self.clock.now())
+                self.world.destroy(server.ref, self.skies.now(), self.skies.now())
 
     async def create(self, journal: Journal) -> None:
         """Record the run, whose turn in its environment begins, after the run before."""
@@ -158,9 +158,9 @@ class Lives:
         limits.add_lanes_of_types()
         for facts in run.plan.providers:
             simulation = Simulation.from_settings(self.scenario.settings, facts.name)
-            provider = self.reached(Simulated(facts.name, self.world, self.clock, simulation))
+            provider = self.reached(Simulated(facts.name, self.world, self.skies, simulation))
             providers[facts.name] = CrashingProvider(provider, point)
-            runners[facts.name] = CrashingRunner(SimulatedRunner(self.world, self.clock, simulation), point)
+            runners[facts.name] = CrashingRunner(SimulatedRunner(self.world, self.skies, simulation), point)
             limits.add(facts.name, Lane(50))
         launchers = {"": CrashingLauncher(self.ledger, point)}
         prober = CrashingProber(SimulatedProber(self.world, self.clock, Simulation(**self.scenario.settings)), point)
@@ -187,7 +187,7 @@ class Lives:
         """The end of it, long after."""
         await self.clock.sleep(LONG_AFTER)
         run = await load_run(self.journal, self.run)
-        outcome = Outcome(run, self.world, self.ledger, self.clock.now())
+        outcome = Outcome(run, self.world, self.ledger, self.skies.now())
         outcome.environment = await environment_problems(self.journal)
         state = await environment_state(self.journal, EnvironmentKey.of(run.plan))
         if state.row is None or state.row.tenant or state.row.unsettled:

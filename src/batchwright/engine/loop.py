@@ -123,7 +123,7 @@ class Driver:
         self._limits = limits
         self._clock_ahead = 0.0 if rested or not run.asking else _ahead(run, clock)
         self._clock = clock = RunClock(clock, run.updated_at)
-        self._rest_seconds = rest_seconds
+        self._rest_seconds, self._rested = rest_seconds, rested
         self._idle_since: float | None = None  # that nothing but people has been waited for
         self._listener = listener
         self._signal_seconds = signal_seconds
@@ -189,7 +189,8 @@ class Driver:
             now = self._clock.now()
             begin = list(wishes(self._machine, now)) if wishes else []
             begin = self._turn.numbered(begin) if self._turn is not None else begin
-            started = ev.DriverStarted(now, self._lease.holder, self._lease.fence, self._clock_ahead)
+            own = self._lease.holder, self._lease.fence
+            started = ev.DriverStarted(now, *own, clock_ahead=self._clock_ahead, rested=self._rested)
             await self._cycle([started, *begin])
             while not self._machine.ended and not self._drained and not self.resting:
                 if await self._cycle([]):
@@ -286,7 +287,8 @@ class Driver:
     async def _rest_or_idle(self) -> None:
         """Nothing is due: wait, but for people only so long that others get this run's place."""
         now = self._clock.monotonic()
-        if not self._machine.waits_for_people or self._summary_seq != self.run.seq or self._signals:
+        heard = self._signals_read_at and not self._signals
+        if not (self._machine.waits_for_people and heard and self._summary_seq == self.run.seq):
             self._idle_since = None
         elif self._idle_since is None:
             self._idle_since = now

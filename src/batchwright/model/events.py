@@ -68,12 +68,14 @@ class DriverStarted(Event, frozen=True, tag="driver_started"):
     """A process started to drive the run; calls left open by an earlier driver are in doubt.
 
     `clock_ahead`: by how many seconds its clock is ahead of the run's last event, if that is long and people are being
-    asked: nobody drove the run for so long, or the clock was set forward.
+    asked: nobody drove the run for so long, or the clock was set forward. `rested`: this process let the run rest while
+    it only waited for people.
     """
 
     driver: str
     fence: int
     clock_ahead: float = 0.0
+    rested: bool = False
 
 
 class RunStarted(Event, frozen=True, tag="run_started"):

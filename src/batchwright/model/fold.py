@@ -33,7 +33,7 @@ def _driver_started(run: RunFoldState, event: ev.DriverStarted) -> None:
     run.driver = event.driver
     run.driven_at = event.at
     run.clock_ahead = event.clock_ahead
-    run.restarts += run.status in (RunState.RUNNING, RunState.PAUSED, RunState.ROLLING_BACK)
+    run.restarts += not event.rested and run.status in (RunState.RUNNING, RunState.PAUSED, RunState.ROLLING_BACK)
     _lose_sight(run, event.at)
 
 
