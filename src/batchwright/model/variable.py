@@ -90,6 +90,9 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
             return self.described() if any(self.element.wanted(one) for one in value) else None
         if not isinstance(value, str):
             return self.lacks(value)
+        if self.type in _READ:  # from what a command gives
+            whole = alone(value)
+            return None if whole is not None and whole.root is Root.OUTPUTS else self.described()
         named = {one: _sample(one) for one in references(value)}
         if None in named.values():
             return None if self.type in _TEXTS else self.described()
@@ -109,6 +112,23 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
         if self.type is not VariableType.DURATION or isinstance(value, SecretReference):
             return value
         return seconds_of(value) or value
+
+    def read(self, value: PlainValue) -> PlainValue:
+        """A text that a command gave as a value of this type; anything else, and what cannot be read so, as it is."""
+        if isinstance(value, tuple):
+            return tuple(self.element._read(one) for one in value)
+        return self._read(value)
+
+    def _read(self, text: Scalar) -> Scalar:
+        if not isinstance(text, str):
+            return text
+        if self.type is VariableType.BOOLEAN:
+            return {"true": True, "false": False}.get(text, text)
+        if self.type is VariableType.DURATION:
+            return seconds_of(text) or text
+        if self.type in _READ and _NUMBER.fullmatch(text):
+            return int(text) if "." not in text else float(text)
+        return text
 
     def revealed(self, secret: str) -> str | None:
         """None if a secret's value is valid, else a description of a valid one, which never contains the secret."""
@@ -173,8 +193,10 @@ class Variable(Struct, frozen=True, forbid_unknown_fields=True):
                 return False  # each element is looked at by itself
 
 
+_NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?")
+_READ = (VariableType.INTEGER, VariableType.NUMBER, VariableType.BOOLEAN, VariableType.PORT)
 _TEXTS = frozenset(VariableType) - {
-    *(VariableType.INTEGER, VariableType.NUMBER, VariableType.BOOLEAN, VariableType.PORT),
+    *_READ,
     *(VariableType.LIST, VariableType.MAP, VariableType.SECRET, VariableType.SOURCE, VariableType.FILE),
 }
 

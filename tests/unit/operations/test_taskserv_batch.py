@@ -11,8 +11,7 @@ from batchwright.model.actions import Undo
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.environment import Resource
 from batchwright.model.plan import Need, Plan, ServerFacts
-from batchwright.model.scalar import PlainValue, Scalar
-from batchwright.model.secret_reference import SecretReference
+from batchwright.model.scalar import Scalar
 from batchwright.model.taskserv import ServerRequirements, Taskserv, Variant
 from batchwright.model.variable import Variable, VariableType
 from batchwright.model.workflow import DependencyKind, Workflow
@@ -309,28 +308,6 @@ def test_each_type_takes_its_own_values_only(kind: VariableType, right: list[Sca
     variable = Variable(kind, "", values=("a",) if kind is VariableType.ENUM else ())
     assert [value for value in right if variable.wanted(value) is not None] == []
     assert [value for value in wrong if variable.wanted(value) is None] == []
-
-
-@pytest.mark.parametrize(
-    ("variable", "right", "wrong"),
-    [
-        (Variable(VariableType.LIST, ""), [(), ("a", "b")], ["a", (1,), (True,), (("a",),), ("a\n",)]),
-        (Variable(VariableType.LIST, "", of=VariableType.PORT), [(1, 2)], [(0,), ("1",), (True,), 1]),
-        (Variable(VariableType.LIST, "", of=VariableType.ADDRESS), [("10.0.0.1", "${server.address}")], [("db",)]),
-        (Variable(VariableType.LIST, "", of=VariableType.ENUM, values=("a",)), [("a", "a")], [("b",)]),
-        (Variable(VariableType.LIST, "", pattern="x+", means="an x"), [("x", "xx")], [("x", "y"), ("",)]),
-    ],
-)
-def test_a_list_holds_valid_elements_only(variable: Variable, right: list[PlainValue], wrong: list[PlainValue]) -> None:
-    assert [value for value in right if variable.wanted(value) is not None] == []
-    assert [value for value in wrong if variable.wanted(value) is None] == []
-    assert variable.described().startswith("a list, each element ")
-    assert variable.wanted(SecretReference(env="X")) is not None
-
-
-def test_a_list_is_normalised_element_by_element() -> None:
-    assert Variable(VariableType.LIST, "", of=VariableType.DURATION).settled(("1m", 2)) == (60.0, 2.0)
-    assert Variable(VariableType.LIST, "").settled(("1m",)) == ("1m",)
 
 
 @pytest.mark.parametrize(

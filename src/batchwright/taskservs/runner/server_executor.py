@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
+
 from batchwright.errors import SecretMissing, VariableInvalid
 from batchwright.model.call_outcome import Applied, Rejected, Unknown
 from batchwright.model.clock import Clock
@@ -15,6 +17,7 @@ from batchwright.model.scalar import PlainValue
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.taskserv import Moment, Taskserv
 from batchwright.operations.taskserv_batch import TaskservRequest
+from batchwright.printable import shortened
 from batchwright.redaction import Redactor
 from batchwright.secret_resolver import Reveal
 from batchwright.ssh_client import Unreachable
@@ -32,6 +35,7 @@ from batchwright.taskservs.runner.variables import Filled, environment, fill
 
 PREPARE_SECONDS = 300.0 + LOCK_SECONDS  # packages that were left half-way may take their time
 SCRIPT_SECONDS = 30.0
+VALUE_SHOWN = 60  # characters of a value in a fault
 LEAVE_SECONDS = 30.0  # for a first server to be reached by who leaves it
 BUSY_SECONDS = 5.0  # between two looks whether somebody else still installs packages
 LAST_SECONDS = 1.0  # of the time limit, left to say why a server did not become ready
@@ -77,21 +81,23 @@ class ServerExecutor:
         """The values of the variables. Raises SecretMissing, VariableInvalid."""
         filled = await fill(self.request, self.target, self._reveal)
         self._redact = Redactor(filled.secrets)
-        for name, value in filled.values.items():
-            self._examine(name, value)
-        return filled
+        return replace(filled, values={name: self._examined(name, value) for name, value in filled.values.items()})
 
-    def _examine(self, name: str, value: PlainValue) -> None:
+    def _examined(self, name: str, value: PlainValue) -> PlainValue:
         """A secret is only known now, and so is what a reference stands for. Raises VariableInvalid."""
         variable, given = self.entry.variable(name), self.request.variables.get(name)
         if variable is None:
-            return
-        wanted = variable.revealed(str(value)) if isinstance(given, SecretReference) else variable.lacks(value)
-        if wanted:
-            message = f'the variable "{name}" of "{self.entry.name}" is {wanted}'
-            raise VariableInvalid(
-                message, hint="Correct what its secret is." if isinstance(given, SecretReference) else ""
-            )
+            return value
+        if isinstance(given, SecretReference):
+            if wanted := variable.revealed(str(value)):
+                message = f'the variable "{name}" of "{self.entry.name}" is {wanted}'
+                raise VariableInvalid(message, hint="Correct what its secret is.")
+            return value
+        known = variable.read(value)
+        if wanted := variable.lacks(known):
+            message = f'the variable "{name}" of "{self.entry.name}" must be {wanted}'
+            raise VariableInvalid(f"{message}, and {given} is {shortened(str(value), VALUE_SHOWN)!r}")
+        return known
 
     def surroundings(self, filled: Filled) -> dict[str, str]:
         """The environment of checks."""
