@@ -5,7 +5,7 @@ WORKFLOW ?= workflows/example_batch.ncl
 PLUGINS := $(wildcard plugins/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo rehearsal test test-long check format bench
+.PHONY: help run shop demo rehearsal test test-long check format bench
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,9 @@ $(VENV)/.dev: pyproject.toml constraints.txt $(PLUGINS:=/pyproject.toml) scripts
 
 run: $(VENV)/.run ## make servers on this machine and install services on them; again after a kill: it goes on
 	@scripts/run.sh $(BIN)
+
+shop: $(VENV)/.run ## a web application on three servers of this machine: database, two servers with the program, proxy
+	@scripts/shop.sh $(BIN)
 
 demo: $(VENV)/.run ## the example of several clouds, all of them simulated; again after a kill: it goes on
 	@$(BIN)/batchwright run $(WORKFLOW) --simulate --resume

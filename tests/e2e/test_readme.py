@@ -156,7 +156,7 @@ def test_the_life_of_an_environment(tmp_path: Path) -> None:
 
 def test_the_file_in_readme_is_the_file_that_is_run() -> None:
     (shown,) = re.findall(r"^```nickel\n(.*?)^```$", section(SECTIONS[1]), re.MULTILINE | re.DOTALL)
-    assert (ROOT / "workflows" / "shop.ncl").read_text().split("\n", 1)[1] == shown
+    assert (ROOT / "workflows" / "site.ncl").read_text().split("\n", 1)[1] == shown
 
 
 @pytest.mark.parametrize(

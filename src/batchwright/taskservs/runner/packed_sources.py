@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tempfile
+import weakref
 from pathlib import Path
 
 from batchwright import durable_files
@@ -20,7 +22,7 @@ class PackedSources:
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
 
     async def of(self, request: TaskservRequest, entry: Taskserv, folder: str) -> dict[str, HostSource]:
         """Each source of a request by its variable. One that is missing, or is not what was planned, has no archive."""
@@ -44,8 +46,9 @@ class PackedSources:
             why = f"the source {place} is not what was planned: its digest is {now}, and {planned} was planned"
             return HostSource(path, digest, why=why)
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="batchwright-sources-")
-        archive = Path(self._folder.name, f"{digest}.tar")
+            self._folder = Path(tempfile.mkdtemp(prefix="batchwright-sources-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)  # nobody closes a runner
+        archive = self._folder / f"{digest}.tar"
         if not archive.exists():
             durable_files.write(archive, tree.archive())
         return HostSource(path, digest, str(archive))
