@@ -43,6 +43,14 @@ class ReplaceOrder(StrEnum):
     NEW_FIRST = "new_first"  # last of all, once everything on the new one has succeeded
 
 
+class HoldAfter(StrEnum):
+    """After which waves of an operation people are asked."""
+
+    NEVER = "never"
+    FIRST = "first"
+    EACH = "each"
+
+
 class Dependency(Struct, frozen=True):
     """One edge to another operation."""
 
@@ -97,6 +105,9 @@ class Operation:
     answers: Mapping[str, int] = {}  # names of the exit codes of success of its program
     unless: tuple[str, ...] = ()  # a program that tells whether its own is needed
     targets: tuple[str, ...] | None = None  # operation ids or server names that its steps work on
+    waves: tuple[int | str, ...] | None = None  # how many begin together: numbers, or shares such as "50%"
+    hold_after: HoldAfter | None = None
+    min_success: int | str | None = None  # how many of its steps must succeed, or which share; None: all
     templates: ClassVar[frozenset[str]] = frozenset()  # fields whose texts may hold references
 
     @property

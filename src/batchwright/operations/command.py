@@ -15,7 +15,7 @@ from batchwright.model.plan import Request, Step
 from batchwright.model.run_fold_state import StepFoldState
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.templates import Value, Values, filled, named
-from batchwright.model.workflow import Dependency, OnFailure, Operation, Retry
+from batchwright.model.workflow import Dependency, HoldAfter, OnFailure, Operation, Retry
 from batchwright.operations.base import OperationType, PortKind, Wants
 from batchwright.operations.planner_state import Draft, PlannedServer
 from batchwright.printable import printable, shortened
@@ -45,6 +45,9 @@ class Command(Operation, Struct, frozen=True, tag_field="type", tag="command"):
     on_failure: OnFailure | None = None
     when: dict[str, str] = {}
     parallel_limit: int | None = None
+    waves: tuple[int | str, ...] | None = None
+    hold_after: HoldAfter | None = None
+    min_success: int | str | None = None
 
     templates: ClassVar[frozenset[str]] = frozenset({"run", "undo", "unless", "env"})
 
@@ -158,6 +161,9 @@ class CommandType(OperationType[Command]):
 
     def wants(self, op: Command) -> Wants:
         return Wants(program=op)
+
+    def step_count(self, draft: Draft, i: int) -> int:
+        return len(draft.targets[i])
 
     def plan(self, draft: Draft) -> None:
         plan_commands(draft)

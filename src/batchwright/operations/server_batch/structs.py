@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from batchwright.model.plan import Request, ServerFacts
 from batchwright.model.ssh_access import ServerLogin, SshAccess
 from batchwright.model.templates import Value, filled, named
-from batchwright.model.workflow import Dependency, OnFailure, Operation, ReplaceOrder, Retry, ServerConfig
+from batchwright.model.workflow import Dependency, HoldAfter, OnFailure, Operation, ReplaceOrder, Retry, ServerConfig
 
 
 class ServerBatch(Operation, Struct, frozen=True, tag_field="type", tag="server_batch"):
@@ -27,6 +27,9 @@ class ServerBatch(Operation, Struct, frozen=True, tag_field="type", tag="server_
     when: dict[str, str] = {}
     parallel_limit: int | None = None
     replace_order: ReplaceOrder = ReplaceOrder.OLD_FIRST
+    waves: tuple[int | str, ...] | None = None
+    hold_after: HoldAfter | None = None
+    min_success: int | str | None = None
 
 
 class ServerRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="server"):
