@@ -103,7 +103,7 @@ def create_check(settings: Settings, plan: Plan, resources: Sequence[Resource]) 
     `resources` are what the environment had when the run's turn began. A server that takes the place of one which is
     destroyed already is created in any case.
     """
-    replaced = {step.request.name for step in plan.steps if step.traits.sweeps and step.needs}
+    replaced = {step.request.name for step in plan.steps if step.traits.sweeps and step.in_place}
 
     @cache
     def made() -> Impact:

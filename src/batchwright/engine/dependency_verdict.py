@@ -11,7 +11,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from batchwright.model.lifecycle import STEP_ENDED, StepState
-from batchwright.model.operation_end import OperationEnd, failure_certain, operation_end, success_certain
+from batchwright.model.operation_end import OperationEnd, failure_certain, operation_end
 from batchwright.model.plan import PlannedOperation
 from batchwright.model.run import Run
 from batchwright.model.workflow import Dependency, DependencyKind, DependencyScope
@@ -100,9 +100,8 @@ class DependencyVerdict:
             return Verdict(Outcome.NOT_WANTED, f"step {step} was not wanted", step)
         if name in run.failed_operations or failure_certain(run, op):
             return Verdict(Outcome.SKIP, f"step {step} did not succeed", step)
-        if success_certain(run, op):
-            return Verdict(Outcome.NOT_WANTED, f"step {step} did not succeed, and {name} continues without it", step)
-        return Verdict(Outcome.WAIT, because=name)
+        # not to be put off until the operation has ended: its next wave may wait for this step
+        return Verdict(Outcome.NOT_WANTED, f"step {step} did not succeed, and {name} continues without it", step)
 
     def _per_server(self, i: int) -> list[Verdict]:
         run = self._run

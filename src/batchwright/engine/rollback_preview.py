@@ -82,7 +82,7 @@ def _with_server(run: Run, i: int) -> PlannedUndo:
 
 def _worth(run: Run, i: int) -> bool:
     traits = run.steps[i].traits
-    if traits.only_looks:
+    if traits.only_looks or traits.holds:
         return False
     return (not traits.lasts and run.records[i].attempt > 0) or run.records[i].state is StepState.SUCCEEDED
 

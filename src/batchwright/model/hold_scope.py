@@ -15,14 +15,14 @@ def behind(run: Run, i: int) -> list[int]:
     steps, hold = run.plan.steps, run.plan.steps[i]
     if not hold.traits.counted:
         same = run.step_operation[i]
-        needing = (j for j in run.operation_steps[same] if steps[j].traits.counted)
+        needing = (j for j in run.operation_steps[same] if not steps[j].traits.holds)
         return [j for j in needing if any(need.step == hold.id for need in steps[j].needs)]
     after = {hold.operation}
     for op in run.plan.operations:  # their order is topological
         if any(edge.id in after and edge.kind is not DependencyKind.FAILED for edge in op.dependencies):
             after.add(op.id)
     after.discard(hold.operation)
-    return [j for j, step in enumerate(steps) if step.operation in after and step.traits.counted]
+    return [j for j, step in enumerate(steps) if step.operation in after and step.counted]
 
 
 def hold_digest(run: Run, i: int, ask: int, plan_hash: str) -> str:

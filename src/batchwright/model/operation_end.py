@@ -30,15 +30,17 @@ class OperationEnd(StrEnum):
         return self in (OperationEnd.SUCCEEDED, OperationEnd.DEGRADED)
 
 
+def share(wanted: str, whole: int) -> int:
+    """A number, "18", as it is; of a share, "90%", how many of the whole it is, rounded up."""
+    return -(-int(wanted[:-1]) * whole // 100) if wanted.endswith("%") else int(wanted)
+
+
 def required(operation: PlannedOperation, steps: int) -> int:
     """How many of so many steps must succeed.
 
     A share is rounded up; a number stays as it is.
     """
-    wanted = operation.min_success
-    if not wanted:
-        return steps
-    return -(-int(wanted[:-1]) * steps // 100) if wanted.endswith("%") else int(wanted)
+    return share(operation.min_success, steps) if operation.min_success else steps
 
 
 def _tally(run: RunFoldState, index: int) -> tuple[int, int, int]:
@@ -53,12 +55,6 @@ def failure_certain(run: RunFoldState, index: int) -> bool:
     """Whether too many steps of this operation failed or were skipped for it to succeed."""
     steps, least, bad = _tally(run, index)
     return steps - bad < least
-
-
-def success_certain(run: RunFoldState, index: int) -> bool:
-    """Whether enough steps of this operation have succeeded, whatever becomes of the others."""
-    _, least, _ = _tally(run, index)
-    return run.counts[index].get(S.SUCCEEDED, 0) >= least
 
 
 def operation_end(run: RunFoldState, index: int) -> OperationEnd | None:

@@ -12,6 +12,7 @@ from batchwright.model.call_outcome import Observed
 from batchwright.model.fold import APPLY
 from batchwright.model.ids import step_token
 from batchwright.model.lifecycle import RUN_ENDED, RunState, StepState
+from batchwright.model.operation_end import OperationEnd, operation_end
 from batchwright.model.plan import Request
 from batchwright.model.run_fold_state import RunFoldState, StepFoldState
 from batchwright.model.run_summary import RunSummary
@@ -94,6 +95,19 @@ class Run(RunFoldState):
         return frozenset({self.created.principal, self.continued_by} - {""})
 
     @property
+    def steps(self) -> int:
+        """How many steps people count: without the gates of waves."""
+        return sum(sum(counts.values()) for counts in self.counts)
+
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        """The operations that succeeded although some of their steps did not."""
+        operations = enumerate(self.plan.operations)
+        return tuple(
+            op.id for i, op in operations if op.min_success and operation_end(self, i) is OperationEnd.DEGRADED
+        )
+
+    @property
     def rollback_due(self) -> bool:
         """Whether the run failed and has to be rolled back automatically."""
         return self.status is RunState.FAILED and self.rollback_after_stop and not self.rolled_back_by
@@ -116,7 +130,7 @@ class Run(RunFoldState):
             started_at=self.started_at,
             ended_at=self.ended_at,
             updated_at=self.updated_at,
-            steps=sum(sum(counts.values()) for counts in self.counts),
+            steps=self.steps,
             succeeded=self.count(StepState.SUCCEEDED),
             failed=self.count(StepState.FAILED, StepState.UNDO_FAILED),
             skipped=self.count(StepState.SKIPPED),
@@ -131,6 +145,7 @@ class Run(RunFoldState):
             turn=self.turn,
             key=self.created.key,
             digest=self.created.digest,
+            degraded=len(self.degraded) if self.status is RunState.COMPLETED else 0,
             providers=self._provider_counts(),
             asks=len(open_),
             wakes_at=min((hold.until for hold in open_ if hold.until), default=0.0),

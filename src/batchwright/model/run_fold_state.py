@@ -124,7 +124,7 @@ class RunFoldState:
         self.moved: dict[int, None] = {}
         for i, record in enumerate(self.records):
             self.operation_steps[self.step_operation[i]].append(i)
-            if self.plan.steps[i].traits.counted:
+            if self.plan.steps[i].counted:
                 counts = self.counts[self.step_operation[i]]
                 counts[record.state] = counts.get(record.state, 0) + 1
             else:

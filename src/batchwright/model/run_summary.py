@@ -37,6 +37,7 @@ class RunSummary(Struct, frozen=True, gc=False):
     key: str = ""  # the Idempotency-Key of the submit
     digest: str = ""  # of what was submitted with it
     environment: str = ""  # its name; not in rows from before there were any
+    degraded: int = 0  # operations of a Completed run in which some steps did not succeed
     turn: int = 0  # its newest turn in the environment
     providers: dict[str, dict[str, int]] = {}  # provider -> steps, succeeded, failed, retries, throttles
     archive: str = ""  # the file that has its events, if the store has them no more; relative to the state folder

@@ -83,6 +83,14 @@ class OperationType(ABC, Generic[Op]):
     def check(self, draft: Draft) -> None:
         """Find problems of the operations that do not depend on the pre-flight."""
 
+    def step_count(self, _draft: Draft, _i: int) -> int:
+        """How many steps of the operation with this index count, once it was checked; 0 if that is not known."""
+        return 0
+
+    def joins_servers(self, _draft: Draft, _i: int) -> bool:
+        """Whether the operation with this index joins servers, so that what it does on one needs the others."""
+        return False
+
     @abstractmethod
     def plan(self, draft: Draft) -> None:
         """Fill `draft.steps` of each operation of this type, unless a problem says why it has none."""

@@ -10,7 +10,7 @@ from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.environment import Resource
 from batchwright.model.plan import Before, FieldChange, Labels, ServerFacts, Step
 from batchwright.model.taskserv import Taskserv
-from batchwright.model.workflow import DependencyKind, Operation, Workflow
+from batchwright.model.workflow import DependencyKind, DependencyScope, Operation, Workflow
 from batchwright.operations.observations import Observations
 from batchwright.operations.suggestions import enumerated
 
@@ -78,6 +78,7 @@ class Draft:
     places: dict[int, list[PlannedServer]] = field(default_factory=dict)
     targets: dict[int, list[PlannedServer]] = field(default_factory=dict)
     steps: dict[int, list[Step]] = field(default_factory=dict)
+    numbers: dict[int, frozenset[int]] = field(default_factory=dict)  # of the servers that an operation works on
     own: dict[str, Draft] = field(default_factory=dict)  # what a type works out for itself, by its name
 
     def of(self, kind: type[Op]) -> Iterator[tuple[int, Op]]:
@@ -105,6 +106,42 @@ class Draft:
             if waiting[i]:
                 alive[i] = before
             yield i, op, before
+
+    def works_on(self, i: int) -> list[PlannedServer]:
+        """The servers that an operation makes, or that it works on."""
+        return self.places.get(i) or self.targets.get(i, [])
+
+    def numbers_of(self, i: int) -> frozenset[int]:
+        """The numbers of these servers."""
+        if i not in self.numbers:
+            self.numbers[i] = frozenset(place.number for place in self.works_on(i))
+        return self.numbers[i]
+
+    @property
+    def has_server_edges(self) -> bool:
+        """Whether an operation depends on another per server."""
+        return any(edge.per is DependencyScope.SERVER for op in self.order for edge in op.dependencies)
+
+    def before_on(self, i: int, place: PlannedServer) -> Predecessors:
+        """The operations that are over on a server when this one begins there. Per-server dependencies do not reach
+        what is done on other servers.
+        """
+        hard = self._reached(i, place, frozenset({DependencyKind.HARD}))
+        return Predecessors(self._reached(i, place, frozenset(DependencyKind)), hard)
+
+    def _reached(self, i: int, place: PlannedServer, kinds: frozenset[DependencyKind]) -> int:
+        found, waiting = 0, [i]
+        while waiting:
+            at = waiting.pop()
+            for edge in self.order[at].dependencies:
+                other = self.index[edge.id]
+                here = edge.per is DependencyScope.OPERATION or (
+                    place.number in self.numbers_of(at) & self.numbers_of(other)
+                )
+                if edge.kind in kinds and here and not found >> other & 1:
+                    found |= 1 << other
+                    waiting.append(other)
+        return found
 
     def refuse(self, code: str, message: str, where: str, hint: str = "", field: str = "") -> None:
         """Note an error: this draft will give no plan. `field` is the field of `where` that it is about."""

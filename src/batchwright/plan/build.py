@@ -23,7 +23,9 @@ from batchwright.operations.observations import Observations
 from batchwright.operations.planner_state import Draft, PlannedServer, Predecessors
 from batchwright.operations.registry import type_of, types_in
 from batchwright.operations.retirement import Retirement, left_accounts, retirement
+from batchwright.operations.server_needs import add_server_needs, check_server_edges
 from batchwright.operations.suggestions import did_you_mean
+from batchwright.operations.waves import add_waves, check_min_success
 from batchwright.plan.condition_checks import check_conditions
 
 
@@ -59,6 +61,10 @@ def _check(draft: Draft) -> Sequence[OperationType[Any]]:
     _find_targets(draft, {op.id for op in draft.order if type_of(op).targets_all})
     for kind in kinds:
         kind.check(draft)
+    if draft.has_server_edges:
+        check_server_edges(draft)
+    if any(op.min_success is not None for op in draft.order):
+        check_min_success(draft)
     _check_accepted(draft)
     check_conditions(draft)
     return kinds
@@ -194,6 +200,10 @@ def build(
     kinds = _check(draft)
     for kind in kinds:
         kind.plan(draft)
+    if draft.has_server_edges:
+        add_server_needs(draft)
+    if any(op.waves for op in draft.order):
+        add_waves(draft)
     _refuse_unknown_reinstalls(draft)
     retired = retirement(draft, retire)
     draft.problems += retired.diagnostics
@@ -253,4 +263,5 @@ def _operation(workflow: Workflow, op: Operation) -> PlannedOperation:
         timeout=op.timeout,
         when=op.when,
         parallel_limit=op.parallel_limit or 0,
+        min_success="" if op.min_success is None else str(op.min_success),
     )

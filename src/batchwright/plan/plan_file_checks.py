@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from graphlib import CycleError, TopologicalSorter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from msgspec.structs import replace
 
 from batchwright.model.actions import Doubt, Undo
 from batchwright.model.environment import NAME_PATTERN, Resource
 from batchwright.model.plan import SEMANTICS, Plan, Step
+from batchwright.model.step_graph import StepGraph, circle, step_graph
+from batchwright.model.workflow import Dependency, DependencyScope
 from batchwright.operations.base import PortKind
 from batchwright.operations.registry import TYPES, type_of
 
 _TYPES = {kind.name: kind for kind in TYPES}
+_LEAST = re.compile("[1-9][0-9]{0,8}|[1-9][0-9]?%|100%")
 _ENVIRONMENT = re.compile(f"{NAME_PATTERN}(?:/{NAME_PATTERN})?")
 
 
@@ -80,23 +84,26 @@ def _of_operations(plan: Plan) -> Iterator[str]:
             yield f"{op.id} has the unknown type {op.type}"
         elif op.lane != (kind.lane or op.provider):
             yield f"{op.id} uses the limits of {op.lane}"
-        if op.timeout <= 0 or op.retry.max_attempts < 1:
+        if op.min_success and not _LEAST.fullmatch(op.min_success):
+            yield f"{op.id} cannot be a success with {op.min_success} of its steps"
+        waits = kind is not None and kind.port is PortKind.NONE  # for people, who have their own time
+        if op.timeout < 0 or (op.timeout == 0 and not waits) or op.retry.max_attempts < 1:
             yield f"{op.id} has no time or no attempts"
         strange = [one.id for one in op.dependencies if one.id not in known]
         yield from (f"{op.id} depends on {name}, which is not in it" for name in strange)
-    yield from _circles({op.id: [one.id for one in op.dependencies] for op in plan.operations}, "operations")
 
 
 def _of_steps(plan: Plan) -> Iterator[str]:
     operations = {op.id: op for op in plan.operations}
     steps = {step.id: step for step in plan.steps}
     providers = {one.name for one in plan.providers}
+    edges = {op.id: {one.id: one.per for one in op.dependencies} for op in plan.operations}
     yield from (f"the step {name} stands in it twice" for name in _twice(step.id for step in plan.steps))
     for step in plan.steps:
         op, kind = operations.get(step.operation), type_of(step)
-        if op is None or op.type != kind.name:
+        if op is None or (op.type != kind.name and step.traits.counted):
             yield f"{step.id} belongs to no operation of its type"
-        if any(need.step not in steps or steps[need.step].operation != step.operation for need in step.needs):
+        if not _needs_fit(step, steps, edges):
             yield f"{step.id} waits for a step that is not in its operation"
         if step.server and (step.server not in steps or type_of(steps[step.server]).port is not PortKind.PROVIDER):
             yield f"{step.id} works on {step.server}, which is no server of the plan"
@@ -106,13 +113,31 @@ def _of_steps(plan: Plan) -> Iterator[str]:
             yield f"{step.id} is installed on no server"
         if step.action not in kind.actions or not _is_whole(step):
             yield f"{step.id} cannot {step.action}"
-    yield from _circles({step.id: [need.step for need in step.needs] for step in plan.steps}, "steps")
+    yield from _circles(plan)
+
+
+def _needs_fit(step: Step, steps: Mapping[str, Step], edges: Mapping[str, Mapping[str, DependencyScope]]) -> bool:
+    """Whether it waits for steps of its own operation, or of one that is depended on per server; a gate also for what
+    follows its wave on its servers.
+    """
+    own = edges.get(step.operation, {})
+    for need in step.needs:
+        other = steps.get(need.step)
+        if other is None:
+            return False
+        per_server = own.get(other.operation) is DependencyScope.SERVER and step.server in (other.id, other.server)
+        follows = step.traits.holds and step.wave > 0 and other.server != ""
+        if other.operation != step.operation and not per_server and not follows:
+            return False
+    return True
 
 
 def _is_whole(step: Step) -> bool:
     """Whether it has what its action needs, and an undo that fits."""
     if (step.retired is not None) != step.traits.removes or (step.undo is Undo.RESTORE and step.before is None):
         return False
+    if step.traits.holds:
+        return step.undo is Undo.NOTHING and (step.wave > 1 if not step.traits.counted else step.hold is not None)
     if step.traits.doubt is Doubt.NONE:  # it only finds what is there
         return bool(step.ref or step.server) and step.undo is Undo.NOTHING
     return not step.traits.removes or step.undo is Undo.NOTHING
@@ -122,8 +147,17 @@ def _twice(names: Iterable[str]) -> list[str]:
     return [name for name, count in Counter(names).items() if count > 1]
 
 
-def _circles(edges: Mapping[str, list[str]], what: str) -> Iterator[str]:
-    try:
-        TopologicalSorter(edges).prepare()
-    except CycleError as error:
-        yield f"its {what} wait for one another: {', '.join(error.args[1])}"
+def _circles(plan: Plan) -> Iterator[str]:
+    known, steps = {op.id for op in plan.operations}, {step.id for step in plan.steps}
+    edges = [(op.id, [one for one in op.dependencies if one.id in known]) for op in plan.operations]
+    placed = [step for step in plan.steps if step.operation in known]
+    whole = [replace(step, needs=tuple(need for need in step.needs if need.step in steps)) for step in placed]
+    for what, nodes in (("operations", circle(_operations_alone(edges))), ("steps", circle(step_graph(edges, whole)))):
+        if nodes:
+            yield f"its {what} wait for one another: {', '.join(name for _, name in nodes)}"
+            return
+
+
+def _operations_alone(edges: Sequence[tuple[str, Sequence[Dependency]]]) -> StepGraph:
+    """The operations with all dependencies, also those per server: their order in a plan respects these too."""
+    return {("begin", op): [("begin", one.id) for one in dependencies] for op, dependencies in edges}

@@ -28,10 +28,11 @@ def policy_data(plan: Plan, impact: Impact, now: float) -> dict[str, Any]:
     going = {step.retired.key for step in plan.steps if step.retired is not None and not step.leftover}
     made = {f"{step.request.kind()}//{step.request.name}" for step in plan.steps if step.traits.sweeps}
     for step in plan.steps:
-        if (
+        if step.traits.counted and (
             step.retired is None or step.leftover or step.retired.key not in made
         ):  # what is replaced is one entry, that of the new server
             groups[type_of(step).policy_group].append(_entry(step, names, going, prices))
+    waves = {step.operation: step.wave for step in plan.steps if not step.traits.counted}  # the last one counts
     changes = Counter(one["change"] for one in groups["servers"])
     return {
         "version": VERSION,
@@ -48,14 +49,15 @@ def policy_data(plan: Plan, impact: Impact, now: float) -> dict[str, Any]:
             **{word: changes[word] for word in ("create", "keep", "update", REPLACE, ADOPT, "retire", RELEASE, GONE)},
         },
         "cost": {"per_hour": dict(impact.cost), "known": not impact.unpriced},
-        "operations": [_operation(one) for one in plan.operations],
+        "operations": [_operation(one, waves.get(one.id, 1)) for one in plan.operations],
         **groups,
     }
 
 
-def _operation(one: Any) -> dict[str, Any]:
+def _operation(one: Any, waves: int) -> dict[str, Any]:
     dependencies = [msgspec.to_builtins(each) for each in one.dependencies]
-    return {"id": one.id, "type": one.type, "provider": one.provider, "dependencies": dependencies}
+    own = {"id": one.id, "type": one.type, "provider": one.provider, "dependencies": dependencies}
+    return {**own, "waves": waves, "min_success": one.min_success}
 
 
 def _entry(step: Step, names: dict[str, str], going: set[str], prices: dict[Offer, Price]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from batchwright.model.actions import Action, Undo
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.lifecycle import StepState
-from batchwright.model.plan import REPLACE_ORDER, FieldChange, Need, Retired, Step
+from batchwright.model.plan import OLD, REPLACE_ORDER, FieldChange, Need, Retired, Step
 from batchwright.model.public_key import fingerprint
 from batchwright.model.run_fold_state import StepFoldState
 from batchwright.model.server_labels import label_text
@@ -51,7 +51,7 @@ def _old(op: ServerBatch, place: PlannedServer) -> list[Step]:
         return []
     return [
         Step(
-            id=f"{place.step}!old",
+            id=f"{place.step}{OLD}",
             operation=op.id,
             provider=place.old.provider,
             action=Action.RETIRE,
@@ -61,6 +61,7 @@ def _old(op: ServerBatch, place: PlannedServer) -> list[Step]:
             seconds=RETIRE_SECONDS,
             retired=Retired(place.old.key, place.old.run, place.old.token),
             gone=place.old_gone,
+            part=op.min_success is not None,  # a number of servers, whichever of them are replaced
         )
     ]
 
@@ -79,7 +80,7 @@ def _step(op: ServerBatch, place: PlannedServer, observed: ProviderObserved) -> 
         action=Action.CREATE if place.made else found,
         undo=undo if place.made else kept,
         request=replace(request, facts=None, login=login),
-        needs=(Need(f"{place.step}!old"),) if place.old is not None and not place.old_last else (),
+        needs=(Need(f"{place.step}{OLD}"),) if place.old is not None and not place.old_last else (),
         ref=place.ref,
         seconds=observed.create_seconds if boots else KEEP_SECONDS,
         unclear=place.unclear,
@@ -114,6 +115,9 @@ class ServerBatchType(OperationType[ServerBatch]):
 
     def place_servers(self, draft: Draft) -> None:
         place_servers(draft)
+
+    def step_count(self, draft: Draft, i: int) -> int:
+        return len(draft.places[i])
 
     def plan(self, draft: Draft) -> None:
         plan_servers(draft)
@@ -173,7 +177,7 @@ class ServerBatchType(OperationType[ServerBatch]):
         if not request.plan:
             where = f" at {request.access.host}" if request.access is not None else ""
             return f"take server {request.name}, which already exists{where}"
-        where = " in its place" if step.needs else " beside the old one" if _goes_last(step) else ""
+        where = " in its place" if step.in_place else " beside the old one" if _goes_last(step) else ""
         return f"create server {request.name}{where}: {self.about(step)}"
 
     def undoes(self, step: Step, _server: str) -> str:

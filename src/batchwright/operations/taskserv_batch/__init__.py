@@ -68,6 +68,16 @@ class TaskservBatchType(OperationType[TaskservBatch]):
         for each in PASSES:
             each(own)
 
+    def step_count(self, draft: Draft, i: int) -> int:
+        own = draft.own[self.name]
+        assert isinstance(own, TaskservDraft)
+        return sum(len(install.order) for install in own.installs[i])
+
+    def joins_servers(self, draft: Draft, i: int) -> bool:
+        own = draft.own[self.name]
+        assert isinstance(own, TaskservDraft)
+        return any((name, place.number) in own.clusters for name in own.sequence[i] for place in own.targets[i])
+
     def plan(self, draft: Draft) -> None:
         own = draft.own[self.name]
         assert isinstance(own, TaskservDraft)

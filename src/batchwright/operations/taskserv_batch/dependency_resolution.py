@@ -58,16 +58,18 @@ def _claim(draft: TaskservDraft, i: int, name: str, field: str) -> None:
 
 def expand_requirements(draft: TaskservDraft) -> None:
     """Fill `installs`: what is required comes along and comes first. Servers in the same state share the work."""
+    per_server = draft.has_server_edges
     for i, op, before in draft.walk():
         if not isinstance(op, TaskservBatch):
             continue
-        known: dict[frozenset[tuple[str, int]], tuple[PlannedInstall, list[Diagnostic]]] = {}
+        known: dict[tuple[frozenset[tuple[str, int]], Predecessors], tuple[PlannedInstall, list[Diagnostic]]] = {}
         shared: dict[Diagnostic, list[PlannedServer]] = {}
         draft.installs[i] = []
         for place in draft.targets[i]:
-            key = frozenset(place.installed.items())
+            here = draft.before_on(i, place) if per_server else before
+            key = (frozenset(place.installed.items()), here)
             if key not in known:
-                known[key] = _expand(draft, draft.listed[i], place.installed, before, op.id)
+                known[key] = _expand(draft, draft.listed[i], place.installed, here, op.id)
             install, findings = known[key]
             draft.installs[i].append(install)
             for name in install.hard:
