@@ -26,7 +26,7 @@ STATUS_STYLES = {
 STATE_STYLES = {
     **dict.fromkeys(("done", "undone"), "green"),
     **dict.fromkeys(("failed", "not undone"), "red"),
-    **dict.fromkeys(("skipped", "partly skipped"), "yellow"),
+    **dict.fromkeys(("skipped", "partly skipped", "degraded"), "yellow"),
     **dict.fromkeys(("running", "undoing", "retrying", "retrying undo"), "cyan"),
 }
 BACKWARD_STATES = frozenset({"undoing", "undone", "not undone", "nothing to undo", "to undo", "retrying undo"})
@@ -49,12 +49,20 @@ def frame(view: RunView, width: int, height: int = 20) -> list[Text]:
     return [_cut(line, width) for line in lines[: max(2, height)]]
 
 
+def status_words(status: RunState, *, degraded: bool) -> tuple[str, str]:
+    """A run's status and its style. A Completed run is degraded if some of its steps did not succeed."""
+    if degraded and status is RunState.COMPLETED:
+        return f"{status.value}, degraded", "yellow"
+    return status.value, STATUS_STYLES.get(status, "cyan")
+
+
 def header(view: RunView, width: int) -> Text:
     """The workflow, the run id, its status and its progress."""
     times = duration(view.elapsed)
     if view.eta is not None:
         times += f", about {duration(view.eta)} left" if view.eta >= 0.05 else ", almost done"
-    status = "Cancelling" if view.cancelling and view.status is RunState.RUNNING else view.status.value
+    status, style = status_words(view.status, degraded=bool(view.degraded))
+    status = "Cancelling" if view.cancelling and view.status is RunState.RUNNING else status
     if not view.driven and view.status not in RUN_ENDED:
         status += " (no process drives it)"
     name = clip(
@@ -62,9 +70,7 @@ def header(view: RunView, width: int) -> Text:
         max(10, width - len(view.run) - len(status) - len(times) - 12),
     )
     simulated = " (simulated)" if view.simulated and width >= 100 else ""
-    return Text.assemble(
-        (name, "bold"), f"{simulated}  {view.run}  ", (status, STATUS_STYLES.get(view.status, "cyan")), f"  {times}"
-    )
+    return Text.assemble((name, "bold"), f"{simulated}  {view.run}  ", (status, style), f"  {times}")
 
 
 def _progress(view: RunView, width: int) -> Text:
@@ -116,6 +122,8 @@ def operation_lines(operations: Sequence[OperationProgress], most: int, bars: in
         line.append_text(bar(op.done, op.total, bars))
         line.append(f"  {op.done:>{digits},} of {op.total:>{digits},}  ")
         line.append(_state_words(op), STATE_STYLES.get(op.state, ""))
+        if op.waves and op.wave < op.waves and op.state not in BACKWARD_STATES:
+            line.append(f"  wave {op.wave:,} of {op.waves:,}")
         if op.despite:
             line.append(f"  despite {', '.join(op.despite)}", "yellow")
         lines.append(line)
@@ -152,7 +160,7 @@ def _state_words(op: OperationProgress) -> str:
     for state, word in backward if op.state in BACKWARD_STATES else forward:
         if counts.get(state):
             parts.append(f"{counts[state]:,} {word}")
-    return ", ".join(parts) or op.state
+    return ", ".join([*(["degraded"] if op.state == "degraded" else []), *parts]) or op.state
 
 
 def _provider_lines(providers: Sequence[ProviderProgress], width: int) -> list[Text]:

@@ -9,11 +9,11 @@ from rich.text import Text
 
 from batchwright.cli.output import err, out, print_json, say
 from batchwright.cli.progress_frame import (
-    STATUS_STYLES,
     failed_texts,
     header,
     operation_lines,
     progress_words,
+    status_words,
     trouble_lines,
     troubles,
     waiting_lines,
@@ -119,7 +119,7 @@ def show_run(view: RunView) -> None:
 
 def show_end(view: RunView, took: float) -> None:
     """Print how a run ended that this command drove for `took` seconds."""
-    status = Text.assemble((view.status.value, STATUS_STYLES.get(view.status, "")), f" in {duration(took)}: ")
+    status = Text.assemble(status_words(view.status, degraded=bool(view.degraded)), f" in {duration(took)}: ")
     say(status.append(f"{progress_words(view)}{_tally(view)}"))
     show_reason(view)
     for text in operation_lines(view.operations, 12):
@@ -217,7 +217,8 @@ def show_preview(run: str, undos: Sequence[PlannedUndo], *, to_stderr: bool = Fa
 def show_brief(view: PlanView) -> None:
     """Print a plan in three lines."""
     simulated = ", every provider simulated" if view.simulated else ""
-    what = f"{counted(len(view.steps), 'step')} in {counted(len(view.operations), 'operation')}{simulated}"
+    steps = sum(op.steps for op in view.operations)
+    what = f"{counted(steps, 'step')} in {counted(len(view.operations), 'operation')}{simulated}"
     say(Text.assemble((f"{view.environment} {view.version}", "bold"), f": {what}"))
     pace = f"; {view.parallel_limit:,} at a time, about {duration(view.estimate.least)}"
     block("will", [f"{counts_words(view.difference)}{'' if is_unchanged(view.difference) else pace}"])
@@ -303,7 +304,7 @@ def show_listing(view: Listing, place: str) -> None:
     rows = (
         (
             row.run,
-            Text(_status(row), STATUS_STYLES.get(row.status, "cyan")),
+            _status(row),
             f"{row.undone if row.status in ROLLBACK else row.succeeded:,}/{row.steps:,}",
             f"{row.failed:,}" if row.failed else "",
             clock_time(row.created_at)[5:16],
@@ -322,11 +323,12 @@ def show_listing(view: Listing, place: str) -> None:
         say(f"and {view.more:,} more: --limit 0 shows all")
 
 
-def _status(row: RunLine) -> str:
+def _status(row: RunLine) -> Text:
+    words, style = status_words(row.status, degraded=row.degraded > 0)
     if row.asks:
-        return f"{row.status.value} (asks)"
+        return Text(f"{words} (asks)", style)
     mark = " (archived)" if row.archive else "" if row.driven or row.status in RUN_ENDED else " !"
-    return row.status.value + mark
+    return Text(words + mark, style)
 
 
 def show_archived(row: RunSummary) -> None:
@@ -343,6 +345,8 @@ def show_stats(view: Stats) -> None:
     say(f"{counted(view.runs, 'run')}{since}" + "".join(f", {n:,} {s}" for s, n in view.by_status.items()))
     if view.success_rate is not None:
         say(f"  completed {view.success_rate:.1%} of the runs that ended and were not rolled back")
+    if view.degraded:
+        say(f"  {counted(view.degraded, 'completed run')} degraded: some steps did not succeed")
     if view.p50 is not None and view.p95 is not None:
         say(f"  a completed run took {duration(view.p50)} (median), {duration(view.p95)} (95th percentile)")
     facts = (("succeeded", view.succeeded), ("failed", view.failed), ("skipped", view.skipped), ("undone", view.undone))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from batchwright.model.lifecycle import RunState, StepState
+from batchwright.model.lifecycle import STEP_ENDED, RunState, StepState
 from batchwright.model.run import Run, StepFoldState
 from batchwright.views.plan_index import PlanIndex
 
@@ -36,17 +36,27 @@ def remaining_seconds(run: Run, shape: PlanIndex, now: float) -> float | None:
         op = run.step_operation[i]
         in_flight[op] = max(in_flight.get(op, 0.0), left)
         work += left
+    begins: list[float] = []
     ends: list[float] = []
     for op, counts in enumerate(run.counts):
         steps = len(shape.steps[op])
         to_do = sum(counts.get(state, 0) for state in _TO_DO)
         work += seen.pace * shape.work[op] * to_do / steps if steps else 0.0
-        own = shape.chain[op] * seen.pace if to_do else in_flight.get(op, 0.0)
+        own = shape.chain[op] * seen.pace * _waves_left(run, op) if to_do else in_flight.get(op, 0.0)
         if to_do and op in seen.speed:
             own = max(own, to_do / seen.speed[op])
-        ends.append(max((ends[other] for other in shape.before[op]), default=0.0) + own)
+        begin = max((ends[other] for other in shape.before[op]), default=0.0)
+        begin = max([begin, *(begins[other] for other in shape.before_on_server[op])])
+        begins.append(begin)
+        ends.append(begin + own)
     seconds = max(max(ends), work / run.plan.parallel_limit)
     return seconds if seconds > 0 or not run.count(*_TO_DO) else None
+
+
+def _waves_left(run: Run, op: int) -> float:
+    """Which part of an operation's waves has not ended; all of it, if it has none."""
+    gates = [run.records[i].state for i in run.gates[op] if run.plan.steps[i].traits.holds]
+    return (1 + sum(state not in STEP_ENDED for state in gates)) / (1 + len(gates))
 
 
 def _left(usual: float, record: StepFoldState, now: float) -> float:
@@ -68,7 +78,7 @@ def observed(run: Run, now: float) -> ObservedPace:
     ended: dict[int, list[float]] = {}
     for i in range(0, len(run.records), stride):
         record = run.records[i]
-        if record.state is StepState.SUCCEEDED:
+        if record.state is StepState.SUCCEEDED and not run.plan.steps[i].traits.holds:
             took += record.ended_at - record.attempt_at
             said += run.plan.steps[i].seconds
             ended.setdefault(run.step_operation[i], []).append(record.ended_at)

@@ -25,6 +25,7 @@ from batchwright.views.wait_reasons import (
     Circumstances,
     approval_reason,
     ended_operations,
+    gate_reason,
     open_needs,
     operations_waited_for,
     place_reason,
@@ -147,8 +148,16 @@ def waits_for(run: Run, i: int, now: float, around: Circumstances) -> tuple[str,
     shape = plan_index(run.plan)
     op = run.step_operation[i]
     blockers = [f"operation {name}" for name in operations_waited_for(run, shape, ended_operations(run, shape), op)]
-    blockers += [f"step {need} ({run.record(need).state.replace('_', ' ')})" for need in open_needs(run, i)]
+    blockers += [_need_words(run, need) for need in open_needs(run, i)]
     return tuple(blockers) or (place_reason(run, run.plan.operations[run.step_operation[i]], run.lane(i), around)[1],)
+
+
+def _need_words(run: Run, need: str) -> str:
+    """A step that another one still waits for, in words."""
+    step, state = run.plan.steps[run.step(need)], run.record(need).state
+    if step.traits.counted:
+        return f"step {need} ({state.replace('_', ' ')})"
+    return gate_reason(run, run.step(need))[1].removeprefix("waits for ")
 
 
 def _summary(run: Run, i: int, waits: tuple[str, ...], root: str) -> str:
@@ -170,6 +179,8 @@ def _summary(run: Run, i: int, waits: tuple[str, ...], root: str) -> str:
             return f"approved by {some(names)}" if names else "nobody answered in time, and the run went on"
         case S.SUCCEEDED if record.reason:
             return f"succeeded: {record.reason}"
+        case S.SUCCEEDED if run.plan.steps[i].traits.holds:
+            return "passed: what is behind it may begin"
         case S.SUCCEEDED if not record.made:
             return "succeeded: it existed before, so nothing was created and a rollback keeps it"
         case S.SUCCEEDED:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from batchwright.model.actions import Action, Undo
@@ -22,6 +24,7 @@ from batchwright.views.planned_changes import (
     known_when,
     symbols,
 )
+from batchwright.views.planned_waves import PlannedWaves, planned_waves
 from batchwright.views.text_format import duration, some
 
 
@@ -55,7 +58,10 @@ class PlannedValueView(Struct, frozen=True):
 
 
 class OperationView(Struct, frozen=True):
-    """One operation: what it waits for and how many steps it has. `conditions` say in words when it runs at all."""
+    """One operation: what it waits for, how many steps it has, and how its servers follow one another.
+
+    `conditions` say in words when it runs at all.
+    """
 
     id: str
     type: str
@@ -64,6 +70,7 @@ class OperationView(Struct, frozen=True):
     on_failure: OnFailure
     steps: int
     conditions: tuple[str, ...] = ()
+    waves: PlannedWaves | None = None
 
 
 Counts = dict[Action, int]  # number of steps per action
@@ -121,6 +128,11 @@ def _condition_notes(plan: Plan) -> tuple[str, ...]:
     return tuple(f"{op.id}: {' and '.join(found)}" for op in plan.operations if (found := conditions(op)))
 
 
+def _wave_notes(plan: Plan, waves: Sequence[PlannedWaves]) -> tuple[str, ...]:
+    """Which operations go in waves, and which may lose some of their steps."""
+    return tuple(f"{op.id}: {one.words}" for op, one in zip(plan.operations, waves, strict=True) if one.words)
+
+
 def _lender_notes(plan: Plan) -> tuple[str, ...]:
     """Whose servers are used."""
     lent: dict[str, list[str]] = {}
@@ -144,12 +156,14 @@ def plan_view(plan: Plan) -> PlanView:
     providers: dict[str, Counts] = {}
     total = dict.fromkeys(Action, 0)
     for step in plan.steps:
+        if not step.counted:
+            continue
         sizes[step.operation] += 1
         own = [providers.setdefault(step.provider, dict.fromkeys(Action, 0))] if step.provider else []
         for tally in (total, *own):
             tally[step.action] += 1
     servers = {step.id: step.request.name for step in plan.steps}
-    found = symbols(plan)
+    found, waves = symbols(plan), planned_waves(plan)
     return PlanView(
         workflow=plan.workflow,
         version=plan.version,
@@ -161,8 +175,12 @@ def plan_view(plan: Plan) -> PlanView:
         counts=total,
         providers=dict(sorted(providers.items())),
         operations=tuple(
-            OperationView(op.id, op.type, op.provider, op.dependencies, op.on_failure, sizes[op.id], conditions(op))
-            for op in plan.operations
+            OperationView(
+                *(op.id, op.type, op.provider, op.dependencies, op.on_failure, sizes[op.id]),
+                conditions(op),
+                its_waves if its_waves.words else None,
+            )
+            for op, its_waves in zip(plan.operations, waves, strict=True)
         ),
         steps=tuple(
             _step_view(step, servers.get(step.server, ""), symbol)
@@ -171,7 +189,13 @@ def plan_view(plan: Plan) -> PlanView:
         estimate=estimate(plan),
         warnings=plan.warnings,
         environment=EnvironmentKey.of(plan).name,
-        notes=(*_condition_notes(plan), *_notes(plan), *_lender_notes(plan), *_webhook_notes(plan)),
+        notes=(
+            *_condition_notes(plan),
+            *_wave_notes(plan, waves),
+            *_notes(plan),
+            *_lender_notes(plan),
+            *_webhook_notes(plan),
+        ),
         difference=counts(found),
         values=tuple(
             PlannedValueView(

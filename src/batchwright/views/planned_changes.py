@@ -46,7 +46,7 @@ class Symbol(StrEnum):
 
 
 def symbols(plan: Plan) -> list[Symbol | None]:
-    """Of each step. None: it is a part of what another step does to the same server."""
+    """Of each step. None: it is a part of what another step does to the same server, or the gate of a wave."""
     made = {_key(step) for step in plan.steps if step.traits.sweeps}
     replaced = {
         step.retired.key: step
@@ -56,6 +56,8 @@ def symbols(plan: Plan) -> list[Symbol | None]:
     going = {(step.provider, step.ref) for step in plan.steps if step.retired is not None and step.ref}
 
     def symbol(step: Step) -> Symbol | None:
+        if not step.traits.counted:
+            return None
         if step.retired is not None and replaced.get(step.retired.key) is step:
             return None
         if step.retired is not None:

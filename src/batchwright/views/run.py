@@ -26,6 +26,7 @@ from batchwright.views.steps import (
     failed_state,
     failed_steps,
     indices_in,
+    number_in,
     servers,
     step_line,
     steps_by_reason,
@@ -48,6 +49,7 @@ class OperationProgress(Struct, frozen=True):
     """One operation. In a rollback `done` of `total` counts the steps that are undone.
 
     `despite` are soft dependencies that ended without success; `waiting_for` are dependencies that have not ended.
+    `wave` is the wave that it is in, of `waves`; both are 0 if it has none.
     """
 
     id: str
@@ -59,6 +61,8 @@ class OperationProgress(Struct, frozen=True):
     counts: dict[str, int]
     despite: tuple[str, ...] = ()
     waiting_for: tuple[str, ...] = ()
+    wave: int = 0
+    waves: int = 0
 
 
 class ProviderProgress(Struct, frozen=True):
@@ -121,6 +125,7 @@ class RunView(Struct, frozen=True):
     rolled_back_by: str = ""
     rolled_back_automatically: bool = False
     environment: str = ""
+    degraded: tuple[str, ...] = ()  # operations that succeeded although some of their steps did not
     inputs: RunInputs | None = None  # what it was planned from; None for runs older than this
     not_wanted: tuple[StepsByReason, ...] = ()
     asks: tuple[OpenQuestion, ...] = ()  # what people are asked now
@@ -182,7 +187,7 @@ def run_view(
         running_more=len(run.in_flight) - len(flying),
         waiting=(*waiting_reasons(run, shape, ended, around, now), *_still_to_undo(run, operations, around)),
         failed=failed,
-        failed_more=run.count(failed_state(run)) - len(failed),
+        failed_more=number_in(run, failed_state(run)) - len(failed),
         skipped=() if run.status in ROLLBACK else steps_by_reason(run, S.SKIPPED),
         not_wanted=() if run.status in ROLLBACK else steps_by_reason(run, S.NOT_WANTED),
         doubts=tuple(run.plan.steps[i].id for i in doubts[: bounds.doubts]),
@@ -200,6 +205,7 @@ def run_view(
         rolled_back_by=run.rolled_back_by,
         rolled_back_automatically=run.rolled_back_automatically,
         environment=EnvironmentKey.of(run.plan).name,
+        degraded=run.degraded if run.status not in ROLLBACK else (),
         inputs=run.created.inputs and run.created.inputs.bounded(),
         asks=open_questions(run),
     )
@@ -240,8 +246,10 @@ def _operations(run: Run, shape: PlanIndex, ended: list[bool]) -> tuple[Operatio
             done, total = run.counts[i].get(S.SUCCEEDED, 0), _wanted(run, i)
             state = _forward_word(run, shape, ended, i)
         waiting_for = () if ended[i] else tuple(run.plan.operations[o].id for o in shape.before[i] if not ended[o])
-        despite = _despite(run, op)
-        rows.append(OperationProgress(op.id, op.type, op.provider, state, done, total, counts, despite, waiting_for))
+        names = (op.id, op.type, op.provider)
+        rows.append(
+            OperationProgress(*names, state, done, total, counts, _despite(run, op), waiting_for, *_wave(run, i))
+        )
     return tuple(rows)
 
 
@@ -286,6 +294,12 @@ def _forward_word(run: Run, shape: PlanIndex, ended: list[bool], op: int) -> str
     if run.status in RUN_ENDED:
         return "not started" if counts.get(S.WAITING) == len(shape.steps[op]) else "not finished"
     return "waiting"
+
+
+def _wave(run: Run, op: int) -> tuple[int, int]:
+    """The wave that an operation is in, and how many it has; 0 of 0 if it has none."""
+    gates = [run.records[i].state for i in run.gates[op] if run.plan.steps[i].traits.holds]
+    return (1 + sum(state is S.SUCCEEDED for state in gates), 1 + len(gates)) if gates else (0, 0)
 
 
 def _backward_word(run: Run, op: int, done: int, total: int) -> str:
@@ -363,6 +377,9 @@ def next_action(run: Run, *, driven: bool) -> str:
             return f"watch it with: batchwright monitor {own}"
         case RunState.COMPLETED:
             what = "undo what it did" if _changed_anything(run) else "remove what it created"
+            if run.degraded:
+                missing = "run the file again for what is missing"
+                return f"{missing}, or {what}: {undo}" if undo else missing
             return f"to {what}: {undo}" if undo else "nothing is left to do"
         case RunState.FAILED | RunState.CANCELLED:
             asked = next((i for i in range(len(run.records)) if unsettled(run, i)), None)

@@ -19,7 +19,8 @@ Row = TypeVar("Row", bound=RunSummary)
 class RunLine(Struct, frozen=True):
     """One run. `driven`: a process drives it now. A run that is not driven and has not ended waits for `resume`.
 
-    `archive` is the file that has its events, "" if the store has them.
+    `archive` is the file that has its events, "" if the store has them. `degraded` counts the operations of a Completed
+    run in which some steps did not succeed.
     """
 
     run: str
@@ -40,6 +41,7 @@ class RunLine(Struct, frozen=True):
     environment: str
     archive: str = ""
     asks: int = 0  # open questions to people
+    degraded: int = 0
 
 
 class Listing(Struct, frozen=True):
@@ -114,4 +116,5 @@ def _line(row: RunSummary, driven: bool, now: float) -> RunLine:
         environment=row.environment_key.name,
         archive=row.archive,
         asks=row.asks,
+        degraded=row.degraded,
     )

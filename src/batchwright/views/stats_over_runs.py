@@ -25,7 +25,8 @@ class ProviderStats(Struct, frozen=True):
 class Stats(Struct, frozen=True):
     """`success_rate` is Completed over ended runs; a run without failures that a user rolled back does not count.
 
-    `p50` and `p95` are seconds, of Completed runs; None if there are none.
+    `p50` and `p95` are seconds, of Completed runs; None if there are none. `degraded` are the Completed runs in which
+    some steps did not succeed.
     """
 
     since: float
@@ -43,6 +44,7 @@ class Stats(Struct, frozen=True):
     throttles: int
     restarts: int
     providers: tuple[ProviderStats, ...]
+    degraded: int
 
 
 def stats_view(summaries: Sequence[RunSummary], since: float = 0.0) -> Stats:
@@ -69,6 +71,7 @@ def stats_view(summaries: Sequence[RunSummary], since: float = 0.0) -> Stats:
         throttles=sum(row.throttles for row in rows),
         restarts=sum(row.restarts for row in rows),
         providers=_providers(rows),
+        degraded=sum(row.degraded > 0 for row in completed),
     )
 
 

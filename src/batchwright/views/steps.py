@@ -106,10 +106,16 @@ def step_lines(run: Run, now: float) -> tuple[StepLine, ...]:
     return tuple(step_line(run, i, now) for i in range(len(run.records)))
 
 
+def number_in(run: Run, *states: StepState) -> int:
+    """How many steps are in one of these states, with the gates of waves, which are not among the counted ones."""
+    gates = sum(run.records[i].state in states for gates in run.gates for i in gates)
+    return run.count(*states) + gates
+
+
 def indices_in(run: Run, states: Iterable[StepState], most: int) -> list[int]:
     """The first steps in one of these states, `most` at most."""
     wanted = frozenset(states)
-    count = min(most, run.count(*wanted))
+    count = min(most, number_in(run, *wanted))
     return list(islice((i for i, record in enumerate(run.records) if record.state in wanted), count))
 
 
@@ -142,7 +148,8 @@ class StepsByReason(Struct, frozen=True):
 
 def steps_by_reason(run: Run, state: StepState) -> tuple[StepsByReason, ...]:
     """Why steps were skipped, or are not wanted; the reason with the most steps first."""
-    tally = Counter(run.records[i].reason for i in indices_in(run, (state,), len(run.records)))
+    there = indices_in(run, (state,), len(run.records))
+    tally = Counter(run.records[i].reason for i in there if run.plan.steps[i].counted)
     return tuple(StepsByReason(reason, steps) for reason, steps in tally.most_common(REASONS_MAX))
 
 

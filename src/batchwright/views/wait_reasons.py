@@ -24,6 +24,8 @@ class WaitCode(StrEnum):
 
     OPERATION = "operation"  # an operation that it depends on
     SERVER = "server"  # an earlier step on its server
+    WAVE = "wave"  # the wave before
+    APPROVAL = "approval"  # people who are asked
     LIMIT = "limit"  # a limit of the run or of its account
     RETRY = "retry"  # the next attempt
     DRIVER = "driver"  # no process drives the run
@@ -101,15 +103,13 @@ def waiting_reasons(
         if blockers:
             _add(tally, (WaitCode.OPERATION, "waits for operation " + some(blockers, 2)), count)
             continue
-        held = _held_by_needs(run, shape, op) if shape.has_needs[op] else 0
-        if count > held:
-            operation, elsewhere = run.plan.operations[op], Counter(moved.get(op, ()))
-            for lane, number in elsewhere.items():
-                _add(tally, place_reason(run, operation, lane, around), number)
-            here = count - held - elsewhere.total()
-            _add(tally, place_reason(run, operation, operation.lane, around), here)
-        if held:
-            _add(tally, (WaitCode.SERVER, "waits for an earlier step on its server"), held)
+        for reason, held in _held_by_needs(run, shape, op).items() if shape.has_needs[op] else ():
+            _add(tally, reason, held)
+            count -= held
+        operation, elsewhere = run.plan.operations[op], Counter(moved.get(op, ()))
+        for lane, number in elsewhere.items():
+            _add(tally, place_reason(run, operation, lane, around), number)
+        _add(tally, place_reason(run, operation, operation.lane, around), count - elsewhere.total())
     return as_list(tally)
 
 
@@ -146,18 +146,34 @@ def _add(tally: Tally, reason: Reason, steps: int) -> None:
     tally[reason] = tally.get(reason, 0) + steps
 
 
-def _held_by_needs(run: Run, shape: PlanIndex, op: int) -> int:
-    records = run.records
-    return sum(
-        records[i].state is StepState.WAITING and bool(open_needs(run, i))
-        for i in shape.steps[op]
-        if run.steps[i].needs
-    )
+def _held_by_needs(run: Run, shape: PlanIndex, op: int) -> Tally:
+    tally: Tally = {}
+    for i in shape.steps[op]:
+        if run.records[i].state is StepState.WAITING and (reason := _reason_of_needs(run, i)):
+            _add(tally, reason, 1)
+    return tally
+
+
+def _reason_of_needs(run: Run, i: int) -> Reason | None:
+    """Which of the steps that it needs holds a step up, if one does: the gate of its wave, or one on its server."""
+    needed = open_needs(run, i)
+    gate = next((run.step(step) for step in needed if run.plan.steps[run.step(step)].traits.holds), None)
+    if gate is not None:
+        return gate_reason(run, gate)
+    return (WaitCode.SERVER, "waits for an earlier step on its server") if needed else None
+
+
+def gate_reason(run: Run, gate: int) -> Reason:
+    """Why a wave has not begun: people are asked, or the wave before has not ended."""
+    step = run.plan.steps[gate]
+    if run.records[gate].state is StepState.ASKING:
+        return WaitCode.APPROVAL, f"waits for approval of wave {step.wave} of {step.operation}"
+    return WaitCode.WAVE, f"waits for wave {step.wave - 1} of {step.operation} to end"
 
 
 def open_needs(run: Run, i: int) -> list[str]:
-    """The steps of its own operation that this step still waits for."""
-    return [need.step for need in run.steps[i].needs if run.record(need.step).state not in STEP_ENDED]
+    """The steps that this step still waits for, of its own operation and of those it depends on per server."""
+    return [need.step for need in run.plan.steps[i].needs if run.record(need.step).state not in STEP_ENDED]
 
 
 def place_reason(run: Run, operation: PlannedOperation, lane: str, around: Circumstances) -> Reason:

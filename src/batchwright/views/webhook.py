@@ -56,7 +56,8 @@ class MessageData(Struct, frozen=True):
     """What a message says about a run, as it was right after the event.
 
     `by` is who began what the message is about. `faults` are failed steps, at most FAULTS_MOST, and `residue` the steps
-    that a rollback could not undo.
+    that a rollback could not undo. `degraded` are operations of a Completed run in which some steps did not succeed, at
+    most FAULTS_MOST.
     """
 
     environment: str
@@ -72,6 +73,7 @@ class MessageData(Struct, frozen=True):
     faults: tuple[MessageFault, ...] = ()
     residue: tuple[str, ...] = ()
     question: MessageQuestion | UnsetType = UNSET
+    degraded: tuple[str, ...] = ()
 
 
 class WebhookMessage(Struct, frozen=True):
@@ -96,7 +98,7 @@ def webhook_message(run: Run, event: ev.AnyEvent, kind: WebhookEvent) -> bytes:
         by=getattr(event, "by", "") or (run.rolled_back_by if run.rolled_back_by else run.created.by),
         reason=_words(run.reason),
         steps=MessageSteps(
-            len(run.records),
+            run.steps,
             run.count(StepState.SUCCEEDED),
             run.count(StepState.FAILED, StepState.UNDO_FAILED),
             run.count(StepState.SKIPPED),
@@ -105,6 +107,7 @@ def webhook_message(run: Run, event: ev.AnyEvent, kind: WebhookEvent) -> bytes:
         faults=_faults(run, event),
         residue=run.residue[:FAULTS_MOST],
         question=_question(run, event) if isinstance(event, ev.HoldAsked) else UNSET,
+        degraded=run.degraded[:FAULTS_MOST] if run.status is RunState.COMPLETED else (),
     )
     return msgspec.json.encode(WebhookMessage(kind, stamp(event.at), data))
 

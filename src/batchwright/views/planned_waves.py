@@ -1,0 +1,68 @@
+"""The waves of an operation and how many of its steps must succeed, as a plan has them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from batchwright.model.operation_end import required
+from batchwright.model.plan import Plan, PlannedOperation, Step
+from batchwright.operations.waves import server_of
+from batchwright.views.text_format import some
+
+SIZES_SHOWN = 6
+
+
+class PlannedWaves(Struct, frozen=True):
+    """`sizes` are the servers of each wave, () if all begin at once; people are asked after the waves in `asks_after`.
+
+    `must_succeed` of its `steps` must succeed; None: all.
+    """
+
+    sizes: tuple[int, ...] = ()
+    asks_after: tuple[int, ...] = ()
+    must_succeed: int | None = None
+    steps: int = 0
+
+    @property
+    def words(self) -> str:
+        """`in waves of 1, 5 and 4, asks after the first; 18 of 20 must succeed`; empty if there is nothing to say."""
+        told = [_sizes_words(self.sizes) + _asks_words(self)] if self.sizes else []
+        if self.must_succeed is not None:
+            told.append(f"{self.must_succeed:,} of {self.steps:,} must succeed")
+        return "; ".join(told)
+
+
+def _sizes_words(sizes: Sequence[int]) -> str:
+    if len(sizes) <= SIZES_SHOWN:
+        return f"in waves of {some([f'{size:,}' for size in sizes], SIZES_SHOWN)}"
+    return f"in {len(sizes):,} waves of {', '.join(f'{size:,}' for size in sizes[: SIZES_SHOWN - 1])}, ..."
+
+
+def _asks_words(waves: PlannedWaves) -> str:
+    if not waves.asks_after:
+        return ""
+    return ", asks after the first" if len(waves.asks_after) == 1 and len(waves.sizes) > 2 else ", asks after each"
+
+
+def planned_waves(plan: Plan) -> list[PlannedWaves]:
+    """Of each operation."""
+    members: dict[str, list[Step]] = {op.id: [] for op in plan.operations}
+    for step in plan.steps:
+        members[step.operation].append(step)
+    return [_of(op, members[op.id]) for op in plan.operations]
+
+
+def _of(op: PlannedOperation, steps: Sequence[Step]) -> PlannedWaves:
+    servers: dict[int, set[str]] = {}
+    for step in steps:
+        if step.wave and not step.traits.holds:
+            servers.setdefault(step.wave, set()).add(server_of(step))
+    count = sum(step.counted for step in steps)
+    return PlannedWaves(
+        sizes=tuple(len(servers[wave]) for wave in sorted(servers)),
+        asks_after=tuple(step.wave - 1 for step in steps if step.wave and step.hold is not None),
+        must_succeed=required(op, count) if op.min_success else None,
+        steps=count,
+    )
