@@ -148,16 +148,16 @@ def waits_for(run: Run, i: int, now: float, around: Circumstances) -> tuple[str,
     shape = plan_index(run.plan)
     op = run.step_operation[i]
     blockers = [f"operation {name}" for name in operations_waited_for(run, shape, ended_operations(run, shape), op)]
-    blockers += [_need_words(run, need) for need in open_needs(run, i)]
+    blockers += [_need_words(run, need, now) for need in open_needs(run, i)]
     return tuple(blockers) or (place_reason(run, run.plan.operations[run.step_operation[i]], run.lane(i), around)[1],)
 
 
-def _need_words(run: Run, need: str) -> str:
+def _need_words(run: Run, need: str, now: float) -> str:
     """A step that another one still waits for, in words."""
     step, state = run.plan.steps[run.step(need)], run.record(need).state
     if step.traits.counted:
         return f"step {need} ({state.replace('_', ' ')})"
-    return gate_reason(run, run.step(need))[1].removeprefix("waits for ")
+    return gate_reason(run, run.step(need), now)[1].removeprefix("waits for ")
 
 
 def _summary(run: Run, i: int, waits: tuple[str, ...], root: str) -> str:

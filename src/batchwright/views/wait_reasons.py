@@ -25,7 +25,6 @@ class WaitCode(StrEnum):
     OPERATION = "operation"  # an operation that it depends on
     SERVER = "server"  # an earlier step on its server
     WAVE = "wave"  # the wave before
-    APPROVAL = "approval"  # people who are asked
     LIMIT = "limit"  # a limit of the run or of its account
     RETRY = "retry"  # the next attempt
     DRIVER = "driver"  # no process drives the run
@@ -90,6 +89,8 @@ def waiting_reasons(
     _add_retries(run, shape, around, now, tally, StepState.RETRYING)
     _add_unclear(run, around, now, tally)
     for i in run.asking:
+        if not run.plan.steps[i].traits.counted:
+            continue  # the steps of its wave wait
         _add(tally, (WaitCode.APPROVAL, f"waits for {approval_reason(run, i, now)}"), 1)
     moved: dict[int, list[str]] = {}
     for i in run.moved:
@@ -103,7 +104,7 @@ def waiting_reasons(
         if blockers:
             _add(tally, (WaitCode.OPERATION, "waits for operation " + some(blockers, 2)), count)
             continue
-        for reason, held in _held_by_needs(run, shape, op).items() if shape.has_needs[op] else ():
+        for reason, held in _held_by_needs(run, shape, op, now).items() if shape.has_needs[op] else ():
             _add(tally, reason, held)
             count -= held
         operation, elsewhere = run.plan.operations[op], Counter(moved.get(op, ()))
@@ -146,28 +147,31 @@ def _add(tally: Tally, reason: Reason, steps: int) -> None:
     tally[reason] = tally.get(reason, 0) + steps
 
 
-def _held_by_needs(run: Run, shape: PlanIndex, op: int) -> Tally:
+def _held_by_needs(run: Run, shape: PlanIndex, op: int, now: float) -> Tally:
     tally: Tally = {}
     for i in shape.steps[op]:
-        if run.records[i].state is StepState.WAITING and (reason := _reason_of_needs(run, i)):
+        if run.records[i].state is StepState.WAITING and (reason := _reason_of_needs(run, i, now)):
             _add(tally, reason, 1)
     return tally
 
 
-def _reason_of_needs(run: Run, i: int) -> Reason | None:
+def _reason_of_needs(run: Run, i: int, now: float) -> Reason | None:
     """Which of the steps that it needs holds a step up, if one does: the gate of its wave, or one on its server."""
     needed = open_needs(run, i)
     gate = next((run.step(step) for step in needed if run.plan.steps[run.step(step)].traits.holds), None)
     if gate is not None:
-        return gate_reason(run, gate)
+        return gate_reason(run, gate, now)
     return (WaitCode.SERVER, "waits for an earlier step on its server") if needed else None
 
 
-def gate_reason(run: Run, gate: int) -> Reason:
+def gate_reason(run: Run, gate: int, now: float) -> Reason:
     """Why a wave has not begun: people are asked, or the wave before has not ended."""
     step = run.plan.steps[gate]
     if run.records[gate].state is StepState.ASKING:
-        return WaitCode.APPROVAL, f"waits for approval of wave {step.wave} of {step.operation}"
+        return (
+            WaitCode.APPROVAL,
+            f"waits for {approval_reason(run, gate, now)} to begin wave {step.wave} of {step.operation}",
+        )
     return WaitCode.WAVE, f"waits for wave {step.wave - 1} of {step.operation} to end"
 
 
