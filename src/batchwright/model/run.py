@@ -95,7 +95,7 @@ class Run(RunFoldState):
         return frozenset({self.created.principal, self.continued_by} - {""})
 
     @property
-    def steps(self) -> int:
+    def step_count(self) -> int:
         """How many steps people count: without the gates of waves."""
         return sum(sum(counts.values()) for counts in self.counts)
 
@@ -130,7 +130,7 @@ class Run(RunFoldState):
             started_at=self.started_at,
             ended_at=self.ended_at,
             updated_at=self.updated_at,
-            steps=self.steps,
+            steps=self.step_count,
             succeeded=self.count(StepState.SUCCEEDED),
             failed=self.count(StepState.FAILED, StepState.UNDO_FAILED),
             skipped=self.count(StepState.SKIPPED),

@@ -98,7 +98,7 @@ def webhook_message(run: Run, event: ev.AnyEvent, kind: WebhookEvent) -> bytes:
         by=getattr(event, "by", "") or (run.rolled_back_by if run.rolled_back_by else run.created.by),
         reason=_words(run.reason),
         steps=MessageSteps(
-            run.steps,
+            run.step_count,
             run.count(StepState.SUCCEEDED),
             run.count(StepState.FAILED, StepState.UNDO_FAILED),
             run.count(StepState.SKIPPED),
