@@ -138,7 +138,7 @@ class Retired(Struct, frozen=True):
 # finished, that it was asked for again, the reference of a server that someone else destroyed, and the run of one that
 # is adopted.
 ENTRY, FINISHED, REINSTALL, DESTROYED, ADOPTED = "entry", "finished", "reinstall", "ref", "run"
-OLD = "!old"  # ends the id of the step that destroys a server before the one that replaces it is created
+OLD = "!old"  # ends the id of the step that first destroys the server that another one replaces
 GOES_WITH = "taskservs"  # what is on a server that is destroyed
 REPLACE_ORDER = "replace_order"  # whether the server that a new one replaces goes first or last
 
@@ -218,9 +218,8 @@ class Step(Struct, frozen=True, omit_defaults=True):
     `adopts` are the labels of a server of another store that the environment owns from then on; `lender` is the
     environment that owns the server which is kept, "" if it is this one. `leftover`: an earlier run was to destroy the
     server that it retires. `wave` is the wave of its operation that it is in, or, of a gate, the one behind it; 0 if
-    there are none. `hold`: people are asked. `part`: it is not counted, since it is the first half of another step.
-    `alternatives`: where else its server may be created, in this order. The
-    place of a step is 0, its own `provider` and `request`, or the number of one of them, counted from 1.
+    there are none. `hold`: people are asked. `part`: half of another step, not counted. `alternatives`: where else its
+    server may be created, in this order. Its place is 0, its own `provider` and `request`, or one of them, from 1.
     """
 
     id: str

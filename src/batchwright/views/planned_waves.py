@@ -1,4 +1,4 @@
-"""The waves of an operation and how many of its steps must succeed, as a plan has them. Pure."""
+"""The waves of an operation and how many of its steps must succeed, as a plan has them, and where a run is. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from batchwright.model.lifecycle import StepState
 from batchwright.model.operation_end import required
 from batchwright.model.plan import Plan, PlannedOperation, Step
+from batchwright.model.run import Run
 from batchwright.operations.waves import server_of
 from batchwright.views.text_format import some
 
@@ -66,3 +68,9 @@ def _of(op: PlannedOperation, steps: Sequence[Step]) -> PlannedWaves:
         must_succeed=required(op, count) if op.min_success else None,
         steps=count,
     )
+
+
+def wave_now(run: Run, op: int) -> tuple[int, int]:
+    """The wave that an operation is in, and how many it has; 0 of 0 if it has none."""
+    gates = [run.records[i].state for i in run.gates[op] if run.plan.steps[i].traits.holds]
+    return (1 + sum(state is StepState.SUCCEEDED for state in gates), 1 + len(gates)) if gates else (0, 0)

@@ -17,6 +17,7 @@ from batchwright.model.workflow import DependencyKind
 from batchwright.views.approvals import OpenQuestion, open_questions
 from batchwright.views.eta import remaining_seconds
 from batchwright.views.plan_index import PlanIndex, plan_index
+from batchwright.views.planned_waves import wave_now
 from batchwright.views.steps import (
     ROLLBACK,
     FailedStep,
@@ -180,7 +181,7 @@ def run_view(
         parallel_limit=run.plan.parallel_limit,
         done=sum(op.done for op in operations),
         total=sum(op.total for op in operations),
-        counts=_all_counts(run),
+        counts={state.value: count for state in S if (count := run.count(state))},
         operations=operations,
         providers=_providers(run, operations, around),
         running=tuple(step_line(run, i, now) for i in flying),
@@ -218,10 +219,6 @@ def _elapsed(run: Run, now: float, driven: bool) -> float:
     return max(0.0, end - run.started_at)
 
 
-def _all_counts(run: Run) -> dict[str, int]:
-    return {state.value: count for state in S if (count := run.count(state))}
-
-
 def _doubts(run: Run) -> list[int]:
     """Steps in doubt that are in flight, failed in doubt, or wait for a retry in doubt."""
     doubts = [i for i in run.in_flight if run.records[i].doubt]
@@ -248,7 +245,7 @@ def _operations(run: Run, shape: PlanIndex, ended: list[bool]) -> tuple[Operatio
         waiting_for = () if ended[i] else tuple(run.plan.operations[o].id for o in shape.before[i] if not ended[o])
         names = (op.id, op.type, op.provider)
         rows.append(
-            OperationProgress(*names, state, done, total, counts, _despite(run, op), waiting_for, *_wave(run, i))
+            OperationProgress(*names, state, done, total, counts, _despite(run, op), waiting_for, *wave_now(run, i))
         )
     return tuple(rows)
 
@@ -294,12 +291,6 @@ def _forward_word(run: Run, shape: PlanIndex, ended: list[bool], op: int) -> str
     if run.status in RUN_ENDED:
         return "not started" if counts.get(S.WAITING) == len(shape.steps[op]) else "not finished"
     return "waiting"
-
-
-def _wave(run: Run, op: int) -> tuple[int, int]:
-    """The wave that an operation is in, and how many it has; 0 of 0 if it has none."""
-    gates = [run.records[i].state for i in run.gates[op] if run.plan.steps[i].traits.holds]
-    return (1 + sum(state is S.SUCCEEDED for state in gates), 1 + len(gates)) if gates else (0, 0)
 
 
 def _backward_word(run: Run, op: int, done: int, total: int) -> str:
@@ -377,10 +368,8 @@ def next_action(run: Run, *, driven: bool) -> str:
             return f"watch it with: batchwright monitor {own}"
         case RunState.COMPLETED:
             what = "undo what it did" if _changed_anything(run) else "remove what it created"
-            if run.degraded:
-                missing = "run the file again for what is missing"
-                return f"{missing}, or {what}: {undo}" if undo else missing
-            return f"to {what}: {undo}" if undo else "nothing is left to do"
+            missing = "run the file again for what is missing" if run.degraded else "nothing is left to do"
+            return f"{f'{missing}, or ' if run.degraded else ''}to {what}: {undo}" if undo else missing
         case RunState.FAILED | RunState.CANCELLED:
             asked = next((i for i in range(len(run.records)) if unsettled(run, i)), None)
             if asked is not None:
