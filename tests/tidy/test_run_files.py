@@ -15,7 +15,7 @@ from tests.support.command_line import environment
 # has set, prices; one for the plan as a difference; one for the fold of sweeps, which stands beside the fold;
 # three for questions to people: who may answer, what is asked, the terminal;
 # two for waves: what waits for what, and the waves of a plan in words
-FILES_MOST = 146
+FILES_MOST = 147
 FILE = """{ batch_workflow = {
   name = "one", version = "1", operations = [{
     id = "web", type = "server_batch", provider = "simulated",

@@ -371,9 +371,7 @@ class Plan(Struct, frozen=True):
         return RULES.get(self.semantics, RULES[SEMANTICS])
 
     def clear_seconds(self, step: Step) -> float:
-        """For how long the server of a step is not used, since another run may have created its twin; 0: it is used as
-        soon as it is ready.
-        """
+        """For how long the server of a step is not used, since another run may have created its twin; 0: not at all."""
         if not (self.rules.clear_looks and (step.traits.sweeps or step.unclear)):
             return 0.0
         facts = (one for one in self.providers if one.name == step.provider and one.guard is not Guard.UNIQUE_NAME)
