@@ -31,20 +31,20 @@ class OperationValues:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._wanted: dict[str, tuple[str, ...]] = {}
 
     def due(self, operation: str) -> tuple[str, ...]:
         """The references to look up before a step of the operation starts; none if it is open or has none."""
-        if operation in self._run.opened:
-            return ()
-        if operation not in self._wanted:
-            own = self._run.operation_steps[self._run.operation_index[operation]]
-            requests = [self._run.plan.steps[i].request for i in own]
-            # what is taken away has the values that it was applied with
-            named = {name for request in requests for name in request.references if name not in request.values}
-            found = [name for name in named if not Reference(name).is_own]
-            self._wanted[operation] = tuple(sorted(found))
-        return self._wanted[operation]
+        return () if operation in self._run.opened else self._named.get(operation, ())
+
+    @cached_property
+    def _named(self) -> dict[str, tuple[str, ...]]:
+        """What the steps of each operation refer to. What is taken away has the values that it was applied with."""
+        found: dict[str, set[str]] = {}
+        for step in self._run.plan.steps:
+            named = (name for name in step.request.references if name not in step.request.values)
+            if mine := {name for name in named if not Reference(name).is_own}:
+                found.setdefault(step.operation, set()).update(mine)
+        return {operation: tuple(sorted(names)) for operation, names in found.items()}
 
     def of(self, references: tuple[str, ...]) -> dict[str, Value] | Missing | Fault:
         """What they stand for; the fault says which is too large to be journaled."""
@@ -68,7 +68,7 @@ class OperationValues:
             case Root.SERVERS, name, field:
                 return self._of_server(reference, self._servers[name], field)
             case Root.OPERATIONS, operation, fields:
-                there = [i for i in self._servers_of(operation) if run.records[i].state is StepState.SUCCEEDED]
+                there = [i for i in self._servers_of[operation] if run.records[i].state is StepState.SUCCEEDED]
                 return tuple(self._field(i, OPERATION_FIELDS[fields]) for i in there)
             case Root.OUTPUTS, operation, key:
                 i = run.operation_steps[run.operation_index[operation]][0]
@@ -95,8 +95,13 @@ class OperationValues:
                 found.setdefault(step.request.name, i)
         return found
 
-    def _servers_of(self, operation: str) -> list[int]:
-        return [i for i in self._servers.values() if self._run.plan.steps[i].operation == operation]
+    @cached_property
+    def _servers_of(self) -> dict[str, list[int]]:
+        """The servers of each operation, in the order of the file."""
+        found: dict[str, list[int]] = {}
+        for i in self._servers.values():
+            found.setdefault(self._run.plan.steps[i].operation, []).append(i)
+        return found
 
 
 def _too_large(values: dict[str, Value]) -> Fault | None:

@@ -182,9 +182,7 @@ def _unfit(known: _Names, operation: Mapping[str, Any], path: Path_, reference: 
     maker = known.makers[name] if reference.root is Root.SERVERS else name
     if maker != user and maker not in known.before(user):
         message = f'`{reference}`: "{user}" can start before "{maker}" has succeeded'
-        named = any(isinstance(one, dict) and one.get("id") == maker for one in operation.get("dependencies") or ())
-        hint = f'Make its dependency on "{maker}" hard.' if named else f'Add "{maker}" to its dependencies.'
-        return Diagnostic("reference-not-depended-on", message, hint)
+        return Diagnostic("reference-not-depended-on", message, _way(operation, maker))
     if maker == user:
         message = f'`{reference}` is known only after "{user}", which uses it'
         return Diagnostic("reference-not-depended-on", message, "Move what uses it into an operation of its own.")
@@ -193,6 +191,16 @@ def _unfit(known: _Names, operation: Mapping[str, Any], path: Path_, reference: 
         message = f'`{reference}`: "{maker}" runs on {len(places)} servers, and each gives a value of its own'
         return Diagnostic("reference-ambiguous", message, "Give it one server as its target.")
     return None
+
+
+def _way(operation: Mapping[str, Any], maker: str) -> str:
+    """How an operation comes after the one that it refers to."""
+    for one in operation.get("dependencies") or ():
+        if isinstance(one, dict) and one.get("id") == maker:
+            if one.get("per", WHOLE) != WHOLE:
+                return f'Its dependency on "{maker}" waits for its own server only: ${{server.address}}.'
+            return f'Make its dependency on "{maker}" hard.'
+    return f'Add "{maker}" to its dependencies.'
 
 
 def _doubtful(known: _Names, path: Path_, text: str, reference: Reference) -> Iterator[Diagnostic]:
