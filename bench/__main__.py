@@ -140,6 +140,7 @@ SECTIONS = {
     "From 1,000 to 100,000 steps": scale,
     "Reopening a run": reopen,
     "Makespan": makespan,
+    "Installs beside pyinfra and ansible": lambda: script("installs"),
     "Limits of two runs at one account": lambda: script("limits"),
     "Environments": environments,
     "Journals": lambda: script("journal"),
