@@ -8,6 +8,7 @@
 # Every command begins with `ignore`: what a pipe or a closure hands it is not its own, and `metadata` would take it for
 # what it is asked about.
 
+export use approvals.nu *
 export use environments.nu *
 export use webhooks.nu *
 use runs.nu [listed seconds told watch]

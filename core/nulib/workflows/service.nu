@@ -18,6 +18,8 @@ const HEARD = {  # how a run is that heard each wish
     resume: [Running RollingBack]
     cancel: [Cancelled]
     rollback: [RollingBack RolledBack RollbackIncomplete]
+    approve: []
+    refuse: []
 }
 
 export def base [] {
@@ -247,7 +249,7 @@ def proxy [] {
 
 # Hints name commands of the shell; here they are called otherwise.
 export def as-typed-here [text: string] {
-    $text | str replace --all --regex 'batchwright (environments|list|runs|status|monitor|rollback|stats|submit|pause|resume|cancel)\b' 'batch $1'
+    $text | str replace --all --regex 'batchwright (environments|list|runs|status|monitor|rollback|stats|submit|pause|resume|cancel|approvals|approve|refuse)\b' 'batch $1'
 }
 
 export def diagnostic [one: record] {

@@ -62,22 +62,22 @@ class Holds:
     def _verdict(self, i: int, hold: HoldFoldState, now: float, read_at: float) -> list[ev.AnyEvent]:
         step = self._run.plan.steps[i]
         assert step.hold is not None
-        no = next((answer for answer in hold.answers if not answer.yes), None)
-        if no is not None:
-            said = f": {no.comment}" if no.comment else ""
-            fault = Fault(FaultClass.PERMANENT, f"{no.name or no.principal} refused{said}")
-            return [ev.HoldRefused(now, step.id, hold.ask, fault), *self._stops(i, now)]
-        if len(hold.answers) >= step.hold.quorum:
-            return [ev.HoldGranted(now, step.id, hold.ask)]
+        for given, answer in enumerate(hold.answers, 1):  # in their order: however many are read at once
+            if not answer.yes:
+                said = f": {answer.comment}" if answer.comment else ""
+                fault = Fault(FaultClass.PERMANENT, f"{answer.name or answer.principal} refused{said}")
+                return [ev.HoldRefused(now, step.id, hold.ask, fault), *self._stops(i, now)]
+            if given >= step.hold.quorum:
+                return [ev.HoldGranted(now, step.id, hold.ask)]
         if not hold.until or min(now, read_at) < hold.until:
             return []
         if step.hold.go_on:
             return [ev.HoldPassed(now, step.id, hold.ask)]
-        given = f"{len(hold.answers)} of {step.hold.quorum} approvals were given in time"
+        told = f"{len(hold.answers)} of {step.hold.quorum} approvals were given in time"
         if self._run.clock_ahead:
             hours = self._run.clock_ahead / 3600
-            given += f"; the clock went {hours:.1f} h forward while no process drove the run"
-        return [ev.HoldExpired(now, step.id, hold.ask, Fault(FaultClass.TIMEOUT, given)), *self._stops(i, now)]
+            told += f"; the clock went {hours:.1f} h forward while no process drove the run"
+        return [ev.HoldExpired(now, step.id, hold.ask, Fault(FaultClass.TIMEOUT, told)), *self._stops(i, now)]
 
     def _stops(self, i: int, now: float) -> list[ev.AnyEvent]:
         run = self._run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 from msgspec import Struct
 
@@ -71,6 +71,10 @@ class ApprovalType(OperationType[Approval]):
     actions = frozenset({Action.ASK, Action.GATE})
     policy_group = "approvals"
     lane = "approvals"
+
+    def written(self, fields: dict[str, Any]) -> dict[str, Any]:
+        left_out = {"retry", "timeout"} if fields["expires"] else {"retry", "timeout", "expires"}
+        return {name: value for name, value in fields.items() if name not in left_out}
 
     def plan(self, draft: Draft) -> None:
         for i, op in draft.of(Approval):

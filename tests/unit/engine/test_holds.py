@@ -22,6 +22,7 @@ from batchwright.model.run_signal import HoldAnswer, Signal, SignalKind
 from batchwright.model.run_snapshot import encode_snapshot, restore_run
 from batchwright.model.workflow import DependencyKind, OnFailure
 from batchwright.operations.approval import HoldRequest
+from batchwright.views.approvals import question_text
 from tests.unit.engine.stage import QUICK, Part, installs, operation, plan_of, servers
 
 SOFT = DependencyKind.SOFT
@@ -251,6 +252,32 @@ def test_a_run_that_was_cancelled_while_it_asked_asks_again_when_it_is_reopened(
     assert hand.answer("ok/ask", "grace", ask=1) == []
     assert hand.answer("ok/ask", "grace", ask=2) == [], "the old answer does not count"
     assert hand.answer("ok/ask", "ada", ask=2) == ["up/a"]
+
+
+def test_a_refused_question_is_asked_again_when_the_run_is_resumed() -> None:
+    hand = Hand(plan_of(QUICK, approval("ok", Hold()), servers("up", "a", after=["ok"])))
+    hand.go()
+    hand.answer("ok/ask", "ada", yes=False)
+    first = hand.run.holds["ok/ask"].hash
+    assert hand.run.status is RunState.FAILED
+    hand.take([ev.RunReopened(hand.now, principal="grace")])
+    hand.go()
+    assert (hand.run.holds["ok/ask"].ask, hand.run.holds["ok/ask"].hash != first) == (2, True)
+    assert hand.answer("ok/ask", "grace", ask=2) == [], "who continued it does not answer"
+    assert hand.answer("ok/ask", "ada", ask=2) == ["up/a"]
+
+
+def test_a_question_holds_values_of_the_run() -> None:
+    question = HoldRequest.of("ok", "Go on with ${servers.a.address}?")
+    asking, [step] = approval("ok", Hold(), after=["up"])
+    plan = plan_of(QUICK, servers("up", "a"), (asking, [replace(step, request=question)]))
+    hand = Hand(plan)
+    hand.go()
+    hand.end("up/a")
+    opened, asked = hand.history[-2:]
+    assert isinstance(opened, ev.OperationOpened)
+    assert isinstance(asked, ev.HoldAsked)
+    assert question_text(hand.run, hand.run.index["ok/ask"]) == "Go on with 10.0.0.1?"
 
 
 def test_a_gate_asks_only_if_something_can_start_behind_it() -> None:

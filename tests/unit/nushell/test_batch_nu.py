@@ -294,8 +294,8 @@ def test_of_a_big_run_only_sums_are_told(service: FakeService, nu: Nu) -> None:
 
 def test_there_is_help(nu: Nu) -> None:
     names = nu.value("batch | get name")
-    looks = "drift environment environments list monitor plan runs stats status webhooks"
-    acts = "cancel destroy pause resend-webhooks resume rollback submit"
+    looks = "approvals drift environment environments list monitor plan runs stats status webhooks"
+    acts = "approve cancel destroy pause refuse resend-webhooks resume rollback submit"
     assert names == sorted(f"batch {verb}" for verb in f"{looks} {acts}".split())
     for name in names:
         assert "Usage:" in nu(f"help {name}").stdout
