@@ -19,12 +19,13 @@ from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.run import Run, unsettled
-from batchwright.model.run_signal import Signal, SignalKind
+from batchwright.model.run_signal import HoldAnswer, Signal, SignalKind
 from batchwright.model.workflow import Retry
-from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation
+from batchwright.providers.simulated import Simulated, SimulatedProber, SimulatedRunner, Simulation
 from batchwright.testing.crash_points import (
     CrashingJournal,
     CrashingLauncher,
+    CrashingProber,
     CrashingProvider,
     CrashingRunner,
     CrashPoint,
@@ -51,6 +52,7 @@ class Users:
     def __init__(self, scenario: Scenario, seed: int) -> None:
         self.chance = random.Random(seed)
         self.scenario = scenario
+        self.people = 0
         self.lives = Lives(scenario)
         self.settings = dict(scenario.settings)
         self.said: list[str] = []
@@ -78,9 +80,9 @@ class Users:
             limits.add(facts.name, Lane(3))
         journal = CrashingJournal(lives.journal, point)
         launchers = {"": CrashingLauncher(lives.ledger, point)}
-        driver = Driver(
-            journal, lease, run, providers, runners, limits, clock, launchers=launchers, turn=await lives.turn(run)
-        )
+        prober = CrashingProber(SimulatedProber(lives.world, clock, Simulation.from_settings(self.settings)), point)
+        ports = {"launchers": launchers, "prober": prober, "turn": await lives.turn(run)}
+        driver = Driver(journal, lease, run, providers, runners, limits, clock, **ports)
         crowd = asyncio.create_task(self.crowd(driver) if signals else self.let_go_on(driver))
         try:
             async with asyncio.timeout(TOO_LONG):
@@ -112,16 +114,26 @@ class Users:
         while True:
             await self.lives.clock.sleep(self.chance.choice([0.05, 0.3, 1.0, 4.0]))
             kind = self.chance.choice([*SignalKind, SignalKind.PAUSE])
-            if kind is not SignalKind.FORCE_CANCEL or self.chance.random() < 0.3:
+            if kind is SignalKind.ANSWER:
+                self.answer(driver, yes=self.chance.random() < 0.7)
+            elif kind is not SignalKind.FORCE_CANCEL or self.chance.random() < 0.3:
                 driver.signal(Signal(kind, self.lives.clock.now(), "crowd"))
             await self.lives.clock.sleep(2.0)
             driver.signal(Signal(SignalKind.RESUME, self.lives.clock.now(), "crowd"))
 
     async def let_go_on(self, driver: Driver) -> None:
-        """Nobody leaves a run paused for ever."""
+        """Nobody leaves a run paused, or a question unanswered, for ever."""
         while True:
             await self.lives.clock.sleep(50.0)
             driver.signal(Signal(SignalKind.RESUME, self.lives.clock.now(), "user"))
+            self.answer(driver, yes=True)
+
+    def answer(self, driver: Driver, *, yes: bool) -> None:
+        """Somebody answers every question that is open."""
+        self.people += 1
+        for step, hold in driver.run.holds.items():
+            answer = HoldAnswer(step, hold.ask, hold.hash, yes, f"person {self.people}")
+            driver.signal(Signal(SignalKind.ANSWER, self.lives.clock.now(), "crowd", answer))
 
     async def live(self) -> None:
         """Some turns of chaos, then one last wish in a calm world, until it is fulfilled."""
