@@ -10,13 +10,15 @@ PLUGINS := $(wildcard plugins/*)
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-$(VENV)/.run: pyproject.toml constraints.txt scripts/setup.sh scripts/local.sh
+$(VENV)/.run: pyproject.toml constraints.txt scripts/setup.sh scripts/local.sh scripts/web.sh
 	@scripts/setup.sh $(VENV) all
+	@scripts/web.sh $(VENV)
 	@scripts/local.sh
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt $(PLUGINS:=/pyproject.toml) scripts/setup.sh scripts/nu.sh scripts/terraform.sh scripts/local.sh scripts/tools.sh
+$(VENV)/.dev: pyproject.toml constraints.txt $(PLUGINS:=/pyproject.toml) scripts/setup.sh scripts/nu.sh scripts/terraform.sh scripts/local.sh scripts/tools.sh scripts/web.sh
 	@scripts/setup.sh $(VENV) all,dev $(PLUGINS)
+	@scripts/web.sh $(VENV)
 	@scripts/nu.sh $(VENV)
 	@scripts/terraform.sh $(VENV)
 	@scripts/local.sh

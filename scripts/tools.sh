@@ -5,6 +5,7 @@
 #   openssl   makes the certificates with which TLS is tried
 #   mount     mounts the small and the read-only disks on which stores are tried
 #   gnupg     signs the package sources from which stub packages are installed
+#   chromium  the browser in which the page is tried
 # Only as root and with apt; elsewhere it says what would be missing, and those tests are skipped. In CI (CI=true) that
 # is an error.
 set -eu
@@ -15,6 +16,7 @@ command -v curl >/dev/null 2>&1 || missing="$missing curl"
 command -v openssl >/dev/null 2>&1 || missing="$missing openssl"
 command -v mount >/dev/null 2>&1 || missing="$missing mount"
 command -v gpg >/dev/null 2>&1 || missing="$missing gnupg"
+command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 [ -n "$missing" ] || exit 0
 
 without() {

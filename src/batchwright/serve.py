@@ -1,4 +1,4 @@
-"""The room above the doors: `batchwright serve` is typed at one and opens the other, and neither knows the other."""
+"""The room above the doors: `batchwright serve` is typed at one and opens the other two, and none knows another."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ def serve(
         raise UsageError("--tls-cert and --tls-key must be given together", hint="Give both.")
     try:
         from batchwright.api import server
+        from batchwright.dashboard.page import Page
     except ModuleNotFoundError as error:
         raise ServicePackageMissing(f"the service needs the package {error.name}, which is not installed") from error
     settings = settings_of(state_dir)
@@ -66,9 +67,10 @@ def serve(
     def told(url: str, rights: SecuritySummary) -> None:
         say(f"batchwright serves {url} from {settings.state_dir}")
         say(rights.line())
-        say(f"documentation: {url}/docs   stop it with Ctrl-C; unfinished runs continue when it is started again")
+        say(f"the page: {url}/ (open it signed in: batchwright open)   documentation: {url}/docs")
+        say("stop it with Ctrl-C; unfinished runs continue when it is started again")
 
-    left = asyncio.run(server.serve(settings, options, told))
+    left = asyncio.run(server.serve(settings, options, told, Page))
     if left:
         say(f"stopped; {counted(left, 'run')} will continue when it is started again")
     return Exit.OK

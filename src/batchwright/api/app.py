@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import msgspec
@@ -23,6 +23,7 @@ from batchwright.api import (
     run_actions,
     run_queries,
     servers,
+    sessions,
     submissions,
     taskservs,
     webhooks,
@@ -37,6 +38,7 @@ from batchwright.api.metrics import Metrics, MetricsMiddleware
 from batchwright.api.openapi import as_any_of, openapi
 from batchwright.api.unknown_parameters import Parameters
 from batchwright.app.access_tokens import Tokens
+from batchwright.app.browser_sessions import BrowserSessions
 from batchwright.loader.limits import UNTRUSTED
 from batchwright.service.audit import Audit
 from batchwright.service.health import HealthMonitor
@@ -47,11 +49,21 @@ SUBMIT_RATE, SUBMIT_BURST = 20.0, 100  # workflows per second, and in one burst,
 HANDLERS: Sequence[HTTPRouteHandler] = (
     *(submissions.submit, workflows.validate, workflows.plan),
     *(*run_queries.HANDLERS, *run_actions.HANDLERS, *environments.HANDLERS, *servers.HANDLERS),
-    *(*webhooks.HANDLERS, *approvals.HANDLERS),
+    *(*webhooks.HANDLERS, *approvals.HANDLERS, *sessions.HANDLERS),
     *(health.health, health.live, health.ready, metrics.metrics, providers.providers, taskservs.taskservs),
     *documentation.HANDLERS,
 )
-NAMES = ("supervisor", "monitor", "metrics", "bounds", "access", "rates", "document")  # what handlers can receive
+NAMES = (
+    "supervisor",
+    "monitor",
+    "metrics",
+    "bounds",
+    "access",
+    "rates",
+    "document",
+    "address",
+)  # what handlers can receive
+Page = Callable[[ASGIApp, RunSupervisor], ASGIApp]
 LOOKS = [path for handler in HANDLERS if handler.opt.get("changes") is False for path in handler.paths]
 
 
@@ -78,14 +90,17 @@ def make_app(
     bounds: Bounds | None = None,
     closed: bool = False,
     confined: str = "",
+    address: str = "",
+    page: Page | None = None,
 ) -> ASGIApp:
     """The application over one supervisor, which is opened and closed elsewhere.
 
-    `closed`: see Authenticator; `confined`: see SecuritySummary.
+    `closed`: see Authenticator; `confined`: see SecuritySummary; `address` is where people find the page. `page` puts
+    the page in front of the calls.
     """
     clock = supervisor.clock
     tokens = Tokens(supervisor.settings)
-    access = Authenticator(tokens, clock, closed=closed)
+    access = Authenticator(tokens, clock, sessions=BrowserSessions(supervisor.settings), closed=closed)
     rates = RateLimits(clock, submit_rate, submit_burst)
     monitor.rights = lambda: rights(supervisor.allowed, tokens, clock.now(), closed=access.closed, confined=confined)
     measured = Metrics()
@@ -98,8 +113,9 @@ def make_app(
         "bounds": Provide(lambda: bounds, sync_to_thread=False),
         "access": Provide(lambda: access, sync_to_thread=False),
         "rates": Provide(lambda: rates, sync_to_thread=False),
+        "address": Provide(lambda: address, sync_to_thread=False),
     }
-    inner = Litestar(
+    calls = Litestar(
         HANDLERS,
         dependencies={**dependencies, "document": Provide(lambda: described, sync_to_thread=False)},
         guards=[needs, Parameters(_openapi())],
@@ -108,6 +124,7 @@ def make_app(
         request_max_body_size=UNTRUSTED.file_bytes,
         logging_config=None,
     )
+    inner: ASGIApp = page(calls, supervisor) if page is not None else calls
     bounded = RefusalMiddleware(BoundsMiddleware(inner, bounds))
     audited = AuditMiddleware(bounded, rates, Audit(supervisor.settings), clock, LOOKS)
     return MetricsMiddleware(AuthMiddleware(audited, access), measured)

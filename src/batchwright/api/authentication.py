@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from batchwright.api.connection_peer import ConnectionPeer
 from batchwright.app.access_tokens import LOCAL, PREFIX, Tokens
+from batchwright.app.browser_sessions import BrowserGrant, BrowserSession, BrowserSessions
 from batchwright.app.run_provenance import local_principal
 from batchwright.errors import Forbidden, TokensUnreadable, Unauthorized
 from batchwright.model.approver import Principal
@@ -19,6 +20,7 @@ from batchwright.model.role import Role
 from batchwright.service.peer_credentials import Peers, is_loopback
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")  # what a form of any site can send
 REFUSED = "refused"  # key in a request's state: why its sender was not authenticated
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -28,7 +30,8 @@ log = logging.getLogger("batchwright.api")
 
 class Caller(Struct, frozen=True):
     """The sender of a request. `commands`: may use what `serve --allow-commands` allows. `token` is the id of its
-    token; without one, `uid` is the user whom the system names as the owner of its connection.
+    token, `session` that of its browser's session; without a token, `uid` is the user whom the system names as the owner
+    of its connection.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Caller(Struct, frozen=True):
     commands: bool = False
     token: str = ""
     uid: int = -1
+    session: str = ""
 
     @property
     def principal(self) -> Principal:
@@ -46,6 +50,11 @@ class Caller(Struct, frozen=True):
         local = local_principal(self.uid)
         return replace(local, name=self.name, role=self.role)
 
+    @property
+    def grant(self) -> BrowserGrant:
+        """What a browser gets that signs in as this caller."""
+        return BrowserGrant(self.token, self.commands, self.uid)
+
 
 class Authenticator:
     """Finds out who sent a request.
@@ -54,7 +63,16 @@ class Authenticator:
     existed, it stays closed for good, so that deleting the token file opens nothing.
     """
 
-    def __init__(self, tokens: Tokens, clock: Clock, *, closed: bool = False, peers: Peers | None = None) -> None:
+    def __init__(
+        self,
+        tokens: Tokens,
+        clock: Clock,
+        *,
+        sessions: BrowserSessions,
+        closed: bool = False,
+        peers: Peers | None = None,
+    ) -> None:
+        self.sessions = sessions
         self._tokens = tokens
         self._clock = clock
         self._peers = peers or Peers()
@@ -91,14 +109,20 @@ class Authenticator:
         if given is not None:
             return self._holder(given, end.address)
         if end.unix is None:
-            return None
+            return self._browser(method, headers, end.address)
         uid = await end.check(self._peers)
         return Caller(LOCAL, Role.ADMIN, end.address, commands=True, uid=uid)
 
     def _holder(self, given: str, address: str) -> Caller:
         scheme, _, secret = given.partition(" ")
-        if scheme.lower() != "bearer" or not secret.strip().startswith(PREFIX):
+        if scheme.lower() != "bearer":
             raise Unauthorized("the Authorization header holds no Batchwright token")
+        return self.holder(secret, address)
+
+    def holder(self, secret: str, address: str) -> Caller:
+        """The holder of a token. Raises Unauthorized, TokensUnreadable."""
+        if not secret.strip().startswith(PREFIX):
+            raise Unauthorized("this is not a Batchwright token")
         try:
             token = self._tokens.of(secret.strip(), self._clock.now())
         except TokensUnreadable as error:
@@ -107,11 +131,52 @@ class Authenticator:
         self._told = ""
         return Caller(token.name, token.role, address, commands=True, token=token.id)
 
+    def in_browser(self, secret: str, address: str) -> Caller | None:
+        """Who has signed in with this session's secret; None if the session or its token has ended.
+
+        Raises TokensUnreadable.
+        """
+        now = self._clock.now()
+        try:
+            found = self.sessions.of(secret, now)
+            return self._signed_in(found, address, now) if found is not None else None
+        except TokensUnreadable as error:
+            self._tell(error)
+            raise TokensUnreadable("sessions cannot be checked now, so none is accepted") from error
+
+    def _signed_in(self, found: BrowserSession, address: str, now: float) -> Caller | None:
+        grant = found.grant
+        if not grant.token:
+            return Caller(LOCAL, Role.ADMIN, address, grant.commands, uid=grant.uid, session=found.id)
+        token = next((one for one in self._tokens.all() if one.id == grant.token and not one.trouble(now)), None)
+        if token is None:
+            return None
+        return Caller(token.name, token.role, address, grant.commands, token=token.id, session=found.id)
+
+    def _browser(self, method: str, headers: Headers, address: str) -> Caller | None:
+        """The caller of a request with a session's cookie. Raises Forbidden unless one of our pages sent what changes
+        something.
+        """
+        secret = session_in(headers, self.sessions.cookie)
+        caller = self.in_browser(secret, address) if secret else None
+        if caller is None or method in SAFE:
+            return caller
+        site, origin = _one(headers, b"sec-fetch-site"), _one(headers, b"origin") or ""
+        host = (_one(headers, b"host") or "").lower()
+        if site != "same-origin" if site is not None else origin.lower().partition("://")[2] != host:
+            raise Forbidden("only a page of this service may change something with its session")
+        kind = (_one(headers, b"content-type") or "").partition(";")[0].strip().lower()
+        if not kind or kind in FORMS:
+            raise Forbidden("with a session, what changes something is sent as application/json")
+        return caller
+
     def still(self, caller: Caller) -> bool:
         """Whether a caller that was admitted would still be admitted now."""
-        if not caller.token:
-            return caller.commands or not self.closed  # admitted over the service's own socket, or without any token
         try:
+            if caller.session and not self.sessions.holds(caller.session, self._clock.now()):
+                return False
+            if not caller.token:  # over the service's own socket, by a session of its owner, or without any token
+                return bool(caller.session) or caller.commands or not self.closed
             return self._tokens.holds(caller.token, self._clock.now())
         except TokensUnreadable as error:
             self._tell(error)
@@ -135,6 +200,17 @@ class Authenticator:
         followed = method == "GET" and _one(headers, b"sec-fetch-mode") == "navigate"  # a link to one of our pages
         if not followed and (_one(headers, b"sec-fetch-site") or "none") not in ("none", "same-origin"):
             raise Forbidden("a page of another site may not use this service")
+
+
+def session_in(headers: Headers, cookie: str) -> str:
+    """The secret in the session's cookie; empty without one."""
+    for key, value in headers:
+        if key.lower() == b"cookie":
+            for one in value.decode("latin-1").split(";"):
+                name, _, secret = one.strip().partition("=")
+                if name == cookie:
+                    return secret
+    return ""
 
 
 def _one(headers: Headers, name: bytes) -> str | None:

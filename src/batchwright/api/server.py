@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from batchwright.api import local_socket
 from batchwright.api.admission_control import READERS, Bounds
-from batchwright.api.app import SUBMIT_RATE, make_app
+from batchwright.api.app import SUBMIT_RATE, Page, make_app
 from batchwright.api.connections import SWEEP_SECONDS, Acceptor, Connections, TimeoutProtocol, most_connections
 from batchwright.api.progress import EventFrames
 from batchwright.app.access_tokens import Tokens
@@ -152,10 +152,15 @@ def url_of(sock: socket.socket, options: ServeOptions) -> str:
     return f"{'https' if options.tls_cert else 'http'}://{host}:{sock.getsockname()[1]}"
 
 
-async def serve(settings: Settings, options: ServeOptions, told: Callable[[str, SecuritySummary], None]) -> int:
+async def serve(
+    settings: Settings,
+    options: ServeOptions,
+    told: Callable[[str, SecuritySummary], None],
+    page: Page | None = None,
+) -> int:
     """Serve until SIGTERM or SIGINT; a second one stops at once. Returns how many runs have to be resumed.
 
-    `told` is called with the address and who has access, once the service answers.
+    `told` is called with the address and who has access, once the service answers; `page`: see make_app.
     """
     with listening(settings, options) as sock, local_socket.listening(settings.state_dir) as own:
         if own is None:
@@ -165,13 +170,14 @@ async def serve(settings: Settings, options: ServeOptions, told: Callable[[str, 
                     "--allow-commands needs a token, because another service uses the folder's socket",
                     hint="Stop that one, or create a token: batchwright token create --role operator",
                 )
-        return await _serve(settings, options, told, [sock, *([own] if own is not None else [])])
+        return await _serve(settings, options, told, page, [sock, *([own] if own is not None else [])])
 
 
 async def _serve(
     settings: Settings,
     options: ServeOptions,
     told: Callable[[str, SecuritySummary], None],
+    page: Page | None,
     sockets: list[socket.socket],
 ) -> int:
     sock = sockets[0]
@@ -188,6 +194,8 @@ async def _serve(
             bounds=bounds,
             closed=closed,
             confined=await asyncio.to_thread(confined),
+            address=url_of(sock, options),
+            page=page,
         )
         server = ServiceServer(
             uvicorn.Config(

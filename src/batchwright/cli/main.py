@@ -24,6 +24,7 @@ from batchwright.cli import (
     local,
     logs,
     monitor,
+    open_page,
     plan,
     policy,
     providers,
@@ -87,6 +88,7 @@ COMMANDS: tuple[tuple[str, Callable[..., int], str], ...] = (  # each with an ex
     (LOOKING, run_health.check, "check shop"),
     (LOOKING, run_queries.explain_step, "explain shop web-1/nginx"),
     (LOOKING, run_queries.stats, "stats --since 7d"),
+    (LOOKING, open_page.open_page, "open shop"),
     (OFFERS, emulate.emulate, "emulate upcloud --backed-by local"),
 )
 for _panel, _function, _example in COMMANDS:

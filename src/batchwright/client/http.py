@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchwright.app.approvals import AnswerRequest
 from batchwright.app.live_servers import FoundServers
@@ -68,6 +69,14 @@ class ServiceHealthView(Struct, frozen=True):
     state: str = ""
 
 
+class OpenedPageView(Struct, frozen=True):
+    """Where the page of a service is; `code` signs a browser in, once, within `seconds`; "" if it need not sign in."""
+
+    url: str
+    code: str = ""
+    seconds: float = 0.0
+
+
 class _Rows(Struct, frozen=True):
     items: tuple[RunRow, ...]
     next_cursor: str | None = None
@@ -117,6 +126,7 @@ class HttpClient:
     ) -> None:
         self._http = HttpTransport(url, token, seconds=seconds, socket=socket, tries=tries)
         self.url = self._http.url
+        self._socket = socket
 
     def __enter__(self) -> HttpClient:
         return self
@@ -140,6 +150,11 @@ class HttpClient:
     def health(self) -> ServiceHealthView:
         """Whether the service answers, and which state folder it serves."""
         return self._http.get("/health", ServiceHealthView)
+
+    def opened_page(self) -> OpenedPageView:
+        """The address of the page, and a code that signs a browser in as this caller."""
+        page = self._http.done("/session/code", OpenedPageView)
+        return page if self._socket is not None else replace(page, url=self.url)
 
     def submit(
         self,

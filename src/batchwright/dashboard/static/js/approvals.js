@@ -1,0 +1,31 @@
+// The inbox of questions to people, and one question with its answer.
+import { html, useState } from '../vendor/htm-preact.js';
+import { ask, one, useGet } from './net.js';
+import { Copy, Icon, Loading, Section, Time, act } from './parts.js';
+import { href, may } from './store.js';
+import { useTitle } from './title.js';
+import { many, num } from './words.js';
+
+/** What is asked, what a yes lets through, and the answer, bound to exactly this question. */
+export function Question({ question: q, done }) {
+  const [comment, set] = useState(''), [refusing, setRefusing] = useState(false);
+  const through = Object.entries(q.counts).map(([action, n]) => `${num(n)} ${action}`).join(', ');
+  const answer = (verb, said) => () => act(() => ask(`${one(q.run)}/${verb}`, { method: 'POST', query: { hash: q.hash, ask: q.ask, step: q.step, comment } }), said).then((ok) => ok && done?.());
+  return html`<span class="c-ask"><${Icon} shape="bubble" /></span><div class="msg"><p class="b">${q.question}</p>
+      <p class="q">${q.step} asks since <${Time} at=${q.asked_at} />. A yes lets ${through || 'nothing more'} go on${q.steps.length ? `: ${q.steps.slice(0, 4).join(', ')}${q.steps.length + q.steps_more > 4 ? ` and ${num(q.steps.length + q.steps_more - 4)} more` : ''}` : ''}.
+        ${q.quorum > 1 ? `${q.answers.filter((a) => a.yes).length} of ${q.quorum} have agreed. ` : ''}${q.who ? `May answer: ${q.who}. ` : ''}${q.until ? html`Without an answer it ${q.on_expiry === 'go_on' ? 'goes on' : 'fails'} at <${Time} at=${q.until} />.` : ''} Bound to <code>${q.hash.slice(0, 8)}</code>.</p>
+      ${q.answers.length ? html`<ul class="q">${q.answers.map((a) => html`<li>${a.name} said ${a.yes ? 'yes' : 'no'} at <${Time} at=${a.at} />${a.comment ? `: ${a.comment}` : ''}</li>`)}</ul>` : ''}</div>
+    <div class="go row wrap">${may('operator') ? html`<input class="in" placeholder="Comment, kept in the journal" aria-label=${`Comment on ${q.step}`} maxlength="500" value=${comment} onInput=${(e) => set(e.target.value)} />
+      ${refusing ? html`<button class="btn dan pri" onClick=${answer('refuse', 'You said no.')}>Refuse ${q.step}</button><button class="btn" onClick=${() => setRefusing(false)}>Keep it open</button>`
+      : html`<button class="btn asks" onClick=${answer('approve', 'You said yes.')}>Approve</button><button class="btn" onClick=${() => setRefusing(true)}>Refuse…</button>`}` : html`<span class="q">A viewer can't answer.</span>`}</div>`;
+}
+
+export function Approvals() {
+  const got = useGet('v1/approvals', { every: 3 }), items = got.data?.items || [];
+  useTitle(items.length ? `${many(items.length, 'question')} open` : 'Approvals', items.length ? 'Asks' : null);
+  return html`<main class="page fades" id="main"><header><h1>Approvals</h1><p class="q">What runs ask people, the newest run first. An answer is bound to what was shown; if that has changed, it is refused.</p></header>
+    <${Loading} got=${got}>${items.length ? html`<${Section} title="Open questions" about=${items.length}><ul class="att box">${items.map((q) => html`<li class="asking tall" key=${q.run + q.step}>
+        <${Question} question=${q} done=${got.reload} /><a class="q below" href=${href(`ui/runs/${q.run}`)}>${q.environment}, run <span class="mono">${q.run}</span>${q.simulated ? ', simulated' : ''}</a></li>`)}</ul><//>`
+    : html`<div class="empty"><h2>Nobody is asked anything</h2><p>A run asks where its workflow has an <code>approval</code>, or waits after a wave. The question appears here and on the page of the run.</p></div>`}<//>
+    <${Section} title="On the shell"><${Copy} text="batchwright approvals" /><//></main>`;
+}

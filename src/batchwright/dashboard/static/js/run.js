@@ -1,0 +1,108 @@
+// The screen of a run: what it says, what needs somebody, its operations, its steps and why. One selection, in the URL.
+import { html, useEffect, useRef } from '../vendor/htm-preact.js';
+import { Detail } from './detail.js';
+import { Question } from './approvals.js';
+import { Steps } from './steps.js';
+import { ask, one, useChanges, useGet } from './net.js';
+import { Icon, Loading, State, Strip, Time, act } from './parts.js';
+import { href, may, put, useQuery, useTimeMode } from './store.js';
+import { useTitle } from './title.js';
+import { BACK, ENDED, STATES, WORST, dur, many, num, stateOf } from './words.js';
+
+export function RunScreen({ run: word }) {
+  const found = useGet(one(word));
+  const run = found.data?.run || '';
+  return html`<${Loading} got=${found}><${Followed} run=${run} first=${found.data} key=${run} /><//>`;
+}
+
+function Followed({ run, first }) {
+  const known = useRef(first), ended = ENDED.includes(known.current.status);
+  const changes = useChanges(run, ended);
+  const got = useGet(one(run), { when: changes });
+  const view = got.data || known.current;
+  known.current = view;
+  const state = stateOf(view);
+  useTitle(`${view.environment} ${num(view.done)}/${num(view.total)}`, state);
+  useEffect(() => { document.body.classList.add('runpage'); return () => document.body.classList.remove('runpage'); }, []);
+  const pane = useQuery('p') || 's';
+  return html`<div class="fades"><${Head} view=${view} state=${state} /></div><${Attention} view=${view} when=${changes} />
+    <main class="panes fades plain" id="main" data-one=${pane === 'o' ? 'g' : pane} data-top="g" data-low=${pane === 'd' ? 'd' : 's'}>
+      <section class="pane p-g top" aria-label="Operations"><div class="ph"><${Tabs} here="o" /><h2 class="own">Operations</h2><span class="q t2 el grow lab">${many(view.operations.length, 'operation')}, ${many(view.total, 'step')}</span></div><${Operations} view=${view} /></section>
+      <section class="pane p-s low" aria-label="Steps"><${Steps} run=${run} view=${view} when=${changes} tabs=${html`<${Tabs} here="s" />`} /></section>
+      <section class="pane p-d low" aria-label="Detail"><${Detail} run=${run} view=${view} when=${changes} tabs=${html`<${Tabs} here="d" />`} /></section>
+    </main>`;
+}
+
+const Tabs = ({ here }) => html`<div class="pt pa" role="group" aria-label="Show">${[['o', 'Operations'], ['s', 'Steps'], ['d', 'Detail']].map(([key, word]) => html`<button class="tab" aria-pressed=${String(key === here)} onClick=${() => put({ p: key })}>${word}</button>`)}</div>`;
+
+/** The one sentence that could be read out on the phone. */
+function sentence(view) {
+  const said = [BACK.includes(view.status) ? `${num(view.done)} of ${num(view.total)} undone` : `${num(view.done)} of ${many(view.total, 'step')} done`];
+  if (view.status === 'RollingBack' && view.rolled_back_by) said.push(`asked for by ${view.rolled_back_by}`);
+  if (view.counts.asking && !view.running.length) said.push('nothing in flight: it waits for a person');
+  else if (view.started_at) said.push(ENDED.includes(view.status) ? `took ${dur(view.elapsed)}` : `${dur(view.elapsed)} so far`);
+  if (view.eta && !ENDED.includes(view.status)) said.push(`about ${dur(view.eta)} left`);
+  return said.join(' · ');
+}
+
+function Head({ view, state }) {
+  const only = useQuery('only');
+  useTimeMode();
+  return html`<header class="rh"><div class="row wrap"><${State} of=${state} big /><h1 class="el"><a href=${href(`ui/environments/${view.environment}`, { simulated: view.simulated ? 'true' : '' })}>${view.environment}</a></h1>
+      <span class="q el grow" id="sentence">${sentence(view)}</span><${Actions} view=${view} /></div>
+    <${Strip} counts=${view.counts} />
+    <div class="row wrap facts-row"><div class="legend" role="group" aria-label="Show only steps that are">${WORST.filter((s) => view.counts[s]).map((s) => html`<button class="chip" aria-pressed=${String(only === s)} onClick=${() => put({ only: only === s ? '' : s, p: 's' })}>
+        <span class=${'st c-' + STATES[s][2]}><${Icon} shape=${STATES[s][1]} /></span><span><b>${num(view.counts[s])}</b> ${STATES[s][0]}</span></button>`)}</div><span class="grow" />
+      <div class="facts"><span>run <b class="mono">${view.run}</b></span><span class="opt"><b>${view.workflow} ${view.version}</b></span>${view.simulated ? html`<span class="tag">simulated</span>` : ''}
+        <span class="opt">began <b><${Time} at=${view.created_at} /></b></span><span class="opt">${view.parallel_limit} at a time</span>${view.restarts ? html`<span>killed or restarted ${view.restarts === 1 ? 'once' : view.restarts + ' times'}</span>` : ''}</div></div></header>`;
+}
+
+/** What can be done to a run in this state, by somebody with this role: nothing that the service would refuse. */
+function Actions({ view }) {
+  if (!may('operator')) return null;
+  const post = (verb, query) => ask(`${one(view.run)}/${verb}`, { method: 'POST', query });
+  const does = (verb, done) => () => act(() => post(verb), done);
+  const going = ['Pending', 'Running'].includes(view.status), undone = ['RollingBack', 'RolledBack'].includes(view.status);
+  return html`<div class="row acts">
+    ${going ? html`<button class="btn" title=${`batchwright pause ${view.run}`} onClick=${does('pause', 'Pause was asked for: what is in flight ends, nothing new begins.')}>Pause</button>` : ''}
+    ${['Paused', 'Failed', 'Cancelled'].includes(view.status) || (going && !view.driven) ? html`<button class="btn" title=${`batchwright resume ${view.run}`} onClick=${does('resume', 'It goes on with what is not done.')}>Resume</button>` : ''}
+    ${going || view.status === 'Paused' ? html`<button class="btn" title=${`batchwright cancel ${view.run}`} disabled=${!!view.cancelling} onClick=${does('cancel', 'Cancel was asked for: what is in flight ends, then the run. What it made stays.')}>Cancel</button>` : ''}
+    ${!undone && view.status !== 'Pending' ? html`<a class="btn dan" href=${href(`ui/runs/${view.run}/rollback`)}>Roll back…</a>` : ''}</div>`;
+}
+
+/** What needs somebody: questions, failures by cause, providers that stopped, doubts. */
+function Attention({ view, when }) {
+  const asks = useGet(view.counts.asking ? 'v1/approvals' : '', { query: { run: view.run }, when });
+  const rows = [];
+  for (const question of asks.data?.items || []) rows.push(html`<li class="asking" key=${question.step}><${Question} question=${question} /></li>`);
+  const causes = new Map();
+  for (const failed of view.failed) {
+    const key = failed.kind + (failed.code || failed.message);
+    if (!causes.has(key)) causes.set(key, { ...failed, count: 0 });
+    causes.get(key).count++;
+  }
+  const sorted = [...causes.values()].sort((a, b) => b.count - a.count), more = view.failed_more;
+  for (const cause of sorted.slice(0, 3)) {
+    rows.push(html`<li key=${cause.step}><span class="c-bad"><${Icon} shape=${BACK.includes(view.status) ? 'boxback' : 'cross'} /></span><span class="b c-bad">${more && sorted.length === 1 ? num(cause.count + more) : cause.count}${more && sorted.length > 1 ? '+' : ''} × ${cause.kind}</span>
+      <span class="msg el" title=${cause.message}>${cause.message} <span class="f hide-s">${cause.hint}</span></span><button class="btn bare go" onClick=${() => put({ only: BACK.includes(view.status) ? 'undo_failed' : 'failed', sel: cause.step, p: 's' })}>Show</button></li>`);
+  }
+  if (sorted.length > 3) rows.push(html`<li><span /><span /><span class="msg q">${sorted.length - 3} more causes</span><button class="btn bare go" onClick=${() => put({ only: 'failed', p: 's' })}>Show all</button></li>`);
+  for (const [lane, message] of Object.entries(view.stopped_providers)) rows.push(html`<li><span class="c-bad"><${Icon} shape="stop" /></span><span class="b c-bad">${lane} stopped</span><span class="msg el" title=${message}>${message}</span></li>`);
+  if (view.doubts.length) rows.push(html`<li><span class="c-doubt"><${Icon} shape="half" /></span><span class="b c-doubt">${view.doubts.length + view.doubts_more} in doubt</span><span class="msg el">A call was sent and its answer was lost. Batchwright asks the provider what came of it.</span><button class="btn bare go" onClick=${() => put({ sel: view.doubts[0], p: 'd' })}>Show</button></li>`);
+  if (view.residue.length) rows.push(html`<li><span class="c-bad"><${Icon} shape="warn" /></span><span class="b c-bad">left behind</span><span class="msg el" title=${view.residue.join('; ')}>${view.residue.join('; ')}</span></li>`);
+  return rows.length ? html`<ul class="att fades" aria-label="What needs somebody">${rows}</ul>` : null;
+}
+
+/** Every operation with a strip of its steps: the whole plan, what has not begun too. */
+function Operations({ view }) {
+  const picked = useQuery('op');
+  return html`<div class="vt ops" tabindex="0" role="region" aria-label="Operations"><table class="tb"><thead><tr><th scope="col">Operation</th><th scope="col">Steps</th><th scope="col" class="n">Done</th><th scope="col" class="hide-s">Waits for</th></tr></thead>
+    <tbody>${view.operations.map((op) => html`<tr key=${op.id} class=${op.id === picked ? 'sel' : ''}><td class="nw"><button class="btn bare name" aria-pressed=${String(op.id === picked)} onClick=${() => put({ op: op.id === picked ? '' : op.id, sel: '' })}>
+      <${OperationState} op=${op} /><span class="el">${op.id}</span></button><span class="q t2 hide-s"> ${op.type.replaceAll('_', ' ')}${op.provider ? ` · ${op.provider}` : ''}</span></td>
+      <td><${Strip} counts=${op.counts} small /></td><td class="n nw">${num(op.done)} of ${num(op.total)}</td><td class="q hide-s el txt">${op.waiting_for.join(', ')}</td></tr>`)}</tbody></table></div>`;
+}
+function OperationState({ op }) {
+  const worst = WORST.find((state) => op.counts[state]) || 'waiting';
+  return html`<span class=${'c-' + STATES[worst][2]} title=${STATES[worst][0]}><${Icon} shape=${STATES[worst][1]} /><span class="sr">${STATES[worst][0]}</span></span>`;
+}
+

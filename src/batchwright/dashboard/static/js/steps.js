@@ -1,0 +1,88 @@
+// The table of steps: filters, groups of failures, only the rows that are seen. It is the accessible twin of the drawings.
+import { html, useEffect, useRef, useState } from '../vendor/htm-preact.js';
+import { again, ask, one } from './net.js';
+import { Refused, State, VirtualList } from './parts.js';
+import { go, href, live, put, useQuery } from './store.js';
+import { STATES, dur, many, num } from './words.js';
+
+const PAGE = 200; // steps asked for at a time
+
+/** Pages of the matching steps: those that are seen, asked again when the run has changed. */
+function usePages(run, query, when) {
+  const key = run + JSON.stringify(query), pages = useRef({}), asked = useRef(new Set()), [state, set] = useState({ matching: 0, total: 0, error: null });
+  const load = async (page) => {
+    if (asked.current.has(page)) return;
+    asked.current.add(page);
+    try {
+      const { data } = await ask(`${one(run)}/steps`, { query: { ...query, offset: page * PAGE, limit: PAGE } });
+      pages.current[page] = data.items;
+      set({ matching: data.matching, total: data.total, error: null, key });
+    } catch (error) {
+      set((was) => ({ ...was, error, key }));
+    } finally {
+      asked.current.delete(page);
+    }
+  };
+  const first = useRef(key);
+  if (first.current !== key) { first.current = key; pages.current = {}; }
+  useEffect(() => {
+    const there = Object.keys(pages.current).map(Number);
+    for (const page of there.length ? there.slice(-3) : [0]) load(page);
+    return again.on(() => load(0));
+  }, [key, when]);
+  const row = (i) => {
+    const page = Math.floor(i / PAGE), items = pages.current[page];
+    if (!items && live.get().ok) load(page);
+    return items?.[i % PAGE];
+  };
+  return { ...state, row, loaded: () => Object.values(pages.current).flat() };
+}
+
+export function Steps({ run, view, when, tabs }) {
+  const only = useQuery('only'), find = useQuery('f'), op = useQuery('op'), sel = useQuery('sel');
+  const query = { state: only, find, operation: op };
+  const got = usePages(run, query, when), row = got.row;
+  const place = useRef(-1);
+  useKeys({ run, got, sel });
+  const index = sel ? got.loaded().findIndex((one) => one.step === sel) : -1;
+  useEffect(() => { place.current = index; }, [index]);
+  const count = got.matching;
+  const words = only || find || op ? `${num(count)} of ${num(got.total)}` : many(got.total || view.total, 'step');
+  return html`<div class="ph">${tabs}<h2 class="own">Steps</h2><input class="in" type="search" data-find placeholder="Find a step, server, cause" aria-label="Find in steps" value=${find} onInput=${(e) => put({ f: e.target.value })} />
+      ${op ? html`<button class="chip" aria-pressed="true" title="Show all operations" onClick=${() => put({ op: '' })}>only ${op} ×</button>` : ''}<span class="grow" /><span class="q t2 nw" role="status">${words}</span></div>
+    <div class="sh" aria-hidden="true"><span>State</span><span>Step</span><span>Says</span><span class="n">Took</span><span class="n">Tries</span></div>
+    ${got.error ? html`<${Refused} error=${got.error} />` : count === 0 && got.key ? html`<div class="empty"><p>No step is like that.</p><p class="q">${many(got.total, 'step')}${find ? `, none with “${find}”` : ''}${only ? `, none ${STATES[only]?.[0] || only}` : ''}.</p><button class="btn" onClick=${() => put({ only: '', f: '', op: '' })}>Show all steps</button></div>`
+    : html`<${VirtualList} className="steps" count=${count} height=${28} label="Steps" selected=${index} draw=${(i, style) => {
+      const step = row(i);
+      if (!step) return html`<div class="vr" role="row" aria-rowindex=${i + 1} key=${i} style=${style}><span role="gridcell" class="f">…</span></div>`;
+      return html`<div class=${'vr' + (step.step === sel ? ' sel' : '')} role="row" aria-rowindex=${i + 1} aria-selected=${String(step.step === sel)} key=${i} style=${style}
+        onClick=${() => put({ sel: step.step, p: innerWidth < 1200 ? 'd' : 's' })} onDblClick=${() => go(href(`ui/runs/${run}/steps/${step.step}`))}>
+        <span role="gridcell"><${State} of=${step.doubt ? 'doubt' : step.state} /></span><span role="gridcell" class="el" title=${step.step}>${step.step}</span>
+        <span role="gridcell" class="q el w6" title=${says(step)}>${says(step)}</span><span role="gridcell" class="n">${dur(step.since ?? step.took)}</span><span role="gridcell" class="n q w6">${step.attempt > 1 ? step.attempt : ''}</span></div>`;
+    }} />`}`;
+}
+const says = (step) => step.state === 'succeeded' ? (step.attempt > 1 ? `worked at attempt ${step.attempt}` : step.address || '') : step.said || step.message || step.doing || '';
+
+/** j k move, f F go to failures, Enter opens, Esc goes back, w l h choose what is told, c copies. */
+function useKeys({ run, got, sel }) {
+  const now = useRef();
+  now.current = { run, got, sel };
+  useEffect(() => {
+    const keys = (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]') || /INPUT|TEXTAREA|SELECT/.test(event.target.tagName)) return;
+      const { run: id, got: pages, sel: at } = now.current, all = pages.loaded(), i = all.findIndex((one) => one.step === at);
+      const bad = all.filter((one) => ['failed', 'undo_failed'].includes(one.state)), pick = (step) => step && put({ sel: step.step });
+      const b = bad.findIndex((one) => one.step === at);
+      const does = {
+        j: () => pick(all[Math.min(all.length - 1, i + 1)]), k: () => pick(all[Math.max(0, i - 1)]),
+        f: () => (bad.length ? pick(bad[(b + 1) % bad.length]) : put({ only: 'failed' })), F: () => pick(bad[(b - 1 + bad.length) % bad.length]),
+        Escape: () => put(at ? { sel: '', p: 's' } : { only: '', f: '', op: '' }), w: () => put({ tab: '' }), l: () => put({ tab: 'log' }), h: () => put({ tab: 'hist' }),
+        c: () => navigator.clipboard?.writeText(`batchwright ${at ? `explain ${id} ${at}` : `status ${id}`}`),
+        Enter: () => at && !['BUTTON', 'A'].includes(event.target.tagName) && go(href(`ui/runs/${id}/steps/${at}`)),
+      }[event.key];
+      if (does) { does(); if (event.key !== 'Enter') event.preventDefault(); }
+    };
+    addEventListener('keydown', keys);
+    return () => removeEventListener('keydown', keys);
+  }, []);
+}

@@ -1,0 +1,60 @@
+// What several parts of the page share: the address as state, who is signed in, whether the page is live.
+import { useEffect, useState } from '../vendor/htm-preact.js';
+
+/** The root of the service, under whatever prefix a proxy puts it. */
+export const root = new URL('../../../', import.meta.url);
+export const url = (path) => new URL(path, root).href;
+
+/** A value that parts of the page look at: `get`, `set`, `on`. */
+export function store(value) {
+  const ears = new Set();
+  return {
+    get: () => value,
+    set(next) {
+      if (next === value) return;
+      value = next;
+      for (const ear of [...ears]) ear(value);
+    },
+    on(ear) { ears.add(ear); return () => ears.delete(ear); },
+  };
+}
+export function useStore(one) {
+  const [value, set] = useState(one.get());
+  useEffect(() => { set(one.get()); return one.on(set); }, [one]);
+  return value;
+}
+
+// -- the address: path below the root, and a query that holds the whole view
+const read = () => ({ path: location.pathname.slice(root.pathname.length), query: new URLSearchParams(location.search) });
+export const place = store(read());
+const KEPT = ['t', 'theme'];
+addEventListener('popstate', () => place.set(read()));
+
+/** The address of a part of the page; the reader's settings stay in it. */
+export function href(path, query = {}) {
+  const q = new URLSearchParams();
+  for (const key of KEPT) if (place.get().query.has(key)) q.set(key, place.get().query.get(key));
+  for (const [key, value] of Object.entries(query)) if (value) q.set(key, value);
+  return url(path) + (q.size ? '?' + q : '');
+}
+export function go(address) {
+  history.pushState(null, '', address);
+  place.set(read());
+  scrollTo(0, 0);
+}
+/** Change what the query holds, without a new entry in the history. */
+export function put(changes) {
+  const { query } = read();
+  for (const [key, value] of Object.entries(changes)) value == null || value === '' ? query.delete(key) : query.set(key, value);
+  history.replaceState(null, '', location.pathname + (query.size ? '?' + query : ''));
+  place.set(read());
+}
+export const useQuery = (key) => useStore(place).query.get(key) || '';
+export const useTimeMode = () => useQuery('t') || 'UTC';
+
+export const session = store(null); // who is signed in; null: not known yet
+export const live = store({ ok: true, heard: Date.now() / 1e3, why: '', next: 0 });
+export const signedOut = store(''); // why a sign-in is needed; '' if it is not
+export const notice = store(null); // an answer to an action: {title, text}
+
+export const may = (role) => ['viewer', 'operator', 'admin'].indexOf(session.get()?.role) >= ['viewer', 'operator', 'admin'].indexOf(role);
