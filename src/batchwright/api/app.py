@@ -53,7 +53,7 @@ HANDLERS: Sequence[HTTPRouteHandler] = (
     *(health.health, health.live, health.ready, metrics.metrics, providers.providers, taskservs.taskservs),
     *documentation.HANDLERS,
 )
-NAMES = (
+NAMES = [
     "supervisor",
     "monitor",
     "metrics",
@@ -62,7 +62,7 @@ NAMES = (
     "rates",
     "document",
     "address",
-)  # what handlers can receive
+]  # what handlers can receive
 Page = Callable[[ASGIApp, RunSupervisor], ASGIApp]
 LOOKS = [path for handler in HANDLERS if handler.opt.get("changes") is False for path in handler.paths]
 

@@ -30,8 +30,8 @@ log = logging.getLogger("batchwright.api")
 
 class Caller(Struct, frozen=True):
     """The sender of a request. `commands`: may use what `serve --allow-commands` allows. `token` is the id of its
-    token, `session` that of its browser's session; without a token, `uid` is the user whom the system names as the owner
-    of its connection.
+    token, `session` that of its browser's session. Without a token, `uid` is the user whom the system names as the
+    owner of its connection.
     """
 
     name: str

@@ -55,7 +55,7 @@ class BrowserSessions:
 
     @property
     def cookie(self) -> str:
-        """The name of the cookie. Browsers share cookies among the ports of a host, so each state folder has its own."""
+        """The name of the cookie: one per state folder, because the ports of a host share their cookies."""
         return f"batchwright-{_hash(str(self._folder))[:8]}"
 
     def code(self, grant: BrowserGrant, now: float) -> str:
