@@ -53,16 +53,8 @@ HANDLERS: Sequence[HTTPRouteHandler] = (
     *(health.health, health.live, health.ready, metrics.metrics, providers.providers, taskservs.taskservs),
     *documentation.HANDLERS,
 )
-NAMES = [
-    "supervisor",
-    "monitor",
-    "metrics",
-    "bounds",
-    "access",
-    "rates",
-    "document",
-    "address",
-]  # what handlers can receive
+# what handlers can receive
+NAMES = ["supervisor", "monitor", "metrics", "bounds", "access", "rates", "document", "address"]
 Page = Callable[[ASGIApp, RunSupervisor], ASGIApp]
 LOOKS = [path for handler in HANDLERS if handler.opt.get("changes") is False for path in handler.paths]
 

@@ -70,7 +70,7 @@ class PlainTables:
                 (
                     escape(one.state),
                     escape(one.step),
-                    escape(one.message or one.doing),
+                    escape(one.message or (one.doing if one.doing != one.state else "")),
                     duration(one.took) if one.took is not None else "",
                 )
                 for one in lines
