@@ -181,4 +181,4 @@ def _check(story: Story, wanted: Outcome, outcome: Outcome, run: Run, where: str
     if outcome.status is wanted.status:
         assert outcome.names == wanted.names, where
     else:  # the clock went past the question while nobody drove the run
-        assert "h forward" in str(run.record("ok/ask").fault), where
+        assert "h ahead of the last event" in str(run.record("ok/ask").fault), where

@@ -79,7 +79,10 @@ def test_ctrl_c_leaves_the_question_open_and_the_environment_held(command: Comma
     assert f"batchwright resume {run}" in told
     view = command.json("status", run)
     assert (view["status"], view["driven"]) == ("Running", False)
-    assert "[environment-busy]" in command("run", "canary.ncl", *SIMULATED, code=2).stderr
+    busy = command("run", "canary.ncl", *SIMULATED, code=2).stderr
+    assert "waits for an answer, and no process drives it [environment-busy]" in busy
+    assert f"answer: batchwright approvals {run}" in busy
+    assert f"answer: batchwright approvals {run}" in command("status", "canary").stdout
     said = command("approve", run)
     assert f"batchwright resume {run}" in said.stderr
     command("resume", run)

@@ -65,11 +65,14 @@ async def busy_in(journal: Journal, key: EnvironmentKey, clock: Clock) -> Busy |
     if not run:
         return None
     driver = driver_of(await journal.held(run), clock.now())
-    status = (await journal.summary(run)).status
+    summary = await journal.summary(run)
+    state = f"it is {summary.status}" + (" and waits for an answer" if summary.asks else "")
     who = f"{process_of(driver)} drives it" if driver is not None else "no process drives it"
-    message = f"run {run} is changing the environment {key.name}: it is {status}, and {who}"
+    message = f"run {run} is changing the environment {key.name}: {state}, and {who}"
     hint = f"Watch it: batchwright monitor {run}. To wait for its end, add --wait SECONDS."
-    if driver is None:
+    if summary.asks:
+        hint = f"See what it asks, and answer: batchwright approvals {run}"
+    elif driver is None:
         hint = f"Continue it: batchwright resume {run}, or end it: batchwright cancel {run}"
     return Busy(run, driver or "", EnvironmentBusy(message, hint=hint, run=run))
 

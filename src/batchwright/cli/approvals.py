@@ -49,7 +49,7 @@ def approvals(
     elif questions:
         show_questions(questions, time.time())
     else:
-        say(f"nothing is asked in {client.place}")
+        say("nothing is asked now")
     return Exit.OK
 
 

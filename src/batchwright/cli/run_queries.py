@@ -57,6 +57,7 @@ OfEnvironment = Annotated[
         autocompletion=completion.environments,
     ),
 ]
+OnlyAsking = Annotated[bool, typer.Option("--asks", help="Only runs that wait for an answer.")]
 Limit = Annotated[int, typer.Option("--limit", min=0, help="Maximum number, newest first; 0 for all.")]
 WithSteps = Annotated[bool, typer.Option("--steps", help="Include every step.")]
 Since = Annotated[
@@ -79,6 +80,7 @@ def list_runs(
     status: Status = None,
     name: Name = "",
     environment: OfEnvironment = "",
+    asks: OnlyAsking = False,
     limit: Limit = LIMIT,
     state_dir: StateDir = None,
     url: Url = None,
@@ -88,7 +90,7 @@ def list_runs(
     """List all runs, newest first."""
     statuses = [state_named(word) for word in status or ()]
     with chosen(url, state_dir) as client:
-        rows = client.runs(statuses, name, environment=environment)
+        rows = [row for row in client.runs(statuses, name, environment=environment) if row.asks or not asks]
         show_warnings(client)
     driven = {row.run for row in rows if row.driven}
     view = listing(rows, driven, time.time(), limit=limit or None)

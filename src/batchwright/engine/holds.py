@@ -76,7 +76,7 @@ class Holds:
         told = f"{len(hold.answers)} of {step.hold.quorum} approvals were given in time"
         if self._run.clock_ahead:
             hours = self._run.clock_ahead / 3600
-            told += f"; the clock went {hours:.1f} h forward while no process drove the run"
+            told += f"; when a process took over, the clock was {hours:.1f} h ahead of the last event"
         return [ev.HoldExpired(now, step.id, hold.ask, Fault(FaultClass.TIMEOUT, told)), *self._stops(i, now)]
 
     def _stops(self, i: int, now: float) -> list[ev.AnyEvent]:

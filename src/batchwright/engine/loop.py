@@ -381,8 +381,8 @@ def _ahead(run: Run, clock: Clock) -> float:
     if ahead < CLOCK_SECONDS:
         return 0.0
     clock_log.warning(
-        "run %s asks people, and the clock is %.1f h ahead of its last event: nobody drove it, or the clock was set "
-        "forward; questions that have expired are closed",
+        "run %s asks people, and the clock is %.1f h ahead of its last event: nothing happened for so long, or it was "
+        "set forward; questions that have expired are closed",
         *(run.id, ahead / 3600),
     )
     return ahead

@@ -68,7 +68,7 @@ class DriverStarted(Event, frozen=True, tag="driver_started"):
     """A process started to drive the run; calls left open by an earlier driver are in doubt.
 
     `clock_ahead`: by how many seconds its clock is ahead of the run's last event, if that is long and people are being
-    asked: nobody drove the run for so long, or the clock was set forward. `rested`: this process let the run rest while
+    asked: nothing happened for so long, or the clock was set forward. `rested`: this process let the run rest while
     it only waited for people.
     """
 

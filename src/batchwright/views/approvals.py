@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from shlex import quote
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -125,5 +126,5 @@ def expiry_words(question: OpenQuestion, now: float) -> str:
 
 def answer_line(question: OpenQuestion) -> str:
     """The commands that answer it."""
-    own = f"{question.run} {question.step}"
+    own = f"{question.run} {quote(question.step)}"
     return f"batchwright approve {own}, or batchwright refuse {own}; --comment says why"

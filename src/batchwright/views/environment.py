@@ -138,13 +138,15 @@ def environment_line(
         driver=driver if changing else "",
         since=row.since if changing else last.ended_at or last.created_at,
         unsettled=row.unsettled,
-        next=_next(row, driver),
+        next=_next(row, driver, asks=last.run == row.tenant and last.asks > 0),
     )
 
 
-def _next(row: Environment, driver: str) -> str:
+def _next(row: Environment, driver: str, *, asks: bool) -> str:
     if row.store:
         return "its move to another store is not finished; repeat it with: batchwright store migrate"
+    if asks:
+        return f"see what it asks, and answer: batchwright approvals {row.tenant}"
     if row.tenant and driver:
         return f"watch it with: batchwright monitor {row.tenant}"
     if row.tenant:

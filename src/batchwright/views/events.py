@@ -67,7 +67,7 @@ def event_line(event: ev.AnyEvent) -> str:
 def _ahead(seconds: float) -> str:
     if not seconds:
         return ""
-    return f"; {duration(seconds)} after the last event: nobody drove the run, or the clock was set forward"
+    return f"; {duration(seconds)} after the last event: nothing happened for so long, or the clock was set forward"
 
 
 def _run_line(event: ev.AnyEvent) -> str:

@@ -35,6 +35,11 @@ class Said(Struct, frozen=True):
 # LOST one whose call is not answered
 COMMANDS = [
     (0, "list"),
+    (0, "list --asks"),
+    (0, "approvals"),
+    (0, "approvals RUN"),
+    (2, "approve RUN"),
+    (2, "refuse LEFT"),
     (0, "list --status completed --name FLOW --limit 1"),
     (2, "list --status compleet"),
     (0, "runs flow --simulate --limit 1"),

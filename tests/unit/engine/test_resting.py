@@ -116,7 +116,7 @@ def test_a_clock_far_ahead_of_an_open_question_is_told(rested: bool, caplog: pyt
         return await (await life.driver(rested=rested)).drive()
 
     end = run_virtual(main())
-    told = "the clock went 5.0 h forward" in str(end.record("ok/ask").fault)
+    told = "the clock was 5.0 h ahead" in str(end.record("ok/ask").fault)
     logged = any("ahead of its last event" in line.message for line in caplog.records)
     assert end.status is RunState.FAILED
     assert told is logged is not rested

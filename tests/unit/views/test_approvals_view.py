@@ -43,6 +43,7 @@ def test_a_gate_lets_its_wave_through() -> None:
     hand.end("up/s0")
     [one] = open_questions(hand.run)
     assert (one.step, one.steps) == ("up/(wave 2)", ("up/s1", "up/s2"))
+    assert answer_line(one).startswith("batchwright approve run 'up/(wave 2)', or")
 
 
 def test_a_run_that_asks_says_so_and_how_to_go_on() -> None:
