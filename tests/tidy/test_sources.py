@@ -218,6 +218,7 @@ KNOW_TYPES = {  # who may import the module of an operation type, besides operat
     "testing": "builds workflows, and wraps ports",
     "__init__.py": "what plug-ins import",
     "app/preflight.py": "asks a port about requests",
+    "app/server_questions.py": "likewise",
     "app/plan_file_prerequisites.py": "likewise, of a plan that comes from a file",
     "app/catalogue_changes.py": "compares the entries of task services with those that were planned",
     "app/install_sources.py": "finds the files that task services put on servers",

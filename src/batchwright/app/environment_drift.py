@@ -15,6 +15,7 @@ from batchwright.app.multi_store import Stores
 from batchwright.app.preflight import observe_provider
 from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
 from batchwright.app.run_health import AT_ONCE, reached_by
+from batchwright.app.server_questions import ServerQuestions
 from batchwright.app.settings import Settings
 from batchwright.engine.limits import Limits
 from batchwright.errors import BatchwrightError
@@ -98,7 +99,7 @@ async def _observed(
     troubles = {name: error.message for name, error in around.troubles.items()}
     answers = await asyncio.gather(
         *(
-            observe_provider(name, provider, None, [], resources, around.clock.now())
+            observe_provider(name, provider, None, ServerQuestions(), resources, around.clock.now())
             for name, provider in around.readers.items()
         )
     )

@@ -18,6 +18,7 @@ from batchwright.commands.preflight import secret_lack
 from batchwright.errors import BatchwrightError, EntryChanged, PlanChanged
 from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.fault import FaultClass
 from batchwright.model.plan import Plan, ProviderFacts, Step
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.secret_traversal import mapped
@@ -89,7 +90,9 @@ async def _asked(provider: Provider, plan: Plan, facts: ProviderFacts) -> list[D
     own = [(step, step.request) for step in plan.steps if isinstance(step.request, ServerRequest)]
     own = [(step, request) for step, request in own if step.provider == name and not step.traits.removes]
     made = [request for step, request in own if step.traits.sweeps]
-    problems += [replace(one, where=name) for one in await provider.quota_after(made)]
+    going_on = {op.id for op in plan.operations if FaultClass.QUOTA in op.otherwise_on}
+    staying = [request for step, request in own if step.traits.sweeps and step.operation not in going_on]
+    problems += [replace(one, where=name) for one in await provider.quota_after(staying)]
     problems += [one for request in made for one in _missing_keys(request)]
     found = {step.ref: (step, request) for step, request in own if step.ref}
     seen = await provider.describe(list(found)) if found else {}

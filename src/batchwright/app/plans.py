@@ -252,7 +252,7 @@ def _servers(workflow: Workflow) -> int:
 
 def refuse_unknown_providers(workflow: Workflow, simulation: SimulationSettings) -> None:
     """Raise UsageError for a setting such as `gcp.rate` of a provider that the workflow does not use."""
-    known = sorted({op.provider for op in workflow.operations if op.provider})
+    known = sorted({name for op in workflow.operations for name in type_of(op).providers(op)})
     for key in simulation:
         owner = key.rpartition(".")[0]
         if owner and owner not in known:
@@ -262,7 +262,8 @@ def refuse_unknown_providers(workflow: Workflow, simulation: SimulationSettings)
 
 
 def _server_providers(workflow: Workflow) -> Sequence[str]:
-    return sorted({op.provider for op in workflow.operations if type_of(op).port is PortKind.PROVIDER})
+    batches = (op for op in workflow.operations if type_of(op).port is PortKind.PROVIDER)
+    return sorted({name for op in batches for name in type_of(op).providers(op)})
 
 
 def _build(
@@ -273,7 +274,8 @@ def _build(
 ) -> PlanResult:
     assert loaded.workflow is not None
     assert loaded.catalogue is not None
-    named = {op.provider for op in loaded.workflow.operations}  # others matter only if something is retired there
+    # others matter only if something is retired there
+    named = {name for op in loaded.workflow.operations for name in type_of(op).providers(op)}
     missing = tuple(Diagnostic.of_error(error, name) for name, error in around.troubles.items() if name in named)
     return build(
         loaded.workflow,
@@ -337,7 +339,7 @@ async def _with_makers(
     made = {
         (provider, one.ref): one.run
         for provider, observed in observations.providers.items()
-        for name in observed.requests
+        for name in observed.names
         for one in observed.managed.get(name, ())
         if one.run and (provider, one.ref) not in own - lent
     }

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from batchwright.app.adapters import Adapters
 from batchwright.app.operator_ssh_keys import OperatorSshKeys
 from batchwright.app.recorded_servers import RecordedServers
+from batchwright.app.server_questions import ServerQuestions, resolve_servers, room_problems
 from batchwright.commands.preflight import secret_flaws
 from batchwright.errors import BatchwrightError
 from batchwright.errors.ssh_key import IdentityUnusable
@@ -20,9 +21,10 @@ from batchwright.model.call_outcome import ABSENT, Observed, ServerState
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.environment import Resource
 from batchwright.model.plan import REPLACE_ORDER, Plan, ProviderFacts, Request
+from batchwright.model.server_change import FieldWay
 from batchwright.model.ssh_access import ServerLogin
-from batchwright.model.workflow import ServerConfig, Workflow
-from batchwright.operations.observations import Observations, ProviderObserved
+from batchwright.model.workflow import Workflow
+from batchwright.operations.observations import Observations, ObservedAlternative, ProviderObserved
 from batchwright.operations.registry import type_of
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider, ways_of
@@ -57,11 +59,8 @@ async def observe(
     says how to log in to servers that exist; None: as their providers say.
     """
     asked = [(op, type_of(op).wants(op)) for op in workflow.operations]
-    named = {op.provider for op in workflow.operations}
-    configs_of = {
-        name: [config for op, wants in asked if op.provider == name for config in wants.servers]
-        for name in providers
-    }  # fmt: skip
+    named = {name for op in workflow.operations for name in type_of(op).providers(op)}
+    questions = {name: ServerQuestions.of(asked, name, resources) for name in providers}
     unknown = partial(_unknown_installs, _by_server(resources), wanted)
     if not any(wants.installed for _, wants in asked):
         runners = {}  # nothing needs to know what is installed
@@ -71,20 +70,20 @@ async def observe(
                 name,
                 providers[name],
                 runners.get(name),
-                configs,
+                asked_there,
                 resources,
                 now,
                 unknown,
                 reach,
             )
-            for name, configs in configs_of.items()
+            for name, asked_there in questions.items()
         )
     )
     return Observations(
         {seen.facts.name: seen for seen, _ in answers if seen is not None},
         tuple(
             problem
-            for name, (_, problems) in zip(configs_of, answers, strict=True)
+            for name, (_, problems) in zip(questions, answers, strict=True)
             if name in named  # of another one it matters only if something is retired there
             for problem in problems
         ),
@@ -118,7 +117,7 @@ async def quota_beside(plan: Plan, providers: Mapping[str, Provider], told: Sequ
 
 async def observe_identity(observations: Observations, logins: OperatorSshKeys) -> Observations:
     """The observations; servers that are to be created let in the operator's identity, if one is configured."""
-    created = {name for name, one in observations.providers.items() if one.requests.keys() - one.managed.keys()}
+    created = {name for name, one in observations.providers.items() if set(one.names) - one.managed.keys()}
     if not created - {SIMULATED}:
         return observations
     try:
@@ -128,19 +127,20 @@ async def observe_identity(observations: Observations, logins: OperatorSshKeys) 
     if not key:
         return observations
     providers = {
-        name: observed if name == SIMULATED else replace(observed, requests=_let_in(observed.requests, key))
+        name: observed if name == SIMULATED else _let_in(observed, key)
         for name, observed in observations.providers.items()
     }
     return replace(observations, providers=providers)
 
 
-def _let_in(requests: Mapping[str, Request], key: str) -> dict[str, Request]:
-    return {
-        name: replace(request, login=ServerLogin(key))
-        if isinstance(request, ServerRequest) and request.access is None
-        else request
-        for name, request in requests.items()
-    }
+def _let_in(observed: ProviderObserved, key: str) -> ProviderObserved:
+    def with_key(request: Request) -> Request:
+        given = isinstance(request, ServerRequest) and request.access is None
+        return replace(request, login=ServerLogin(key)) if given else request  # type: ignore[type-var]
+
+    alternatives = {at: replace(one, request=with_key(one.request)) for at, one in observed.alternatives.items()}
+    requests = {name: with_key(request) for name, request in observed.requests.items()}
+    return replace(observed, requests=requests, alternatives=alternatives)
 
 
 async def observe_commands(
@@ -184,7 +184,7 @@ async def observe_provider(
     name: str,
     provider: Provider,
     runner: Runner | None,
-    configs: list[ServerConfig],
+    asked: ServerQuestions,
     resources: Sequence[Resource],
     now: float,
     unknown: Callable[[Observed], bool] = lambda _server: True,
@@ -193,7 +193,7 @@ async def observe_provider(
     """What one provider says; None and the reason if it does not answer."""
     try:
         async with asyncio.timeout(provider.capabilities.call_timeout * 2):
-            return await _observe(name, provider, runner, configs, resources, now, unknown, reach)
+            return await _observe(name, provider, runner, asked, resources, now, unknown, reach)
     except TimeoutError:
         message = f"{name} did not answer the pre-flight in time"
         return None, [Diagnostic("provider-unreachable", message, where=name, hint="Try again in a moment.")]
@@ -208,7 +208,7 @@ async def _observe(
     name: str,
     provider: Provider,
     runner: Runner | None,
-    configs: list[ServerConfig],
+    asked: ServerQuestions,
     resources: Sequence[Resource],
     now: float,
     unknown: Callable[[Observed], bool],
@@ -221,13 +221,9 @@ async def _observe(
         hint = "Check the credentials, the account and the network."
         problem = Diagnostic("provider-unhealthy", health.message, where=name, hint=hint)
         return ProviderObserved(facts), [problem]
-    problems: list[Diagnostic] = []
-    requests: dict[str, ServerRequest] = {}
-    for config, answer in zip(configs, await provider.resolve(configs), strict=True):
-        if isinstance(answer, list):
-            problems += [replace(one, where=config.name) for one in answer]
-        else:
-            requests[config.name] = answer
+    resolved = await resolve_servers(provider, asked)
+    requests, problems = resolved.requests, resolved.problems
+    names = dict.fromkeys([*requests, *(server for server, _ in resolved.alternatives)])
     managed: dict[str, tuple[Observed, ...]] = {}
     place = name, facts.account  # a reference may be another server's in another account
     left = [one for each in resources for one in each.leftover_servers if (one.provider, one.account) == place]
@@ -242,12 +238,12 @@ async def _observe(
             continue
         if one.state not in ABSENT and all(one.ref != other.ref for other in managed.get(one.name, ())):
             managed[one.name] = (*managed.get(one.name, ()), one)
-    missing = [request for request in requests.values() if request.name not in managed]
-    problems += [replace(one, where=name) for one in await provider.quota_after(missing)]
-    kept = [found for one in requests if one in managed and unknown(found := managed[one][0])]
+    missing = [one for one in requests.values() if one.name not in managed and one.name not in asked.elsewhere]
+    problems += [replace(one, where=name) for one in await room_problems(provider, asked, resolved, missing)]
+    kept = [found for one in names if one in managed and unknown(found := managed[one][0])]
     if missing and not known.adopts:
         problems.append(_duplicates(name))
-    there = [managed[one][0] for one in requests if one in managed]
+    there = [managed[one][0] for one in names if one in managed]
     known_to_runs = await reach.recorded.of(name, there) if reach is not None else {}
     logins = {ref: one.login for ref, one in known_to_runs.items()}
     installed, starting = await _installed(name, provider, runner, kept, logins, reach)
@@ -255,12 +251,21 @@ async def _observe(
     if runner is not None and not known.destroys:
         installed |= await _before(name, runner, missing)
     abilities = known.create_seconds, known.init, known.privileged, known.own_network, known.destroys
-    ways = {
-        one.ref: ways_of(provider, one, request)
-        for name, request in requests.items()
-        for one in managed.get(name, ())
-    }  # fmt: skip
-    return ProviderObserved(facts, *abilities, requests, managed, installed, recorded, ways, logins), _merged(problems)
+    ways = {ref: way for request in requests.values() for ref, way in _ways(provider, request, managed).items()}
+    alternatives = {
+        at: ObservedAlternative(request, _ways(provider, request, managed))
+        for at, request in resolved.alternatives.items()
+    }
+    return ProviderObserved(facts, *abilities, requests, managed, installed, recorded, ways, logins, alternatives), (
+        _merged(problems)
+    )
+
+
+def _ways(
+    provider: Provider, request: ServerRequest, managed: Mapping[str, Sequence[Observed]]
+) -> dict[str, Mapping[str, FieldWay]]:
+    """How each field of the servers of this name becomes what is asked for, by reference."""
+    return {one.ref: ways_of(provider, one, request) for one in managed.get(request.name, ())}
 
 
 def _by_server(resources: Sequence[Resource]) -> dict[tuple[str, str], set[str]]:
@@ -355,7 +360,7 @@ def _merged(problems: list[Diagnostic]) -> list[Diagnostic]:
         groups.setdefault((problem.code, problem.message, problem.hint), []).append(problem)
     return [
         replace(alike[0], notes=(f"This applies to {len(alike)} servers; the last one is {alike[-1].where}.",))
-        if len(alike) > 1
+        if len({one.where for one in alike}) > 1
         else alike[0]
         for alike in groups.values()
     ]

@@ -31,7 +31,7 @@ async def find_prices(
             wanted[one.offer] = dec_hook(Request, one.request)
     for step in plan.steps:
         if is_server(step) and (all_servers or step.traits.sweeps):
-            wanted[step.offer] = step.request
+            wanted.update(zip(step.offers, step.requests, strict=True))
     prices: list[Price] = []
     problems: list[Diagnostic] = []
     for name in dict.fromkeys(offer[0] for offer in wanted):

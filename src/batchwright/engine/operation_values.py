@@ -41,7 +41,7 @@ class OperationValues:
         """What the steps of each operation refer to. What is taken away has the values that it was applied with."""
         found: dict[str, set[str]] = {}
         for step in self._run.plan.steps:
-            named = (name for name in step.request.references if name not in step.request.values)
+            named = (name for sent in step.requests for name in sent.references if name not in sent.values)
             if mine := {name for name in named if not Reference(name).is_own}:
                 found.setdefault(step.operation, set()).update(mine)
         return {operation: tuple(sorted(names)) for operation, names in found.items()}

@@ -16,7 +16,7 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.fault import FaultClass
 from batchwright.model.price import Offer, Price
 from batchwright.model.scalar import Scalar
-from batchwright.model.templates import Value, Values
+from batchwright.model.templates import PlannedValue, Value, Values
 from batchwright.model.webhook import Webhook
 from batchwright.model.workflow import AcceptedDifference, Dependency, DependencyKind, DependencyScope, OnFailure, Retry
 
@@ -273,6 +273,11 @@ class Step(Struct, frozen=True, omit_defaults=True):
         return msgspec.structs.replace(self, provider=chosen.provider, request=chosen.request)
 
     @property
+    def requests(self) -> tuple[Request, ...]:
+        """What is sent, one for each of its places."""
+        return (self.request, *(one.request for one in self.alternatives))
+
+    @property
     def offers(self) -> tuple[Offer, ...]:
         """What the price of its server may be for, one for each of its places."""
         return (self.offer, *(one.offer for one in self.alternatives))
@@ -333,14 +338,6 @@ class ProviderFacts(Struct, frozen=True, omit_defaults=True):
     visible_seconds: float = 0.0
     visible_promised: bool = True
     exclusive: bool = False
-
-
-class PlannedValue(Struct, frozen=True, omit_defaults=True):
-    """What a reference stands for, as far as planning knows; None: it is known once `after` is there, or has run."""
-
-    reference: str
-    value: Value | None = None
-    after: str = ""
 
 
 class Plan(Struct, frozen=True):

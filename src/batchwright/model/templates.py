@@ -70,6 +70,14 @@ class Reference(Struct, frozen=True):
         return f"${{{self.path}}}"
 
 
+class PlannedValue(Struct, frozen=True, omit_defaults=True):
+    """What a reference stands for, as far as planning knows; None: it is known once `after` is there, or has run."""
+
+    reference: str
+    value: Value | None = None
+    after: str = ""
+
+
 class Malformed(Struct, frozen=True):
     """A `${...}` that is no reference, as written (at most SHOWN characters), and the name that it begins with."""
 

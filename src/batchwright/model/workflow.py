@@ -8,7 +8,9 @@ from enum import StrEnum
 from typing import Any, ClassVar, Self
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from batchwright.model.fault import FaultClass
 from batchwright.model.guardrail_limits import NO_LIMITS, GuardrailLimits
 from batchwright.model.webhook import Webhook
 
@@ -89,6 +91,40 @@ class ServerConfig(Struct, frozen=True):
     templates: ClassVar[frozenset[str]] = frozenset({"user_data"})
 
 
+class ServerAlternative(Struct, frozen=True):
+    """Where else a server may be created: what differs there from how the file describes it; None: nothing."""
+
+    provider: str | None = None
+    plan: str | None = None
+    zone: str | None = None
+    image: str | None = None
+    network: str | None = None
+    ssh_keys: tuple[str, ...] | None = None
+    user_data: str | None = None
+
+    templates: ClassVar[frozenset[str]] = frozenset({"user_data"})
+
+    def of(self, config: ServerConfig, provider: str) -> ServerConfig:
+        """The server as it is created there; `provider` is the one that the file asks for first.
+
+        Names of images and networks, and further fields, are a provider's own: they do not hold at another one.
+        """
+        own = self.provider in (None, provider)
+        kept = config if own else replace(config, image=None, network=None, options={})
+        fields = (name for name in self.__struct_fields__ if name != "provider")
+        return replace(kept, **{name: value for name in fields if (value := getattr(self, name)) is not None})
+
+
+class ServerPlace(Struct, frozen=True):
+    """One of the places where a server may be created. `number` is 0 for what the file asks for first, else that of the
+    alternative, counted from 1.
+    """
+
+    number: int
+    provider: str
+    config: ServerConfig
+
+
 class Operation:
     """What the structs of all operation types share; operations/ has one module for each type."""
 
@@ -104,6 +140,8 @@ class Operation:
     parallel_limit: int | None = None  # most of its steps in flight at once
     answers: Mapping[str, int] = {}  # names of the exit codes of success of its program
     unless: tuple[str, ...] = ()  # a program that tells whether its own is needed
+    otherwise: tuple[ServerAlternative, ...] = ()  # where else its servers may be created
+    otherwise_on: tuple[FaultClass, ...] = ()  # after these refusals
     targets: tuple[str, ...] | None = None  # operation ids or server names that its steps work on
     waves: tuple[int | str, ...] | None = None  # how many begin together: numbers, or shares such as "50%"
     hold_after: HoldAfter | None = None

@@ -11,11 +11,12 @@ from msgspec import Struct
 
 from batchwright.model.actions import Action
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.fault import FaultClass
 from batchwright.model.lifecycle import StepState
 from batchwright.model.plan import Request, Step
 from batchwright.model.run_fold_state import StepFoldState
 from batchwright.model.taskserv import Taskserv
-from batchwright.model.workflow import Operation, ServerConfig
+from batchwright.model.workflow import Operation, ServerConfig, ServerPlace
 from batchwright.operations.planner_state import Draft
 
 Op = TypeVar("Op", bound=Operation)
@@ -34,12 +35,15 @@ class PortKind(StrEnum):
 class Wants(Struct, frozen=True):
     """What the pre-flight asks about one operation, read-only.
 
-    `servers` are resolved and looked up by the operation's provider. `installed`: existing servers are asked what is
+    `servers` are resolved and looked up by the operation's provider; `alternatives` are where else they may be created,
+    which `alternatives_on` these refusals they are. `installed`: existing servers are asked what is
     installed on them. `program` is the operation if a launcher must find its program. `secrets`: values that may refer
     to secrets, by the name of their owner.
     """
 
     servers: tuple[ServerConfig, ...] = ()
+    alternatives: tuple[ServerPlace, ...] = ()
+    alternatives_on: tuple[FaultClass, ...] = ()
     installed: bool = False
     program: Any = None
     secrets: dict[str, Mapping[str, object]] = {}
@@ -72,6 +76,10 @@ class OperationType(ABC, Generic[Op]):
     def wants(self, _op: Op) -> Wants:
         """What the pre-flight asks about it."""
         return Wants()
+
+    def providers(self, op: Op) -> tuple[str, ...]:
+        """The providers whose servers or variants it uses."""
+        return (op.provider,) if op.provider else ()
 
     def parts(self, _op: Op) -> dict[str, FieldPath]:
         """Where in the operation its named parts stand, for findings about one of them."""

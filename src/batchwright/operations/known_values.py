@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from batchwright.model.plan import PlannedValue
-from batchwright.model.templates import Reference, Root, Value
+from batchwright.model.templates import PlannedValue, Reference, Root, Value
 from batchwright.operations.planner_state import Draft, PlannedServer
 
 
@@ -35,10 +34,12 @@ class KnownValues:
         return None
 
     def _field(self, place: PlannedServer, field: str) -> str:
-        if field in ("zone", "plan"):
-            observed = self._draft.observations.providers.get(place.provider)
-            request = observed.requests.get(place.name) if observed is not None else None
-            return str(getattr(request, field, ""))
+        if field in ("zone", "plan", "provider"):
+            places = [(place.provider, place.request)]
+            if place.made:  # it may be created somewhere else
+                places += [(one.provider, one.request) for one in place.alternatives]
+            told = {provider if field == "provider" else getattr(sent, field, "") for provider, sent in places}
+            return told.pop() if len(told) == 1 else ""
         return str(getattr(place, field))
 
     @staticmethod

@@ -15,6 +15,13 @@ from batchwright.model.server_change import FieldWay
 from batchwright.model.ssh_access import ServerLogin
 
 
+class ObservedAlternative(Struct, frozen=True):
+    """What a server resolves to at a place where it may be created otherwise, and how a managed one becomes that."""
+
+    request: Request
+    ways: Mapping[str, Mapping[str, FieldWay]] = {}
+
+
 class ProviderObserved(Struct, frozen=True):
     """One account: what its servers can do, what the workflow's servers resolve to, and what exists already.
 
@@ -22,7 +29,8 @@ class ProviderObserved(Struct, frozen=True):
     servers that Batchwright created in this account, `installed` the task services on them, both by server name.
     `recorded` holds the servers that the environment has in this account, by reference, as they are now. `ways` says
     how fields of a managed server, by its reference, become what the workflow asks for, and `logins` what is recorded
-    about logging in to it.
+    about logging in to it. `alternatives` are the places in this account that an `otherwise` names, by server name and
+    number of the place.
     """
 
     facts: ProviderFacts
@@ -37,6 +45,12 @@ class ProviderObserved(Struct, frozen=True):
     recorded: Mapping[str, Observed] = {}
     ways: Mapping[str, Mapping[str, FieldWay]] = {}
     logins: Mapping[str, ServerLogin] = {}
+    alternatives: Mapping[tuple[str, int], ObservedAlternative] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The servers that may be created in this account."""
+        return tuple(dict.fromkeys([*self.requests, *(name for name, _ in self.alternatives)]))
 
 
 class Observations(Struct, frozen=True):

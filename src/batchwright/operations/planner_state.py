@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.environment import Resource
-from batchwright.model.plan import Before, FieldChange, Labels, ServerFacts, Step
+from batchwright.model.plan import Alternative, Before, FieldChange, Labels, Request, ServerFacts, Step
 from batchwright.model.taskserv import Taskserv
 from batchwright.model.workflow import DependencyKind, DependencyScope, Operation, Workflow
 from batchwright.operations.observations import Observations
@@ -23,7 +23,8 @@ NO_FACTS = ServerFacts()
 class PlannedServer:
     """A server that an operation ensures, the `number`th. `installed`: task service -> index of its operation.
 
-    `facts` is what the provider knows about it.
+    `request` is what its step sends to `provider`, and `facts` is what the provider knows about it. `alternatives` are
+    where else it may be created.
     """
 
     number: int
@@ -46,6 +47,8 @@ class PlannedServer:
     made: bool = False  # the plan creates it
     vanishes: bool = False  # and a rollback ends it, with all that is on it
     facts: ServerFacts = NO_FACTS
+    request: Request | None = None
+    alternatives: tuple[Alternative, ...] = ()
     installed: dict[str, int] = field(default_factory=dict)
 
 

@@ -227,8 +227,10 @@ def _plan(
 ) -> Plan:
     workflow = draft.workflow
     used = {place.provider for places in draft.places.values() for place in places}
+    used |= {one.provider for steps in draft.steps.values() for step in steps for one in step.alternatives}
     planned = [step for i in range(len(draft.order)) for step in draft.steps[i]]
-    named = {name for step in planned for name in step.request.references if not Reference(name).is_own}
+    requests = [request for step in planned for request in step.requests]
+    named = {name for request in requests for name in request.references if not Reference(name).is_own}
     steps = (*planned, *retired.steps)
     used |= {step.provider for step in steps if step.retired is not None and not step.server and step.provider}
     assert len({step.id for step in steps}) == len(steps), "two steps have the same name"
@@ -264,4 +266,5 @@ def _operation(workflow: Workflow, op: Operation) -> PlannedOperation:
         when=op.when,
         parallel_limit=op.parallel_limit or 0,
         min_success="" if op.min_success is None else str(op.min_success),
+        otherwise_on=op.otherwise_on if op.otherwise else (),
     )

@@ -109,6 +109,9 @@ def _of_steps(plan: Plan) -> Iterator[str]:
             yield f"{step.id} works on {step.server}, which is no server of the plan"
         if kind.port is PortKind.PROVIDER and step.provider not in providers:
             yield f"{step.id} is at {step.provider}, of which the plan says nothing"
+        for one in step.alternatives:
+            if one.provider not in providers or not step.traits.sweeps:
+                yield f"{step.id} cannot be created at {one.provider} otherwise"
         if kind.port is PortKind.RUNNER and not step.server:
             yield f"{step.id} is installed on no server"
         if step.action not in kind.actions or not _is_whole(step):

@@ -7,9 +7,10 @@ from typing import Any
 
 from batchwright.model.plan import Guard, Plan, ProviderFacts
 from batchwright.model.taskserv import Taskserv
-from batchwright.model.workflow import Dependency, DependencyKind, Operation, ServerConfig, Workflow
+from batchwright.model.workflow import Dependency, DependencyKind, Operation, ServerConfig, ServerPlace, Workflow
 from batchwright.operations.check import Check
 from batchwright.operations.command import Command, CommandRequest
+from batchwright.operations.observations import ObservedAlternative
 from batchwright.operations.server_batch import ServerBatch, ServerRequest
 from batchwright.operations.taskserv_batch import TaskservBatch, TaskservUse
 from batchwright.plan import Observations, ProviderObserved, build
@@ -67,13 +68,14 @@ def workflow(*operations: Operation, **rest: Any) -> Workflow:
 
 def empty_world(workflow: Workflow) -> Observations:
     """Observations in which every server resolves as requested, in empty accounts."""
-    configs: dict[str, list[ServerConfig]] = {}
+    places: dict[str, list[ServerPlace]] = {}
     for op in workflow.operations:
         if isinstance(op, ServerBatch):
-            configs.setdefault(op.provider, []).extend(op.server_configs)
+            for place in (place for config in op.server_configs for place in op.places(config)):
+                places.setdefault(place.provider, []).append(place)
     programs = (op.program if isinstance(op, Check) else op for op in workflow.operations)
     requests = {op.id: _command(op) for op in programs if isinstance(op, Command)}
-    return Observations({name: _provider(name, wanted) for name, wanted in configs.items()}, requests=requests)
+    return Observations({name: _provider(name, wanted) for name, wanted in places.items()}, requests=requests)
 
 
 def plan_of(workflow: Workflow, catalogue: Mapping[str, Taskserv], observations: Observations | None = None) -> Plan:
@@ -87,10 +89,12 @@ def _dependencies(after: Sequence[str], soft: Sequence[str]) -> tuple[Dependency
     return (*(Dependency(one) for one in after), *(Dependency(one, DependencyKind.SOFT) for one in soft))
 
 
-def _provider(name: str, wanted: list[ServerConfig]) -> ProviderObserved:
+def _provider(name: str, wanted: list[ServerPlace]) -> ProviderObserved:
+    others = {(one.config.name, one.number): _request(one.config) for one in wanted if one.number}
     return ProviderObserved(
         facts=ProviderFacts(name=name, account=f"{name}-test", guard=Guard.LABEL_ONLY, settle_seconds=30.0),
-        requests={config.name: _request(config) for config in wanted},
+        requests={one.config.name: _request(one.config) for one in wanted if not one.number},
+        alternatives={at: ObservedAlternative(request) for at, request in others.items()},
     )
 
 

@@ -146,6 +146,7 @@ def test_the_preview_says_what_comes_back_and_what_cannot(tmp_path: Path) -> Non
         assert step.before is not None
         older = replace(step, before=replace(step.before, request=replace(step.before.request, digest="0" * 64)))  # type: ignore[type-var]
         run.plan = replace(run.plan, steps=(run.plan.steps[0], older), simulation=None)
+        run.derive()
         (undo,) = [one for one in await planned_undo(house.settings, house.clock, run) if one.what == "restore"]
         assert "catalogue entry nginx" in undo.note
 

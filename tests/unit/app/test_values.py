@@ -12,7 +12,8 @@ from batchwright.app.environment_destroy import plan_destruction
 from batchwright.app.environment_reader import find_home
 from batchwright.model.actions import Action
 from batchwright.model.lifecycle import RunState
-from batchwright.model.plan import FieldChange, PlannedValue
+from batchwright.model.plan import FieldChange
+from batchwright.model.templates import PlannedValue
 from batchwright.model.workflow import Dependency, Workflow
 from batchwright.operations.taskserv_batch import TaskservBatch, TaskservUse
 from batchwright.providers.simulated import SimulatedLauncher, SimulatedRunner

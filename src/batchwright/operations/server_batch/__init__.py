@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from batchwright.model.actions import Action, Undo
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.lifecycle import StepState
-from batchwright.model.plan import OLD, REPLACE_ORDER, FieldChange, Need, Retired, Step
+from batchwright.model.plan import OLD, REPLACE_ORDER, Alternative, FieldChange, Need, Request, Retired, Step
 from batchwright.model.public_key import fingerprint
 from batchwright.model.run_fold_state import StepFoldState
 from batchwright.model.server_labels import label_text
@@ -18,6 +18,7 @@ from batchwright.model.workflow import ReplaceOrder
 from batchwright.operations.base import FieldPath, OperationType, PortKind, Wants
 from batchwright.operations.observations import ProviderObserved
 from batchwright.operations.planner_state import Draft, PlannedServer
+from batchwright.operations.server_batch.alternatives import check_alternatives
 from batchwright.operations.server_batch.server_difference import place_servers
 from batchwright.operations.server_batch.structs import ServerBatch, ServerRequest
 
@@ -36,11 +37,10 @@ KEEP_SECONDS = 1.0  # one look; an estimate like all `seconds`
 def plan_servers(draft: Draft) -> None:
     """Fill the steps of server operations. A server that is neither created nor kept has none; a problem says why."""
     for i, op in draft.of(ServerBatch):
-        observed = draft.observations.providers.get(op.provider)
         draft.steps[i] = [
             step
             for place in draft.places[i]
-            if observed and (place.made or place.ref)
+            if (observed := draft.observations.providers.get(place.provider)) and (place.made or place.ref)
             for step in (*_old(op, place), _step(op, place, observed))
         ]
 
@@ -67,7 +67,7 @@ def _old(op: ServerBatch, place: PlannedServer) -> list[Step]:
 
 
 def _step(op: ServerBatch, place: PlannedServer, observed: ProviderObserved) -> Step:
-    request = observed.requests[place.name]
+    request = place.request
     assert isinstance(request, ServerRequest)
     undo = Undo.DESTROY if place.vanishes else Undo.RELEASE
     found, kept = (Action.UPDATE, Undo.RESTORE) if place.updated else (Action.KEEP, Undo.NOTHING)
@@ -76,7 +76,7 @@ def _step(op: ServerBatch, place: PlannedServer, observed: ProviderObserved) -> 
     return Step(
         id=place.step,
         operation=op.id,
-        provider=op.provider,
+        provider=place.provider,
         action=Action.CREATE if place.made else found,
         undo=undo if place.made else kept,
         request=replace(request, facts=None, login=login),
@@ -88,7 +88,15 @@ def _step(op: ServerBatch, place: PlannedServer, observed: ProviderObserved) -> 
         before=place.before,
         adopts=place.adopts,
         lender=place.lender,
+        alternatives=tuple(Alternative(one.provider, _sent(one.request)) for one in place.alternatives)
+        if place.made
+        else (),
     )
+
+
+def _sent(request: Request) -> ServerRequest:
+    assert isinstance(request, ServerRequest)
+    return replace(request, facts=None)
 
 
 class ServerBatchType(OperationType[ServerBatch]):
@@ -105,10 +113,17 @@ class ServerBatchType(OperationType[ServerBatch]):
     def written(self, fields: dict[str, Any]) -> dict[str, Any]:
         if fields["replace_order"] == ReplaceOrder.OLD_FIRST:  # a file without it has the digest that it always had
             del fields["replace_order"]
+        if not fields["otherwise"]:
+            fields = {name: value for name, value in fields.items() if name not in ("otherwise", "otherwise_on")}
         return {**fields, "server_configs": [_written(config) for config in fields["server_configs"]]}
 
     def wants(self, op: ServerBatch) -> Wants:
-        return Wants(servers=op.server_configs)
+        places = [op.places(config)[1:] for config in op.server_configs] if op.otherwise else []
+        alternatives = tuple(place for each in places for place in each)
+        return Wants(servers=op.server_configs, alternatives=alternatives, alternatives_on=op.otherwise_on)
+
+    def providers(self, op: ServerBatch) -> tuple[str, ...]:
+        return tuple(dict.fromkeys([op.provider, *(one.provider for one in op.otherwise if one.provider)]))
 
     def parts(self, op: ServerBatch) -> dict[str, FieldPath]:
         return {config.name: ("server_configs", number) for number, config in enumerate(op.server_configs)}
@@ -118,6 +133,10 @@ class ServerBatchType(OperationType[ServerBatch]):
 
     def step_count(self, draft: Draft, i: int) -> int:
         return len(draft.places[i])
+
+    def check(self, draft: Draft) -> None:
+        for _, op in draft.of(ServerBatch):
+            check_alternatives(draft, op)
 
     def plan(self, draft: Draft) -> None:
         plan_servers(draft)

@@ -14,12 +14,13 @@ from msgspec.structs import replace
 
 from batchwright.model.call_outcome import ABSENT, Observed, ServerState
 from batchwright.model.environment import Resource
-from batchwright.model.plan import ADOPTED, DESTROYED, REPLACE_ORDER, Before, FieldChange, Guard, Labels
+from batchwright.model.plan import ADOPTED, DESTROYED, REPLACE_ORDER, Alternative, Before, FieldChange, Guard, Labels
 from batchwright.model.server_change import ChangeWay
 from batchwright.model.server_labels import labels_named
-from batchwright.model.workflow import ReplaceOrder, ServerConfig
+from batchwright.model.workflow import ReplaceOrder
 from batchwright.operations.observations import ProviderObserved
 from batchwright.operations.planner_state import NO_FACTS, Draft, PlannedServer
+from batchwright.operations.server_batch.alternatives import ResolvedPlace, resolved_places
 from batchwright.operations.server_batch.field_difference import FieldDifference, differences
 from batchwright.operations.server_batch.structs import ServerBatch, ServerRequest
 from batchwright.operations.suggestions import enumerated
@@ -39,19 +40,65 @@ def place_servers(draft: Draft) -> None:
     draft.had_refs.update(one.ref for one in servers if one.ref)
     for i, op in draft.of(ServerBatch):
         draft.places[i] = []
-        observed = draft.observations.providers.get(op.provider)
         for config in op.server_configs:
             place = PlannedServer(next(numbers), i, op.provider, config.name, config.plan, f"{op.id}/{config.name}")
             draft.places[i].append(place)
-            if observed:
-                _decide(draft, place, config, observed)
+            options = resolved_places(draft.observations, op, config)
+            if options:
+                place.alternatives = tuple(Alternative(one.provider, one.request) for one in options[1:])
+                option = _stands_at(draft, place, options)
+                _decide(draft, place, option)
+                if place.made and option is not options[0]:
+                    _begin_with(place, options[0])
 
 
-def _decide(draft: Draft, place: PlannedServer, config: ServerConfig, observed: ProviderObserved) -> None:
-    request = observed.requests.get(place.name)
-    if not isinstance(request, ServerRequest):
-        return  # what stands against it is among the problems
-    place.facts = request.facts or NO_FACTS
+def _begin_with(place: PlannedServer, first: ResolvedPlace) -> None:
+    """Create a server that is replaced at the first of its places, wherever the old one stands."""
+    assert place.request is not None
+    old, new = (
+        (place.provider, place.request.plan, place.request.zone),
+        (
+            first.provider,
+            first.request.plan,
+            first.request.zone,
+        ),
+    )
+    fields = zip(("provider", "plan", "zone"), old, new, strict=True)
+    place.changes += tuple(FieldChange(field, was, now) for field, was, now in fields if was != now)
+    _place_at(place, first)
+
+
+def _place_at(place: PlannedServer, option: ResolvedPlace) -> None:
+    place.provider, place.size, place.request = option.provider, option.config.plan, option.request
+    place.facts = option.request.facts or NO_FACTS
+
+
+def _stands_at(draft: Draft, place: PlannedServer, options: Sequence[ResolvedPlace]) -> ResolvedPlace:
+    """The place that the plan is about: one where the environment has the server and can keep it, as it is or changed
+    in place; else the first.
+    """
+    had = _had(draft, place)
+    seen = _seen(draft, had) if had is not None else None
+    if had is None or seen is None or seen.state is ServerState.GONE:
+        return options[0]
+    there = [one for one in options if one.provider == had.provider]
+    if seen.state is ServerState.NOT_VISIBLE:
+        return there[0] if there else options[0]
+    differing = [[one.way for one in _differences(option, seen, had)] for option in there]
+    equal = (option for option, ways in zip(there, differing, strict=True) if not ways)
+    in_place = (option for option, ways in zip(there, differing, strict=True) if ChangeWay.REPLACE not in ways)
+    return next(equal, None) or next(in_place, None) or options[0]
+
+
+def _differences(option: ResolvedPlace, found: Observed, own: Resource | None) -> list[FieldDifference]:
+    asked = own.request if own is not None else None
+    ways, wanted = option.ways.get(found.ref, {}), msgspec.to_builtins(option.request)
+    return differences(found, wanted, asked, ways, image=option.config.image is not None)
+
+
+def _decide(draft: Draft, place: PlannedServer, option: ResolvedPlace) -> None:
+    observed = option.observed
+    _place_at(place, option)
     managed = _managed(draft, place, observed)
     if _is_refused_elsewhere(draft, place) or (not managed and _is_hidden(draft, place)):
         return
@@ -62,7 +109,7 @@ def _decide(draft: Draft, place: PlannedServer, config: ServerConfig, observed: 
         place.made, place.vanishes = True, observed.destroys
         place.changes = _former(draft, place)
     elif not _is_refused(draft, place, managed):
-        _compare(draft, place, config, request, managed[0])
+        _compare(draft, place, option, managed[0])
 
 
 def _managed(draft: Draft, place: PlannedServer, observed: ProviderObserved) -> list[Observed]:
@@ -141,19 +188,17 @@ def _state(found: Observed) -> str:
     return found.state + (f": {found.fault.message}" if found.fault else "")
 
 
-def _compare(draft: Draft, place: PlannedServer, config: ServerConfig, request: ServerRequest, found: Observed) -> None:
+def _compare(draft: Draft, place: PlannedServer, option: ResolvedPlace, found: Observed) -> None:
     """Decide whether the server that is there is kept, changed in place, replaced or refused."""
-    own = _own_record(draft, place, found)
-    ways = draft.observations.providers[place.provider].ways.get(found.ref, {})
+    own, request = _own_record(draft, place, found), option.request
+    ways = option.ways.get(found.ref, {})
     in_place = any(one.way is not ChangeWay.REPLACE for one in ways.values())
     unfinished = in_place and own is not None and own.is_half_changed
     if found.state not in _KEPT and not (unfinished and found.state is ServerState.BROKEN):
         place.changes = (FieldChange("state", found.state, ServerState.READY),)
         _replace_or_refuse(draft, place, found, f"is {_state(found)}")
         return
-    asked = own.request if own is not None else None
-    differing = differences(found, msgspec.to_builtins(request), asked, ways, image=config.image is not None)
-    differing = _without_told(draft, place, found, differing, own=own is not None)
+    differing = _without_told(draft, place, found, _differences(option, found, own), own=own is not None)
     place.changes = tuple(one.change for one in differing)
     reason = f"differs: {'; '.join(map(str, differing))}"
     if differing and (own is None or any(one.way is ChangeWay.REPLACE for one in differing)):

@@ -8,10 +8,21 @@ from typing import Self
 from msgspec import Struct
 from msgspec.structs import replace
 
+from batchwright.model.fault import FaultClass
 from batchwright.model.plan import Request, ServerFacts
 from batchwright.model.ssh_access import ServerLogin, SshAccess
 from batchwright.model.templates import Value, filled, named
-from batchwright.model.workflow import Dependency, HoldAfter, OnFailure, Operation, ReplaceOrder, Retry, ServerConfig
+from batchwright.model.workflow import (
+    Dependency,
+    HoldAfter,
+    OnFailure,
+    Operation,
+    ReplaceOrder,
+    Retry,
+    ServerAlternative,
+    ServerConfig,
+    ServerPlace,
+)
 
 
 class ServerBatch(Operation, Struct, frozen=True, tag_field="type", tag="server_batch"):
@@ -30,6 +41,17 @@ class ServerBatch(Operation, Struct, frozen=True, tag_field="type", tag="server_
     waves: tuple[int | str, ...] | None = None
     hold_after: HoldAfter | None = None
     min_success: int | str | None = None
+    otherwise: tuple[ServerAlternative, ...] = ()
+    otherwise_on: tuple[FaultClass, ...] = (FaultClass.CAPACITY,)
+
+    def places(self, config: ServerConfig) -> tuple[ServerPlace, ...]:
+        """Where this server may be created, in order; the first is what the file asks for. Each place is there once."""
+        places = [ServerPlace(0, self.provider, config)]
+        for number, one in enumerate(self.otherwise, 1):
+            place = ServerPlace(number, one.provider or self.provider, one.of(config, self.provider))
+            if all((place.provider, place.config) != (other.provider, other.config) for other in places):
+                places.append(place)
+        return tuple(places)
 
 
 class ServerRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="server"):
