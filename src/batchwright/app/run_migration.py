@@ -41,6 +41,13 @@ async def move_line(source: Journal, target: Journal, row: RunSummary) -> None:
         await journal.archive([ArchivedRun(replace(row, store=store), head)])
 
 
+async def _copy_signals(source: Journal, target: Journal, run: str) -> None:
+    """What the target does not have yet: a run knows by their numbers which answers of people it has heard."""
+    there = len(await target.signals(run))
+    for _, signal in (await source.signals(run))[there:]:
+        await target.signal(run, signal)
+
+
 async def _copy_deliveries(source: Journal, target: Journal, run: str) -> None:
     there = {row.webhook: row for row in await target.deliveries(run)}
     for row in await source.deliveries(run):
@@ -113,6 +120,7 @@ class RunMigration:
             at = await self._target.copy(lease, pages)
             await self._keep()
         await _copy_deliveries(self._source, self._target, self._run)
+        await _copy_signals(self._source, self._target, self._run)
         snapshot = await self._source.snapshot(self._run)
         if snapshot is not None:
             await self._target.save_snapshot(lease, snapshot)

@@ -22,10 +22,11 @@ from msgspec.structs import replace
 from batchwright.errors import LeaseLost, RunHeld, RunNotFound, SequenceConflict
 from batchwright.journal.base import Journal, Lease, Snapshot
 from batchwright.journal.lease_holder import FOR_EVER, HeldLease, driver_of, moved_to, own_holder
+from batchwright.model.approver import Principal
 from batchwright.model.events import AnyEvent, RunCreated, RunStarted, StepStarted, StepSucceeded
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
-from batchwright.model.run_signal import Signal, SignalKind
+from batchwright.model.run_signal import HoldAnswer, Signal, SignalKind
 from batchwright.model.run_summary import RunSummary
 
 Factory = Callable[[], Journal]
@@ -320,6 +321,8 @@ async def test_the_newest_snapshot_is_kept(factory: Factory) -> None:
 @case
 async def test_signals_are_numbered_in_order(factory: Factory) -> None:
     pause, cancel = Signal(SignalKind.PAUSE, NOW, "me"), Signal(SignalKind.CANCEL, NOW + 1)
+    said = HoldAnswer("ok/ask", 1, "0" * 16, False, Principal("0@here", "ada"), "not today")
+    answer = Signal(SignalKind.ANSWER, NOW + 2, "ada", said)
     async with opened(factory) as journal:
         await begun(journal, "aaaa")
         await begun(journal, "bbbb")
@@ -330,8 +333,8 @@ async def test_signals_are_numbered_in_order(factory: Factory) -> None:
         assert await journal.signals("aaaa") == [(1, pause), (2, cancel)]
         assert await journal.signals("aaaa", 1) == [(2, cancel)]
         assert await journal.signals("bbbb") == [(1, cancel)]
-        await journal.signal("aaaa", pause)
-        assert await journal.signals("aaaa", 2) == [(3, pause)]
+        await journal.signal("aaaa", answer)
+        assert await journal.signals("aaaa", 2) == [(3, answer)]
 
 
 @case

@@ -16,10 +16,12 @@ from batchwright.errors import RunAmbiguous, RunHeld, RunMoved, RunNotFound, Usa
 from batchwright.journal.base import Journal, Snapshot
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
+from batchwright.model.approver import Principal
 from batchwright.model.delivery import Delivery
 from batchwright.model.environment import copy_of
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
+from batchwright.model.run_signal import HoldAnswer, Signal, SignalKind
 from batchwright.model.run_snapshot import encode_snapshot
 from batchwright.testing.crash_points import CrashPoint, ProcessDied, When
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
@@ -28,6 +30,12 @@ from tests.unit.app.store_pair import FOLDER, SQLITE, StorePair
 
 HERE, THERE = SQLITE, FOLDER
 HOOK = Delivery("", "workflow/ci", cursor=2, due=9.0, sender="x:1:1")
+
+
+SIGNALS = [
+    Signal(SignalKind.PAUSE, 3.0, "ada"),
+    Signal(SignalKind.ANSWER, 4.0, "ada", HoldAnswer("ok/ask", 1, "0" * 16, True, Principal("0@here", "ada"))),
+]
 
 
 def history(run: str) -> list[ev.AnyEvent]:
@@ -51,6 +59,8 @@ async def record(journal: Journal, run: str, *, lag: int = 0) -> list[ev.AnyEven
     await journal.append(lease, 1, events[1:], summary)
     await journal.release(lease)
     await journal.write_delivery(None, HOOK.changed(run=run))
+    for signal in SIGNALS:
+        await journal.signal(run, signal)
     return events
 
 
@@ -87,6 +97,7 @@ def test_runs_are_moved_whole_and_seen_once() -> None:
         pair = await two("aaaa1111", "bbbb2222")
         assert await moved(pair) == [MovedRun("bbbb2222", "w", 13), MovedRun("aaaa1111", "w", 13)]
         assert [(row.run, row.store) for row in await pair.summaries()] == [("aaaa1111", THERE), ("bbbb2222", THERE)]
+        assert await pair.journals[THERE].signals("aaaa1111") == list(enumerate(SIGNALS, 1))
         journal, run = await pair.find("aaaa")
         assert (journal.name, [event for _, event in await journal.read(run)]) == (THERE, history("aaaa1111"))
         assert [(one.store, one.run, one.events, one.problems) for one in await sound(pair)] == [
