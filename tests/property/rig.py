@@ -66,7 +66,7 @@ def cases(draw: st.DrawFn, on_failure: OnFailure | None = OnFailure.CONTINUE, *,
         runs = not servers and draw(st.booleans())
         kind = "server_batch" if servers else "command" if runs else "taskserv_batch"
         operations.append(PlannedOperation(f"op{n}", kind, lane, lane, dependencies, policy, retry, 60.0))
-        made = [step for step in steps if step.action is Action.CREATE]
+        made = [step for step in steps if step.action is Action.CREATE and step.operation in chosen]
         mine: list[Step] = []
         for k in range(draw(st.integers(1, 4))):
             needs = tuple(
