@@ -92,7 +92,8 @@ def _answer(
         print_json(after)
         return Exit.OK
     say(f"{'approved' if yes else 'refused'} {question.step} of run {view.run}: {one_line(question.question)}")
-    if left := next((one for one in after.asks if one.step == question.step and one.ask == question.ask), None):
+    left = next((one for one in after.asks if one.step == question.step and one.ask == question.ask), None)
+    if left is not None and after.driven:
         say(given_words(left))
     if not after.driven and after.status not in RUN_ENDED:
         note(f"no process drives run {view.run}; it hears the answer with: batchwright resume {view.run}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import sys
+import termios
 import time
 from collections.abc import Sequence
 
@@ -19,6 +20,7 @@ from batchwright.views.progress_update import ProgressUpdate
 
 _ABOUT = (ev.HoldAsked, ev.HoldGranted, ev.HoldPassed, ev.HoldRefused, ev.HoldExpired, ev.RunEnded, ev.StepSkipped)
 LINE_BYTES = 4096
+HEARD_SECONDS = 1.0  # within which a driver reads what was answered before it began
 
 
 class QuestionPrompt:
@@ -37,7 +39,8 @@ class QuestionPrompt:
         self._current: OpenQuestion | None = None
         self._yes: bool | None = None  # what was said, while a comment is typed
         self._typed = b""
-        self._begun = False
+        self._old: set[tuple[str, int]] = set()  # open before this process drove the run
+        self._began: float | None = None
 
     @staticmethod
     def on_terminal() -> bool:
@@ -46,13 +49,23 @@ class QuestionPrompt:
 
     def is_due(self, update: ProgressUpdate) -> bool:
         """Whether `take` is about to show a question, so that a picture must make room; reads what is asked."""
-        if not self._begun or any(isinstance(event, _ABOUT) for event in update.events):
-            self._begun, self._asks = True, update.view.asks
-        return not self.active and any((one.step, one.ask) not in self._told for one in self._asks)
+        if self._began is None or any(isinstance(event, _ABOUT) for event in update.events):
+            self._asks = update.view.asks
+        if self._began is None:
+            self._began = time.monotonic()
+            heard = any(isinstance(event, ev.HoldAsked) for event in update.events)
+            self._old = set() if heard else {_key(one) for one in self._asks}
+        return not self.active and any(self._is_new(one) for one in self._asks)
+
+    def _is_new(self, one: OpenQuestion) -> bool:
+        """Whether a question is to be shown; one of an earlier process may have been answered, which is heard soon."""
+        assert self._began is not None
+        heard = time.monotonic() - self._began >= HEARD_SECONDS or _key(one) not in self._old
+        return heard and _key(one) not in self._told
 
     def take(self) -> None:
         """Show what is newly asked, and pass on what was typed."""
-        if self._current is not None and not any(_same(one, self._current) for one in self._asks):
+        if self._current is not None and _key(self._current) not in map(_key, self._asks):
             prompt("\n")
             note("it was decided elsewhere")
             self._next()
@@ -66,16 +79,17 @@ class QuestionPrompt:
 
     def _show_new(self) -> None:
         for one in self._asks:
-            if (one.step, one.ask) in self._told:
+            if not self._is_new(one):
                 continue
-            self._told.add((one.step, one.ask))
+            self._told.add(_key(one))
             show_questions([one], time.time(), to_stderr=True)
             refusal = self._client.cannot_answer(one) if self._terminal else ""
             if refusal:
                 note(f"you cannot answer it here: {refusal}")
             if not self._terminal or refusal:
                 continue
-            self._current, self.active = one, True
+            self._current, self.active, self._typed = one, True, b""
+            termios.tcflush(0, termios.TCIFLUSH)  # what was typed before answers something else
             prompt("Approve? [y/n] ")
             return
 
@@ -113,5 +127,5 @@ class QuestionPrompt:
             note(f"error: {error.message} [{error.code}]", "red")
 
 
-def _same(one: OpenQuestion, other: OpenQuestion) -> bool:
-    return (one.step, one.ask) == (other.step, other.ask)
+def _key(one: OpenQuestion) -> tuple[str, int]:
+    return one.step, one.ask
