@@ -84,7 +84,8 @@ async def plan_destroy(supervisor: NamedDependency[RunSupervisor], environment: 
     planned = await preview(supervisor, environment, wait)
     if planned.plan is None:
         raise planned.refusal()
-    return PlanAnswer(True, plan_view(planned.plan), bounded(planned.diagnostics), planned.quotes)
+    found = bounded(planned.diagnostics)
+    return PlanAnswer(True, plan_view(planned.plan), found, planned.quotes, worst_cost=planned.worst_cost)
 
 
 @post(

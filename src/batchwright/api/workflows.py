@@ -81,4 +81,4 @@ async def plan(
     )
     assert planned.plan is not None
     view = await bounds.in_thread(partial(plan_view, planned.plan))
-    return PlanAnswer(True, view, bounded(planned.diagnostics), planned.quotes)
+    return PlanAnswer(True, view, bounded(planned.diagnostics), planned.quotes, worst_cost=planned.worst_cost)

@@ -13,7 +13,7 @@ from batchwright.app.adapters import Adapters
 from batchwright.app.guardrail_settings import Guardrails, guardrails_now
 from batchwright.app.plan_judge import judge
 from batchwright.app.planned import Planned, plan_refused
-from batchwright.app.prices import find_prices, quotes_of
+from batchwright.app.prices import find_prices, quotes_of, worst_cost
 from batchwright.app.settings import Settings
 from batchwright.engine.handler_context import CreateCheck
 from batchwright.errors import ConfigInvalid
@@ -73,7 +73,9 @@ async def guarded(
         return replace(planned, plan=None, diagnostics=told)
     warnings = (*(one for one in plan.warnings if one.code != WARNED), *found)  # a plan file has those of its time
     quotes = quotes_of(plan.steps, prices)
-    return replace(planned, plan=replace(plan, warnings=warnings), diagnostics=told, quotes=quotes)
+    worst = worst_cost(plan.steps, prices)
+    plan = replace(plan, warnings=warnings)
+    return replace(planned, plan=plan, diagnostics=told, quotes=quotes, worst_cost=worst)
 
 
 async def refuse_unguarded(settings: Settings, plan: Plan, resources: Iterable[Resource], now: float) -> None:

@@ -20,7 +20,8 @@ from batchwright.views.text_format import counted
 class Planned(Struct, frozen=True):
     """A plan, or the diagnostics that say why there is none; with the price, if the providers tell prices.
 
-    `basis` is what the plan was made from.
+    `worst_cost` is the most that its servers can cost per hour, by currency, if they can go elsewhere. `basis` is what
+    the plan was made from.
     """
 
     plan: Plan | None
@@ -28,6 +29,7 @@ class Planned(Struct, frozen=True):
     quotes: dict[str, Quote] = {}
     is_valid: bool = True  # the file itself; what is wrong is the providers' or the machine's
     basis: PlanBasis = PlanBasis()
+    worst_cost: dict[str, float] = {}
 
     def refusal(self) -> BatchwrightError:
         """The error that says why there is no plan, with all the reasons."""
@@ -43,13 +45,17 @@ class ValidationAnswer(Struct, frozen=True):
 
 
 class PlanAnswer(Struct, frozen=True):
-    """The answer of `plan`. `quotes` are prices by provider, as far as known; `changes` are those of `--check`."""
+    """The answer of `plan`. `quotes` are prices by provider, as far as known; `changes` are those of `--check`.
+
+    `worst_cost` is what its servers cost per hour at most, by currency, if some can go elsewhere.
+    """
 
     ok: bool
     plan: PlanView | None
     diagnostics: tuple[Diagnostic, ...]
     quotes: dict[str, Quote] = {}
     changes: tuple[InstallPreview, ...] | None = None
+    worst_cost: dict[str, float] = {}
 
 
 def workflow_invalid(diagnostics: Sequence[Diagnostic]) -> WorkflowInvalid:

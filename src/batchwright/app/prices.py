@@ -12,6 +12,7 @@ from batchwright.model.environment import Resource
 from batchwright.model.plan import Plan, Request, Step
 from batchwright.model.price import Offer, Price
 from batchwright.operations.registry import dec_hook, is_server
+from batchwright.plan.impact import cost_at_worst
 from batchwright.providers.base import Provider, Quote
 
 NOT_TOLD = "the provider does not publish it"
@@ -73,3 +74,15 @@ def quotes_of(steps: Sequence[Step], prices: Iterable[Price]) -> dict[str, Quote
         if all(one.per_hour is not None and one.currency for one in each):
             quotes[name] = Quote(round(sum(one.per_hour or 0.0 for one in each), 6), each[0].currency)
     return quotes
+
+
+def worst_cost(steps: Sequence[Step], prices: Iterable[Price]) -> dict[str, float]:
+    """The most that the servers of these steps can cost per hour, by currency.
+
+    Empty if none of them can go elsewhere, or if a price is not known.
+    """
+    made = [step.offers for step in steps if step.traits.sweeps]
+    known = {(one.provider, one.plan, one.zone): one for one in prices if one.per_hour is not None}
+    if all(len(offers) == 1 for offers in made) or not known.keys() >= {offer for offers in made for offer in offers}:
+        return {}
+    return cost_at_worst(made, known)

@@ -116,11 +116,12 @@ def plan(
         say(text.rstrip("\n"))
         return ended
     if json:
-        print_json(PlanAnswer(planned.plan is not None, view, planned.diagnostics, planned.quotes, changes))
+        told = planned.diagnostics, planned.quotes, changes, planned.worst_cost
+        print_json(PlanAnswer(planned.plan is not None, view, *told))
         return ended
     show_diagnostics(planned.diagnostics)
     if view is not None:
-        show_plan(view, planned.quotes, steps=steps)
+        show_plan(view, planned.quotes, planned.worst_cost, steps=steps)
     if planned.plan is None:
         note(f"no plan: {tally(planned.diagnostics)}; nothing was changed")
         return ended

@@ -225,7 +225,9 @@ def show_brief(view: PlanView) -> None:
     block("plan", [f"{view.hash}, store {view.storage_backend}"])
 
 
-def show_plan(view: PlanView, quotes: Mapping[str, Quote], *, steps: bool = False) -> None:
+def show_plan(
+    view: PlanView, quotes: Mapping[str, Quote], worst_cost: Mapping[str, float] = {}, *, steps: bool = False
+) -> None:
     """Print what changes and from what to what, and the estimated time and price; with `steps` every step instead."""
     show_brief(view)
     texts = []
@@ -234,6 +236,9 @@ def show_plan(view: PlanView, quotes: Mapping[str, Quote], *, steps: bool = Fals
         price = quotes.get(name)
         cost = f", {price.per_hour:.4g} {price.currency} per hour" if price else ""
         texts.append(f"{name}: {', '.join(parts)}{cost}")
+    if worst_cost:
+        amounts = " and ".join(f"{amount:.4g} {currency}" for currency, amount in worst_cost.items())
+        texts.append(f"at most {amounts} per hour, wherever the servers go")
     block("providers", texts)
     block("note", list(view.notes))
     _show_values(view.values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from batchwright.model.environment import Resource, resource_key
 from batchwright.model.guardrail_limits import Impact
@@ -52,6 +52,8 @@ def impact(plan: Plan, resources: Iterable[Resource]) -> Impact:
     anew = {_key(step) for step in ours if step.traits.sweeps} - replaced  # what is there of them vanished
     now = {key: offer for key, offer in now.items() if key not in gone | anew}
     prices = {(one.provider, one.plan, one.zone): one for one in plan.prices}
+    elsewhere = {_key(step): step.offers for step in plan.steps if step.alternatives}
+    possible = [elsewhere.get(key, (offer,)) for key, offer in most.items()]
     return Impact(
         before=len(now),
         after=len(then),
@@ -61,8 +63,8 @@ def impact(plan: Plan, resources: Iterable[Resource]) -> Impact:
         ),
         cost_before=_cost(now, prices),
         cost=_cost(then, prices),
-        cost_most=_cost(most, prices),
-        unpriced=_unpriced(most, prices),
+        cost_most=cost_at_worst(possible, prices),
+        unpriced=_unpriced((offer for offers in possible for offer in offers), prices),
         changes=any(now.get(key) != offer for key, offer in then.items()),
     )
 
@@ -80,10 +82,21 @@ def _cost(servers: Mapping[str, Offer], prices: Mapping[Offer, Price]) -> dict[s
     return {currency: round(amount, 6) for currency, amount in total.items()}
 
 
-def _unpriced(servers: Mapping[str, Offer], prices: Mapping[Offer, Price]) -> tuple[str, ...]:
+def cost_at_worst(servers: Iterable[Sequence[Offer]], prices: Mapping[Offer, Price]) -> dict[str, float]:
+    """The most that servers can cost per hour, each at the dearest of its places; for each currency by itself."""
+    total: dict[str, float] = {}
+    for offers in servers:
+        known = [price for offer in offers if (price := prices.get(offer)) is not None and price.per_hour]
+        for currency in {one.currency for one in known}:
+            dearest = max(one.per_hour or 0.0 for one in known if one.currency == currency)
+            total[currency] = total.get(currency, 0.0) + dearest
+    return {currency: round(amount, 6) for currency, amount in sorted(total.items())}
+
+
+def _unpriced(offers: Iterable[Offer], prices: Mapping[Offer, Price]) -> tuple[str, ...]:
     """Why the price of some servers is not known, each reason once."""
     reasons: dict[str, None] = {}
-    for offer in servers.values():
+    for offer in offers:
         price = prices.get(offer)
         if price is None:
             reasons[f"the price of {offer[1] or 'a server'} at {offer[0]} was not asked for; plan again"] = None

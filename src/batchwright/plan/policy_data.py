@@ -74,7 +74,8 @@ def _entry(step: Step, names: dict[str, str], going: set[str], prices: dict[Offe
     price = prices.get(step.offer)
     known = price is not None and price.per_hour is not None
     cost = {"per_hour": price.per_hour, "currency": price.currency} if price is not None and known else None
-    return {**entry, "cost": cost}
+    others = [{"provider": provider, "plan": plan, "zone": zone} for provider, plan, zone in step.offers[1:]]
+    return {**entry, "cost": cost, "alternatives": others}
 
 
 def _change(step: Step, going: set[str]) -> str:

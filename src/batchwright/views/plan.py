@@ -9,7 +9,9 @@ from msgspec import Struct
 from batchwright.model.actions import Action, Undo
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.environment import EnvironmentKey
+from batchwright.model.fault import FaultClass
 from batchwright.model.plan import FieldChange, Plan, PlannedOperation, Step
+from batchwright.model.price import Offer
 from batchwright.model.templates import Reference, Value
 from batchwright.model.webhook import USUAL
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure
@@ -47,6 +49,15 @@ class StepView(Struct, frozen=True):
     server: str = ""
     about: str = ""
     changes: tuple[FieldChange, ...] = ()
+    alternatives: tuple[AlternativeView, ...] = ()
+
+
+class AlternativeView(Struct, frozen=True):
+    """Where else a server is created if a place has no room for it."""
+
+    provider: str
+    plan: str
+    zone: str
 
 
 class PlannedValueView(Struct, frozen=True):
@@ -133,6 +144,22 @@ def _wave_notes(plan: Plan, waves: Sequence[PlannedWaves]) -> tuple[str, ...]:
     return tuple(f"{op.id}: {one.words}" for op, one in zip(plan.operations, waves, strict=True) if one.words)
 
 
+def _alternative_notes(plan: Plan) -> tuple[str, ...]:
+    """Where else servers are created, and when: one line for those that can go to the same places."""
+    alike: dict[tuple[str, tuple[Offer, ...]], list[str]] = {}
+    for step in plan.steps:
+        if step.alternatives:
+            alike.setdefault((step.operation, step.offers[1:]), []).append(step.request.name)
+    on = {op.id: " or ".join(_REFUSALS[kind] for kind in op.otherwise_on) for op in plan.operations if op.otherwise_on}
+    return tuple(
+        f"{some(names)}: if {on[operation]}, {', else '.join(' '.join(filter(None, offer)) for offer in offers)}"
+        for (operation, offers), names in alike.items()
+    )
+
+
+_REFUSALS = {FaultClass.CAPACITY: "there is no room", FaultClass.QUOTA: "the account is at its limit"}
+
+
 def _lender_notes(plan: Plan) -> tuple[str, ...]:
     """Whose servers are used."""
     lent: dict[str, list[str]] = {}
@@ -192,6 +219,7 @@ def plan_view(plan: Plan) -> PlanView:
         notes=(
             *_condition_notes(plan),
             *_wave_notes(plan, waves),
+            *_alternative_notes(plan),
             *_notes(plan),
             *_lender_notes(plan),
             *_webhook_notes(plan),
@@ -225,6 +253,7 @@ def _step_view(step: Step, server: str, symbol: Symbol | None) -> StepView:
         server=server,
         about=kind.about(step),
         changes=step.changes,
+        alternatives=tuple(AlternativeView(*offer) for offer in step.offers[1:]),
     )
 
 

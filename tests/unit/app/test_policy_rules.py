@@ -180,7 +180,7 @@ def test_the_data_has_the_fields_of_the_page_and_no_others(tmp_path: Path) -> No
     for group in ("servers", "services"):
         assert set(found[group][0]) == set(re.findall(r"`(\w+)`", rows[f"`{group}`"]))
     assert set(found["counts"]) == set(re.findall(r"`(\w+)`", rows["`counts`"]))
-    assert set(found["operations"][0]) == {"id", "type", "provider", "dependencies"}
+    assert set(found["operations"][0]) == {"id", "type", "provider", "dependencies", "waves", "min_success"}
 
 
 def test_what_a_rule_gets_of_a_plan(tmp_path: Path) -> None:
