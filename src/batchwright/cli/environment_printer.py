@@ -9,6 +9,7 @@ from rich.text import Text
 from batchwright.cli.output import say
 from batchwright.cli.progress_frame import STATUS_STYLES
 from batchwright.cli.view_printer import block, clock_time, show_table
+from batchwright.model.templates import Values, alone, filled
 from batchwright.views.environment import EnvironmentLine, EnvironmentServer, EnvironmentTaskserv, EnvironmentView
 from batchwright.views.text_format import counted, one_line, some
 
@@ -97,15 +98,27 @@ def _show_server(one: EnvironmentServer) -> None:
     ]
     say(Text(f"    {_history(one.made_by, one.changed_by, begun)}{_told(remarks)}", "bright_black"))
     for taskserv in one.taskservs:
-        say(f"    {_taskserv(taskserv)}")
+        own: Values = {"server.name": one.name, "server.address": one.address}
+        say(f"    {_taskserv(taskserv, own)}")
 
 
-def _taskserv(one: EnvironmentTaskserv) -> str:
-    shown = {name: value for name, value in one.variables.items() if value not in ("", [], ())}
+def _taskserv(one: EnvironmentTaskserv, own: Values) -> str:
+    known = {**own, **one.values}
+    shown = {name: _with_values(value, known) for name, value in one.variables.items() if value not in ("", [], ())}
     values = "".join(f" {name}={_value(value)}" for name, value in shown.items())
-    values += "".join(f" ${{{name}}}={_value(value)}" for name, value in one.values.items())
     history = _history(one.made_by, one.changed_by, "was there before, kept by" if one.whole else "begun by")
     return f"{one.name} {one.version}{values}  ({history}{'' if one.whole else ', not finished'})"
+
+
+def _with_values(value: object, known: Values) -> object:
+    """A plain value with what its references stood for."""
+    if isinstance(value, list | tuple):
+        return [_with_values(one, known) for one in value]
+    if not isinstance(value, str):
+        return value
+    reference = alone(value)
+    whole = known.get(reference.path) if reference else None
+    return filled(value, known) if whole is None else whole
 
 
 def _value(value: object) -> str:

@@ -56,6 +56,7 @@ SYMBOL_STYLES = {
     Symbol.RETIRE: "red",
     Symbol.RUN: "cyan",
     Symbol.CHECK: "cyan",
+    Symbol.ASK: "cyan",
     Symbol.KEEP: "",
 }
 NOTHING_TO_DO = {

@@ -33,7 +33,7 @@ LIVE = "keeps running"
 
 
 class Symbol(StrEnum):
-    """What a plan does to one server or task service, or that it runs a command or a check."""
+    """What a plan does to one server or task service, or that it runs a command or a check, or asks people."""
 
     CREATE = "+"
     UPDATE = "~"  # in place
@@ -42,6 +42,7 @@ class Symbol(StrEnum):
     RETIRE = "-"
     RUN = "run"
     CHECK = "check"
+    ASK = "ask"  # people
     KEEP = "="
 
 
@@ -64,6 +65,8 @@ def symbols(plan: Plan) -> list[Symbol | None]:
             return Symbol.RETIRE
         if step.traits.only_looks:
             return Symbol.CHECK
+        if step.traits.holds:
+            return Symbol.ASK
         if not step.traits.lasts:
             return Symbol.RUN
         if step.traits.sweeps:
@@ -101,7 +104,7 @@ def counts_words(total: dict[Symbol, int]) -> str:
 
 def is_unchanged(total: dict[Symbol, int]) -> bool:
     """Whether a run would change nothing. A command is run whatever it does, so it counts as a change."""
-    return not any(number for symbol, number in total.items() if symbol not in (Symbol.KEEP, Symbol.CHECK))
+    return not any(number for symbol, number in total.items() if symbol not in (Symbol.KEEP, Symbol.CHECK, Symbol.ASK))
 
 
 class PlannedChange(Struct, frozen=True):
@@ -155,8 +158,8 @@ def _line(alike: Sequence[PlannedChange]) -> PlannedChangeLine:
         place = f" ({one.provider})" if one.provider else ""
         return PlannedChangeLine(one.symbol, f"{condensed([each.name for each in alike])}{place}", tuple(details))
     servers = [each.server for each in alike if each.server]
-    where = f"on {condensed(servers)}" if servers else "on this machine"
-    return PlannedChangeLine(one.symbol, f"{one.subject} {where}", tuple(details))
+    where = f" on {condensed(servers)}" if servers else "" if one.symbol is Symbol.ASK else " on this machine"
+    return PlannedChangeLine(one.symbol, f"{one.subject}{where}", tuple(details))
 
 
 def condensed(names: Sequence[str]) -> str:
