@@ -143,6 +143,7 @@ SECTIONS = {
     "Installs beside pyinfra and ansible": lambda: script("installs"),
     "Limits of two runs at one account": lambda: script("limits"),
     "Environments": environments,
+    "Views of a page": lambda: script("page_views"),
     "Journals": lambda: script("journal"),
     "Loader": lambda: script("loader"),
     "Service": lambda: script("service"),

@@ -21,6 +21,7 @@ from batchwright.api import (
     problems,
     providers,
     run_actions,
+    run_drawings,
     run_queries,
     servers,
     sessions,
@@ -42,6 +43,7 @@ from batchwright.app.browser_sessions import BrowserSessions
 from batchwright.loader.limits import UNTRUSTED
 from batchwright.service.audit import Audit
 from batchwright.service.health import HealthMonitor
+from batchwright.service.run_histories import RunHistories
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.service.security_summary import rights
 
@@ -49,12 +51,12 @@ SUBMIT_RATE, SUBMIT_BURST = 20.0, 100  # workflows per second, and in one burst,
 HANDLERS: Sequence[HTTPRouteHandler] = (
     *(submissions.submit, workflows.validate, workflows.plan),
     *(*run_queries.HANDLERS, *run_actions.HANDLERS, *environments.HANDLERS, *servers.HANDLERS),
-    *(*webhooks.HANDLERS, *approvals.HANDLERS, *sessions.HANDLERS),
+    *(*webhooks.HANDLERS, *approvals.HANDLERS, *sessions.HANDLERS, *run_drawings.HANDLERS),
     *(health.health, health.live, health.ready, metrics.metrics, providers.providers, taskservs.taskservs),
     *documentation.HANDLERS,
 )
 # what handlers can receive
-NAMES = ["supervisor", "monitor", "metrics", "bounds", "access", "rates", "document", "address"]
+NAMES = ["supervisor", "histories", "monitor", "metrics", "bounds", "access", "rates", "document", "address"]
 Page = Callable[[ASGIApp, RunSupervisor], ASGIApp]
 LOOKS = [path for handler in HANDLERS if handler.opt.get("changes") is False for path in handler.paths]
 
@@ -97,9 +99,11 @@ def make_app(
     monitor.rights = lambda: rights(supervisor.allowed, tokens, clock.now(), closed=access.closed, confined=confined)
     measured = Metrics()
     bounds = bounds or Bounds()
+    histories = RunHistories(clock)
     supervisor.observers.append(measured.appended)
     dependencies = {
         "supervisor": Provide(lambda: supervisor, sync_to_thread=False),
+        "histories": Provide(lambda: histories, sync_to_thread=False),
         "monitor": Provide(lambda: monitor, sync_to_thread=False),
         "metrics": Provide(lambda: measured, sync_to_thread=False),
         "bounds": Provide(lambda: bounds, sync_to_thread=False),

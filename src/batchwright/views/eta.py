@@ -26,6 +26,24 @@ class ObservedPace(Struct, frozen=True):
 
 def remaining_seconds(run: Run, shape: PlanIndex, now: float) -> float | None:
     """The estimate; None if the run is not running or no step has an estimate."""
+    spans = _seconds_ahead(run, shape, now)
+    if spans is None:
+        return None
+    seconds = max(end for _, end in spans)
+    return seconds if seconds > 0 or not run.count(*_TO_DO) else None
+
+
+def expected_spans(run: Run, shape: PlanIndex, now: float) -> list[tuple[float, float] | None]:
+    """From when to when the rest of each operation may take; None if nothing is left, or the run is not running."""
+    spans = _seconds_ahead(run, shape, now) or [(0.0, 0.0)] * len(run.counts)
+    return [(now + begin, now + end) if end > begin else None for begin, end in spans]
+
+
+def _seconds_ahead(run: Run, shape: PlanIndex, now: float) -> list[tuple[float, float]] | None:
+    """In how many seconds the rest of each operation may begin and end.
+
+    Where the limit of the run holds it up, all of them are stretched to the time that the work takes.
+    """
     if run.status is not RunState.RUNNING or run.cancelling or run.stopping or not run.plan.steps:
         return None
     seen = observed(run, now)
@@ -49,8 +67,8 @@ def remaining_seconds(run: Run, shape: PlanIndex, now: float) -> float | None:
         begin = max([begin, *(begins[other] for other in shape.before_on_server[op])])
         begins.append(begin)
         ends.append(begin + own)
-    seconds = max(max(ends), work / run.plan.parallel_limit)
-    return seconds if seconds > 0 or not run.count(*_TO_DO) else None
+    stretch = max(1.0, work / run.plan.parallel_limit / max(ends)) if max(ends) > 0 else 1.0
+    return [(begin * stretch, end * stretch) for begin, end in zip(begins, ends, strict=True)]
 
 
 def _waves_left(run: Run, op: int) -> float:
