@@ -65,7 +65,7 @@ function Operation({ op, run }) {
 function Now({ view }) {
   const flying = view.running;
   return html`<div class="why"><p class="say">${saying(view)}</p>
-    ${flying.length ? html`<section><h3>In flight</h3><ul>${flying.slice(0, 8).map((step) => html`<li class="row line-28"><span class="w104"><${State} of=${step.doubt ? 'doubt' : step.state} /></span><button class="btn bare name el grow" onClick=${() => put({ sel: step.step })}>${step.step}</button><span class="q el">${step.said || ''}</span><span class="q nw">${dur(step.since)}</span></li>`)}</ul>
+    ${flying.length ? html`<section><h3>In flight</h3><ul>${flying.slice(0, 8).map((step) => html`<li class="row line-28"><span class="w104"><${State} of=${step.doubt ? 'in_doubt' : step.state} /></span><button class="btn bare name el grow" onClick=${() => put({ sel: step.step })}>${step.step}</button><span class="q el">${step.said || ''}</span><span class="q nw">${dur(step.since)}</span></li>`)}</ul>
       ${flying.length + view.running_more > 8 ? html`<p class="q">and ${num(flying.length + view.running_more - 8)} more</p>` : ''}</section>` : ''}
     ${view.waiting.length ? html`<section><h3>Waiting, and for what</h3><ul>${view.waiting.slice(0, 6).map((one) => html`<li class="row line-28"><span class="n w48">${num(one.steps)}</span><span class="q">${one.reason}</span></li>`)}</ul></section>` : ''}
     ${[...view.skipped, ...view.not_wanted].length ? html`<section><h3>Not run, and why</h3><ul>${[...view.skipped, ...view.not_wanted].slice(0, 6).map((one) => html`<li class="row line-28"><span class="n w48">${num(one.steps)}</span><span class="q">${one.reason}</span></li>`)}</ul></section>` : ''}

@@ -42,7 +42,7 @@ function needs(rows, environments) {
 }
 function Urgent({ items }) {
   if (!items.length) return null;
-  return html`<${Section} title="Needs a person" about=${items.length}><ul class="att box">${items.slice(0, 12).map(({ row, state, say, hint, go }) => html`<li>
+  return html`<${Section} title="Needs a person" about=${items.length}><ul class="att box urgent">${items.slice(0, 12).map(({ row, state, say, hint, go }) => html`<li>
     <${State} of=${state} /><span class="msg el b">${row.environment}</span><span class="msg">${say} <span class="q hide-s">${hint}</span></span>
     <a class=${'btn go' + (state === 'Asks' ? ' asks' : ' bare')} href=${href(`ui/runs/${row.run}`)}>${go}</a></li>`)}</ul>${items.length > 12 ? html`<p class="q">and ${items.length - 12} more below</p>` : ''}<//>`;
 }

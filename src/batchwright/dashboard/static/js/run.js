@@ -1,8 +1,10 @@
 // The screen of a run: what it says, what needs somebody, its operations, its steps and why. One selection, in the URL.
-import { html, useEffect, useRef } from '../vendor/htm-preact.js';
+import { html, useEffect, useRef, useState } from '../vendor/htm-preact.js';
 import { Detail } from './detail.js';
 import { Question } from './approvals.js';
+import { Graph } from './graph.js';
 import { Steps } from './steps.js';
+import { Timeline } from './timeline.js';
 import { ask, one, useChanges, useGet } from './net.js';
 import { Icon, Loading, State, Strip, Time, act } from './parts.js';
 import { href, may, put, useQuery, useTimeMode } from './store.js';
@@ -12,28 +14,42 @@ import { BACK, ENDED, STATES, WORST, dur, many, num, stateOf } from './words.js'
 export function RunScreen({ run: word }) {
   const found = useGet(one(word));
   const run = found.data?.run || '';
-  return html`<${Loading} got=${found}><${Followed} run=${run} first=${found.data} key=${run} /><//>`;
+  if (!found.data) return html`<main class="page" id="main"><${Loading} got=${found} /></main>`;
+  return html`<${Followed} run=${run} first=${found.data} key=${run} />`;
 }
 
 function Followed({ run, first }) {
   const known = useRef(first), ended = ENDED.includes(known.current.status);
   const changes = useChanges(run, ended);
-  const got = useGet(one(run), { when: changes });
+  const got = useGet(one(run), { when: changes }), graph = useGet(`${one(run)}/graph`);
   const view = got.data || known.current;
   known.current = view;
   const state = stateOf(view);
   useTitle(`${view.environment} ${num(view.done)}/${num(view.total)}`, state);
   useEffect(() => { document.body.classList.add('runpage'); return () => document.body.classList.remove('runpage'); }, []);
-  const pane = useQuery('p') || 's';
+  const pane = useQuery('p') || 's', top = useQuery('top') || 'g', rows = graph.data?.rows || 1, share = view.total <= 40 ? 0.78 : rows < 5 ? 0.7 : rows < 9 ? 0.84 : 0.96;
   return html`<div class="fades"><${Head} view=${view} state=${state} /></div><${Attention} view=${view} when=${changes} />
-    <main class="panes fades plain" id="main" data-one=${pane === 'o' ? 'g' : pane} data-top="g" data-low=${pane === 'd' ? 'd' : 's'}>
-      <section class="pane p-g top" aria-label="Operations"><div class="ph"><${Tabs} here="o" /><h2 class="own">Operations</h2><span class="q t2 el grow lab">${many(view.operations.length, 'operation')}, ${many(view.total, 'step')}</span></div><${Operations} view=${view} /></section>
+    <main class="panes fades" id="main" data-one=${pane} data-top=${top} data-low=${pane === 'd' ? 'd' : 's'} style=${{ '--g': `${share}fr`, '--m': `${1.12 - share}fr` }}>
+      <section class="pane p-g top" aria-label="Operations"><${Plan} graph=${graph} view=${view} /></section>
+      <section class="pane p-t top" aria-label="Timeline"><${Timeline} run=${run} view=${view} when=${changes} tabs=${html`<${Tabs} here="t" />`} /></section>
       <section class="pane p-s low" aria-label="Steps"><${Steps} run=${run} view=${view} when=${changes} tabs=${html`<${Tabs} here="s" />`} /></section>
       <section class="pane p-d low" aria-label="Detail"><${Detail} run=${run} view=${view} when=${changes} tabs=${html`<${Tabs} here="d" />`} /></section>
     </main>`;
 }
 
-const Tabs = ({ here }) => html`<div class="pt pa" role="group" aria-label="Show">${[['o', 'Operations'], ['s', 'Steps'], ['d', 'Detail']].map(([key, word]) => html`<button class="tab" aria-pressed=${String(key === here)} onClick=${() => put({ p: key })}>${word}</button>`)}</div>`;
+const TOP = [['g', 'Graph'], ['t', 'Timeline']], LOW = [['s', 'Steps'], ['d', 'Detail']];
+/** On a narrow screen, which of the panes that share a place is shown. */
+export const Tabs = ({ here }) => html`${[[TOP, 'pa'], [LOW, 'pb']].map(([list, kind]) => html`<div class=${'pt ' + kind} role="group" aria-label="Show">${list.map(([key, word]) => html`<button class="tab" aria-pressed=${String(key === here)} onClick=${() => put({ p: key, ...(kind === 'pa' ? { top: key } : {}) })}>${word}</button>`)}</div>`)}`;
+
+/** The operations: as a graph, or as the list that says the same. */
+function Plan({ graph, view }) {
+  const list = useQuery('ops') === 'list', [zoom, setZoom] = useState(1), [turn, setTurn] = useState(0);
+  const nearer = (by) => () => setZoom((was) => Math.min(6, Math.max(0.25, was * by)));
+  return html`<div class="ph"><${Tabs} here="g" /><h2 class="own">${list ? 'Operations' : 'Graph'}</h2><span class="q t2 el grow lab">${many(view.operations.length, 'operation')}, ${many(view.total, 'step')}</span><span class="grow" />
+      ${list ? '' : html`<button class="btn bare icb" aria-label="Farther" title="Farther" onClick=${nearer(0.8)}>−</button><button class="btn bare icb" aria-label="Nearer" title="Nearer" onClick=${nearer(1.25)}>+</button><button class="btn bare opt" title="The whole graph" onClick=${() => { setZoom(1); setTurn(turn + 1); }}>All</button>`}
+      <button class="btn bare" aria-pressed=${String(list)} onClick=${() => put({ ops: list ? '' : 'list' })}>${list ? 'As a graph' : 'As a list'}</button></div>
+    ${list || !graph.data?.nodes.length ? html`<${Operations} view=${view} />` : html`<${Graph} graph=${graph.data} view=${view} zoom=${zoom} key=${turn} />`}`;
+}
 
 /** The one sentence that could be read out on the phone. */
 function sentence(view) {
@@ -62,12 +78,12 @@ function Actions({ view }) {
   if (!may('operator')) return null;
   const post = (verb, query) => ask(`${one(view.run)}/${verb}`, { method: 'POST', query });
   const does = (verb, done) => () => act(() => post(verb), done);
-  const going = ['Pending', 'Running'].includes(view.status), undone = ['RollingBack', 'RolledBack'].includes(view.status);
+  const going = ['Pending', 'Running'].includes(view.status), undoable = ENDED.includes(view.status) && view.status !== 'RolledBack';
   return html`<div class="row acts">
     ${going ? html`<button class="btn" title=${`batchwright pause ${view.run}`} onClick=${does('pause', 'Pause was asked for: what is in flight ends, nothing new begins.')}>Pause</button>` : ''}
     ${['Paused', 'Failed', 'Cancelled'].includes(view.status) || (going && !view.driven) ? html`<button class="btn" title=${`batchwright resume ${view.run}`} onClick=${does('resume', 'It goes on with what is not done.')}>Resume</button>` : ''}
     ${going || view.status === 'Paused' ? html`<button class="btn" title=${`batchwright cancel ${view.run}`} disabled=${!!view.cancelling} onClick=${does('cancel', 'Cancel was asked for: what is in flight ends, then the run. What it made stays.')}>Cancel</button>` : ''}
-    ${!undone && view.status !== 'Pending' ? html`<a class="btn dan" href=${href(`ui/runs/${view.run}/rollback`)}>Roll back…</a>` : ''}</div>`;
+    ${undoable ? html`<a class="btn dan" href=${href(`ui/runs/${view.run}/rollback`)}>Roll back…</a>` : ''}</div>`;
 }
 
 /** What needs somebody: questions, failures by cause, providers that stopped, doubts. */

@@ -14,7 +14,7 @@ function usePages(run, query, when) {
     if (asked.current.has(page)) return;
     asked.current.add(page);
     try {
-      const { data } = await ask(`${one(run)}/steps`, { query: { ...query, offset: page * PAGE, limit: PAGE } });
+      const { data } = await ask(`${one(run)}/steps`, { query: { ...query, after: page * PAGE, limit: PAGE } });
       pages.current[page] = data.items;
       set({ matching: data.matching, total: data.total, error: null, key });
     } catch (error) {
@@ -57,7 +57,7 @@ export function Steps({ run, view, when, tabs }) {
       if (!step) return html`<div class="vr" role="row" aria-rowindex=${i + 1} key=${i} style=${style}><span role="gridcell" class="f">…</span></div>`;
       return html`<div class=${'vr' + (step.step === sel ? ' sel' : '')} role="row" aria-rowindex=${i + 1} aria-selected=${String(step.step === sel)} key=${i} style=${style}
         onClick=${() => put({ sel: step.step, p: innerWidth < 1200 ? 'd' : 's' })} onDblClick=${() => go(href(`ui/runs/${run}/steps/${step.step}`))}>
-        <span role="gridcell"><${State} of=${step.doubt ? 'doubt' : step.state} /></span><span role="gridcell" class="el" title=${step.step}>${step.step}</span>
+        <span role="gridcell"><${State} of=${step.doubt ? 'in_doubt' : step.state} /></span><span role="gridcell" class="el" title=${step.step}>${step.step}</span>
         <span role="gridcell" class="q el w6" title=${says(step)}>${says(step)}</span><span role="gridcell" class="n">${dur(step.since ?? step.took)}</span><span role="gridcell" class="n q w6">${step.attempt > 1 ? step.attempt : ''}</span></div>`;
     }} />`}`;
 }

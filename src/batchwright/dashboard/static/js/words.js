@@ -31,13 +31,14 @@ export const STATES = {
   failed: ['failed', 'cross', 'bad', 'bad'],
   skipped: ['skipped', 'skip', 'wait', 'skip'],
   not_wanted: ['not wanted', 'dash', 'wait', 'skip'],
-  never: ['never began', 'dash', 'wait', 'wait'],
-  doubt: ['in doubt', 'half', 'doubt', 'doubt'],
+  never_began: ['never began', 'dash', 'wait', 'wait'],
+  in_doubt: ['in doubt', 'half', 'doubt', 'doubt'],
   asking: ['asks', 'bubble', 'ask', 'ask'],
   undoing: ['undoing', 'back', 'undo', 'undo'],
   undo_retrying: ['undo retrying', 'loop', 'retry', 'retry'],
   undone: ['undone', 'undone', 'undo', 'undone'],
   undo_failed: ['undo failed', 'boxback', 'bad', 'bad'],
+  degraded: ['degraded', 'check', 'retry', 'retry'],
   Pending: ['Pending', 'ring', 'wait'],
   Running: ['Running', 'tri', 'run'],
   Paused: ['Paused', 'bars', 'ink'],
@@ -51,17 +52,17 @@ export const STATES = {
   RollbackIncomplete: ['RollbackIncomplete', 'boxback', 'bad'],
   Undriven: ['nobody drives', 'nolink', 'bad'],
 };
-export const WORST = ['asking', 'failed', 'undo_failed', 'doubt', 'retrying', 'undo_retrying', 'undoing', 'started', 'created',
-  'undone', 'succeeded', 'skipped', 'not_wanted', 'never', 'waiting'];
-export const STRIP = ['succeeded', 'undone', 'started', 'created', 'undoing', 'undo_retrying', 'retrying', 'doubt', 'asking', 'failed',
-  'undo_failed', 'skipped', 'not_wanted', 'never', 'waiting'];
+export const WORST = ['asking', 'failed', 'undo_failed', 'in_doubt', 'retrying', 'undo_retrying', 'undoing', 'started', 'created',
+  'undone', 'succeeded', 'skipped', 'not_wanted', 'never_began', 'waiting'];
+export const STRIP = ['succeeded', 'undone', 'started', 'created', 'undoing', 'undo_retrying', 'retrying', 'in_doubt', 'asking', 'failed',
+  'undo_failed', 'skipped', 'not_wanted', 'never_began', 'waiting'];
 export const ENDED = ['Completed', 'Failed', 'Cancelled', 'RolledBack', 'RollbackIncomplete'];
 export const BACK = ['RollingBack', 'RolledBack', 'RollbackIncomplete'];
 
 /** The state of a run as people see it: what asks, and what nobody drives, stand out. */
 export function stateOf(run) {
   if (!ENDED.includes(run.status) && run.driven === false && run.status !== 'Pending') return 'Undriven';
-  if (run.status === 'Running' && (run.asks || run.counts?.asking)) return 'Asks';
+  if (run.status === 'Running' && (run.counts?.asking || Number(run.asks?.length ?? run.asks))) return 'Asks';
   if (run.status === 'Completed' && (run.failed?.length || (typeof run.failed === 'number' && run.failed))) return 'Degraded';
   return run.status;
 }

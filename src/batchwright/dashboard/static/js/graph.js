@@ -1,0 +1,213 @@
+// The operations of a plan in layers, laid out by the service. Boxes change what they say with their size; text never does.
+import { html, useMemo, useRef } from '../vendor/htm-preact.js';
+import { Canvas, fitText, font, glyph, palette, rects } from './canvas.js';
+import { put, useQuery } from './store.js';
+import { STATES, STRIP, WORST, many, num } from './words.js';
+
+const LOUD = ['failed', 'undo_failed', 'asking', 'in_doubt'], LIVE = ['started', 'created', 'retrying', 'undoing', 'undo_retrying'];
+const PORTRAIT = 500; // below this width layers go down instead of to the right
+
+export function Graph({ graph, view, zoom }) {
+  const picked = useQuery('op'), me = useRef({ hover: null, move: [0, 0], hits: [] }).current;
+  const shape = useMemo(() => indexed(graph), [graph]);
+  const counts = useMemo(() => summed(graph, view.operations), [graph, view.operations]);
+  const paint = (c, w, h) => draw(c, w, h, { ...shape, counts, picked, me, zoom });
+  const at = (x, y) => me.hits.find((hit) => x >= hit.x - 2 && x <= hit.x + hit.w + 2 && y >= hit.y - 4 && y <= hit.y + hit.h + 4)?.id || null;
+  const pick = (id) => put({ op: id || '', sel: '' });
+  const events = {
+    pointerdown(event, x, y) { me.drag = { x, y, from: me.move, moved: false }; event.target.setPointerCapture(event.pointerId); },
+    pointermove(event, x, y, soon) {
+      if (me.drag && (me.drag.moved || Math.hypot(x - me.drag.x, y - me.drag.y) > 4)) {
+        me.drag.moved = true;
+        me.move = [me.drag.from[0] + x - me.drag.x, me.drag.from[1] + y - me.drag.y];
+        return soon();
+      }
+      const id = at(x, y);
+      event.target.style.cursor = id ? 'pointer' : 'default';
+      event.target.title = id ? `${id}: ${say(counts.get(id))}` : '';
+      if (id !== me.hover) { me.hover = id; soon(); }
+      return undefined;
+    },
+    pointerup(event, x, y) { const drag = me.drag; me.drag = null; if (!drag?.moved) pick(at(x, y)); },
+    pointerleave(event, x, y, soon) { me.hover = null; soon(); },
+    keydown(event) { // arrows go along the edges and within a layer
+      const now = shape.nodes.get(picked) || graph.nodes[0], layer = graph.nodes.filter((node) => node.layer === now.layer).sort((a, b) => a.y - b.y), i = layer.indexOf(now);
+      const to = { ArrowRight: shape.then.get(now.id)?.[0], ArrowLeft: shape.needs.get(now.id)?.[0], ArrowDown: layer[i + 1]?.id, ArrowUp: layer[i - 1]?.id }[event.key];
+      if (to) pick(to);
+      return event.key.startsWith('Arrow');
+    },
+  };
+  return html`<${Canvas} label=${`Graph of ${many(graph.nodes.length, 'operation')}. The list of operations says the same.`} paint=${paint} events=${events} />`;
+}
+
+function indexed(graph) {
+  const nodes = new Map(graph.nodes.map((node) => [node.id, node])), needs = new Map(), then = new Map();
+  for (const edge of graph.edges) {
+    needs.set(edge.target, [...(needs.get(edge.target) || []), edge.source]);
+    then.set(edge.source, [...(then.get(edge.source) || []), edge.target]);
+  }
+  return { graph, nodes, needs, then, layers: Math.max(1, graph.layers), tall: Math.max(1, graph.rows), mean: graph.nodes.reduce((n, node) => n + node.id.length, 0) / (graph.nodes.length || 1) };
+}
+/** What each node stands for: its operation, or the sum of those in its group. */
+function summed(graph, operations) {
+  const by = new Map(operations.map((op) => [op.id, op]));
+  return new Map(graph.nodes.map((node) => {
+    const sum = { id: node.id, provider: node.provider, done: 0, total: 0, counts: {} };
+    for (const op of node.operations.map((id) => by.get(id)).filter(Boolean)) {
+      sum.done += op.done;
+      sum.total += op.total;
+      for (const [state, n] of Object.entries(op.counts)) sum.counts[state] = (sum.counts[state] || 0) + n;
+    }
+    return [node.id, sum];
+  }));
+}
+const reach = (id, next) => {
+  const seen = new Set();
+  for (let at = next.get(id) || []; at.length; at = at.flatMap((each) => next.get(each) || [])) { at = at.filter((each) => !seen.has(each) && seen.add(each)); }
+  return seen;
+};
+const worst = (op) => WORST.find((state) => op?.counts[state]) || 'waiting';
+export function say(op) {
+  if (!op) return '';
+  const bad = (op.counts.failed || 0) + (op.counts.undo_failed || 0), trouble = bad ? `, ${num(bad)} failed` : op.counts.retrying ? `, ${num(op.counts.retrying)} retrying` : op.counts.skipped ? `, ${num(op.counts.skipped)} skipped` : '';
+  return op.counts.asking ? 'waits for a yes' : `${num(op.done)} of ${num(op.total)}${trouble}${op.provider ? ` · ${op.provider}` : ''}`;
+}
+
+/** Where boxes lie: their size, and the corner of a place in the layout. */
+function geometry(w, h, { layers, tall, mean, me, zoom }) {
+  const down = w < PORTRAIT, room = [w - 32, h - 24], scale = zoom || 1;
+  let bw, bh, gx, gy, named;
+  if (down) {
+    bw = Math.min(168, Math.max(100, (room[0] / tall) * 0.86)); gx = Math.min(20, Math.max(6, (room[0] - bw * tall) / Math.max(1, tall - 1)));
+    bh = Math.min(52, Math.max(36, (room[1] / layers) * 0.6)); gy = Math.min(48, Math.max(18, (room[1] - bh * layers) / Math.max(1, layers - 1)));
+  } else {
+    const share = room[0] / layers, u = room[1] / tall;
+    bw = Math.min(208, Math.max(26, share * (share < 130 ? 0.82 : 0.74))); gx = Math.min(72, Math.max(6, (room[0] - bw * layers) / Math.max(1, layers - 1)));
+    named = bw < 120 && u >= 27 && bw + gx - 6 > mean * 3.9;
+    bh = named ? Math.min(26, u - 17) : Math.min(52, Math.max(7, u * 0.8)); gy = named ? Math.min(40, u - bh) : Math.min(20, Math.max(2, (room[1] - bh * tall) / Math.max(1, tall - 1)));
+  }
+  [bw, bh, gx, gy] = [Math.min(320, bw * scale), Math.min(56, bh * scale), gx * scale, gy * scale];
+  const [across, along] = down ? [tall, layers] : [layers, tall], size = [across * bw + (across - 1) * gx, along * bh + (along - 1) * gy];
+  const ox = 16 + Math.max(0, (room[0] - size[0]) / 2) + me.move[0], oy = 12 + (down ? 0 : Math.max(0, (room[1] - size[1]) / 2)) + (named ? 8 : 0) + me.move[1];
+  const place = (layer, row) => down ? [ox + (row - 0.5) * (bw + gx), oy + layer * (bh + gy)] : [ox + layer * (bw + gx), oy + (row - 0.5) * (bh + gy)];
+  return { down, bw, bh, gx, gy, named: named && !zoom, place };
+}
+
+function draw(c, w, h, all) {
+  const { graph, nodes, counts, picked, me } = all, at = geometry(w, h, all), { bw, bh, gx, place, down } = at;
+  const up = picked ? reach(picked, all.needs) : null, after = picked ? reach(picked, all.then) : null;
+  const kin = (id) => !picked || id === picked || up.has(id) || after.has(id);
+  const line = (edge) => {
+    const stops = [place(nodes.get(edge.source).layer, nodes.get(edge.source).y), ...edge.via.map(([layer, y]) => place(layer, y)), place(nodes.get(edge.target).layer, nodes.get(edge.target).y)];
+    let [px, py] = down ? [stops[0][0] + bw / 2, stops[0][1] + bh] : [stops[0][0] + bw, stops[0][1] + bh / 2];
+    c.moveTo(px, py);
+    stops.slice(1).forEach(([x, y], i) => {
+      const [tx, ty] = down ? [x + bw / 2, y] : [x, y + bh / 2], m = Math.max(6, (down ? ty - py : tx - px) / 2);
+      if (down) c.bezierCurveTo(px, py + m, tx, ty - m, tx, ty);
+      else c.bezierCurveTo(px + m, py, tx - m, ty, tx, ty);
+      [px, py] = [tx, ty];
+      if (i < stops.length - 2) { if (down) py += bh; else px += bw; c.lineTo(px, py); } // straight through a slot
+    });
+  };
+  for (const soft of [false, true]) {
+    c.beginPath();
+    for (const edge of graph.edges) if ((edge.kind === 'soft') === soft) line(edge);
+    c.setLineDash(soft ? [4, 3] : []);
+    c.strokeStyle = palette[picked ? 'line' : 'line-2'];
+    c.lineWidth = 1;
+    c.stroke();
+  }
+  c.setLineDash([]);
+  if (picked) {
+    c.beginPath();
+    const own = (id) => id === picked;
+    for (const edge of graph.edges) if (((own(edge.target) || up.has(edge.target)) && up.has(edge.source)) || ((own(edge.source) || after.has(edge.source)) && after.has(edge.target))) line(edge);
+    c.strokeStyle = palette['ink-2'];
+    c.lineWidth = 1.25;
+    c.stroke();
+  }
+  me.hits = [];
+  const cells = [], dim = [], labels = [];
+  for (const node of graph.nodes) {
+    const [x, y] = place(node.layer, node.y).map(Math.round), op = counts.get(node.id);
+    if (x > w || x + bw < 0 || y > h || y + bh < 0) continue;
+    me.hits.push({ id: node.id, x, y, w: bw, h: bh });
+    c.globalAlpha = kin(node.id) ? 1 : 0.5;
+    box(c, x, y, node, op, at, all, kin(node.id) ? cells : dim, labels);
+    if (node.id === picked || node.id === me.hover) {
+      c.globalAlpha = 1;
+      c.strokeStyle = palette.ink;
+      c.lineWidth = node.id === picked ? 2 : 1;
+      c.beginPath();
+      c.roundRect(x - 2, y - 2, bw + 4, bh + 4, 5);
+      c.stroke();
+    }
+  }
+  c.globalAlpha = 0.5;
+  rects(c, dim);
+  c.globalAlpha = 1;
+  rects(c, cells);
+  c.font = font(11);
+  for (const [text, x, y] of labels) {
+    const width = c.measureText(text).width + 8, lx = Math.max(2, Math.min(x, w - width - 4)), ly = y > 22 ? y - 20 : y + bh + 4;
+    c.fillStyle = palette.ink;
+    c.fillRect(lx, ly, width, 16);
+    c.fillStyle = palette.paper;
+    c.fillText(text, lx + 4, ly + 12);
+  }
+  return gx;
+}
+
+function box(c, x, y, node, op, { bw, bh, gx, named }, { picked, me }, cells, labels) {
+  const state = worst(op), loud = LOUD.includes(state), waits = state === 'waiting', whole = !op || op.counts[state] === op.total, full = !named && bw >= 84 && bh >= 30;
+  c.fillStyle = palette.raised;
+  c.beginPath();
+  c.roundRect(x + 0.5, y + 0.5, bw - 1, bh - 1, Math.min(4, bh / 4));
+  c.fill();
+  c.strokeStyle = loud ? palette[STATES[state][2]] : LIVE.includes(state) ? palette['ink-2'] : palette[waits ? 'line-2' : 'line'];
+  c.lineWidth = loud ? 1.5 : 1;
+  c.setLineDash(waits ? [3, 3] : []);
+  if (full || !whole || waits || (!named && bw >= 110 && bh >= 11)) c.stroke();
+  c.setLineDash([]);
+  if (full) {
+    glyph(c, state, x + 14, y + 13, 12);
+    c.font = font(12, 600);
+    c.fillStyle = palette.ink;
+    c.fillText(fitText(c, node.id, bw - 32), x + 25, y + 17);
+    if (bh >= 44) {
+      c.font = font(11);
+      c.fillStyle = palette['ink-2'];
+      c.fillText(fitText(c, say(op), bw - 16), x + 8, y + 31);
+    }
+    part(op, x + 8, y + bh - 10, bw - 16, 5, cells);
+    return;
+  }
+  if (!named && bw >= 110 && bh >= 11) { // the name before the strip
+    c.font = font(11);
+    c.fillStyle = palette[waits ? 'ink-3' : 'ink'];
+    c.fillText(fitText(c, node.id, bw * 0.6), x + 5, y + bh / 2 + 4);
+    if (waits && whole) return;
+    part(op, x + bw * 0.66, y + 3, bw * 0.34 - 4, bh - 6, cells);
+    return;
+  }
+  if (named) {
+    const room = loud || bw + gx > 88 ? 13 : 0;
+    if (room) glyph(c, state, x + 5, y - 7, 10);
+    c.font = font(11);
+    c.fillStyle = palette[waits ? 'ink-3' : 'ink'];
+    c.fillText(fitText(c, node.id, bw + gx - 6 - room), x + room, y - 4);
+  } else if (node.id === picked || node.id === me.hover) labels.push([node.id, x, y]);
+  if (!(whole && waits)) part(op, whole ? x : x + 2, whole ? y : y + 2, whole ? bw : bw - 4, whole ? bh : bh - 4, cells);
+}
+
+/** Lengths in the fixed order; what is there is never thinner than two pixels. */
+function part(op, x, y, w, h, out) {
+  if (!op) return;
+  const there = STRIP.filter((state) => op.counts[state]), sum = there.reduce((n, state) => n + op.counts[state], 0), min = 2, room = w - there.length * min;
+  let at = x;
+  there.forEach((state, i) => {
+    const to = i === there.length - 1 ? x + w : at + min + (room * op.counts[state]) / sum;
+    out.push([state, at, y, Math.max(1, to - at - (i < there.length - 1 ? 1 : 0)), h]);
+    at = to;
+  });
+}
