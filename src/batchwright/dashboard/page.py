@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files
@@ -44,8 +45,9 @@ class StaticFile:
 
     def __init__(self, name: str, body: bytes) -> None:
         self.body = body
+        self.packed = gzip.compress(body, mtime=0)
         self.kind = KINDS[name.rpartition(".")[2]]
-        self.tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+        self.tag = f'W/"{hashlib.sha256(body).hexdigest()[:16]}"'
 
 
 def static_files() -> dict[str, StaticFile]:
@@ -87,9 +89,13 @@ class Page:
             await self._html(scope, send)
 
     async def _file(self, file: StaticFile, scope: Scope, send: Send) -> None:
-        headers = {"content-type": file.kind, "etag": file.tag, "cache-control": "no-cache"}
-        known = file.tag.encode() in _header(scope, b"if-none-match")
-        await _answer(scope, send, 304 if known else 200, b"" if known else file.body, headers)
+        headers = {"content-type": file.kind, "etag": file.tag, "cache-control": "no-cache", "vary": "accept-encoding"}
+        if file.tag.encode() in _header(scope, b"if-none-match"):
+            await _answer(scope, send, 304, b"", headers)
+        elif b"gzip" in _header(scope, b"accept-encoding"):
+            await _answer(scope, send, 200, file.packed, {**headers, "content-encoding": "gzip"})
+        else:
+            await _answer(scope, send, 200, file.body, headers)
 
     async def _html(self, scope: Scope, send: Send) -> None:
         raw: bytes = scope.get("raw_path") or scope["path"].encode()

@@ -62,14 +62,18 @@ def test_the_page_runs_only_its_own_files(tmp_path: Path) -> None:
 
 
 def test_files_are_sent_again_only_when_they_have_changed(tmp_path: Path) -> None:
-    (first,) = asked(tmp_path, "/ui/static/page.css")
+    (first,) = asked(tmp_path, "/ui/static/page.css", headers={"Accept-Encoding": "identity"})
     (second,) = asked(tmp_path, "/ui/static/page.css", headers={"If-None-Match": first.headers["etag"]})
     assert (first.status, second.status, second.body) == (200, 304, b"")
+    (packed,) = asked(tmp_path, "/ui/static/page.css", headers={"Accept-Encoding": "gzip"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.body == first.body  # the client unpacks it
+    assert int(packed.headers["content-length"]) < int(first.headers["content-length"]) / 2
 
 
 def test_everything_that_a_browser_loads_is_small() -> None:
     has_files()
-    assert sum(len(file.body) for file in static_files().values()) < 150_000
+    assert sum(len(file.packed) for file in static_files().values()) < 150_000
 
 
 def test_without_the_fetched_files_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
