@@ -29,7 +29,7 @@ DURATION = {
 
 _TITLE = re.compile(r'kit\.(?:Open)?Fields\s+"([^"]+)"')
 _DEFINITION = re.compile(r"^  ([A-Z]\w*) =", re.MULTILINE)
-_DOCUMENTED = re.compile(r'([a-z_]+)\s*\|\s*doc "((?:[^"\\\\]|\\\\.)*)"')
+_DOCUMENTED = re.compile(r'([a-z_]+)\s*\|\s*doc "((?:[^"\\]|\\.)*)"')
 
 
 def workflow_schema() -> dict[str, Any]:

@@ -70,6 +70,7 @@ def test_a_message_says_what_happened_and_no_more() -> None:
                 "steps": {"total": 1, "succeeded": 0, "failed": 1, "skipped": 0, "undone": 0},
                 "faults": [{"step": "up/a", "kind": "capacity", "message": "zone de is full"}],
                 "residue": [],
+                "degraded": [],
             },
         }
         step = msgspec.json.decode(receivers.bodies[f"{RUN}:{FAILED_STEP}"])
