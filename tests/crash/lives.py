@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from batchwright.app.environment_state import environment_problems, environment_state
 from batchwright.engine.environment_turn import EnvironmentTurn
@@ -17,11 +18,14 @@ from batchwright.journal.lease_holder import LEASE_SECONDS
 from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
-from batchwright.model.call_outcome import ServerState
+from batchwright.model.call_outcome import Created, Rejected, ServerState, Unknown
 from batchwright.model.environment import EnvironmentKey, digest
+from batchwright.model.fault import Fault, FaultClass
+from batchwright.model.ids import Token
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run, unsettled
 from batchwright.model.run_signal import Signal, SignalKind
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulated, SimulatedProber, SimulatedRunner, Simulation, World
 from batchwright.testing.crash_points import (
@@ -35,12 +39,28 @@ from batchwright.testing.crash_points import (
 )
 from batchwright.testing.virtual_clock import VirtualClock
 from tests.crash.programs import Ledger
-from tests.crash.scenarios import EARLIER, Scenario
+from tests.crash.scenarios import EARLIER, SIZES, Scenario
 
 LIVES_MAX = 12
 ASKING = (RunState.FAILED, RunState.CANCELLED)
 Wishes = Callable[[Machine, float], Sequence[ev.AnyEvent]]
 LONG_AFTER = 10_000.0  # seconds after which every late commit has happened
+
+
+class Lying:
+    """A provider that says of some servers that their first zone has no room, and creates them there all the same."""
+
+    def __init__(self, inner: Provider, names: Collection[str]) -> None:
+        self._inner, self._names = inner, names
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def create(self, request: ServerRequest, token: Token) -> Created | Rejected | Unknown:
+        outcome = await self._inner.create(request, token)
+        if (request.zone, request.name in self._names) == (SIZES["upcloud"][1], True):
+            return Rejected(Fault(FaultClass.CAPACITY, "the zone has no room, it says"))
+        return outcome
 
 
 class Outcome:
@@ -163,7 +183,9 @@ class Lives:
             runners[facts.name] = CrashingRunner(SimulatedRunner(self.world, self.skies, simulation), point)
             limits.add(facts.name, Lane(50))
         launchers = {"": CrashingLauncher(self.ledger, point)}
-        prober = CrashingProber(SimulatedProber(self.world, self.clock, Simulation(**self.scenario.settings)), point)
+        prober = CrashingProber(
+            SimulatedProber(self.world, self.clock, Simulation.from_settings(self.scenario.settings)), point
+        )
         ports = {"launchers": launchers, "prober": prober, "turn": await self.turn(run)}
         driver = Driver(journal, lease, run, providers, runners, limits, self.clock, **ports)
         canceller = asyncio.create_task(self._cancel(driver))
@@ -176,7 +198,7 @@ class Lives:
 
     def reached(self, provider: Provider) -> Provider:
         """The provider as this store's processes reach it."""
-        return provider
+        return Lying(provider, self.scenario.lies) if self.scenario.lies else provider  # type: ignore[return-value]
 
     async def _cancel(self, driver: Driver) -> None:
         if self.scenario.cancel_after is not None:

@@ -6,9 +6,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.model.actions import Action, Undo
+from batchwright.model.fault import FaultClass
 from batchwright.model.ids import step_token
 from batchwright.model.lifecycle import RunState
-from batchwright.model.plan import Before, Guard, Need, Plan, PlannedOperation, Retired, Step
+from batchwright.model.plan import Alternative, Before, Guard, Need, Plan, PlannedOperation, Retired, Step
 from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
 from batchwright.operations.check import CheckRequest, TcpCheck
@@ -35,6 +36,7 @@ class Scenario(Struct, frozen=True):
     cancel_after: float | None = None  # seconds after the start at which the user cancels
     earlier: Plan | None = None  # of a run that ended well before
     vanishes: tuple[str, ...] = ()  # servers that somebody destroys before the rollback
+    lies: tuple[str, ...] = ()  # servers that UpCloud refuses in their first zone, and creates all the same
 
 
 def needs(*ids: str) -> tuple[Dependency, ...]:
@@ -56,6 +58,21 @@ def servers(
         Step(f"{op}/{n}", op, provider, Action.CREATE, Undo.DESTROY, ServerRequest(n, *SIZES[provider])) for n in names
     ]
     return PlannedOperation(op, "server_batch", provider, provider, needs(*after), on_failure, RETRY, timeout), steps
+
+
+def elsewhere(part: tuple[PlannedOperation, list[Step]], *on: FaultClass) -> tuple[PlannedOperation, list[Step]]:
+    """The servers of UpCloud may also be created in another zone, else at AWS."""
+    zone, size = SIZES["upcloud"][0], SIZES["aws"]
+    return replace(part[0], otherwise_on=on), [
+        replace(
+            step,
+            alternatives=(
+                Alternative("upcloud", ServerRequest(step.request.name, zone, "nl-ams1")),
+                Alternative("aws", ServerRequest(step.request.name, *size)),
+            ),
+        )
+        for step in part[1]
+    ]
 
 
 def installs(
@@ -156,7 +173,8 @@ def check(op: str, request: CheckRequest, after: tuple[str, ...] = ()) -> tuple[
 
 def plan(settings: Settings, *parts: tuple[PlannedOperation, list[Step]], limit: int = 4) -> Plan:
     """Put the operations together."""
-    providers = sorted({op.provider for op, _ in parts if op.type == "server_batch"})
+    found = {op.provider for op, _ in parts if op.type == "server_batch"}
+    providers = sorted(found | {one.provider for _, steps in parts for step in steps for one in step.alternatives})
     clouds = [Simulated(name, World(), VirtualClock(), Simulation.from_settings(settings, name)) for name in providers]
     facts = tuple(cloud.capabilities.facts(cloud.name, f"simulated-{cloud.name}") for cloud in clouds)
     steps = tuple(step for _, steps in parts for step in steps)
@@ -290,6 +308,26 @@ def _changes_in_place() -> list[Scenario]:
     return scenarios
 
 
+def _otherwise() -> list[Scenario]:
+    """Servers that find no room: refused, and then an answer is lost; at the quota of an account; refused by a lie."""
+    quiet: Settings = {"seed": 1, "spread": 0}
+    full, done = FaultClass.CAPACITY, RunState.COMPLETED
+    lost: Settings = {"upcloud.fail": "a=capacity", "aws.fail": "a=lost_answers:1"}
+    up = elsewhere(servers("up", "upcloud", "a", "b"), full)
+    on_them = installs("svc", "upcloud", up[1], "redis", after=("up",))
+    quota: Settings = {**quiet, "upcloud.fail": "s*=quota"}
+    many = elsewhere(servers("up", "upcloud", *(f"s{n}" for n in range(8))), full, FaultClass.QUOTA)
+    liar = elsewhere(servers("up", "upcloud", "a"), full)
+    room, hard = {**quiet, **lost}, {**HARD, **lost}
+    return [
+        Scenario("otherwise", plan(room, up, on_them), room, done),
+        Scenario("otherwise-hostile", plan(hard, up), hard, done),
+        Scenario("otherwise-rollback-hostile", plan(hard, up), hard, RunState.ROLLED_BACK, rollback=True),
+        Scenario("otherwise-quota", plan(quota, many), quota, done),
+        Scenario("otherwise-lie", plan(quiet, liar), quiet, done, lies=("a",)),
+    ]
+
+
 def all_scenarios() -> list[Scenario]:
     """Named for the test ids."""
     quiet: Settings = {"seed": 1, "spread": 0}
@@ -324,6 +362,7 @@ def all_scenarios() -> list[Scenario]:
         Scenario("conditions", _conditions(failing), failing, RunState.FAILED),
         Scenario("conditions-rollback", _conditions(failing), failing, RunState.ROLLED_BACK, rollback=True),
         *_changes_in_place(),
+        *_otherwise(),
         Scenario("cancelled", _mixed(HARD), HARD, RunState.CANCELLED, races=True, cancel_after=1.0),
     ]
 

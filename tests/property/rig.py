@@ -17,7 +17,7 @@ from batchwright.model.actions import Action, Undo
 from batchwright.model.call_outcome import Applied, Created, Observed, Rejected, ServerState, Unknown
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import STEP_ENDED, STEP_IN_FLIGHT, StepState
-from batchwright.model.plan import Guard, Need, Plan, PlannedOperation, ProviderFacts, Step
+from batchwright.model.plan import Alternative, Guard, Need, Plan, PlannedOperation, ProviderFacts, Step
 from batchwright.model.run import Run
 from batchwright.model.templates import Value
 from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
@@ -29,6 +29,8 @@ FAILS = Fault(FaultClass.PERMANENT, "it cannot work")
 EXITS = Fault(FaultClass.EXIT, "it exited with code 1")
 AGAIN = Fault(FaultClass.TRANSIENT, "not now")
 SLOW = Fault(FaultClass.THROTTLE, "too fast")
+FULL = Fault(FaultClass.CAPACITY, "no room")
+LIMIT = Fault(FaultClass.QUOTA, "the account is at its limit")
 TURNS_MAX = 20_000
 ATTEMPTS_MAX = 4
 HARD = DependencyKind.HARD
@@ -43,16 +45,28 @@ class Case(Struct, frozen=True):
     permits: int
 
 
-fate = st.lists(st.sampled_from(["again", "slow", "lost", "vanished"]), max_size=2).flatmap(
-    lambda bad: st.sampled_from([("ok",), ("ok",), ("wait",), ("fail",)]).map(lambda end: (*bad, *end))
-)
+BAD = ("again", "slow", "lost", "vanished", "full")
+
+
+def fates(bad: tuple[str, ...] = BAD) -> st.SearchStrategy[tuple[str, ...]]:
+    """What happens to the attempts of a step."""
+    return st.lists(st.sampled_from(bad), max_size=2).flatmap(
+        lambda words: st.sampled_from([("ok",), ("ok",), ("wait",), ("fail",)]).map(lambda end: (*words, *end))
+    )
 
 
 @st.composite
-def cases(draw: st.DrawFn, on_failure: OnFailure | None = OnFailure.CONTINUE, *, once: bool = True) -> Case:
+def cases(
+    draw: st.DrawFn,
+    on_failure: OnFailure | None = OnFailure.CONTINUE,
+    *,
+    once: bool = True,
+    bad: tuple[str, ...] = BAD,
+) -> Case:
     """Up to seven operations with up to four steps each, in two lanes, with hard and soft edges.
 
-    `once`: among them may be commands that are not idempotent.
+    Servers may have up to two alternatives. `once`: among them may be commands that are not idempotent. `bad` is what
+    may happen to attempts before the last.
     """
     operations: list[PlannedOperation] = []
     steps: list[Step] = []
@@ -65,7 +79,10 @@ def cases(draw: st.DrawFn, on_failure: OnFailure | None = OnFailure.CONTINUE, *,
         retry = Retry(ATTEMPTS_MAX, 1.0, 4.0)
         runs = not servers and draw(st.booleans())
         kind = "server_batch" if servers else "command" if runs else "taskserv_batch"
-        operations.append(PlannedOperation(f"op{n}", kind, lane, lane, dependencies, policy, retry, 60.0))
+        others = draw(st.lists(st.sampled_from(["east", "west"]), max_size=2)) if servers else []
+        on = draw(st.sampled_from(((FaultClass.CAPACITY,), (FaultClass.CAPACITY, FaultClass.QUOTA)))) if others else ()
+        operation = PlannedOperation(f"op{n}", kind, lane, lane, dependencies, policy, retry, 60.0, otherwise_on=on)
+        operations.append(operation)
         made = [step for step in steps if step.action is Action.CREATE and step.operation in chosen]
         mine: list[Step] = []
         for k in range(draw(st.integers(1, 4))):
@@ -75,8 +92,9 @@ def cases(draw: st.DrawFn, on_failure: OnFailure | None = OnFailure.CONTINUE, *,
             if runs:
                 mine.append(_program(f"op{n}", k, lane, needs, draw(st.booleans()) or not once, draw(st.booleans())))
                 continue
-            on = made[draw(st.integers(0, len(made) - 1))] if made and not servers else None
-            mine.append(_step(f"op{n}", k, lane, needs, on))
+            server = made[draw(st.integers(0, len(made) - 1))] if made and not servers else None
+            mine.append(_step(f"op{n}", k, lane, needs, server))
+        mine = [_elsewhere(step, others) for step in mine]
         if (runs or servers) and (known := _references(operations, steps, f"op{n}")):
             named = draw(st.lists(st.sampled_from(known), unique=True, max_size=3))
             mine = [_naming(step, tuple(sorted(named))) for step in mine]
@@ -84,8 +102,8 @@ def cases(draw: st.DrawFn, on_failure: OnFailure | None = OnFailure.CONTINUE, *,
     facts = tuple(ProviderFacts(name, name, Guard.LABEL_ONLY, 1.0, lag) for name, lag in (("east", 0.0), ("west", 1.0)))
     limit = draw(st.integers(1, 6))
     plan = Plan("w", "1", "memory", limit, True, tuple(operations), tuple(steps), facts)
-    fates = tuple(draw(fate) for _ in steps)
-    return Case(plan, fates, draw(st.integers(0, 2**32)), draw(st.integers(1, 4)))
+    drawn = tuple(draw(fates(bad)) for _ in steps)
+    return Case(plan, drawn, draw(st.integers(0, 2**32)), draw(st.integers(1, 4)))
 
 
 def _step(op: str, k: int, lane: str, needs: tuple[Need, ...], on: Step | None) -> Step:
@@ -93,6 +111,12 @@ def _step(op: str, k: int, lane: str, needs: tuple[Need, ...], on: Step | None) 
         return Step(f"{op}/s{k}", op, lane, Action.CREATE, Undo.DESTROY, ServerRequest(f"{op}-s{k}", "p", "z"), needs)
     request = TaskservRequest(f"t{k}", "1", lane)
     return Step(f"{op}/{on.request.name}/t{k}", op, lane, Action.INSTALL, Undo.WITH_SERVER, request, needs, on.id)
+
+
+def _elsewhere(step: Step, lanes: list[str]) -> Step:
+    """The same step, whose server may be created in these lanes too."""
+    places = (Alternative(lane, replace(step.request, zone=f"z{n}")) for n, lane in enumerate(lanes, 1))  # type: ignore[type-var]
+    return replace(step, alternatives=tuple(places)) if lanes else step
 
 
 def _program(op: str, k: int, lane: str, needs: tuple[Need, ...], idempotent: bool, undo: bool) -> Step:
@@ -137,6 +161,7 @@ class Rig:
         self.said: deque[reports.Report] = deque(maxlen=20)
         self.sends: dict[int, int] = {}
         self.opened: dict[str, Mapping[str, Value]] = {}
+        self.places: dict[str, tuple[str, int]] = {}  # token -> the step and place at which it was sent
         self.take([ev.DriverStarted(self.now, "rig", 1)])
 
     def take(self, events: list[ev.AnyEvent]) -> None:
@@ -144,6 +169,8 @@ class Rig:
         for number, event in enumerate(events):
             if isinstance(event, ev.StepStarted):
                 self._check_start(event)
+            if isinstance(event, ev.StepMoved):
+                self._check_moved(event)
             if isinstance(event, ev.OperationOpened):
                 self._check_opened(event, events[number + 1])
             self.open += self.machine.apply(event)
@@ -155,6 +182,10 @@ class Rig:
         """No step starts before its hard dependencies succeeded and everything it waits for has ended."""
         step = self.case.plan.steps[self.run.index[event.step]]
         operation = self.case.plan.operations[self.run.operation_index[step.operation]]
+        record = self.run.record(event.step)
+        assert self.run.lane(self.run.index[event.step]) not in self.run.stopped_lanes or record.doubt
+        assert self.places.setdefault(event.token, (event.step, record.place)) == (event.step, record.place)
+        assert event.attempt <= 2 * ATTEMPTS_MAX * (1 + len(step.alternatives)) + record.throttles + self.run.restarts
         for dependency in operation.dependencies:
             states = {self.run.record(s.id).state for s in self.case.plan.steps if s.operation == dependency.id}
             assert states <= STEP_ENDED
@@ -166,6 +197,16 @@ class Rig:
             state = self.run.record(need.step).state
             assert state in STEP_ENDED
             assert need.kind is DependencyKind.SOFT or state is StepState.SUCCEEDED
+
+    def _check_moved(self, event: ev.StepMoved) -> None:
+        """Only what was refused for certain, or not sent, goes on: to the next open place, or back to the first."""
+        i = self.run.index[event.step]
+        step, record = self.case.plan.steps[i], self.run.records[i]
+        assert event.fault.kind in self.case.plan.operations[self.run.step_operation[i]].otherwise_on
+        assert (record.doubt, record.ref, record.stale) == (False, "", "")
+        assert step.at(event.place).provider not in self.run.stopped_lanes
+        assert (event.place > record.place) is (event.reason is not ev.MoveReason.AGAIN)
+        assert (event.provider, event.zone) == (step.at(event.place).provider, step.at(event.place).request.zone)
 
     def _check_opened(self, event: ev.OperationOpened, then: ev.AnyEvent) -> None:
         """Right before a step of the operation starts, with what its references stand for then."""
@@ -271,4 +312,8 @@ class Rig:
                 return Rejected(AGAIN)
             case "slow":
                 return Rejected(SLOW)
+            case "full":
+                return Rejected(FULL)
+            case "limit":
+                return Rejected(LIMIT)
         return Unknown("no answer")

@@ -108,6 +108,19 @@ def test_the_machine_is_deterministic_and_every_prefix_of_its_journal_folds(case
     assert encode_snapshot(run) == encode_snapshot(first.run)
 
 
+@GRAPHS
+@given(cases(bad=("full", "full", "limit", "lost")))
+def test_servers_go_where_calls_are_taken_and_the_run_ends(case: Case) -> None:
+    rig = Rig(case)
+    run = rig.play()  # the rig checks every move and every start
+    for i, step in enumerate(run.plan.steps):
+        assert run.steps[i] == step.at(run.records[i].place)
+        if run.records[i].state is StepState.SUCCEEDED and step.action is Action.CREATE:
+            assert run.sent_lanes[run.lane(i)] <= i
+    assert set(rig.machine.sweeping.lanes) == set(run.sent_lanes) == run.swept
+    assert encode_snapshot(Run.replay(rig.history)) == encode_snapshot(run)
+
+
 def case_created(rig: Rig) -> ev.RunCreated:
     """The first event after a journey through bytes."""
     created = event_codec.decode(event_codec.encode(rig.history[0]))
