@@ -43,15 +43,13 @@ class Store(threading.Thread):
     def run(self) -> None:
         words: Sequence[str] = ("run", str(self.terminal.file))
         for _ in range(LIVES_MAX):
-            said = ""
-            if self.terminal.kills < self.kills:
-                self.terminal.kill_soon(*words)
-            else:
-                said = self.terminal.let(*words).stderr
+            killed = self.terminal.kills < self.kills and self.terminal.kill_soon(*words)
+            said = "" if killed else self.terminal.let(*words).stderr  # one that ended by itself says why
             for row in self.terminal.ask("list")["runs"]:
                 words, self.status = ("resume", "latest"), row["status"]
             if self.status in ("Completed", "Failed") or (not self.status and "server-exists" in said):
                 return
+        raise AssertionError(f"still {self.status or 'not begun'} after {LIVES_MAX} lives: {said}")
 
     def steps(self) -> list[dict[str, Any]]:
         """Every step of its run."""

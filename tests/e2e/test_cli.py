@@ -275,6 +275,7 @@ def test_a_killed_run_is_told_apart_and_goes_on(shell: Shell, slow_run: subproce
 def test_ctrl_c_once_cancels_twice_leaves(shell: Shell, slow_run: subprocess.Popen[str]) -> None:
     slow_run.send_signal(signal.SIGINT)
     wait_for(slow_run, "cancelling: nothing new starts", "stderr")
+    wait_for(slow_run, "cancel requested")  # it is in the journal
     slow_run.send_signal(signal.SIGINT)
     left = wait_for(slow_run, "left: run ", "stderr")
     assert "2 in flight" in left

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.support.command_line import environment
 from tests.unit.journal.conftest import mounted
 
 PATIENCE = 120.0  # seconds until something that hangs counts as a failure
@@ -52,7 +52,7 @@ def test_outcomes_are_kept_until_there_is_room_again(
     disk, work = mounted("size=24m"), tmp_path / "work"
     work.mkdir()
     (work / "full.json").write_text(workflow(store))
-    env = {**os.environ, "BATCHWRIGHT_STATE_DIR": str(disk / "state"), "NO_COLOR": "1"}
+    env = environment(work, BATCHWRIGHT_STATE_DIR=str(disk / "state"))
     line = [sys.executable, "-m", "batchwright", "run", "full.json"]
     with subprocess.Popen(
         line, cwd=work, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.command_line import SOURCES, environment
 
 PATIENCE = 60.0  # seconds until something that waits for the wall clock counts as hanging
 HOURS = 5 * 3600
@@ -38,11 +39,9 @@ class Machine:
         self.folder = folder
         (folder / "python").mkdir()
         (folder / "python" / "sitecustomize.py").write_text(MOVED)
-        path = os.pathsep.join(filter(None, [str(folder / "python"), os.environ.get("PYTHONPATH", "")]))
-        self.env = {
-            **os.environ, "BATCHWRIGHT_STATE_DIR": str(folder / "state"), "PYTHONPATH": path, "NO_COLOR": "1",
-            "MOVED_CLOCK": str(folder / "moved"),
-        }  # fmt: skip
+        state, moved = str(folder / "state"), str(folder / "moved")
+        self.env = environment(folder, BATCHWRIGHT_STATE_DIR=state, MOVED_CLOCK=moved)
+        self.env["PYTHONPATH"] = os.pathsep.join([str(folder / "python"), SOURCES])
         self.set(0)
 
     def set(self, seconds: int) -> None:

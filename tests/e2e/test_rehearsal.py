@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.support.command_line import environment
 from tests.support.sandboxes import need_sandboxes
 
 ROOT = Path(__file__).parents[2]
@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.long
 def test_the_rehearsal_makes_installs_checks_and_takes_all_of_it_away(tmp_path: Path) -> None:
-    need_sandboxes()
-    environ = {**os.environ, "TMPDIR": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    base = need_sandboxes()
+    environ = environment(tmp_path, TMPDIR=str(tmp_path), XDG_CACHE_HOME=str(base.parents[2]))
     script, here = str(ROOT / "scripts" / "rehearse.sh"), str(Path(sys.executable).parent)
     done = subprocess.run(
         [script, here],

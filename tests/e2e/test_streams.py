@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.support.command_line import run_in_process
+from tests.support.command_line import environment, run_in_process
 
 from batchwright import user_home
 from batchwright.app.read_only_copy import copied, is_read_only
@@ -32,7 +32,7 @@ class Shell:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.env = {**os.environ, "BATCHWRIGHT_STATE_DIR": str(folder / "state"), "NO_COLOR": "1"}
+        self.env = environment(folder, BATCHWRIGHT_STATE_DIR=str(folder / "state"))
         for name, operation in (("echo", ECHO), ("web", SERVERS)):
             flow = {"batch_workflow": {"name": name, "version": "1", "operations": [operation]}}
             (folder / f"{name}.json").write_text(json.dumps(flow))

@@ -219,10 +219,17 @@ def size(place: Path) -> int:
 
 
 def users(name: str) -> list[str]:
-    """The folders of all servers of this user that use a base tree, in any state folder."""
+    """The folders of all servers of this user that use a base tree, in any state folder.
+
+    A server whose record cannot be read, as one of a newer version, may use it, so it counts.
+    """
     found = []
     for folder in sorted(set(addresses.claimed().values())):
-        intent = records.read_intent(Path(folder))
+        try:
+            intent = records.read_intent(Path(folder))
+        except (records.Damaged, OSError):
+            found.append(folder)
+            continue
         if intent is not None and intent.request.resolved.get("base") == name:
             found.append(folder)
     return found

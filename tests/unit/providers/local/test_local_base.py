@@ -102,6 +102,9 @@ def test_it_stays_while_a_server_lies_over_it(
     monkeypatch.setattr("batchwright.providers.local.addresses.claimed", lambda: {"127.77.1.2": str(folder)})
     with pytest.raises(NotAllowed, match="1 server uses"):
         base_tree.remove(environ)
+    (folder / records.INTENT).write_text("{}")  # of another version
+    with pytest.raises(NotAllowed, match="1 server uses"):
+        base_tree.remove(environ)
     assert place.is_dir()
     (folder / records.INTENT).unlink()
     base_tree.remove(environ)
