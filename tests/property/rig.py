@@ -20,7 +20,7 @@ from batchwright.model.lifecycle import STEP_ENDED, STEP_IN_FLIGHT, StepState
 from batchwright.model.plan import Alternative, Guard, Need, Plan, PlannedOperation, ProviderFacts, Step
 from batchwright.model.run import Run
 from batchwright.model.templates import Value
-from batchwright.model.workflow import Dependency, DependencyKind, OnFailure, Retry
+from batchwright.model.workflow import Dependency, DependencyKind, DependencyScope, OnFailure, Retry
 from batchwright.operations.command import CommandRequest
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.operations.taskserv_batch import TaskservRequest
@@ -186,13 +186,15 @@ class Rig:
         assert self.run.lane(self.run.index[event.step]) not in self.run.stopped_lanes or record.doubt
         assert self.places.setdefault(event.token, (event.step, record.place)) == (event.step, record.place)
         assert event.attempt <= 2 * ATTEMPTS_MAX * (1 + len(step.alternatives)) + record.throttles + self.run.restarts
-        for dependency in operation.dependencies:
+        for dependency in (one for one in operation.dependencies if one.per is DependencyScope.OPERATION):
+            upstream = self.case.plan.operations[self.run.operation_index[dependency.id]]
             states = {self.run.record(s.id).state for s in self.case.plan.steps if s.operation == dependency.id}
             assert states <= STEP_ENDED
             if dependency.kind is HARD:  # what stood on a server that was not wanted is not wanted either
                 assert StepState.SUCCEEDED in states
-                assert states <= {StepState.SUCCEEDED, StepState.NOT_WANTED}
-            assert dependency.kind is not DependencyKind.FAILED or states & {StepState.FAILED, StepState.SKIPPED}
+                assert upstream.min_success or states <= {StepState.SUCCEEDED, StepState.NOT_WANTED}
+            failed = upstream.id in self.run.failed_operations or states & {StepState.FAILED, StepState.SKIPPED}
+            assert dependency.kind is not DependencyKind.FAILED or failed
         for need in step.needs:
             state = self.run.record(need.step).state
             assert state in STEP_ENDED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,9 +16,10 @@ from batchwright.model.lifecycle import RUN_ENDED, RunState, StepState
 from batchwright.model.plan import PlannedOperation, Step
 from batchwright.model.run import Run, made_something
 from batchwright.model.run_snapshot import encode_snapshot, restore_run
-from batchwright.model.workflow import DependencyKind, OnFailure
+from batchwright.model.workflow import Dependency, DependencyKind, DependencyScope, OnFailure
 from batchwright.operations.command import CommandRequest
 from tests.property.rig import ATTEMPTS_MAX, Case, Rig, cases
+from tests.property.waved import Reference, WavedRig, waved
 from tests.support.examples import share
 
 HARD, FAILED = DependencyKind.HARD, DependencyKind.FAILED
@@ -53,8 +56,11 @@ def _together(case: Case, ends: dict[str, StepState], operation: str) -> str:
     return "good" if all(state is StepState.SUCCEEDED for state in wanted) else "bad"
 
 
-def _verdict(op: PlannedOperation, before: dict[str, str]) -> StepState | None:
-    kinds = {kind: {before[d.id] for d in op.dependencies if d.kind is kind} for kind in DependencyKind}
+def _verdict(
+    op: PlannedOperation, before: dict[str, str], edges: Sequence[Dependency] | None = None
+) -> StepState | None:
+    edges = op.dependencies if edges is None else edges
+    kinds = {kind: {before[d.id] for d in edges if d.kind is kind} for kind in DependencyKind}
     if "not wanted" in kinds[HARD] | kinds[FAILED] or "good" in kinds[FAILED]:
         return StepState.NOT_WANTED
     return StepState.SKIPPED if "bad" in kinds[HARD] else None
@@ -91,6 +97,46 @@ def test_every_step_ends_as_the_reference_model_says(case: Case) -> None:
 @given(cases())
 def test_every_step_ends_as_the_reference_model_says_long(case: Case) -> None:
     check_against_the_reference(case)
+
+
+def check_waves(case: Case) -> None:
+    reference = Reference(case, _verdict, _end)
+    for rebuilds in (False, True):
+        rig = WavedRig(case)
+        rig.rebuilds = rebuilds
+        run = rig.play()
+        for step, record in zip(run.plan.steps, run.records, strict=True):
+            assert record.state in reference.ends[step.id], step.id
+        statuses = set(reference.status.values())
+        if "loose" not in statuses:
+            assert run.status is (RunState.FAILED if "bad" in statuses else RunState.COMPLETED)
+
+
+@FEW
+@given(waved())
+def test_waves_and_dependencies_per_server_end_as_the_reference_model_says(case: Case) -> None:
+    """Also with a machine that is built anew from the fold at any time."""
+    check_waves(case)
+
+
+@pytest.mark.long
+@MANY
+@given(waved())
+def test_waves_and_dependencies_per_server_end_as_the_reference_model_says_long(case: Case) -> None:
+    check_waves(case)
+
+
+@FEW
+@given(waved())
+def test_a_rollback_of_waves_goes_backwards(case: Case) -> None:
+    rig = WavedRig(case)
+    run = rig.play()
+    if not any(made_something(run, i) for i in range(len(run.records))):
+        return
+    start = len(rig.history)
+    rig.take(rig.machine.rollback(rig.now, "user"))
+    assert rig.play().status is RunState.ROLLED_BACK
+    check_reverse(case, rig.history[start:])
 
 
 @FEW
@@ -193,7 +239,7 @@ def check_reverse(case: Case, history: list[ev.AnyEvent]) -> None:
             ended[event.step] = at
     of = {op.id: [s.id for s in case.plan.steps if s.operation == op.id] for op in case.plan.operations}
     for op in case.plan.operations:
-        for dependency in op.dependencies:
+        for dependency in (one for one in op.dependencies if one.per is DependencyScope.OPERATION):
             for before in of[dependency.id]:
                 for after in of[op.id]:
                     assert before not in begun or after not in ended or ended[after] < begun[before]

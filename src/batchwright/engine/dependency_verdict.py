@@ -59,10 +59,17 @@ class DependencyVerdict:
         op = self._run.step_operation[i]
         if op not in self._operations:
             self._operations[op] = self._of_operation(self._run.plan.operations[op])
-        verdict = self._operations[op]
+        verdict, name = self._operations[op], self._run.plan.operations[op].id
+        if name in self._run.failed_operations:
+            cause = self._run.failed_operations[name]
+            return Verdict(Outcome.SKIP, f"operation {name} cannot succeed any more", cause)
         if verdict.outcome is not Outcome.RUN:
             return verdict
         return _worst([self._by_server(i), *self._per_server(i), self._by_needs(i)])
+
+    def is_not_wanted(self, op: int) -> bool:
+        """Whether the operation with this index is known not to be wanted as a whole."""
+        return op in self._operations and self._operations[op].outcome is Outcome.NOT_WANTED
 
     def _of_operation(self, op: PlannedOperation) -> Verdict:
         run = self._run

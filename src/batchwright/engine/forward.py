@@ -80,6 +80,8 @@ class Forward:
                 return self._begin(event, i, record)
             case StepState.CREATED:
                 return [self._await(i, record)]
+            case StepState.RETRYING if self.run.plan.steps[i].operation in self.run.failed_operations:
+                self.skips.append((i, self._verdicts.of_step(i)))  # it was in flight when its operation failed
             case StepState.RETRYING:
                 if not (isinstance(event, ev.StepMoved) and event.reason is ev.MoveReason.AGAIN):  # its pause goes on
                     heapq.heappush(self.timers, (record.until, i))
@@ -103,7 +105,8 @@ class Forward:
         """Whether an operation that says how many must succeed cannot, and this was not noted yet."""
         operation = self.run.plan.operations[op]
         known = operation.id in self.run.failed_operations
-        return bool(operation.min_success) and not known and failure_certain(self.run, op)
+        hopeless = bool(operation.min_success) and not known and failure_certain(self.run, op)
+        return hopeless and not self._verdicts.is_not_wanted(op)  # it shrinks step by step
 
     def _give_up(self, operation: str, cause: str) -> None:
         """Skip what has not begun of an operation that cannot succeed any more."""
@@ -209,14 +212,16 @@ class Forward:
         return []
 
     def _skips(self, now: float) -> list[ev.AnyEvent]:
-        events: list[ev.AnyEvent] = []
-        while self.skips and len(events) < SKIPS_MAX:
+        chosen: dict[int, Verdict] = {}
+        while self.skips and len(chosen) < SKIPS_MAX:
             i, verdict = self.skips.popleft()
-            if self.run.records[i].state not in _NOT_BEGUN:
-                continue  # it was in the way of two verdicts
-            kind = ev.StepNotWanted if verdict.outcome is Outcome.NOT_WANTED else ev.StepSkipped
-            events.append(kind(now, self.run.plan.steps[i].id, verdict.reason, verdict.because))
-        return events
+            if self.run.records[i].state in _NOT_BEGUN:
+                chosen.setdefault(i, verdict)  # its own verdict and that of its operation may both be there
+        kinds = {Outcome.NOT_WANTED: ev.StepNotWanted}
+        return [
+            kinds.get(verdict.outcome, ev.StepSkipped)(now, self.run.plan.steps[i].id, verdict.reason, verdict.because)
+            for i, verdict in chosen.items()
+        ]
 
     def _moves(self, now: float) -> list[ev.AnyEvent]:
         due = [self.moves.popleft() for _ in range(min(len(self.moves), SKIPS_MAX))]

@@ -130,7 +130,7 @@ class Machine:
         elif run.stopping:
             reasons = [f"stopped because step {run.stopping} failed"]
         elif any(end not in _WELL for end in (operation_end(run, op) for op in range(len(run.counts)))):
-            reasons = [f"{failed} failed, {skipped} skipped"]
+            reasons = [f"{failed} failed, {skipped} skipped" if failed or skipped else "min_success was not reached"]
         if self.sweeping.faults:
             reasons.append(f"the closing sweep could not finish: {', '.join(self.sweeping.faults)}")
         return [ev.RunEnded(now, status if reasons else R.COMPLETED, "; ".join(reasons))]

@@ -54,7 +54,7 @@ def _tally(run: RunFoldState, index: int) -> tuple[int, int, int]:
 def failure_certain(run: RunFoldState, index: int) -> bool:
     """Whether too many steps of this operation failed or were skipped for it to succeed."""
     steps, least, bad = _tally(run, index)
-    return steps - bad < least
+    return steps > 0 and steps - bad < least
 
 
 def operation_end(run: RunFoldState, index: int) -> OperationEnd | None:
@@ -66,19 +66,20 @@ def operation_end(run: RunFoldState, index: int) -> OperationEnd | None:
     succeeded = counts.get(S.SUCCEEDED, 0)
     if steps == 0:
         return OperationEnd.NOT_WANTED if counts else OperationEnd.SUCCEEDED
-    if succeeded == steps:
-        return OperationEnd.SUCCEEDED
     if succeeded >= least:
-        return OperationEnd.DEGRADED
+        return OperationEnd.SUCCEEDED if succeeded == steps else OperationEnd.DEGRADED
     refused = any(run.records[i].state is S.FAILED for i in run.gates[index])
-    return OperationEnd.FAILED if refused or counts.get(S.FAILED) else OperationEnd.SKIPPED
+    return OperationEnd.FAILED if refused or counts.get(S.FAILED) or not counts.get(S.SKIPPED) else OperationEnd.SKIPPED
 
 
 def last_bad_step(run: RunFoldState, index: int) -> str:
-    """The step of this operation that failed or was skipped last, "" if none did."""
-    bad = (
-        (run.records[i].ended_at, run.plan.steps[i].id)
+    """The step that failed or was skipped last, of an operation of which not enough succeeded.
+
+    If none was, too many were not wanted for a number, which does not shrink: then it is the last one of these.
+    """
+    ended = (
+        (run.records[i].state is not S.NOT_WANTED, run.records[i].ended_at, run.plan.steps[i].id)
         for i in run.operation_steps[index]
-        if run.records[i].state in (S.FAILED, S.SKIPPED)
+        if run.records[i].state in (S.FAILED, S.SKIPPED, S.NOT_WANTED)
     )
-    return max(bad, default=(0.0, ""))[1]
+    return max(ended, default=(False, 0.0, ""))[2]

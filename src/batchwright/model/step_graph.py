@@ -27,7 +27,8 @@ def step_graph(operations: Sequence[tuple[str, Sequence[Dependency]]], steps: Se
         graph["begin", op] = [("end", other) for other in barriers(dependencies)]
         graph["end", op] = [("begin", op), *(("step", step) for step in members[op])]
     for step in steps:
-        graph["step", step.id] = [("begin", step.operation), *(("step", need.step) for need in step.needs)]
+        server = [("step", step.server)] if step.server else []
+        graph["step", step.id] = [("begin", step.operation), *server, *(("step", need.step) for need in step.needs)]
     return graph
 
 

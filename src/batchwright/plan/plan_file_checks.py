@@ -154,7 +154,14 @@ def _circles(plan: Plan) -> Iterator[str]:
     known, steps = {op.id for op in plan.operations}, {step.id for step in plan.steps}
     edges = [(op.id, [one for one in op.dependencies if one.id in known]) for op in plan.operations]
     placed = [step for step in plan.steps if step.operation in known]
-    whole = [replace(step, needs=tuple(need for need in step.needs if need.step in steps)) for step in placed]
+    whole = [
+        replace(
+            step,
+            needs=tuple(need for need in step.needs if need.step in steps),
+            server=step.server if step.server in steps else "",
+        )
+        for step in placed
+    ]
     for what, nodes in (("operations", circle(_operations_alone(edges))), ("steps", circle(step_graph(edges, whole)))):
         if nodes:
             yield f"its {what} wait for one another: {', '.join(name for _, name in nodes)}"

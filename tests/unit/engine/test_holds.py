@@ -20,7 +20,7 @@ from batchwright.model.plan import Hold, Need, Plan, Step
 from batchwright.model.run import Run
 from batchwright.model.run_signal import HoldAnswer, Signal, SignalKind
 from batchwright.model.run_snapshot import encode_snapshot, restore_run
-from batchwright.model.workflow import DependencyKind, OnFailure
+from batchwright.model.workflow import Dependency, DependencyKind, DependencyScope, OnFailure
 from batchwright.operations.approval import HoldRequest
 from batchwright.views.approvals import question_text
 from tests.unit.engine.stage import QUICK, Part, installs, operation, plan_of, servers
@@ -315,3 +315,68 @@ def test_a_machine_rebuilt_in_the_midst_of_a_wave_goes_on() -> None:
     assert hand.reborn().end("web/s0/nginx") == ["up/s1"]
     hand.end("web/s0/nginx")
     assert hand.reborn().end("up/s1") == ["web/s1/nginx"]
+
+
+def test_what_is_in_flight_when_its_operation_fails_is_not_tried_again() -> None:
+    hand = Hand(plan_of(QUICK, servers("up", "a", "b", "c", min_success="3")))
+    hand.go()
+    hand.end("up/a", fault=BROKEN)
+    assert hand.ends()["up"] is None
+    hand.end("up/b", fault=Fault(FaultClass.TRANSIENT, "not now"))
+    assert hand.state("up/b") is S.SKIPPED
+    hand.end("up/c")
+    assert (hand.state("up/c"), hand.run.status) == (S.SUCCEEDED, RunState.FAILED)
+
+
+def test_what_waited_for_a_skipped_step_of_a_failed_operation_does_not_start() -> None:
+    up = servers("up", "a", "b")
+    web = installs("web", up, "x", "y", after=["up"], min_success="4")
+    soft = [replace(step, needs=tuple(Need(need.step, SOFT) for need in step.needs)) for step in web[1]]
+    hand = Hand(plan_of(QUICK, up, (web[0], soft), limit=1))
+    hand.go()
+    hand.end("up/a")
+    assert hand.end("up/b") == ["web/a/x"]
+    assert hand.end("web/a/x", fault=BROKEN) == []
+    assert [hand.state(f"web/{one}") for one in ("a/y", "b/x", "b/y")] == [S.SKIPPED] * 3
+
+
+def test_an_operation_that_is_not_wanted_has_not_failed() -> None:
+    up = servers("up", "a")
+    other = servers("other", "b", "c", min_success="2")
+    edge = Dependency("up", DependencyKind.FAILED)
+    hand = Hand(plan_of(QUICK, up, (replace(other[0], dependencies=(edge,)), other[1])))
+    hand.go()
+    hand.end("up/a")
+    assert hand.of(ev.OperationFailed) == []
+    assert hand.ends()["other"] is OperationEnd.NOT_WANTED
+    assert hand.run.status is RunState.COMPLETED
+
+
+def test_a_number_does_not_shrink_with_what_is_not_wanted() -> None:
+    up = servers("up", "a", "b", min_success="1")
+    web = installs("web", up, "x", after=["up"], min_success="2", on_failure=OnFailure.STOP)
+    hand = Hand(plan_of(QUICK, up, web))
+    hand.go()
+    hand.end("up/a", fault=BROKEN)
+    hand.end("up/b")
+    assert hand.state("web/a/x") is S.NOT_WANTED
+    assert hand.run.failed_operations == {"web": "web/a/x"}
+    assert hand.run.stopping == "web/a/x"
+
+
+def test_a_step_without_its_server_is_decided_while_the_operation_of_the_server_goes_on() -> None:
+    """The gate of the next wave waits for it, so it cannot wait for the end of that operation."""
+    up = waves("up", 1, 1, min_success="1")
+    web = installs("web", made(up), "nginx", after=[])
+    per = Dependency("up", per=DependencyScope.SERVER)
+    steps = [replace(step, needs=(Need(step.server, SOFT),)) for step in web[1]]
+    gate = replace(up[1][1], needs=(*up[1][1].needs, Need("web/s0/nginx", SOFT)))
+    parts = (up[0], [up[1][0], gate, up[1][2]]), (replace(web[0], dependencies=(per,)), steps)
+    hand = Hand(plan_of(QUICK, *parts))
+    hand.go()
+    assert hand.end("up/s0", fault=BROKEN) == ["up/s1"]
+    assert hand.state("web/s0/nginx") is S.NOT_WANTED
+    assert hand.end("up/s1") == ["web/s1/nginx"]
+    hand.end("web/s1/nginx")
+    assert hand.run.status is RunState.COMPLETED
+    assert hand.run.degraded == ("up",)
