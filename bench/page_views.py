@@ -17,8 +17,11 @@ from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 from batchwright.testing.plans import plan_of, servers, workflow
+from batchwright.views.failure_causes import failure_causes
 from batchwright.views.graph_layout import graph_layout
+from batchwright.views.operation_strips import operation_strips
 from batchwright.views.run_history import history_of
+from batchwright.views.step_pages import StepOrder, StepQuery, step_page
 from batchwright.views.timeline import TimelineQuery, timeline
 
 CHAINS, LINKS, STEPS = 33, 3, 10_000
@@ -92,6 +95,11 @@ def main() -> None:
     views: dict[str, Callable[[], object]] = {
         "graph": lambda: graph_layout(plan),
         "timeline, 1,000 columns": lambda: timeline(history, run, now, TimelineQuery(width=1_000)),
+        "operations": lambda: operation_strips(run, history.shape, now),
+        "operations, each step": lambda: operation_strips(run, history.shape, now, STEPS),
+        "steps, the worst 100": lambda: step_page(run, history, now, StepQuery(order=StepOrder.WORST)),
+        "steps, found by text": lambda: step_page(run, history, now, StepQuery(find="no room w-3")),
+        "failures by cause": lambda: failure_causes(run),
     }
     print(f"| {len(plan.steps):,} steps, {len(events):,} events | CPU ms | of fold and history | answer, kB |")
     print("|--|--|--|--|")

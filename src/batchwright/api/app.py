@@ -23,6 +23,7 @@ from batchwright.api import (
     run_actions,
     run_drawings,
     run_queries,
+    run_steps,
     servers,
     sessions,
     submissions,
@@ -51,7 +52,7 @@ SUBMIT_RATE, SUBMIT_BURST = 20.0, 100  # workflows per second, and in one burst,
 HANDLERS: Sequence[HTTPRouteHandler] = (
     *(submissions.submit, workflows.validate, workflows.plan),
     *(*run_queries.HANDLERS, *run_actions.HANDLERS, *environments.HANDLERS, *servers.HANDLERS),
-    *(*webhooks.HANDLERS, *approvals.HANDLERS, *sessions.HANDLERS, *run_drawings.HANDLERS),
+    *(*webhooks.HANDLERS, *approvals.HANDLERS, *sessions.HANDLERS, *run_drawings.HANDLERS, *run_steps.HANDLERS),
     *(health.health, health.live, health.ready, metrics.metrics, providers.providers, taskservs.taskservs),
     *documentation.HANDLERS,
 )

@@ -33,6 +33,12 @@ def moment_etag(run: str, seq: int) -> str:
     return f'"{run}-{seq}"'
 
 
+def refuse_no_moment(begin: float | None, end: float | None) -> None:
+    """Raise UsageError for what is a number and no time."""
+    if not all(math.isfinite(one) for one in (begin or 0.0, end or 0.0)):
+        raise UsageError("begin and end are seconds since the epoch")
+
+
 @get(ONE + "/graph", responses=problems(404, 409), tags=["Drawings"])
 async def graph(
     supervisor: NamedDependency[RunSupervisor],
@@ -72,8 +78,7 @@ async def run_timeline(
     rows: Annotated[int, QueryParameter(ge=0, le=STEPS_MOST, description="How many of them to give.")] = STEPS_MOST,
 ) -> Response[Timeline]:
     """What happened when, in one bucket per pixel column and operation. No failure is left out."""
-    if not all(math.isfinite(one) for one in (begin or 0.0, end or 0.0)):
-        raise UsageError("begin and end are seconds since the epoch")
+    refuse_no_moment(begin, end)
     if len(opened := operation or []) > OPENED_MOST:
         raise UsageError(f"more than {OPENED_MOST} operations are opened")
     feed = await supervisor.feeds.find(run)

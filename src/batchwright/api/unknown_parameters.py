@@ -12,7 +12,7 @@ from typing import Any
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
-from litestar.openapi.spec import OpenAPI, Parameter
+from litestar.openapi.spec import OpenAPI, Parameter, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from msgspec import Struct
 
@@ -73,7 +73,7 @@ def _taken(told: list[Parameter], *, body: bool) -> TakenParameters:
 
 def _is_list(schema: Any) -> bool:
     """Whether the schema is a list; one that may be omitted is wrapped in a union."""
-    return schema is not None and (
+    return isinstance(schema, Schema) and (
         schema.type == OpenAPIType.ARRAY or any(map(_is_list, (*(schema.one_of or ()), *(schema.any_of or ()))))
     )
 

@@ -159,7 +159,7 @@ def run_view(
     shape = shape or plan_index(run.plan)
     bounds = bounds or ViewBounds()
     ended = ended_operations(run, shape)
-    operations = _operations(run, shape, ended)
+    operations = operation_progress(run, shape, ended)
     flying = list(islice(run.in_flight, bounds.running))
     failed = failed_steps(run, bounds.failed)
     doubts = _doubts(run)
@@ -232,7 +232,8 @@ def _doubts(run: Run) -> list[int]:
 # -- operations and providers ---------------------------------------------------------------------------------------
 
 
-def _operations(run: Run, shape: PlanIndex, ended: list[bool]) -> tuple[OperationProgress, ...]:
+def operation_progress(run: Run, shape: PlanIndex, ended: list[bool]) -> tuple[OperationProgress, ...]:
+    """How far each operation has got; `ended` is what `ended_operations` gives."""
     backward = run.status in ROLLBACK
     rows = []
     for i, op in enumerate(run.plan.operations):
