@@ -111,7 +111,7 @@ def _may_stand(operation: Mapping[str, Any], path: Path_) -> bool:
     """Whether references are allowed at this path of an operation: not in what says where a secret is found."""
     if path[0] == "taskservs":
         return len(path) >= 4 and path[2] == "variables" and not _is_secret(operation, path, 4)
-    if path[0] == "server_configs":
+    if path[0] in ("server_configs", "otherwise"):
         return path[-1] == "user_data" and len(path) == 3
     if path[0] == "env" or path[:2] == ("http", "headers"):
         return len(path) == (2 if path[0] == "env" else 3)
@@ -173,7 +173,7 @@ def _unfit(known: _Names, operation: Mapping[str, Any], path: Path_, reference: 
     if reference.root is Root.SERVER:
         if path[0] == "taskservs" or (operation.get("targets") and path[0] != "server_configs"):
             return None
-        where = "in user_data" if path[0] == "server_configs" else "for what runs on this machine"
+        where = "in user_data" if path[-1] == "user_data" else "for what runs on this machine"
         message = f"`{reference}` has no meaning {where}"
         return Diagnostic("reference-misplaced", message, "Name the server: ${servers.NAME.address}.")
     if reference.root in (Root.RUN, Root.WORKFLOW):

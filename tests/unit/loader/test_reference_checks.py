@@ -37,6 +37,7 @@ def after(*names: str, **rest: Any) -> dict[str, Any]:
         {"taskservs": [{"name": "x", "variables": {"a": {"b": {"c": "${servers.db-1.name}"}}, "file": "${run.id}"}}]},
         {"taskservs": [{"name": "x", "variables": {"a": ["${servers.db-1.name}"], "b": "${operations.db.addresses}"}}]},
         {"server_configs": [{"name": "web", "user_data": "${servers.db-1.address} ${x:-y}"}]},
+        {"otherwise": [{"zone": "x"}, {"user_data": "${servers.db-1.address}"}]},
         {"run": ["x", "$${nonsense.x} $${"]},
         {"run": [None, {"broken": "${run.id}"}], "targets": "broken", "taskservs": None},
     ],
