@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +29,7 @@ SERVERS = {
 
 
 class Shell:
-    """Runs shell lines in which `bw` is the command."""
+    """Runs shell lines in which `bw` is the command, and types those whose streams do not matter in this process."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -48,8 +49,14 @@ class Shell:
         assert "Exception ignored" not in done.stderr
         return done
 
+    def here(self, line: str, **env: str) -> str:
+        """What it prints, which must end well."""
+        done = run_in_process(line.split(), {**self.env, **env}, self.folder)
+        assert done.returncode == 0, done
+        return done.stdout
+
     def runs(self) -> list[dict[str, Any]]:
-        found = json.loads(run_in_process(["list", "--json"], self.env, self.folder).stdout)["runs"]
+        found = json.loads(self.here("list --json"))["runs"]
         return [dict(one) for one in found]
 
 
@@ -63,7 +70,7 @@ def test_a_closed_stream_is_no_terminal(shell: Shell, closed: str) -> None:
     """C9: and no file of ours takes its place, so that what is printed never lands in a store."""
     assert shell(f"bw run echo.json {closed}").returncode == 0
     assert [run["status"] for run in shell.runs()] == ["Completed"]
-    assert shell("bw store check").returncode == 0
+    shell.here("store check")
 
 
 def test_a_full_disk_under_stdout_ends_no_run(shell: Shell) -> None:
@@ -95,7 +102,7 @@ def test_a_failed_run_whose_reader_leaves_tells_that_it_failed(shell: Shell) -> 
 
 def test_looking_ends_quietly_when_nobody_reads(shell: Shell) -> None:
     """C10"""
-    shell("bw run echo.json")
+    shell.here("run echo.json")
     for verb in ("events latest", "monitor latest", "logs latest say"):
         done = shell(f"bw {verb} | true; exit ${{PIPESTATUS[0]}}")
         assert (done.returncode, done.stderr) == (0, "")
@@ -111,10 +118,10 @@ def test_a_width_that_means_nothing_is_80(monkeypatch: pytest.MonkeyPatch, colum
 
 def test_nothing_is_lost_where_the_width_means_nothing(shell: Shell) -> None:
     """C9"""
-    shell("bw run echo.json")
-    told = shell("bw list", COLUMNS="80").stdout
+    shell.here("run echo.json")
+    told = shell.here("list", COLUMNS="80")
     assert "echo 1" in told
-    assert shell("bw list", COLUMNS="0").stdout == told
+    assert shell.here("list", COLUMNS="0") == told
 
 
 @pytest.mark.parametrize("unset", [{}, {"HOME": ""}, {"HOME": "somewhere"}])
@@ -142,19 +149,27 @@ def test_without_any_home_there_is_a_sentence(tmp_path: Path, monkeypatch: pytes
 
 # -- a state folder that cannot be written ----------------------------------------------------------------------------
 
+TYPES = """
+import sys
+from batchwright.cli.main import run_command
+for line in sys.argv[1:]:
+    if run_command(line.split()):
+        print("FAILED", line)
+"""
 LOOKS = ["list", "status latest", "events latest", "logs latest say", "explain latest say", "stats", "servers"]
 
 
 def test_reading_needs_no_writing(shell: Shell) -> None:
     """C9: on a disk that is mounted read-only; what would change something is refused and changes nothing."""
-    shell("bw run web.json --sim time_scale=0 && bw run echo.json")
+    shell.here("run web.json --sim time_scale=0")
+    shell.here("run echo.json")
     before = {str(one): one.stat().st_mtime_ns for one in (shell.folder / "state").rglob("*")}
-    told = "\n".join(f"bw {line} >/dev/null || echo FAILED {line}" for line in LOOKS)
+    looks = shlex.join([sys.executable, "-c", TYPES, *LOOKS])
     closing = "mount --bind state state && mount -o remount,ro,bind state state" if ROOT else "chmod -R a-w state"
     (shell.folder / "tmp").mkdir()
     (shell.folder / "script").write_text(
-        f"{closing} || exit 9\n{told}\n"
-        "bw list; bw run echo.json; echo run $?; bw rollback latest --yes; echo rollback $?; ls tmp"
+        f"{closing} || exit 9\n{looks}\n"
+        "bw run echo.json; echo run $?; bw rollback latest --yes; echo rollback $?; ls tmp"
     )
     done = shell(
         f"export -f bw; {'unshare -m' if ROOT else ''} bash script || exit 9; chmod -R u+w state",
