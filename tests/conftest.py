@@ -24,7 +24,7 @@ assert examples.PART  # registers its profiles of hypothesis before any test is 
 
 # The longest first, so that none of them is left for the end
 SLOW = (
-    *("tests/real/test_kubernetes", "tests/real/test_postgresql", "tests/real/test_redis", "tests/crash/test_local"),
+    *("tests/e2e/test_handing_over", "tests/e2e/test_shop", "tests/e2e/test_readme", "tests/crash/test_local"),
     *("tests/real/", "tests/crash/test_sigkill", "tests/unit/providers/local/", "tests/conformance/test_pyinfra"),
     *("tests/conformance/test_local", "tests/crash/", "tests/e2e/", "tests/conformance/"),
 )

@@ -10,6 +10,8 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from batchwright.model.call_outcome import Rejected
 from batchwright.operations.taskserv_batch import Cluster, TaskservRequest
 from tests.real.life import Server, asked, on_servers
@@ -52,6 +54,7 @@ async def documents(server: Server, name: str) -> dict[str, dict[str, Any]]:
     return {document["kind"]: document for document in map(json.loads, texts)}
 
 
+@pytest.mark.long
 def test_a_cluster_is_begun_even_after_an_interruption_joined_given_a_network_and_taken_apart(tmp_path: Path) -> None:
     need_sandboxes()
     need_tools()

@@ -1,10 +1,12 @@
-"""Prometheus scrapes node exporters, and users log in: on the same two servers."""
+"""Prometheus scrapes node exporters, and users log in."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from pathlib import Path
+
+import pytest
 
 from batchwright.model.call_outcome import Rejected
 from batchwright.operations.taskserv_batch import TaskservRequest
@@ -14,14 +16,14 @@ from tests.real.life import Server, asked, live, on_servers, traces
 KEYS = {name: f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{name[0].upper() * 43} {name}@laptop" for name in ("alice", "bob")}
 
 
-def test_prometheus_scrapes_what_it_is_given_and_users_are_those_that_are_listed(tmp_path: Path) -> None:
+@pytest.mark.long
+def test_prometheus_scrapes_what_it_is_given(tmp_path: Path) -> None:
     """E11: on networks of their own."""
+    on_servers(tmp_path, ("metrics", "node"), monitoring, network="own")
 
-    async def scenario(server: Server, node: Server) -> None:
-        await monitoring(server, node)
-        await users(node)
 
-    on_servers(tmp_path, ("metrics", "node"), scenario, network="own")
+def test_users_are_those_that_are_listed(tmp_path: Path) -> None:
+    on_servers(tmp_path, ("node",), users, network="own")
 
 
 async def monitoring(server: Server, node: Server) -> None:

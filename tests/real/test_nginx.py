@@ -45,7 +45,8 @@ async def taken_up(server: Server, request: TaskservRequest) -> None:
     assert await server.sh(MAIN_PROCESS) == before
 
 
-@pytest.mark.parametrize("network", ["own", pytest.param("shared", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("network", ["own", "shared"])
 def test_nginx_serves_passes_on_and_takes_up_changes_without_a_restart(tmp_path: Path, network: str) -> None:
     """E11: on the loopback, and on a network of its own."""
     files = self_signed(["shop.example.org"])

@@ -26,7 +26,8 @@ PASSWORDS = [
 ENCODING = "cd / && runuser -u postgres -- psql -Atc 'SHOW server_encoding'"
 
 
-@pytest.mark.parametrize(("network", "installed"), [("own", 2), pytest.param("shared", 6, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize(("network", "installed"), [("own", 2), ("shared", 6)])
 def test_postgresql_is_in_utf8_lets_the_owner_in_and_keeps_the_password_to_itself(
     tmp_path: Path, network: str, installed: int
 ) -> None:

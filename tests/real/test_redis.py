@@ -36,6 +36,7 @@ def test_redis_is_reached_at_its_address_protected_and_put_right(tmp_path: Path,
         assert await server.runner.preview(request, server.target)
         assert not all(check.ok for check in await server.runner.check(request, server.target))
         await live(server, request, use)
+        await a_login_that_prints_and_asks_is_no_hindrance(server)
 
     on_servers(tmp_path, ("cache", "other"), scenario, PASSWORD, network=network)
 
@@ -83,18 +84,14 @@ export LC_ALL=C LANG=de_DE.UTF-8 PATH=/nowhere:$PATH
 """
 
 
-def test_a_login_that_prints_and_asks_is_no_hindrance(tmp_path: Path) -> None:
+async def a_login_that_prints_and_asks_is_no_hindrance(server: Server) -> None:
     """F10: 6 MB without a newline and a question. F8: its umask and its language are not the install's."""
-
-    async def scenario(server: Server) -> None:
-        await server.sh(f"cat > ~/.bashrc <<'END'\n{NOISE}\nEND")
-        assert await server.install(asked("redis"))
-        assert not await server.install(asked("redis"))
-        assert await server.runner.installed(server.target) == ("redis",)
-        assert await server.remove(asked("redis"))
-        await server.sh("echo 'echo not here; exit 0' > ~/.bashrc")
-        answer = await server.runner.install(asked("redis"), server.target, TaskservCall("again", 20.0))
-        assert isinstance(answer, Rejected)
-        assert "not here" in answer.fault.message
-
-    on_servers(tmp_path, ("cache",), scenario)
+    await server.sh(f"cat > ~/.bashrc <<'END'\n{NOISE}\nEND")
+    assert await server.install(asked("redis"))
+    assert not await server.install(asked("redis"))
+    assert await server.runner.installed(server.target) == ("redis",)
+    assert await server.remove(asked("redis"))
+    await server.sh("echo 'echo not here; exit 0' > ~/.bashrc")
+    answer = await server.runner.install(asked("redis"), server.target, TaskservCall("again", 20.0))
+    assert isinstance(answer, Rejected)
+    assert "not here" in answer.fault.message
