@@ -344,8 +344,5 @@ def _counted_at_provider(run: Run, i: int) -> dict[str, int]:
     """What a step adds to the progress of the provider that it is at."""
     state, backward = run.records[i].state, run.status in ROLLBACK
     total = state in _UNDO_STATES or made_something(run, i) if backward else state is not S.NOT_WANTED
-    return {
-        "done": state is (S.UNDONE if backward else S.SUCCEEDED),
-        "total": total,
-        "failed": state is failed_state(run),
-    }
+    done = state is (S.UNDONE if backward else S.SUCCEEDED)
+    return {"done": int(done), "total": int(total), "failed": int(state is failed_state(run))}

@@ -84,6 +84,7 @@ def test_servers_go_where_there_is_room_and_every_view_says_where(farm: Workflow
             "w-2": ("upcloud", "de-fra1", "1xCPU-2GB"),
         }
         assert {one.name: (one.done, one.total) for one in view.providers} == {"upcloud": (1, 1), "aws": (1, 1)}
+        assert {type(number) for one in view.providers for number in (one.done, one.total, one.failed)} == {int}
         told = explain(run, await stage.history(), "workers/w-1", stage.clock.now())
         assert told.provider == "aws"
         assert sum("instead" in link.text for link in told.chain) == 3
