@@ -57,6 +57,7 @@ function summed(graph, operations) {
       sum.done += op.done;
       sum.total += op.total;
       for (const [state, n] of Object.entries(op.counts)) sum.counts[state] = (sum.counts[state] || 0) + n;
+      if (node.operations.length === 1) { sum.state = op.state; sum.strip = op.strip; }
     }
     return [node.id, sum];
   }));
@@ -66,7 +67,7 @@ const reach = (id, next) => {
   for (let at = next.get(id) || []; at.length; at = at.flatMap((each) => next.get(each) || [])) { at = at.filter((each) => !seen.has(each) && seen.add(each)); }
   return seen;
 };
-const worst = (op) => WORST.find((state) => op?.counts[state]) || 'waiting';
+const worst = (op) => STATES[op?.state] ? op.state : WORST.find((state) => op?.counts[state]) || 'waiting';
 export function say(op) {
   if (!op) return '';
   const bad = (op.counts.failed || 0) + (op.counts.undo_failed || 0), trouble = bad ? `, ${num(bad)} failed` : op.counts.retrying ? `, ${num(op.counts.retrying)} retrying` : op.counts.skipped ? `, ${num(op.counts.skipped)} skipped` : '';
@@ -200,9 +201,15 @@ function box(c, x, y, node, op, { bw, bh, gx, named }, { picked, me }, cells, la
   if (!(whole && waits)) part(op, whole ? x : x + 2, whole ? y : y + 2, whole ? bw : bw - 4, whole ? bh : bh - 4, cells);
 }
 
-/** Lengths in the fixed order; what is there is never thinner than two pixels. */
+/** A cell for each step where three pixels are left for it; else lengths in the fixed order, never thinner than two. */
 function part(op, x, y, w, h, out) {
   if (!op) return;
+  const cells = op.strip?.flatMap(([state, n]) => Array(n).fill(state)) || [];
+  if (cells.length > 1 && w / cells.length >= 3 && new Set(cells).size > 1) {
+    const width = w / cells.length;
+    cells.forEach((state, i) => out.push([state, Math.round(x + i * width), y, Math.max(2, Math.round(x + (i + 1) * width) - Math.round(x + i * width) - 1), h]));
+    return;
+  }
   const there = STRIP.filter((state) => op.counts[state]), sum = there.reduce((n, state) => n + op.counts[state], 0), min = 2, room = w - there.length * min;
   let at = x;
   there.forEach((state, i) => {

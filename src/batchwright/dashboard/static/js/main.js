@@ -15,7 +15,7 @@ import { MODES, dur, now } from './words.js';
 
 const PAGES = [['', 'Runs'], ['ui/approvals', 'Approvals'], ['ui/plan', 'Plan'], ['ui/servers', 'Servers'], ['ui/service', 'Service']];
 const KEYS = [['/', 'find in what is shown'], ['Ctrl K', 'go to anything'], ['j k', 'next, previous row'], ['Enter', 'open what is selected'], ['Esc', 'one level back'],
-  ['f F', 'next, previous failure'], ['w l h', 'why, log, history of a step'], ['g', 'next way to group steps'], ['c', 'copy the command for the shell'], ['t', 'times in UTC, local, relative'], ['?', 'these keys']];
+  ['f F', 'next, previous failure'], ['w l h', 'why, log, history of a step'], [', .', 'one event back, on'], ['n', 'back to now'], ['c', 'copy the command for the shell'], ['t', 'times in UTC, local, relative'], ['?', 'these keys']];
 
 // -- which screen
 function screenOf(path) {

@@ -21,14 +21,17 @@ export function RunScreen({ run: word }) {
 function Followed({ run, first }) {
   const known = useRef(first), ended = ENDED.includes(known.current.status);
   const changes = useChanges(run, ended);
-  const got = useGet(one(run), { when: changes }), graph = useGet(`${one(run)}/graph`);
-  const view = got.data || known.current;
-  known.current = view;
+  const at = useQuery('at'), got = useGet(one(run), { when: changes }), graph = useGet(`${one(run)}/graph`), ops = useGet(`${one(run)}/operations`, { query: { at }, when: at ? 0 : changes });
+  known.current = got.data || known.current;
+  const newest = Number(got.etag?.replaceAll('"', '').split('-').pop()) || 0;
+  const view = ops.data ? { ...known.current, operations: ops.data.items, counts: ops.data.counts, ...(at ? then(ops.data) : {}) } : known.current;
   const state = stateOf(view);
+  useMoments(at, newest);
   useTitle(`${view.environment} ${num(view.done)}/${num(view.total)}`, state);
   useEffect(() => { document.body.classList.add('runpage'); return () => document.body.classList.remove('runpage'); }, []);
   const pane = useQuery('p') || 's', top = useQuery('top') || 'g', rows = graph.data?.rows || 1, share = view.total <= 40 ? 0.78 : rows < 5 ? 0.7 : rows < 9 ? 0.84 : 0.96;
   return html`<div class="fades"><${Head} view=${view} state=${state} /></div><${Attention} view=${view} when=${changes} />
+    ${at ? html`<div class="banner" role="status"><${Icon} shape="bars" /><span><b>You look at event ${num(at)} of ${num(newest)}${ops.data ? html`, <${Time} at=${ops.data.time} />` : ''}.</b> Nothing can be changed from here.</span><button class="btn" onClick=${() => put({ at: '' })}>Back to now</button></div>` : ''}
     <main class="panes fades" id="main" data-one=${pane} data-top=${top} data-low=${pane === 'd' ? 'd' : 's'} style=${{ '--g': `${share}fr`, '--m': `${1.12 - share}fr` }}>
       <section class="pane p-g top" aria-label="Operations"><${Plan} graph=${graph} view=${view} /></section>
       <section class="pane p-t top" aria-label="Timeline"><${Timeline} run=${run} view=${view} when=${changes} tabs=${html`<${Tabs} here="t" />`} /></section>
@@ -51,10 +54,31 @@ function Plan({ graph, view }) {
     ${list || !graph.data?.nodes.length ? html`<${Operations} view=${view} />` : html`<${Graph} graph=${graph.data} view=${view} zoom=${zoom} key=${turn} />`}`;
 }
 
+/** What is known of an earlier moment: the counts are of then, and nothing can be done. */
+const then = (ops) => ({ status: ops.status, done: ops.items.reduce((n, each) => n + each.done, 0), total: ops.items.reduce((n, each) => n + each.total, 0), eta: null, elapsed: null, past: true, running: [], running_more: 0, waiting: [], failed: [], doubts: [], residue: [], stopped_providers: {}, skipped: [], not_wanted: [], next: '' });
+
+/** , and . look one event back and on; n goes back to now. */
+function useMoments(at, newest) {
+  const known = useRef();
+  known.current = [Number(at) || newest, newest];
+  useEffect(() => {
+    const keys = (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]') || /INPUT|TEXTAREA|SELECT/.test(event.target.tagName)) return;
+      const [here, last] = known.current;
+      if (event.key === ',' && here > 1) put({ at: here - 1 });
+      else if (event.key === '.' && here < last) put({ at: here + 1 === last ? '' : here + 1 });
+      else if (event.key === 'n') put({ at: '' });
+    };
+    addEventListener('keydown', keys);
+    return () => removeEventListener('keydown', keys);
+  }, []);
+}
+
 /** The one sentence that could be read out on the phone. */
 function sentence(view) {
   const said = [BACK.includes(view.status) ? `${num(view.done)} of ${num(view.total)} undone` : `${num(view.done)} of ${many(view.total, 'step')} done`];
   if (view.status === 'RollingBack' && view.rolled_back_by) said.push(`asked for by ${view.rolled_back_by}`);
+  if (view.past) return said.join(' · ');
   if (view.counts.asking && !view.running.length) said.push('nothing in flight: it waits for a person');
   else if (view.started_at) said.push(ENDED.includes(view.status) ? `took ${dur(view.elapsed)}` : `${dur(view.elapsed)} so far`);
   if (view.eta && !ENDED.includes(view.status)) said.push(`about ${dur(view.eta)} left`);
@@ -64,18 +88,18 @@ function sentence(view) {
 function Head({ view, state }) {
   const only = useQuery('only');
   useTimeMode();
-  return html`<header class="rh"><div class="row wrap"><${State} of=${state} big /><h1 class="el"><a href=${href(`ui/environments/${view.environment}`, { simulated: view.simulated ? 'true' : '' })}>${view.environment}</a></h1>
+  return html`<section class="rh" aria-label="The run"><div class="row wrap"><${State} of=${state} big /><h1 class="el"><a href=${href(`ui/environments/${view.environment}`, { simulated: view.simulated ? 'true' : '' })}>${view.environment}</a></h1>
       <span class="q el grow" id="sentence">${sentence(view)}</span><${Actions} view=${view} /></div>
     <${Strip} counts=${view.counts} />
     <div class="row wrap facts-row"><div class="legend" role="group" aria-label="Show only steps that are">${WORST.filter((s) => view.counts[s]).map((s) => html`<button class="chip" aria-pressed=${String(only === s)} onClick=${() => put({ only: only === s ? '' : s, p: 's' })}>
         <span class=${'st c-' + STATES[s][2]}><${Icon} shape=${STATES[s][1]} /></span><span><b>${num(view.counts[s])}</b> ${STATES[s][0]}</span></button>`)}</div><span class="grow" />
       <div class="facts"><span>run <b class="mono">${view.run}</b></span><span class="opt"><b>${view.workflow} ${view.version}</b></span>${view.simulated ? html`<span class="tag">simulated</span>` : ''}
-        <span class="opt">began <b><${Time} at=${view.created_at} /></b></span><span class="opt">${view.parallel_limit} at a time</span>${view.restarts ? html`<span>killed or restarted ${view.restarts === 1 ? 'once' : view.restarts + ' times'}</span>` : ''}</div></div></header>`;
+        <span class="opt">began <b><${Time} at=${view.created_at} /></b></span><span class="opt">${view.parallel_limit} at a time</span>${view.restarts ? html`<span>killed or restarted ${view.restarts === 1 ? 'once' : view.restarts + ' times'}</span>` : ''}</div></div></section>`;
 }
 
 /** What can be done to a run in this state, by somebody with this role: nothing that the service would refuse. */
 function Actions({ view }) {
-  if (!may('operator')) return null;
+  if (!may('operator') || view.past) return null;
   const post = (verb, query) => ask(`${one(view.run)}/${verb}`, { method: 'POST', query });
   const does = (verb, done) => () => act(() => post(verb), done);
   const going = ['Pending', 'Running'].includes(view.status), undoable = ENDED.includes(view.status) && view.status !== 'RolledBack';
@@ -88,37 +112,32 @@ function Actions({ view }) {
 
 /** What needs somebody: questions, failures by cause, providers that stopped, doubts. */
 function Attention({ view, when }) {
-  const asks = useGet(view.counts.asking ? 'v1/approvals' : '', { query: { run: view.run }, when });
+  const asks = useGet(view.counts.asking && !view.past ? 'v1/approvals' : '', { query: { run: view.run }, when });
+  const at = useQuery('at'), failures = useGet(view.counts.failed || view.counts.undo_failed ? `${one(view.run)}/failures` : '', { query: { at }, when: at ? 0 : when });
   const rows = [];
   for (const question of asks.data?.items || []) rows.push(html`<li class="asking" key=${question.step}><${Question} question=${question} /></li>`);
-  const causes = new Map();
-  for (const failed of view.failed) {
-    const key = failed.kind + (failed.code || failed.message);
-    if (!causes.has(key)) causes.set(key, { ...failed, count: 0 });
-    causes.get(key).count++;
+  const causes = failures.data?.items || [], all = useQuery('causes') === 'all';
+  for (const cause of all ? causes : causes.slice(0, 3)) {
+    rows.push(html`<li key=${cause.state + cause.kind + cause.code + cause.provider + cause.place}><span class="c-bad"><${Icon} shape=${cause.state === 'undo_failed' ? 'boxback' : 'cross'} /></span><span class="b c-bad">${num(cause.count)} × ${cause.kind}${cause.place ? ` in ${cause.place}` : ''}</span>
+      <span class="msg el" title=${cause.message}>${cause.message} <span class="f hide-s">${cause.hint}</span></span><button class="btn bare go" onClick=${() => put({ only: cause.state, cause: cause.kind, sel: cause.steps[0], p: 's' })}>Show</button></li>`);
   }
-  const sorted = [...causes.values()].sort((a, b) => b.count - a.count), more = view.failed_more;
-  for (const cause of sorted.slice(0, 3)) {
-    rows.push(html`<li key=${cause.step}><span class="c-bad"><${Icon} shape=${BACK.includes(view.status) ? 'boxback' : 'cross'} /></span><span class="b c-bad">${more && sorted.length === 1 ? num(cause.count + more) : cause.count}${more && sorted.length > 1 ? '+' : ''} × ${cause.kind}</span>
-      <span class="msg el" title=${cause.message}>${cause.message} <span class="f hide-s">${cause.hint}</span></span><button class="btn bare go" onClick=${() => put({ only: BACK.includes(view.status) ? 'undo_failed' : 'failed', sel: cause.step, p: 's' })}>Show</button></li>`);
-  }
-  if (sorted.length > 3) rows.push(html`<li><span /><span /><span class="msg q">${sorted.length - 3} more causes</span><button class="btn bare go" onClick=${() => put({ only: 'failed', p: 's' })}>Show all</button></li>`);
+  if (causes.length > 3) rows.push(html`<li><span /><span /><span class="msg q">${all ? '' : `${causes.length - 3} more causes`}</span><button class="btn bare go" onClick=${() => put({ causes: all ? '' : 'all' })}>${all ? 'Show the first three' : 'Show all'}</button></li>`);
   for (const [lane, message] of Object.entries(view.stopped_providers)) rows.push(html`<li><span class="c-bad"><${Icon} shape="stop" /></span><span class="b c-bad">${lane} stopped</span><span class="msg el" title=${message}>${message}</span></li>`);
   if (view.doubts.length) rows.push(html`<li><span class="c-doubt"><${Icon} shape="half" /></span><span class="b c-doubt">${view.doubts.length + view.doubts_more} in doubt</span><span class="msg el">A call was sent and its answer was lost. Batchwright asks the provider what came of it.</span><button class="btn bare go" onClick=${() => put({ sel: view.doubts[0], p: 'd' })}>Show</button></li>`);
   if (view.residue.length) rows.push(html`<li><span class="c-bad"><${Icon} shape="warn" /></span><span class="b c-bad">left behind</span><span class="msg el" title=${view.residue.join('; ')}>${view.residue.join('; ')}</span></li>`);
-  return rows.length ? html`<ul class="att fades" aria-label="What needs somebody">${rows}</ul>` : null;
+  return rows.length ? html`<section aria-label="What needs somebody"><ul class="att fades">${rows}</ul></section>` : null;
 }
 
 /** Every operation with a strip of its steps: the whole plan, what has not begun too. */
 function Operations({ view }) {
   const picked = useQuery('op');
-  return html`<div class="vt ops" tabindex="0" role="region" aria-label="Operations"><table class="tb"><thead><tr><th scope="col">Operation</th><th scope="col">Steps</th><th scope="col" class="n">Done</th><th scope="col" class="hide-s">Waits for</th></tr></thead>
+  return html`<div class="vt ops" tabindex="0" role="region" aria-label="List of operations"><table class="tb"><thead><tr><th scope="col">Operation</th><th scope="col">Steps</th><th scope="col" class="n">Done</th><th scope="col" class="hide-s">Waits for</th></tr></thead>
     <tbody>${view.operations.map((op) => html`<tr key=${op.id} class=${op.id === picked ? 'sel' : ''}><td class="nw"><button class="btn bare name" aria-pressed=${String(op.id === picked)} onClick=${() => put({ op: op.id === picked ? '' : op.id, sel: '' })}>
       <${OperationState} op=${op} /><span class="el">${op.id}</span></button><span class="q t2 hide-s"> ${op.type.replaceAll('_', ' ')}${op.provider ? ` · ${op.provider}` : ''}</span></td>
       <td><${Strip} counts=${op.counts} small /></td><td class="n nw">${num(op.done)} of ${num(op.total)}</td><td class="q hide-s el txt">${op.waiting_for.join(', ')}</td></tr>`)}</tbody></table></div>`;
 }
 function OperationState({ op }) {
-  const worst = WORST.find((state) => op.counts[state]) || 'waiting';
-  return html`<span class=${'c-' + STATES[worst][2]} title=${STATES[worst][0]}><${Icon} shape=${STATES[worst][1]} /><span class="sr">${STATES[worst][0]}</span></span>`;
+  const [word, shape, colour] = STATES[op.state] || STATES[WORST.find((state) => op.counts[state])] || STATES.waiting;
+  return html`<span class=${'c-' + colour} title=${op.word || word}><${Icon} shape=${shape} /><span class="sr">${op.word || word}</span></span>`;
 }
 

@@ -35,7 +35,7 @@ function Found({ found, known }) {
   const refs = new Set(known.map(({ server }) => server.ref)), orphans = found.servers.filter((one) => !refs.has(one.ref));
   return html`<${Section} title="What the providers say now" about=${many(found.servers.length, 'server')}>
     ${found.troubles.length ? html`<div class="box loud"><p class="b">Not everybody answered, so this may not be all:</p><ul>${found.troubles.map((one) => html`<li>${one.provider}: ${one.message} <span class="q">${one.hint || ''}</span></li>`)}</ul></div>` : ''}
-    ${orphans.length ? html`<${Table} label="Servers that no journal here names" heads=${[['Not in these journals', 'nw'], ['', 'nw'], ['Provider', 'nw'], ['Reference', 'nw mono'], ['Run', 'nw']]} rows=${orphans.slice(0, 200).map((one) => [html`<b>${one.name}</b>`, html`<${Mark} shape="half" colour="doubt">${one.status ? 'of another run' : 'orphan'}<//>`, one.provider, one.ref, one.run])} />` : html`<p><${Mark} shape="check" colour="done">every server belongs to a run<//></p>`}<//>`;
+    ${orphans.length ? html`<${Table} label="Servers that no journal here names" heads=${[['Not in these journals', 'nw'], ['State', 'nw'], ['Provider', 'nw'], ['Reference', 'nw mono'], ['Run', 'nw']]} rows=${orphans.slice(0, 200).map((one) => [html`<b>${one.name}</b>`, html`<${Mark} shape="half" colour="doubt">${one.status ? 'of another run' : 'orphan'}<//>`, one.provider, one.ref, one.run])} />` : html`<p><${Mark} shape="check" colour="done">every server belongs to a run<//></p>`}<//>`;
 }
 
 export function EnvironmentScreen({ name }) {
@@ -59,6 +59,6 @@ const DRIFTS = { same: ['same', 'check', 'done'], drifted: ['drifted', 'warn', '
 function Drift({ found }) {
   const items = found.items.filter((one) => one.state !== 'same');
   return html`<${Section} title="Drift" about=${html`looked at <${Time} at=${found.at} />`}><${Numbers} items=${Object.entries(found.counts).map(([state, n]) => [num(n), DRIFTS[state]?.[0] || state, DRIFTS[state]?.[2]])} />
-    ${items.length ? html`<${Table} label="Drift" heads=${[['What', 'nw'], ['', 'nw'], ['How it differs', '']]} rows=${items.map((one) => [html`<b>${one.name}</b>${one.server && one.server !== one.name ? ` on ${one.server}` : ''}`, html`<${Mark} shape=${DRIFTS[one.state]?.[1] || 'half'} colour=${DRIFTS[one.state]?.[2] || 'doubt'}>${DRIFTS[one.state]?.[0] || one.state}<//>`,
+    ${items.length ? html`<${Table} label="Drift" heads=${[['What', 'nw'], ['State', 'nw'], ['How it differs', '']]} rows=${items.map((one) => [html`<b>${one.name}</b>${one.server && one.server !== one.name ? ` on ${one.server}` : ''}`, html`<${Mark} shape=${DRIFTS[one.state]?.[1] || 'half'} colour=${DRIFTS[one.state]?.[2] || 'doubt'}>${DRIFTS[one.state]?.[0] || one.state}<//>`,
       html`<${Facts} items=${[...(one.fields || []).map((field) => [field.field, html`asked for <b>${field.expected}</b>, found <b class="c-retry">${field.found}</b>`]), ['an install would', (one.changes || []).join('; ')], ['', one.trouble], ['accepted', one.reason]]} />`])} />` : html`<p><${Mark} shape="check" colour="done">Everything is as its runs left it.<//></p>`}<//>`;
 }

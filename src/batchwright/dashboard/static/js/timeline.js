@@ -13,8 +13,8 @@ const BANDS = ['succeeded', 'undone', 'asking', 'started', 'created', 'undoing',
 export function Timeline({ run, view, when, tabs }) {
   const me = useRef({ top: 0, hover: null }).current, mode = useTimeMode(), sel = useQuery('sel'), op = useQuery('op');
   const [span, setSpan] = useState(null), [fold, setFold] = useState(true), [open, setOpen] = useState([]), [width, setWidth] = useState(0);
-  const query = { width, begin: span?.[0] ?? '', end: span?.[1] ?? '', fold: fold ? FOLD : 0, operation: open };
-  const got = useGet(width ? `${one(run)}/timeline` : '', { when, query }), data = got.data;
+  const at = useQuery('at'), query = { at, width, begin: span?.[0] ?? '', end: span?.[1] ?? '', fold: fold ? FOLD : 0, operation: open };
+  const got = useGet(width ? `${one(run)}/timeline` : '', { when: at ? 0 : when, query }), data = got.data;
   useEffect(() => { if (me.want && me.want !== width) setWidth(me.want); });
   const rows = data ? rowsOf(data) : [];
   const pick = (row) => put(row?.step ? { sel: row.step, op: '' } : { op: row?.operation || '', sel: '' });
@@ -32,10 +32,17 @@ export function Timeline({ run, view, when, tabs }) {
     pointerup(event, x, y) {
       const drag = me.drag;
       me.drag = null;
-      if (drag?.moved && me.range) { setSpan(me.range); me.range = null; return; }
+      if (drag?.moved && me.range) { setSpan(me.range); put({ range: me.range.map((each) => each.toFixed(3)).join('-') }); me.range = null; return; }
       pick(rowAt(y));
     },
-    dblclick(event, x, y) { const row = rowAt(y); if (row && !row.step) setOpen(open.includes(row.operation) ? open.filter((each) => each !== row.operation) : [...open, row.operation]); },
+    dblclick(event, x, y) {
+      if (y < HEAD && data && x > me.gutter) { // the moment that is pointed at
+        const column = ((x - me.gutter) / Math.max(1, me.want)) * data.width, seen = data.columns.filter(([each]) => each <= column).at(-1) || data.columns[0];
+        return put({ at: seen[1] });
+      }
+      const row = rowAt(y); if (row && !row.step) setOpen(open.includes(row.operation) ? open.filter((each) => each !== row.operation) : [...open, row.operation]);
+      return undefined;
+    },
     pointerleave(event, x, y, soon) { me.hover = null; soon(); },
     wheel(event, x, y, soon) {
       if (event.ctrlKey || event.metaKey || !me.most) return false;
@@ -47,13 +54,13 @@ export function Timeline({ run, view, when, tabs }) {
     keydown(event, x, y, soon) {
       const by = { ArrowDown: 40, ArrowUp: -40 }[event.key];
       if (by) { me.top = Math.max(0, Math.min(me.most || 0, me.top + by)); soon(); return true; }
-      if (event.key === 'Escape' && span) { setSpan(null); event.stopPropagation(); return true; }
+      if (event.key === 'Escape' && span) { setSpan(null); put({ range: '' }); event.stopPropagation(); return true; }
       return false;
     },
   };
   const killed = data?.lives.filter((life) => life.why === 'killed').length || 0;
   return html`<div class="ph">${tabs}<h2 class="own">Timeline</h2><span class="q t2 el grow lab">${data ? `${dur(data.now - data.run_begin)}${killed ? `, killed ${killed === 1 ? 'once' : `${killed} times`}` : ''}; drag over a part to see only that` : ''}</span><span class="grow" />
-      ${data?.axis.some((part) => part.idle) || !fold ? html`<button class="btn bare opt" aria-pressed=${String(fold)} onClick=${() => setFold(!fold)}>Fold idle</button>` : ''}${span ? html`<button class="btn bare" onClick=${() => setSpan(null)}>Whole run</button>` : ''}</div>
+      ${data?.axis.some((part) => part.idle) || !fold ? html`<button class="btn bare opt" aria-pressed=${String(fold)} onClick=${() => setFold(!fold)}>Fold idle</button>` : ''}${span ? html`<button class="btn bare" onClick=${() => { setSpan(null); put({ range: '' }); }}>Whole run</button>` : ''}</div>
     ${got.error && !data ? html`<div class="empty"><p>The timeline could not be drawn.</p><p class="q">${got.error.message}</p></div>` : html`<${Canvas} label=${`Timeline of ${many(view.total, 'step')}. The table of steps says the same.`} events=${events}
       paint=${(c, w, h) => {
         me.want = Math.max(50, Math.round(w - gutterOf(w) - END));
@@ -70,9 +77,9 @@ function rowsOf(data) {
   const ordered = [...data.operations].sort((a, b) => (a.begin || Infinity) - (b.begin || Infinity) || 0);
   return ordered.flatMap((each) => [each, ...(steps.get(each.operation) || [])]);
 }
-const told = (row) => row.step ? `${row.step}: ${row.bars.map(([begin, end, ...state]) => `${shown(state).replaceAll('_', ' ')} ${dur(end - begin)}`).join(', ') || row.state}` : `${row.operation}: ${many(row.steps, 'step')}; double click opens it`;
+const told = (row) => row.step ? `${row.step}: ${row.bars.map((bar) => `${shown(bar).replaceAll('_', ' ')} ${dur(bar.end - bar.begin)}`).join(', ') || row.state}` : `${row.operation}: ${many(row.steps, 'step')}; double click opens it`;
 /** What a stay in a state shows: a call that is over shows what came of it. */
-function shown([state, next]) {
+function shown({ state, next }) {
   if (!next || !['started', 'created', 'undoing'].includes(state)) return state;
   if (['failed', 'retrying', 'undo_failed', 'undo_retrying'].includes(next)) return next;
   return state === 'undoing' ? 'undone' : 'succeeded';
@@ -154,14 +161,14 @@ function ground(c, w, h, data, s) {
 
 function bars(row, y, tall, s, parts, retries, doubts) {
   const height = Math.min(10, tall - 6), by = Math.round(y + (tall - height) / 2);
-  for (const [begin, end, ...how] of row.bars) {
-    const state = shown(how), x1 = s.X(begin), x2 = Math.max(x1 + 3, s.X(end));
-    if (how[0] === 'retrying' || how[0] === 'undo_retrying') retries.push([x1, x2, by + height / 2]);
+  for (const bar of row.bars) {
+    const state = shown(bar), x1 = s.X(bar.begin), x2 = Math.max(x1 + 3, s.X(bar.end));
+    if (bar.state === 'retrying' || bar.state === 'undo_retrying') retries.push([x1, x2, by + height / 2]);
     else if (state === 'in_doubt') doubts.push([x1, by, x2 - x1, height]);
     else if (state === 'asking') parts.push([state, x1, by + height / 2 - 1, x2 - x1, 3]);
     else parts.push([state, x1, by, x2 - x1, height]);
   }
-  for (const at of row.failures) if (!row.bars.some(([begin, end]) => at >= begin && at <= end)) parts.push(['failed', s.X(at) - 1, by - 1, 3, height + 2]);
+  for (const at of row.failures) if (!row.bars.some((bar) => at >= bar.begin && at <= bar.end)) parts.push(['failed', s.X(at) - 1, by - 1, 3, height + 2]);
 }
 function hatch(c, x, y, w, h) {
   c.save();
@@ -219,7 +226,7 @@ function name(c, row, y, tall, gutter, picked, hover, s, few, w) {
   c.fillText(fitText(c, row.step || row.operation, right - x0 - 15), x0 + 15, y + tall / 2 + 4);
   const last = row.step && row.bars.at(-1);
   if (!few || !last) return;
-  const text = row.state === 'failed' ? 'failed' : dur(last[1] - row.bars[0][0]), x = s.X(last[1]) + 7;
+  const text = row.state === 'failed' ? 'failed' : dur(last.end - row.bars[0].begin), x = s.X(last.end) + 7;
   c.font = font(11);
   c.fillStyle = palette[row.state === 'failed' ? 'bad' : 'ink-2'];
   if (x > gutter && x + c.measureText(text).width < w - 4) c.fillText(text, x, y + tall / 2 + 4);
