@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from tests.support.browser import browser
 from tests.support.command_line import environment, run_in_process
+from tests.support.service_in_loop import workflow
 from tests.support.service_process import service_process
 
 from batchwright.app.access_tokens import Tokens
@@ -16,6 +20,53 @@ from batchwright.app.system_clock import SystemClock
 from batchwright.model.role import Role
 
 pytestmark = pytest.mark.xdist_group("page")
+SLOW = ("--simulate", "--sim", "answer_seconds=0.1", "--sim", "boot_seconds=0.2")
+
+
+def test_a_run_is_watched_from_its_file_on_and_a_killed_service_leaves_no_hole(tmp_path: Path) -> None:
+    with service_process(tmp_path, *SLOW) as (url, first), browser(url) as window:
+        seen: list[int] = []
+        window.context.on("response", lambda answer: "/events?" in answer.url and seen.extend(numbers(answer)))
+        window.expected += ("status of 422",)  # the mistakes in the file
+        tab = window.page("/ui/plan")
+        tab.get_by_label("Language").select_option("JSON")
+        tab.get_by_label("The workflow file").fill('{"batch_workflow": {"name": "shop"}}')
+        tab.locator(".diags li", has_text="version").wait_for()
+        tab.get_by_label("The workflow file").fill(json.dumps(workflow("shop", 24, parallel_limit=3), indent=1))
+        tab.get_by_role("button", name="Plan it").click()
+        tab.get_by_role("button", name="Approve and simulate").click()
+        tab.wait_for_url("**/ui/runs/*")
+        tab.get_by_role("button", name="Events").click()
+        tab.locator(".legend .chip", has_text="done").wait_for()
+
+        tab.get_by_role("button", name="Pause", exact=True).click()
+        tab.locator(".st.big", has_text="Paused").wait_for()
+        tab.get_by_role("button", name="Resume").click()
+        tab.locator(".st.big", has_text="Running").wait_for()
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+        tab.locator("#banner", has_text="Not live since").wait_for()
+        assert "not live" in tab.locator("#live").inner_text()
+
+        with service_process(tmp_path, *SLOW, "--port", str(urlsplit(url).port)):
+            tab.get_by_role("button", name="Try now").click()
+            tab.locator(".st.big", has_text="Completed").wait_for()
+            assert tab.locator("#banner").inner_text() == ""
+            assert tab.title().startswith("Completed · shop 24/24")
+            last = tab.evaluate("fetch('../../v1/workflows/batch/latest').then((a) => a.headers.get('etag'))")
+            count = int(last.strip('"').rpartition("-")[2])
+            tab.locator(f"[data-seq='{count}']").wait_for()
+            assert seen == list(range(1, count + 1))
+
+            tab.get_by_role("button", name="Now").click()
+            tab.get_by_label("Find in steps").fill("0007")
+            tab.get_by_role("row").filter(has_text="shop-0007").dblclick()
+            tab.get_by_role("heading", name="web/shop-0007").wait_for()
+            tab.get_by_text("succeeded in").wait_for()
+
+
+def numbers(answer: Any) -> list[int]:
+    return [one["seq"] for one in answer.json()["items"]]
 
 
 def test_people_sign_in_by_a_code_and_see_only_what_they_may_do(tmp_path: Path) -> None:

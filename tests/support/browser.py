@@ -57,6 +57,6 @@ def browser(origin: str, **options: Any) -> Iterator[Browser]:
         try:
             window = Browser(program.new_context(**options), origin)
             yield window
-            assert window.troubles == []
+            assert not window.troubles, window.troubles
         finally:
             program.close()

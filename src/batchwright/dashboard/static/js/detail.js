@@ -73,6 +73,7 @@ function Now({ view }) {
     ${view.next ? html`<p class="q">${view.next}</p>` : ''}<${Copy} text=${`batchwright monitor ${view.run}`} /></div>`;
 }
 function saying(view) {
+  if (view.past) return 'This is how it was then. The steps and the timeline say what was in flight.';
   const n = view.running.length + view.running_more;
   if (view.status === 'Pending') return 'It is about to begin.';
   if (view.status === 'Paused') return 'Paused: nothing new begins until somebody resumes it.';

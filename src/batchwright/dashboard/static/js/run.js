@@ -55,7 +55,7 @@ function Plan({ graph, view }) {
 }
 
 /** What is known of an earlier moment: the counts are of then, and nothing can be done. */
-const then = (ops) => ({ status: ops.status, done: ops.items.reduce((n, each) => n + each.done, 0), total: ops.items.reduce((n, each) => n + each.total, 0), eta: null, elapsed: null, past: true, running: [], running_more: 0, waiting: [], failed: [], doubts: [], residue: [], stopped_providers: {}, skipped: [], not_wanted: [], next: '' });
+const then = (ops) => ({ status: ops.status, done: ops.items.reduce((n, each) => n + each.done, 0), total: ops.items.reduce((n, each) => n + each.total, 0), eta: null, elapsed: null, past: true, driven: true, running: [], running_more: 0, waiting: [], failed: [], doubts: [], residue: [], stopped_providers: {}, skipped: [], not_wanted: [], next: '' });
 
 /** , and . look one event back and on; n goes back to now. */
 function useMoments(at, newest) {
