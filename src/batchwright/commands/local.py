@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import os
 import resource
+import shutil
 import signal
 import stat
 import sys
@@ -92,8 +93,9 @@ class LocalCommands:
                 outcome, request.name, _read(given), request.outputs, Redactor(known), launch.tell
             )
         finally:
-            told.unlink(missing_ok=True)
-            given.unlink(missing_ok=True)
+            for path in (told, given):
+                with suppress(OSError):  # the outcome is known; the next start removes it, or says why it cannot
+                    _remove(path)
 
     async def left_over(self, launch: Launch) -> str:
         trace = ProcessMarker(self._folder, launch.mark)
@@ -318,11 +320,22 @@ def _read(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return b""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return b""
     with os.fdopen(descriptor, "rb") as file:
-        return file.read(outputs.BYTES_MAX + 1) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+        return file.read(outputs.BYTES_MAX + 1)
 
 
 def _write_private(path: Path, body: bytes) -> None:
-    path.unlink(missing_ok=True)
+    _remove(path)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(body)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or the folder that a program has put in its place."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

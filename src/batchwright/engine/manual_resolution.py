@@ -80,13 +80,17 @@ def _outputs(run: Run, skip: Sequence[str], texts: Sequence[str]) -> dict[str, d
         name, equals, value = text.partition("=")
         operation, _, key = name.rpartition(".")
         fits = [one for one in steps if key in one.request.outputs and operation in ("", one.operation)]
-        if not equals or len(fits) != 1:
+        if not equals:
+            raise NotAllowed(f"the output {name!r} has no value", hint="Write --output OPERATION.KEY=VALUE.")
+        if len(fits) != 1:
             known = [f"{one.operation}.{key}" for one in steps for key in one.request.outputs]
             hint = f"Write OPERATION.KEY=VALUE; the skipped commands give: {', '.join(known) or 'nothing'}"
             raise NotAllowed(f"{name!r} does not name one output of the commands that are skipped", hint=hint)
         if "\n" in value or "\0" in value or len(value.encode("utf-8", "replace")) > VALUE_BYTES:
             raise NotAllowed(f"the output {key} must be one line of at most {VALUE_BYTES // 1024} KiB")
-        given.setdefault(fits[0].id, {})[key] = value
+        if key in given.setdefault(fits[0].id, {}):
+            raise NotAllowed(f"the output {name} is given twice", hint="Give each output once.")
+        given[fits[0].id][key] = value
     for one in steps:
         if missing := [key for key in one.request.outputs if key not in given.get(one.id, {})]:
             words = " ".join(f"--output {one.operation}.{key}=VALUE" for key in missing)

@@ -20,6 +20,12 @@ def check_conditions(draft: Draft) -> None:
                 message = f'it never runs: when "{edge.id}" fails, its on_failure = "{policy}" ends the run'
                 hint = f'Set on_failure = "continue" on "{edge.id}".'
                 draft.refuse("handler-never-runs", message, op.id, hint, f"dependencies.{number}.kind")
+            elif edge.kind is DependencyKind.FAILED and edge.id in op.when:
+                message = (
+                    f'it never runs: it waits for "{edge.id}" to fail, and for an answer of it, which needs success'
+                )
+                hint = "Make an operation of its own for the failure."
+                draft.refuse("handler-never-runs", message, op.id, hint, f"dependencies.{number}.kind")
     for op in draft.order:
         _check_answers(draft, op)
 

@@ -27,6 +27,9 @@ def test_it_gives_values_through_a_file_that_is_new_for_each_start(bench: Bench)
     taken_away = run(bench, shell('rm "$BATCHWRIGHT_OUTPUTS"; mkfifo "$BATCHWRIGHT_OUTPUTS"', outputs=("url",)))
     assert isinstance(taken_away, Rejected)
     assert taken_away.fault.code == "output-missing"
+    folder = run(bench, shell('rm "$BATCHWRIGHT_OUTPUTS"; mkdir -p "$BATCHWRIGHT_OUTPUTS/a"', outputs=("url",)))
+    assert isinstance(folder, Rejected)
+    assert folder.fault.code == "output-missing"
     secret = run(bench, shell('echo "url=$SECRET_OF_OURS" >> "$BATCHWRIGHT_OUTPUTS"', outputs=("url",)))
     assert isinstance(secret, Rejected)
     assert secret.fault.code == "output-secret"

@@ -146,7 +146,8 @@ def test_a_command_that_is_taken_as_done_gives_what_a_person_says() -> None:
         (["url=1"], "step give/run was to give port", "--output give.port=VALUE"),
         (["url=1", "port=2", "x=3"], "'x' does not name one output", "the skipped commands give: give.url, give.port"),
         (["use.url=1"], "'use.url' does not name one output", "OPERATION.KEY=VALUE"),
-        (["url"], "'url' does not name one output", "OPERATION.KEY=VALUE"),
+        (["url"], "the output 'url' has no value", "OPERATION.KEY=VALUE"),
+        (["url=1", "port=2", "give.url=3"], "the output give.url is given twice", "once"),
         (["url=1\n2", "port=1"], "the output url must be one line", ""),
     ],
 )

@@ -56,6 +56,10 @@ def found(tmp_path: Path, **parts: str) -> list[tuple[str, str]]:
             {"next": 'dependencies = [{ id = "probe", kind = "failed" }]', "more": 'on_failure = "stop",'},
             *("handler-never-runs", "next.dependencies.0.kind"),
         ),
+        (
+            {"next": 'dependencies = [{ id = "probe", kind = "failed" }]'},
+            *("handler-never-runs", "next.dependencies.0.kind"),
+        ),
     ],
 )
 def test_conditions_that_can_never_hold_are_refused(
