@@ -21,8 +21,10 @@ from batchwright.views.failure_causes import failure_causes
 from batchwright.views.graph_layout import graph_layout
 from batchwright.views.operation_strips import operation_strips
 from batchwright.views.run_history import history_of
+from batchwright.views.run_why import run_why
 from batchwright.views.step_pages import StepOrder, StepQuery, step_page
 from batchwright.views.timeline import TimelineQuery, timeline
+from batchwright.views.wait_reasons import Circumstances
 
 CHAINS, LINKS, STEPS = 33, 3, 10_000
 REPEATS = 7
@@ -100,6 +102,7 @@ def main() -> None:
         "steps, the worst 100": lambda: step_page(run, history, now, StepQuery(order=StepOrder.WORST)),
         "steps, found by text": lambda: step_page(run, history, now, StepQuery(find="no room w-3")),
         "failures by cause": lambda: failure_causes(run),
+        "why": lambda: run_why(run, history, now, Circumstances()),
     }
     print(f"| {len(plan.steps):,} steps, {len(events):,} events | CPU ms | of fold and history | answer, kB |")
     print("|--|--|--|--|")

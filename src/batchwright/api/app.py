@@ -23,6 +23,7 @@ from batchwright.api import (
     run_actions,
     run_drawings,
     run_queries,
+    run_reasons,
     run_steps,
     servers,
     sessions,
@@ -53,6 +54,7 @@ HANDLERS: Sequence[HTTPRouteHandler] = (
     *(submissions.submit, workflows.validate, workflows.plan),
     *(*run_queries.HANDLERS, *run_actions.HANDLERS, *environments.HANDLERS, *servers.HANDLERS),
     *(*webhooks.HANDLERS, *approvals.HANDLERS, *sessions.HANDLERS, *run_drawings.HANDLERS, *run_steps.HANDLERS),
+    *run_reasons.HANDLERS,
     *(health.health, health.live, health.ready, metrics.metrics, providers.providers, taskservs.taskservs),
     *documentation.HANDLERS,
 )

@@ -87,3 +87,37 @@ def test_operations_steps_and_causes_of_a_run_now_and_then(tmp_path: Path) -> No
         ]
 
     look(tmp_path, story)
+
+
+def test_reasons_and_logs_of_a_run_now_and_then(tmp_path: Path) -> None:
+    async def story(service: Serving, run: str, events: Events) -> None:
+        async def get(path: str, **query: Any) -> Any:
+            answer = await service.get(f"{RUNS}/{run}/{path}", params=query)
+            assert answer.status == 200, answer.body
+            assert answer.headers["etag"] == f'"{run}-{answer.json["seq"]}"'
+            return answer.json
+
+        failed = next(event["seq"] for event in events if event["type"] == "step_failed")
+        assert (await get("why"))["sentence"].startswith("It has ended, Failed")
+        then = await get("why", at=failed - 1)
+        assert then["sentence"].startswith("It goes on")
+        assert then["failures"] == []
+        card = await get("step", step="flow-0001")
+        assert (card["row"]["state"], card["why"]["step"]) == ("failed", "web/flow-0001")
+        assert (await get("step", step="flow-0001", at=failed - 1))["row"]["state"] == "started"
+
+        log = await get("log", step="flow-0001")
+        assert [one["type"] for one in log["items"]] == ["step_started", "step_failed"]
+        assert (await get("log", step="flow-0001", at=failed - 1))["total"] == 1
+        whole, after = [], 0
+        while after is not None:
+            page = await get("log", limit=4, after=after)
+            whole += page["items"]
+            after = page["next_after"]
+        assert [one["n"] for one in whole] == [event["seq"] for event in events]
+        (found,) = [one for one in (await get("log", find="FAILED AFTER", context=2))["items"] if one["match"]]
+        assert found["seq"] == failed
+        assert (await service.get(f"{RUNS}/{run}/log", params={"step": "nothing"})).status == 404
+        assert (await service.get(f"{RUNS}/{run}/step", params={"step": "nothing"})).status == 404
+
+    look(tmp_path, story)
