@@ -13,7 +13,8 @@ from tests.real.life import Server, asked, live, on_servers
 CTL = "ETCDCTL_API=3 etcdctl --endpoints http://$(hostname -i):2379"
 
 
-@pytest.mark.parametrize("network", ["shared", pytest.param("own", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("network", ["shared", "own"])
 def test_members_join_one_cluster_come_back_and_leave(tmp_path: Path, network: str) -> None:
     """E11: on the loopback, and on a network of its own."""
 
