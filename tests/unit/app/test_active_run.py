@@ -11,7 +11,7 @@ from batchwright.engine.limits import Limits
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
 from batchwright.model.run_signal import SignalKind
-from batchwright.service.run_supervisor import EFFECTS
+from batchwright.service.run_control import EFFECTS
 from batchwright.testing.virtual_clock import VirtualClock
 
 
