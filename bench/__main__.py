@@ -141,6 +141,7 @@ SECTIONS = {
     "Reopening a run": reopen,
     "Makespan": makespan,
     "Installs beside pyinfra and ansible": lambda: script("installs"),
+    "Servers and their services, by barrier and per server": lambda: script("per_server"),
     "Limits of two runs at one account": lambda: script("limits"),
     "Environments": environments,
     "Views of a page": lambda: script("page_views"),

@@ -65,6 +65,9 @@ class DependencyVerdict:
             return Verdict(Outcome.SKIP, f"operation {name} cannot succeed any more", cause)
         if verdict.outcome is not Outcome.RUN:
             return verdict
+        step = self._run.plan.steps[i]
+        if not step.server and not step.needs:
+            return RUN
         return _worst([self._by_server(i), *self._per_server(i), self._by_needs(i)])
 
     def is_not_wanted(self, op: int) -> bool:

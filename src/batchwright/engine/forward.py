@@ -104,9 +104,9 @@ class Forward:
     def _is_hopeless(self, op: int) -> bool:
         """Whether an operation that says how many must succeed cannot, and this was not noted yet."""
         operation = self.run.plan.operations[op]
-        known = operation.id in self.run.failed_operations
-        hopeless = bool(operation.min_success) and not known and failure_certain(self.run, op)
-        return hopeless and not self._verdicts.is_not_wanted(op)  # it shrinks step by step
+        if not operation.min_success or operation.id in self.run.failed_operations:
+            return False
+        return failure_certain(self.run, op) and not self._verdicts.is_not_wanted(op)  # that shrinks step by step
 
     def _give_up(self, operation: str, cause: str) -> None:
         """Skip what has not begun of an operation that cannot succeed any more."""

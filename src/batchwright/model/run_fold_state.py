@@ -120,11 +120,12 @@ class RunFoldState:
         self.gates: list[list[int]] = [[] for _ in self.plan.operations]
         self.operation_steps: list[list[int]] = [[] for _ in self.plan.operations]
         self.in_flight: dict[int, None] = {}
+        self.counted = [step.counted for step in self.plan.steps]
         self.steps = list(self.plan.steps)
         self.moved: dict[int, None] = {}
         for i, record in enumerate(self.records):
             self.operation_steps[self.step_operation[i]].append(i)
-            if self.plan.steps[i].counted:
+            if self.counted[i]:
                 counts = self.counts[self.step_operation[i]]
                 counts[record.state] = counts.get(record.state, 0) + 1
             else:

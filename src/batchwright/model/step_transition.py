@@ -14,7 +14,7 @@ def move(run: RunFoldState, step: str, event: str) -> tuple[int, StepFoldState]:
     after = STEP_TRANSITIONS[before].get(event) or next_step_state(before, event, step)
     if after is not before:
         record.state = after
-        if run.plan.steps[i].counted:
+        if run.counted[i]:
             counts = run.counts[run.step_operation[i]]
             counts[before] -= 1
             counts[after] = counts.get(after, 0) + 1
