@@ -8,7 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batchwright.model import events as ev
+from batchwright.model.lifecycle import STEP_ENDED, RunState
 from batchwright.model.run import Run
+from batchwright.model.workflow import DependencyScope
 from batchwright.views.display_state import BUSY, LOST, DisplayState, display_counts, display_states
 from batchwright.views.run_history import RunHistory, history_of
 from batchwright.views.timeline import DRAWN, Timeline, TimelineQuery, band_state, timeline
@@ -143,6 +145,23 @@ def test_bars_of_a_step_are_in_order_and_hide_no_failure(journal: Journal, width
         bad = [one for one in drawn if band_state(one[2], one[3]) in LOST]
         covered = [bar for bar in row.bars if band_state(bar.state, bar.next) in LOST]
         assert all(any(bar.begin <= a and b <= bar.end for bar in covered) for a, b, _, _ in bad)
+
+
+@ANY
+@given(journals())
+def test_a_step_is_ready_between_the_end_of_what_it_waits_for_and_its_beginning(journal: Journal) -> None:
+    told, _, run = shown(journal)
+    for row in told.steps:
+        step, record = run.plan.steps[row.index], run.records[row.index]
+        operation = run.plan.operations[run.step_operation[row.index]]
+        before = [one.id for one in operation.dependencies if one.per is DependencyScope.OPERATION]
+        waits = [i for i, other in enumerate(run.plan.steps) if other.operation in before]
+        waits += [run.index[need.step] for need in step.needs]
+        if row.ready:
+            assert row.ready == max([run.started_at, *(run.records[i].ended_at for i in waits)])
+            assert not record.started_at or row.ready <= record.started_at
+        elif run.status is RunState.RUNNING:
+            assert not run.started_at or any(run.records[i].state not in STEP_ENDED for i in waits)
 
 
 @ANY

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, post
 from litestar.di import NamedDependency
+from litestar.params import QueryParameter
 
 from batchwright.api.admission_control import Bounds, RateLimits
 from batchwright.api.openapi import (
@@ -28,7 +29,14 @@ from batchwright.app.planned import PlanAnswer, ValidationAnswer
 from batchwright.model.diagnostic import bounded
 from batchwright.model.role import Role
 from batchwright.service.run_supervisor import RunSupervisor
+from batchwright.views.graph_layout import GraphLayout, graph_layout
 from batchwright.views.plan import plan_view
+
+
+class DrawnPlanAnswer(PlanAnswer, frozen=True):
+    """The answer of `plan`, with where its operations stand in a drawing if that was asked for."""
+
+    graph: GraphLayout | None = None
 
 
 @post(
@@ -71,7 +79,10 @@ async def plan(
     environment: EnvironmentName = "",
     retire: Retire = False,
     reinstall: Reinstall = None,
-) -> PlanAnswer:
+    graph: Annotated[
+        bool, QueryParameter(description="Also give where its operations stand in a drawing, as for a run.")
+    ] = False,
+) -> DrawnPlanAnswer:
     """What a run would do, and what undoing it would do. Nothing is changed."""
     caller = take_place(request, rates)
     planned = await supervisor.desk.look(
@@ -79,6 +90,9 @@ async def plan(
             *(request, caller, simulate, sim, plan_hash), environment=environment, retire=retire, reinstall=reinstall
         )
     )
-    assert planned.plan is not None
-    view = await bounds.in_thread(partial(plan_view, planned.plan))
-    return PlanAnswer(True, view, bounded(planned.diagnostics), planned.quotes, worst_cost=planned.worst_cost)
+    made = planned.plan
+    assert made is not None
+    view = await bounds.in_thread(partial(plan_view, made))
+    drawn = await bounds.in_thread(partial(graph_layout, made)) if graph else None
+    diagnostics, worst = bounded(planned.diagnostics), planned.worst_cost
+    return DrawnPlanAnswer(True, view, diagnostics, planned.quotes, worst_cost=worst, graph=drawn)

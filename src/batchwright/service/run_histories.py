@@ -10,7 +10,6 @@ from weakref import WeakValueDictionary
 
 from msgspec import Struct
 
-from batchwright.app.run_reader import history as events_after
 from batchwright.errors import UsageError
 from batchwright.journal.base import Journal
 from batchwright.model.clock import Clock
@@ -104,9 +103,10 @@ class RunHistories:
         kept = self._kept.pop(own, None) or _Kept(RunHistory(feed.run.created))
         self._make_room(len(feed.run.records))
         self._kept[own] = kept
-        async for _, event in events_after(feed.journal, own, kept.history.seq):
-            kept.history.take(event)
-            kept.note()
+        while page := await feed.journal.read(own, kept.history.seq, PIECE):
+            for _, event in page:
+                kept.history.take(event)
+                kept.note()
         return kept
 
     def _make_room(self, steps: int) -> None:
@@ -122,7 +122,7 @@ class RunHistories:
             created = feed.run.created
             run = restore_run(created, kept.snapshots[start]) if start else Run(created)
             while run.seq < seq:
-                for _, event in await feed.journal.read(run.id, run.seq, seq - run.seq):
+                for _, event in await feed.journal.read(run.id, run.seq, min(PIECE, seq - run.seq)):
                     run.apply(event)
         self._folds[key] = run
         if len(self._folds) > FOLDS_MOST:

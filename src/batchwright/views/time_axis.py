@@ -79,7 +79,7 @@ def _joined(pauses: Iterable[tuple[float, float]], begin: float, end: float) -> 
     """The pauses within what is shown, in order and without overlaps."""
     found: list[tuple[float, float]] = []
     for a, b in sorted((max(a, begin), min(b, end)) for a, b in pauses if b > begin and a < end):
-        if found and a <= found[-1][1]:
+        if found and a < found[-1][1]:  # what happened at once between two pauses stays visible
             found[-1] = (found[-1][0], max(b, found[-1][1]))
         else:
             found.append((a, b))

@@ -10,8 +10,9 @@ from collections.abc import Collection, Iterator, Sequence
 
 from msgspec import Struct
 
-from batchwright.model.lifecycle import RUN_ENDED
+from batchwright.model.lifecycle import RUN_ENDED, STEP_ENDED
 from batchwright.model.run import Run
+from batchwright.model.workflow import DependencyScope
 from batchwright.views.display_state import (
     BUSY,
     LOST,
@@ -69,13 +70,17 @@ class StepBar(Struct, frozen=True):
 
 
 class StepBars(Struct, frozen=True):
-    """One step: its state and since when it is in it, 0 if it never left its first one."""
+    """One step: its state and since when it is in it, 0 if it never left its first one.
+
+    `ready` is when nothing kept it from beginning but its place, 0 if that has not happened or is not known.
+    """
 
     index: int
     step: str
     operation: str
     state: DisplayState
     since: float
+    ready: float
     bars: tuple[StepBar, ...]
     failures: tuple[float, ...]
 
@@ -129,6 +134,7 @@ def timeline(history: RunHistory, run: Run, now: float, query: TimelineQuery, *,
     axis = TimeAxis(begin, end, query.width, [*history.quiet(seq, now), *_undriven(lives, now)], query.fold)
     opened = _opened(run, query)
     shown = opened[query.first : query.first + query.rows]
+    ends: dict[int, float] = {}
     return Timeline(
         run=run.id,
         seq=seq,
@@ -142,7 +148,7 @@ def timeline(history: RunHistory, run: Run, now: float, query: TimelineQuery, *,
         lives=lives,
         marks=history.marks(seq),
         operations=_bands(history, run, now, axis),
-        steps=tuple(_bars(history, run, i, now, axis) for i in shown),
+        steps=tuple(_bars(history, run, i, now, axis, _ready(run, i, ends)) for i in shown),
         steps_more=max(0, len(opened) - query.first - len(shown)),
     )
 
@@ -270,7 +276,7 @@ class _Band:
 # -- bars -----------------------------------------------------------------------------------------------------------
 
 
-def _bars(history: RunHistory, run: Run, i: int, now: float, axis: TimeAxis) -> StepBars:
+def _bars(history: RunHistory, run: Run, i: int, now: float, axis: TimeAxis, ready: float) -> StepBars:
     bars: list[StepBar] = []
     failures: list[float] = []
     since = 0.0
@@ -290,9 +296,29 @@ def _bars(history: RunHistory, run: Run, i: int, now: float, axis: TimeAxis) -> 
             bars.append(StepBar(begin, end, state, following))
         place = where[0] if where[1] == where[0] + 1 else -1
     step = run.plan.steps[i]
-    seen = axis.begin, axis.end
-    failed = tuple(at for at in failures if seen[0] <= at <= seen[1])
-    return StepBars(i, step.id, step.operation, display_state(run, i), since, tuple(bars), failed)
+    failed = tuple(at for at in failures if axis.begin <= at <= axis.end)
+    return StepBars(i, step.id, step.operation, display_state(run, i), since, ready, tuple(bars), failed)
+
+
+def _ready(run: Run, i: int, ends: dict[int, float]) -> float:
+    """When all that a step waits for had ended; `ends` remembers that of operations."""
+    step, record = run.plan.steps[i], run.records[i]
+    times = [run.started_at]
+    for one in run.plan.operations[run.step_operation[i]].dependencies:
+        if one.per is DependencyScope.OPERATION:
+            op = run.operation_index[one.id]
+            if op not in ends:
+                ends[op] = _end(run, run.operation_steps[op])
+            times.append(ends[op])
+    if step.needs:
+        times.append(_end(run, [run.index[need.step] for need in step.needs]))
+    ready = max(times) if all(times) else 0.0
+    return ready if not record.started_at or ready <= record.started_at else 0.0  # something was undone since
+
+
+def _end(run: Run, steps: list[int]) -> float:
+    ends = [run.records[i].ended_at for i in steps if run.records[i].state in STEP_ENDED]
+    return max(ends, default=0.0) if len(ends) == len(steps) else 0.0
 
 
 def _badness(stay: tuple[DisplayState, DisplayState | None]) -> int:

@@ -121,3 +121,16 @@ def test_reasons_and_logs_of_a_run_now_and_then(tmp_path: Path) -> None:
         assert (await service.get(f"{RUNS}/{run}/step", params={"step": "nothing"})).status == 404
 
     look(tmp_path, story)
+
+
+def test_a_plan_is_drawn_before_it_runs(tmp_path: Path) -> None:
+    async def story(service: Serving, run: str, _events: Events) -> None:
+        for wanted in ("true", "false"):
+            query = {"simulate": "true", "graph": wanted}
+            answer = await service.post(f"{RUNS}/plan", params=query, json=workflow("other"))
+            graph = answer.json["graph"]
+            assert (graph is None) == (wanted == "false")
+            if graph:
+                assert graph["nodes"] == (await service.get(f"{RUNS}/{run}/graph")).json["nodes"]
+
+    look(tmp_path, story)
