@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchwright.engine.backward import Backward
 from batchwright.model.actions import Undo
@@ -59,7 +60,7 @@ def preview_rollback(run: Run) -> list[PlannedUndo]:
     while free:
         for i in dict.fromkeys(free):
             step, record = run.steps[i], run.records[i]
-            lines.append(_by_itself(step, record))
+            lines.append(_by_itself(replace(step, request=run.request(i)), record))
             lines += [_with_server(run, other) for other in backward.covered.get(step.id, ())]
             backward.order.end(i)
         free = list(backward.order.free)

@@ -226,7 +226,8 @@ class CommandType(OperationType[Command]):
         return "its undo program"
 
     def undo_target(self, step: Step, _record: StepFoldState) -> str:
-        return shlex.join(_request(step).undo)
+        request = _request(step)
+        return shlex.join(request.written({}).undo)
 
 
 def _request(step: Step) -> CommandRequest:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from batchwright.engine import effects
 from batchwright.engine.operation_values import OPERATION_BYTES, VALUE_BYTES, Missing, OperationValues
+from batchwright.engine.rollback_preview import preview_rollback
 from batchwright.errors import NotAllowed
 from batchwright.model import events as ev
 from batchwright.model.call_outcome import Applied, Created, Rejected, Unknown
@@ -87,7 +88,7 @@ def test_outputs_of_a_command_are_values() -> None:
 
 def test_a_retry_a_crash_and_an_undo_use_the_same_values() -> None:
     """I10: whatever became of their source."""
-    one = made(hand(DB, command("use", "echo", "${servers.db-1.address}", after=["db"], undo=("rm",), idempotent=True)))
+    one = made(hand(DB, command("use", "echo", after=["db"], undo=("rm", "${servers.db-1.address}"), idempotent=True)))
     one.answer("use/run", EXITED)
     one.later(1_000)
     one = one.crash()
@@ -96,6 +97,7 @@ def test_a_retry_a_crash_and_an_undo_use_the_same_values() -> None:
     one.swept()
     assert one.run.status is RunState.COMPLETED
     assert len(opened(one)) == 1
+    assert preview_rollback(one.run)[0].ref == "rm 10.0.0.1"
     one.take(one.machine.rollback(one.now, "ada"))
     one.decide()
     request = one.run.request(one.run.step("use/run"))
