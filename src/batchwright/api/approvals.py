@@ -13,7 +13,7 @@ from msgspec import Struct
 from batchwright.api.authentication import Caller
 from batchwright.api.openapi import problems
 from batchwright.api.run_queries import ONE, RunId, seen
-from batchwright.app.approvals import AnswerRequest
+from batchwright.app.approvals import COMMENT_MAX, AnswerRequest
 from batchwright.model.role import Role
 from batchwright.service.run_control import RunControl
 from batchwright.service.run_supervisor import RunSupervisor
@@ -52,12 +52,13 @@ ANSWER: dict[str, Any] = {
 StepName = Annotated[
     str, QueryParameter(description="The step that asks; may be left out if the run asks one question.", max_length=300)
 ]
-Comment = Annotated[str, QueryParameter(description="Why, for everybody who looks at the run.", max_length=500)]
+Comment = Annotated[str, QueryParameter(description="Why, for everybody who looks at the run.", max_length=COMMENT_MAX)]
 Hash = Annotated[
     str,
     QueryParameter(
         description="The `hash` of the question as it was shown; refused with `approval-outdated` if it has changed.",
-        pattern="^[0-9a-f]{16}$",
+        min_length=1,
+        max_length=64,
     ),
 ]
 Ask = Annotated[int, QueryParameter(description="The `ask` of the question as it was shown.", ge=1, le=10**9)]

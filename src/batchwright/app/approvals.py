@@ -24,11 +24,14 @@ from batchwright.model.run import Run
 from batchwright.model.run_signal import HoldAnswer, Signal, SignalKind
 from batchwright.views.steps import step_named
 
+COMMENT_MAX = 500  # characters
+
 
 class AnswerRequest(Struct, frozen=True):
     """What somebody says to a question. `step` may be empty if the run asks only one.
 
-    `hash` and `ask` name the question as it was shown, or are empty and 0 for the one that is asked now.
+    `hash` and `ask` name the question as it was shown, or are empty and 0 for the one that is asked now. Raises
+    UsageError for a comment that is too long.
     """
 
     yes: bool
@@ -36,6 +39,13 @@ class AnswerRequest(Struct, frozen=True):
     comment: str = ""
     hash: str = ""
     ask: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.comment) > COMMENT_MAX:
+            raise UsageError(
+                f"the comment has {len(self.comment):,} characters; at most {COMMENT_MAX} are possible",
+                hint="Say it shorter, or say where it is written.",
+            )
 
 
 def refuse_unreachable(settings: Settings, plan: Plan, principal: str, now: float) -> None:

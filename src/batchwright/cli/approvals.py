@@ -20,7 +20,7 @@ from batchwright.errors import ApprovalLate, UsageError
 from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.views.approvals import OpenQuestion, given_words
 from batchwright.views.run import RunView
-from batchwright.views.text_format import one_line
+from batchwright.views.text_format import counted, one_line
 
 OfRun = Annotated[
     str,
@@ -109,7 +109,8 @@ def _meant(view: RunView, word: str) -> OpenQuestion:
         return found[0]
     if view.asks:
         raise UsageError(
-            f"run {view.run} asks {len(view.asks)} questions" + (f", none of them in {word!r}" if not found else ""),
+            f"run {view.run} asks {counted(len(view.asks), 'question')}"
+            + (f", none of them in {word!r}" if not found else ""),
             hint=f"Name the STEP: {', '.join(one.step for one in view.asks)}",
         )
     why = f"is {view.status}; its questions are closed" if view.status in RUN_ENDED else "asks nothing now"

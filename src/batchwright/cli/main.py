@@ -45,7 +45,7 @@ from batchwright.cli.exit_codes import Exit
 from batchwright.cli.output import note, print_json, say, show_diagnostics, show_error
 from batchwright.errors import BatchwrightError, PlanChanged, PlanRefused, UsageError
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.printable import PrintableFormatter
+from batchwright.printable import PrintableFormatter, printable
 
 # Typer vendors Click or uses the installed one: this is the base class of either
 _CommandProblem = typer.BadParameter.__mro__[2]
@@ -130,6 +130,7 @@ def run_command(args: Sequence[str]) -> int:
     if logging.lastResort is not None:  # this handler prints library warnings when no logging is set up
         logging.lastResort.setFormatter(PrintableFormatter())
     try:
+        _refuse_bytes(args)
         with command().make_context(NAME, list(args) or ["--help"]) as context:
             result = command().invoke(context)
         sys.stdout.flush()
@@ -154,6 +155,16 @@ def run_command(args: Sequence[str]) -> int:
         else:
             _show_bug(error, json=json)
         return could_not
+
+
+def _refuse_bytes(args: Sequence[str]) -> None:
+    """Raise UsageError for a word that is not UTF-8: what runs record and services are sent is."""
+    for word in args:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            shown = printable(word.encode(errors="surrogateescape").decode(errors="replace"))
+            raise UsageError(f"'{shown}' is not UTF-8 text", hint="Write it in UTF-8, or rename the file.") from None
 
 
 def _could_not(args: Sequence[str]) -> Exit:

@@ -140,6 +140,8 @@ def test_an_answer_is_bound_to_what_was_shown(tmp_path: Path) -> None:
     refused(ApprovalOutdated, desk, HERE, replace(YES, hash="0" * 16, ask=1))
     refused(ApprovalOutdated, desk, HERE, replace(YES, hash=HASH, ask=2))
     assert desk.says(HERE, replace(YES, hash=HASH, ask=1))[1]
+    with pytest.raises(UsageError, match="the comment has 501 characters; at most 500"):
+        AnswerRequest(True, comment="x" * 501)
 
 
 def test_late_is_late(tmp_path: Path) -> None:

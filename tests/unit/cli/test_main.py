@@ -53,6 +53,11 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("batchwright ")
 
 
+def test_a_word_that_is_not_utf_8_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.run_command(["approve", "x", "--comment", "a\udcff"]) == Exit.COULD_NOT
+    assert "'a\ufffd' is not UTF-8 text [usage]" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("args", [["no-such-command"], ["run"], ["list", "--limit", "many"], ["list", "--no-such"]])
 def test_usage_errors(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert entry.run_command(args) == Exit.COULD_NOT
