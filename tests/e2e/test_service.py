@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from tests.support.command_line import Command
+from tests.support.command_line import Command, environment
 
 from batchwright.providers.simulated import World
 
@@ -43,7 +43,7 @@ class Process:
 
     def __init__(self, state: Path, log: IO[bytes], *more: str) -> None:
         command = [sys.executable, "-m", "batchwright", "serve", "--port", "0", "--state-dir", str(state), *more]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        self.process = subprocess.Popen(command, env=environment(state), stdout=subprocess.PIPE, stderr=log, text=True)
         assert self.process.stdout is not None
         first = self.process.stdout.readline()
         found = re.search(r"https?://\S+", first)
