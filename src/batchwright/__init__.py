@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from batchwright.model.ids import Token
     from batchwright.model.plan import Guard, ServerFacts
     from batchwright.model.scalar import Scalar
-    from batchwright.model.server_change import ChangeWay, FieldWay
     from batchwright.model.ssh_access import SshAccess
+    from batchwright.model.update_behavior import ChangeWay, FieldWay
     from batchwright.model.workflow import ServerConfig
     from batchwright.operations.server_batch import ServerRequest
     from batchwright.providers.base import (
@@ -72,7 +72,7 @@ __all__ = [
 
 _HOMES = (  # asked in this order; the first that has a name is its home
     *("errors", "model.diagnostic", "model.scalar", "model.workflow", "model.fault", "model.call_outcome"),
-    *("model.plan", "model.ids", "model.ssh_access", "model.clock", "model.server_change"),
+    *("model.plan", "model.ids", "model.ssh_access", "model.clock", "model.update_behavior"),
     *("operations.server_batch", "providers.base", "providers.live_check"),
 )
 

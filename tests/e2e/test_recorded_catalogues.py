@@ -12,7 +12,7 @@ from tests.support.command_line import Command
 from batchwright.app.adapters import SharedRunner
 from batchwright.app.catalogue_changes import with_catalogues
 from batchwright.app.settings import Settings
-from batchwright.model.run_inputs import InputFile, RunInputs
+from batchwright.model.run_provenance import InputFile, RunInputs
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.testing.plans import plan_of, servers, taskservs, workflow

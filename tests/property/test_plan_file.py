@@ -22,7 +22,7 @@ from batchwright.model.environment import Resource, digest
 from batchwright.model.events import DriverStarted, RunCreated
 from batchwright.model.plan import Before, Need, Plan, Retired, Step
 from batchwright.model.run import Run
-from batchwright.model.run_inputs import InputFile, RunInputs
+from batchwright.model.run_provenance import InputFile, RunInputs
 from batchwright.model.workflow import Dependency
 from batchwright.plan.plan_file import MAGIC, PlanBasis, PlanFile, decode, encode
 from batchwright.plan.plan_file_checks import plan_flaws, record_flaws

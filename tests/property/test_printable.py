@@ -27,8 +27,8 @@ from batchwright.cli import (
     output,
     progress_display,
     progress_frame,
-    run_health_printer,
     view_printer,
+    workload_health_printer,
 )
 from batchwright.errors import BatchwrightError
 from batchwright.model import events as ev
@@ -130,7 +130,7 @@ def filled(kind: Any, text: str, name: str = "") -> Any:
 
 SHOWS = [
     function
-    for module in (view_printer, run_health_printer, install_preview_printer)
+    for module in (view_printer, workload_health_printer, install_preview_printer)
     for name, function in vars(module).items()
     if name.startswith("show_") and name != "show_table" and function.__module__ == module.__name__
 ]

@@ -13,7 +13,7 @@ from batchwright.model.lifecycle import StepState
 from batchwright.model.plan import Hold
 from batchwright.model.run_signal import HoldAnswer, Signal, SignalKind
 from tests.unit.engine.stage import QUICK, plan_of, servers
-from tests.unit.engine.test_holds import Hand, approval
+from tests.unit.engine.test_approval_gates import Hand, approval
 
 BEGAN, EXPIRES = 100.0, 10.0
 UNTIL = BEGAN + EXPIRES

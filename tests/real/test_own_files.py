@@ -7,12 +7,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from batchwright.artifact_tree import read_source
 from batchwright.model.call_outcome import Applied, Rejected
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.variable import VariableType
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.operations.taskserv_batch.variables import filled_values, value_problems
-from batchwright.source_tree import read_source
 from batchwright.taskservs.base import TaskservCall
 from tests.real.life import CATALOGUE, Server, on_servers, traces
 

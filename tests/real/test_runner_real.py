@@ -23,7 +23,7 @@ from batchwright.taskservs.base import Target, TaskservCall
 from batchwright.taskservs.catalogue import Catalogue, read_entry
 from batchwright.taskservs.runner import adapter, batcher, pyinfra_runner
 from batchwright.taskservs.runner.child_process import ChildProcess
-from batchwright.taskservs.runner.ssh_script_connection import connected
+from batchwright.taskservs.runner.direct_ssh_connection import connected
 from tests.real.servers import standing
 from tests.support.sandboxes import need_sandboxes
 from tests.support.shared_fork_server import fork_server

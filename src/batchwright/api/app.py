@@ -44,8 +44,8 @@ from batchwright.app.access_tokens import Tokens
 from batchwright.app.browser_sessions import BrowserSessions
 from batchwright.loader.limits import UNTRUSTED
 from batchwright.service.audit import Audit
+from batchwright.service.execution_history_cache import RunHistories
 from batchwright.service.health import HealthMonitor
-from batchwright.service.run_histories import RunHistories
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.service.security_summary import rights
 

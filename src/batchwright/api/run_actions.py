@@ -15,14 +15,14 @@ from batchwright.api.authentication import Caller
 from batchwright.api.openapi import problems
 from batchwright.api.run_queries import ONE, RunId, etag, seen
 from batchwright.app.orphan_sweep import GcResult, sweep_orphans
-from batchwright.app.run_health import check_run
+from batchwright.app.workload_health import check_run
 from batchwright.engine.manual_resolution import NO_ANSWERS, ResumeAnswers
 from batchwright.model.role import Role
 from batchwright.model.run_signal import SignalKind
 from batchwright.service.run_control import RunControl
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.views.run import RunView
-from batchwright.views.run_health import RunHealth
+from batchwright.views.workload_health import RunHealth
 
 StepWord = Annotated[str, Meta(min_length=1, max_length=300)]
 OutputText = Annotated[str, Meta(min_length=2, max_length=66_000)]

@@ -15,7 +15,7 @@ from batchwright.api.admission_control import Bounds
 from batchwright.api.openapi import RepeatableQueryOperation, problems
 from batchwright.api.run_queries import ONE, RunId
 from batchwright.errors import UsageError
-from batchwright.service.run_histories import RunHistories
+from batchwright.service.execution_history_cache import RunHistories
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.views.graph_layout import LAYOUT, NODES, NODES_MOST, GraphLayout, graph_layout
 from batchwright.views.timeline import STEPS_MOST, Timeline, TimelineQuery, timeline

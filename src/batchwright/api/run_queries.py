@@ -28,11 +28,11 @@ from batchwright.service.health import HealthMonitor, ServiceHealth
 from batchwright.service.run_feed import RunFeed
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.views.events import numbered_line
-from batchwright.views.explain import Explanation, explain
 from batchwright.views.logs import StepLog, log_text
 from batchwright.views.run import RunView
 from batchwright.views.run_list import matching, state_named
 from batchwright.views.stats_over_runs import Stats, stats_view
+from batchwright.views.step_explanation import Explanation, explain
 from batchwright.views.steps import ServerLine, servers, step_named
 from batchwright.views.text_format import span
 

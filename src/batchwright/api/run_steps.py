@@ -14,7 +14,7 @@ from batchwright.api.admission_control import Bounds
 from batchwright.api.openapi import CURSOR_PATTERN, problems
 from batchwright.api.run_drawings import At, Moment, moment_etag, refuse_no_moment
 from batchwright.api.run_queries import ONE, RunId
-from batchwright.service.run_histories import RunHistories
+from batchwright.service.execution_history_cache import RunHistories
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.views.display_state import DisplayState
 from batchwright.views.failure_causes import FailureCauses, failure_causes

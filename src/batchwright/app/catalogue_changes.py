@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from batchwright.app.install_sources import changed_sources
+from batchwright.app.install_artifacts import changed_sources
 from batchwright.app.settings import Settings
 from batchwright.errors import EntryChanged, SourceChanged
 from batchwright.model.actions import Doubt
@@ -15,7 +15,7 @@ from batchwright.model.diagnostic import Diagnostic, bounded
 from batchwright.model.lifecycle import StepState
 from batchwright.model.plan import Step
 from batchwright.model.run import Run
-from batchwright.model.run_inputs import RunInputs
+from batchwright.model.run_provenance import RunInputs
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.catalogue import load_catalogue
 

@@ -14,9 +14,9 @@ from batchwright.app.environment_state import runs_of
 from batchwright.app.multi_store import Stores
 from batchwright.app.preflight import observe_provider
 from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
-from batchwright.app.run_health import AT_ONCE, reached_by
-from batchwright.app.server_questions import ServerQuestions
+from batchwright.app.server_request_resolution import ServerQuestions
 from batchwright.app.settings import Settings
+from batchwright.app.workload_health import AT_ONCE, reached_by
 from batchwright.engine.limits import Limits
 from batchwright.errors import BatchwrightError
 from batchwright.journal.replay import load_run

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Sequence
 
 from batchwright.app.adapters import Adapters
-from batchwright.app.run_health import AT_ONCE, reached_by
 from batchwright.app.settings import Settings
+from batchwright.app.workload_health import AT_ONCE, reached_by
 from batchwright.engine.limits import Limits
 from batchwright.errors import BatchwrightError
 from batchwright.model.clock import Clock

@@ -10,8 +10,8 @@ from batchwright.errors import ProviderThrottled, ProviderUnavailable
 from batchwright.model.call_outcome import Created, Going, Gone, Observed, Rejected, Throttled, Unknown
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.ids import Token
-from batchwright.model.server_change import FieldWay
 from batchwright.model.ssh_access import SshAccess
+from batchwright.model.update_behavior import FieldWay
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import ChangesServers, Provider, ProviderHealthReport, Quota, Quote, ways_of

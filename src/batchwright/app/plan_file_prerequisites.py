@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from batchwright.app.adapters import Adapters
 from batchwright.app.catalogue_changes import changed_entries
-from batchwright.app.install_sources import source_problems
+from batchwright.app.install_artifacts import source_problems
 from batchwright.app.settings import Settings
 from batchwright.app.webhook_checks import webhook_problems
 from batchwright.commands.preflight import secret_lack

@@ -25,7 +25,7 @@ from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity, bounded
 from batchwright.model.environment import EnvironmentKey, digest
 from batchwright.model.plan import Plan
-from batchwright.model.run_inputs import InputFile, RunInputs
+from batchwright.model.run_provenance import InputFile, RunInputs
 from batchwright.plan.plan_file import MAGIC, MOST, PlanBasis, PlanFile, decode, encode, is_plan
 from batchwright.plan.plan_file_checks import plan_flaws, record_flaws
 from batchwright.regular_files import contents

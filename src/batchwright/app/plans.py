@@ -16,7 +16,7 @@ from batchwright.app.borrowed_servers import ended_by_plan, refuse_borrowed, sto
 from batchwright.app.diagnostic_positions import placed, static_findings
 from batchwright.app.environment_state import EnvironmentState, environment_key, environment_of_run, environment_state
 from batchwright.app.guardrails import guarded
-from batchwright.app.install_sources import observe_sources, with_sources
+from batchwright.app.install_artifacts import observe_sources, with_sources
 from batchwright.app.multi_store import Stores
 from batchwright.app.plan_files import is_plan_file
 from batchwright.app.planned import Planned

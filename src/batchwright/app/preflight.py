@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from batchwright.app.adapters import Adapters
 from batchwright.app.operator_ssh_keys import OperatorSshKeys
 from batchwright.app.recorded_servers import RecordedServers
-from batchwright.app.server_questions import ServerQuestions, resolve_servers, room_problems
+from batchwright.app.server_request_resolution import ServerQuestions, resolve_servers, room_problems
 from batchwright.commands.preflight import secret_flaws
 from batchwright.errors import BatchwrightError
 from batchwright.errors.ssh_key import IdentityUnusable
@@ -21,8 +21,8 @@ from batchwright.model.call_outcome import ABSENT, Observed, ServerState
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.environment import Resource
 from batchwright.model.plan import REPLACE_ORDER, Plan, ProviderFacts, Request
-from batchwright.model.server_change import FieldWay
 from batchwright.model.ssh_access import ServerLogin
+from batchwright.model.update_behavior import FieldWay
 from batchwright.model.workflow import Workflow
 from batchwright.operations.observations import Observations, ObservedAlternative, ProviderObserved
 from batchwright.operations.registry import type_of

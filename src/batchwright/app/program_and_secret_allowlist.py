@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from batchwright.app.install_sources import planned_sources, sources_of, with_sources
+from batchwright.app.install_artifacts import planned_sources, sources_of, with_sources
 from batchwright.app.settings import ServiceSecrets
 from batchwright.errors import Forbidden, SecretRefused, SourceRefused, UsageError
 from batchwright.loader.contract_report import WHOLE, PathDiagnostic

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from batchwright.app.git_revision import git_revision
 from batchwright.model.approver import Principal
-from batchwright.model.run_inputs import InputFile, RunInputs
+from batchwright.model.run_provenance import InputFile, RunInputs
 from batchwright.redaction import BLOT, names_secret, secrets_in_environment
 from batchwright.taskservs.catalogue import load_catalogue
 

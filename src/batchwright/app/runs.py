@@ -48,7 +48,7 @@ from batchwright.model.ids import run_id
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
-from batchwright.model.run_inputs import RunInputs
+from batchwright.model.run_provenance import RunInputs
 from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.model.scalar import SimulationSettings
 from batchwright.operations.base import PortKind

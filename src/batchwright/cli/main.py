@@ -30,7 +30,6 @@ from batchwright.cli import (
     providers,
     run,
     run_control,
-    run_health,
     run_queries,
     schema,
     servers,
@@ -40,6 +39,7 @@ from batchwright.cli import (
     token,
     validate,
     webhooks,
+    workload_health,
 )
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.output import note, print_json, say, show_diagnostics, show_error
@@ -85,7 +85,7 @@ COMMANDS: tuple[tuple[str, Callable[..., int], str], ...] = (  # each with an ex
     (LOOKING, monitor.monitor, "monitor shop"),
     (LOOKING, run_queries.events, "events shop --follow"),
     (LOOKING, logs.logs, "logs shop web-1/nginx"),
-    (LOOKING, run_health.check, "check shop"),
+    (LOOKING, workload_health.check, "check shop"),
     (LOOKING, run_queries.explain_step, "explain shop web-1/nginx"),
     (LOOKING, run_queries.stats, "stats --since 7d"),
     (LOOKING, open_page.open_page, "open shop"),

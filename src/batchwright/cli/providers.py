@@ -10,7 +10,7 @@ from batchwright.cli.options import Json, NoColor, settings_of
 from batchwright.cli.output import print_json
 from batchwright.cli.provider_verify import verify_provider
 from batchwright.cli.view_printer import show_table
-from batchwright.model.server_change import ChangeWay
+from batchwright.model.update_behavior import ChangeWay
 from batchwright.providers.base import Capabilities
 from batchwright.views.plan import account_note
 

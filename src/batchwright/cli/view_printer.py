@@ -25,7 +25,6 @@ from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.model.run_summary import RunSummary
 from batchwright.model.templates import joined
 from batchwright.providers.base import Quote
-from batchwright.views.explain import Explanation
 from batchwright.views.logs import LogLine, log_text
 from batchwright.views.plan import Counts, PlannedValueView, PlanView, StepView
 from batchwright.views.planned_changes import (
@@ -37,9 +36,10 @@ from batchwright.views.planned_changes import (
     is_unchanged,
 )
 from batchwright.views.run import RunView
-from batchwright.views.run_inputs import inputs_line
 from batchwright.views.run_list import Listing, RunLine
+from batchwright.views.run_provenance import inputs_line
 from batchwright.views.stats_over_runs import Stats
+from batchwright.views.step_explanation import Explanation
 from batchwright.views.steps import ROLLBACK, ServerLine, StepLine
 from batchwright.views.text_format import counted, duration, one_line
 

@@ -24,14 +24,14 @@ from batchwright.model.scalar import SimulationSettings
 from batchwright.views.approvals import OpenQuestion
 from batchwright.views.drift import EnvironmentDrift
 from batchwright.views.environment import EnvironmentLine, EnvironmentView
-from batchwright.views.explain import Explanation
 from batchwright.views.plan import PlanView
 from batchwright.views.progress_update import ProgressUpdate
 from batchwright.views.run import RunView
-from batchwright.views.run_health import RunHealth
 from batchwright.views.stats_over_runs import Stats
+from batchwright.views.step_explanation import Explanation
 from batchwright.views.steps import StepLine
 from batchwright.views.webhook import DeliveryLine
+from batchwright.views.workload_health import RunHealth
 
 Verb = Literal["pause", "resume", "cancel", "rollback"]
 

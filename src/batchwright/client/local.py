@@ -22,7 +22,6 @@ from batchwright.app.plan_files import OpenedPlanFile, check_plan_file
 from batchwright.app.planned import Planned
 from batchwright.app.plans import Source, approve, plan_source
 from batchwright.app.rollback_impact import planned_undo
-from batchwright.app.run_health import check_run
 from batchwright.app.run_provenance import local_principal, user
 from batchwright.app.run_reader import OpenedRun, all_runs, history, look
 from batchwright.app.run_refusals import nothing_to_pause, refuse_rollback
@@ -32,6 +31,7 @@ from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.app.webhook_delivery import WebhookDeliverer, webhook_deliverer
 from batchwright.app.webhook_resend import deliveries, send_again
+from batchwright.app.workload_health import check_run
 from batchwright.client.base import RunRow, Verb, run_row
 from batchwright.client.driven_progress import DrivenProgress
 from batchwright.client.progress import Progress, WatchedProgress
@@ -43,24 +43,24 @@ from batchwright.model.delivery import Delivery
 from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan
-from batchwright.model.run_inputs import RunInputs
+from batchwright.model.run_provenance import RunInputs
 from batchwright.model.run_signal import SignalKind
 from batchwright.model.scalar import SimulationSettings
 from batchwright.views.approvals import OpenQuestion, open_questions
 from batchwright.views.drift import EnvironmentDrift
 from batchwright.views.environment import EnvironmentLine, EnvironmentView
-from batchwright.views.explain import Explanation, explain
 from batchwright.views.plan import PlanView, plan_view
 from batchwright.views.plan_index import plan_index
 from batchwright.views.progress_update import ProgressUpdate
 from batchwright.views.run import LIVE, RunView, run_view
-from batchwright.views.run_health import RunHealth
 from batchwright.views.run_list import matching
 from batchwright.views.stats_over_runs import Stats, stats_view
+from batchwright.views.step_explanation import Explanation, explain
 from batchwright.views.steps import StepLine, step_lines, step_named
 from batchwright.views.text_format import span
 from batchwright.views.wait_reasons import Circumstances
 from batchwright.views.webhook import DeliveryLine, delivery_line
+from batchwright.views.workload_health import RunHealth
 
 # Between two looks at a run that another process drives. It polls: neither SQLite nor an embedded SurrealDB tells
 # others of a change, and a look is one indexed query: `monitor` takes 0.4 % of a core while nothing happens.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from batchwright.engine.manual_resolution import asks
+from batchwright.engine.placement_fallback import first_place, moved, next_place
 from batchwright.engine.policy import POLICIES, asked_pause, backoff, may_retry
-from batchwright.engine.step_place import first_place, moved, next_place
 from batchwright.model import events as ev
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.plan import PlannedOperation

@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import Mapping
 
 from batchwright.engine import effects, reports, server_name_conflicts
+from batchwright.engine.approval_gates import Holds
 from batchwright.engine.dependency_verdict import DependencyVerdict, Outcome, Verdict
 from batchwright.engine.failure_response import faulted, refused, stops
-from batchwright.engine.holds import Holds
-from batchwright.engine.operation_values import Missing, OperationValues
-from batchwright.engine.step_place import moved_off, next_place
+from batchwright.engine.placement_fallback import moved_off, next_place
+from batchwright.engine.reference_resolution import Missing, OperationValues
 from batchwright.engine.step_queue import Queue, queue_of, taken
 from batchwright.engine.step_readiness import ReadinessTracker
 from batchwright.model import events as ev

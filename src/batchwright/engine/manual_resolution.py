@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from batchwright.engine.operation_values import VALUE_BYTES
+from batchwright.engine.reference_resolution import VALUE_BYTES
 from batchwright.errors import NotAllowed
 from batchwright.model import events as ev
 from batchwright.model.actions import Doubt

@@ -9,6 +9,10 @@ from batchwright.errors.approval import ApproverRefused as ApproverRefused
 from batchwright.errors.approval import QuorumUnreachable as QuorumUnreachable
 from batchwright.errors.archive import ArchiveRefused as ArchiveRefused
 from batchwright.errors.archive import RunArchived as RunArchived
+from batchwright.errors.artifact import SourceChanged as SourceChanged
+from batchwright.errors.artifact import SourceInvalid as SourceInvalid
+from batchwright.errors.artifact import SourceMissing as SourceMissing
+from batchwright.errors.artifact import SourceRefused as SourceRefused
 from batchwright.errors.base import BatchwrightError as BatchwrightError
 from batchwright.errors.base import StoreError as StoreError
 from batchwright.errors.environment import EnvironmentAmbiguous as EnvironmentAmbiguous
@@ -43,10 +47,6 @@ from batchwright.errors.service import ServiceUnavailable as ServiceUnavailable
 from batchwright.errors.service import TokensUnreadable as TokensUnreadable
 from batchwright.errors.service import TooManyRequests as TooManyRequests
 from batchwright.errors.service import Unauthorized as Unauthorized
-from batchwright.errors.source import SourceChanged as SourceChanged
-from batchwright.errors.source import SourceInvalid as SourceInvalid
-from batchwright.errors.source import SourceMissing as SourceMissing
-from batchwright.errors.source import SourceRefused as SourceRefused
 from batchwright.errors.webhook import DeliveryMoved as DeliveryMoved
 from batchwright.errors.webhook import WebhookInvalid as WebhookInvalid
 from batchwright.errors.webhook import WebhookNotFound as WebhookNotFound

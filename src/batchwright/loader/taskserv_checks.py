@@ -10,9 +10,9 @@ import msgspec
 from batchwright.loader.contract_report import OPERATIONS, PathDiagnostic, suggestion
 from batchwright.loader.nickel_expressions import Path_
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.map_variable_paths import ValueName
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.taskserv import Taskserv
-from batchwright.model.variable_names import ValueName
 from batchwright.operations.taskserv_batch.variables import value_problems
 
 SECRET_FORMS = frozenset(SecretReference.__struct_fields__)

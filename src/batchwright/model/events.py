@@ -6,7 +6,7 @@ from msgspec import Struct, field
 
 from batchwright.model.event import Event
 from batchwright.model.fault import Fault
-from batchwright.model.hold_events import (
+from batchwright.model.gate_events import (
     GatePassed,
     HoldAnswered,
     HoldAsked,
@@ -16,9 +16,9 @@ from batchwright.model.hold_events import (
     HoldRefused,
 )
 from batchwright.model.lifecycle import RunState
-from batchwright.model.move_event import MoveReason, StepMoved
+from batchwright.model.placement_event import MoveReason, StepMoved
 from batchwright.model.plan import Plan
-from batchwright.model.run_inputs import RunInputs
+from batchwright.model.run_provenance import RunInputs
 from batchwright.model.sweep_events import OrphanFound, OrphanRemovalEnded, SweepEnded, SweepStarted
 from batchwright.model.templates import Value
 

@@ -12,7 +12,7 @@ from batchwright.errors import IllegalTransition
 from batchwright.model import events as ev
 from batchwright.model.actions import Doubt
 from batchwright.model.fault import FaultClass
-from batchwright.model.hold_fold import HOLDS
+from batchwright.model.gate_fold import HOLDS
 from batchwright.model.lifecycle import (
     CancelMode,
     RunState,

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from batchwright.model.map_variable_paths import ValueName, flattened
 from batchwright.model.scalar import PlainValue
 from batchwright.model.variable import Variable, VariableType
-from batchwright.model.variable_names import ValueName, flattened
 
 
 class ServerRequirements(Struct, frozen=True, forbid_unknown_fields=True):

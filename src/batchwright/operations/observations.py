@@ -11,8 +11,8 @@ from batchwright.model.call_outcome import Observed
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.environment import Resource
 from batchwright.model.plan import ProviderFacts, Request
-from batchwright.model.server_change import FieldWay
 from batchwright.model.ssh_access import ServerLogin
+from batchwright.model.update_behavior import FieldWay
 
 
 class ObservedAlternative(Struct, frozen=True):

@@ -12,9 +12,9 @@ from batchwright.model.plan import OLD, Hold, Need, Step
 from batchwright.model.step_graph import circle, step_graph
 from batchwright.model.workflow import DependencyKind, HoldAfter, Operation
 from batchwright.operations.approval import HoldRequest
+from batchwright.operations.per_server_dependencies import follows_per_server
 from batchwright.operations.planner_state import Draft, names_of
 from batchwright.operations.registry import type_of
-from batchwright.operations.server_needs import follows_per_server
 from batchwright.operations.taskserv_batch import TaskservRequest
 
 SOFT = DependencyKind.SOFT

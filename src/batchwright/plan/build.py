@@ -20,10 +20,10 @@ from batchwright.model.workflow import ALL, Operation, Permission, Workflow
 from batchwright.operations.base import OperationType
 from batchwright.operations.known_values import KnownValues
 from batchwright.operations.observations import Observations
+from batchwright.operations.per_server_dependencies import add_server_needs, check_server_edges
 from batchwright.operations.planner_state import Draft, PlannedServer, Predecessors
 from batchwright.operations.registry import type_of, types_in
 from batchwright.operations.retirement import Retirement, left_accounts, retirement
-from batchwright.operations.server_needs import add_server_needs, check_server_edges
 from batchwright.operations.suggestions import did_you_mean
 from batchwright.operations.waves import add_waves, check_min_success
 from batchwright.plan.condition_checks import check_conditions

@@ -15,7 +15,7 @@ from msgspec import Struct
 from batchwright.errors import PlanFileInvalid
 from batchwright.model.environment import Resource, digest
 from batchwright.model.plan import Plan
-from batchwright.model.run_inputs import RunInputs
+from batchwright.model.run_provenance import RunInputs
 from batchwright.operations.registry import dec_hook
 
 MAGIC = b"batchwright-plan "

@@ -19,8 +19,8 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.fault import PASSING, FaultClass
 from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
-from batchwright.model.server_change import ChangeWay
 from batchwright.model.ssh_access import SshAccess
+from batchwright.model.update_behavior import ChangeWay
 from batchwright.providers import generated_ssh_keys
 from batchwright.providers.base import Capabilities, ChangesServers, Provider, ProviderHealthReport
 from batchwright.providers.http import HttpReply, NoAnswer, NotSent

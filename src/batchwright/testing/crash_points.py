@@ -25,8 +25,8 @@ from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.ids import Token
 from batchwright.model.run_signal import Signal
 from batchwright.model.run_summary import RunSummary
-from batchwright.model.server_change import FieldWay
 from batchwright.model.ssh_access import SshAccess
+from batchwright.model.update_behavior import FieldWay
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.check import CheckRequest
 from batchwright.operations.command import Command, CommandRequest

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from batchwright.model.call_outcome import Created, Rejected, ServerState, Unknown
 from batchwright.model.clock import Clock
 from batchwright.model.fault import FaultClass
-from batchwright.model.server_change import ChangeWay
+from batchwright.model.update_behavior import ChangeWay
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import ChangesServers, Provider, ways_of

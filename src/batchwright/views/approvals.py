@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.model.environment import EnvironmentKey
-from batchwright.model.hold_scope import behind
+from batchwright.model.gate_scope import behind
 from batchwright.model.plan import Hold
 from batchwright.model.run import Run
 from batchwright.operations.registry import type_of

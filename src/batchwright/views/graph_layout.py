@@ -13,7 +13,7 @@ from msgspec import Struct
 from batchwright.errors import UsageError
 from batchwright.model.plan import Plan, PlannedOperation
 from batchwright.model.workflow import DependencyKind, DependencyScope
-from batchwright.views.operation_groups import OperationGroup, groups
+from batchwright.views.graph_clusters import OperationGroup, groups
 
 LAYOUT = 1  # raised with every change of where things stand
 NODES = 120  # a drawing of more cannot be read

@@ -12,7 +12,7 @@ from batchwright.model.lifecycle import RUN_ENDED, RunState, StepState
 from batchwright.model.operation_end import OperationEnd, operation_end
 from batchwright.model.plan import PlannedOperation
 from batchwright.model.run import Run, made_something
-from batchwright.model.run_inputs import RunInputs
+from batchwright.model.run_provenance import RunInputs
 from batchwright.model.workflow import DependencyKind
 from batchwright.views.approvals import OpenQuestion, open_questions
 from batchwright.views.eta import remaining_seconds

@@ -23,7 +23,7 @@ from batchwright.views.display_state import (
     operation_state,
 )
 from batchwright.views.eta import expected_spans
-from batchwright.views.run_history import DriverLife, HistoryMark, RunHistory
+from batchwright.views.execution_history import DriverLife, HistoryMark, RunHistory
 from batchwright.views.time_axis import AxisPart, TimeAxis
 
 D = DisplayState

@@ -30,7 +30,7 @@ from batchwright.model.role import Role
 from batchwright.model.run import Run
 from batchwright.model.run_signal import SignalKind
 from tests.unit.engine.stage import QUICK, plan_of, servers
-from tests.unit.engine.test_holds import approval
+from tests.unit.engine.test_approval_gates import approval
 
 NOW = 1_700_000_000.0
 HASH = "0123456789abcdef"

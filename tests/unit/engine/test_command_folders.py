@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from batchwright.engine.handlers.command import CommandHandler
 from batchwright.model.events import RunCreated
 from batchwright.model.run import Run
-from batchwright.model.run_inputs import RunInputs
+from batchwright.model.run_provenance import RunInputs
 from batchwright.operations.command import CommandRequest
 from batchwright.testing.plans import command, plan_of, workflow
 

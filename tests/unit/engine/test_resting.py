@@ -19,7 +19,7 @@ from batchwright.model.run_signal import HoldAnswer, Signal, SignalKind
 from batchwright.providers.simulated import Simulated, Simulation, World
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 from tests.unit.engine.stage import QUICK, plan_of, servers
-from tests.unit.engine.test_holds import approval
+from tests.unit.engine.test_approval_gates import approval
 
 ADA = Principal("0a0a0a0a", "ada")
 SETTINGS = Simulation.from_settings({"boot_seconds": 20.0, "spread": 0})

@@ -20,9 +20,9 @@ from batchwright.plan.impact import cost_at_worst, impact
 from batchwright.testing.plans import empty_world
 from batchwright.testing.virtual_clock import run_virtual
 from batchwright.views.definition import definition
-from batchwright.views.explain import explain
 from batchwright.views.plan import plan_view
 from batchwright.views.run import run_view
+from batchwright.views.step_explanation import explain
 
 DOCS = Path(__file__).parents[3] / "docs/placement.md"
 OFFERS = [

@@ -15,7 +15,7 @@ from batchwright.model.actions import Action, Undo
 from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.environment import Resource
 from batchwright.model.fault import FaultClass
-from batchwright.model.server_change import ChangeWay, FieldWay
+from batchwright.model.update_behavior import ChangeWay, FieldWay
 from batchwright.model.workflow import Changes, Permission, ServerAlternative, Workflow
 from batchwright.operations.observations import Observations
 from batchwright.operations.server_batch import ServerRequest

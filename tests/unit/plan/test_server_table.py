@@ -16,7 +16,7 @@ from batchwright.model.actions import Action, Undo
 from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.environment import Leftover, Resource
 from batchwright.model.plan import DESTROYED, FieldChange, Guard, ProviderFacts, Step
-from batchwright.model.server_change import ChangeWay, FieldWay
+from batchwright.model.update_behavior import ChangeWay, FieldWay
 from batchwright.model.workflow import (
     AcceptedDifference,
     Changes,

@@ -11,7 +11,7 @@ import pytest
 from batchwright.emulators.hetzner.catalog import TYPES
 from batchwright.model.call_outcome import Going, Observed, Rejected, ServerState, Unknown
 from batchwright.model.fault import FaultClass
-from batchwright.model.server_change import ChangeWay
+from batchwright.model.update_behavior import ChangeWay
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.hetzner.server_changes import HetznerChange, ways
 from batchwright.providers.server_change import STOP_SECONDS

@@ -10,6 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from batchwright.service.run_histories import RunHistories, read_events
 from tests.unit.views.story import DOWN, T0, Story, fleet
 
 from batchwright.errors import UsageError
@@ -17,7 +18,6 @@ from batchwright.model import events as ev
 from batchwright.model.run import Run
 from batchwright.model.run_snapshot import encode_snapshot
 from batchwright.service import run_histories
-from batchwright.service.run_histories import RunHistories, read_events
 from batchwright.testing.virtual_clock import VirtualClock
 from batchwright.views.wait_reasons import Circumstances
 

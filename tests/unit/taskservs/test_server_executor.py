@@ -20,8 +20,8 @@ from batchwright.taskservs.base import Target, TaskservCall
 from batchwright.taskservs.runner import server_executor as module
 from batchwright.taskservs.runner.child_process import ChildDied
 from batchwright.taskservs.runner.child_protocol import Done, Verb
+from batchwright.taskservs.runner.direct_ssh_connection import ScriptResult, Unreachable
 from batchwright.taskservs.runner.server_executor import ServerExecutor
-from batchwright.taskservs.runner.ssh_script_connection import ScriptResult, Unreachable
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
 ENTRY = Taskserv("redis", "7.0", "x", 1.0, check=(TaskservCheck("ping", "ping it", retries=2, every=5.0),))

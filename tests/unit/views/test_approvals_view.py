@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import msgspec
 from tests.unit.engine.stage import QUICK, plan_of, servers
-from tests.unit.engine.test_holds import Hand, approval, waves
+from tests.unit.engine.test_approval_gates import Hand, approval, waves
 
 from batchwright.model import events as ev
 from batchwright.model.plan import Hold
 from batchwright.model.webhook import WebhookEvent
 from batchwright.model.webhook_trigger import webhook_event
 from batchwright.views.approvals import answer_line, expiry_words, given_words, open_questions, through_words
-from batchwright.views.explain import explain
 from batchwright.views.run import run_view
+from batchwright.views.step_explanation import explain
 from batchwright.views.wait_reasons import Circumstances, WaitCode
 from batchwright.views.webhook import webhook_message
 

@@ -9,8 +9,8 @@ from batchwright.model import events as ev
 from batchwright.model.call_outcome import Applied, Rejected, Unknown
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.views.events import event_line
-from batchwright.views.explain import explain
 from batchwright.views.run import run_view
+from batchwright.views.step_explanation import explain
 from batchwright.views.steps import step_line
 
 LOST = Unknown("the connection was lost")

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from batchwright.app.run_provenance import recorded_inputs
 from batchwright.model.events import RunCreated
 from batchwright.model.run import Run
-from batchwright.model.run_inputs import VALUE_MAX, InputFile, RunInputs
+from batchwright.model.run_provenance import VALUE_MAX, InputFile, RunInputs
 from batchwright.testing.plans import plan_of, servers, workflow
 from batchwright.views.run import run_view
-from batchwright.views.run_inputs import inputs_line
+from batchwright.views.run_provenance import inputs_line
 
 INPUTS = RunInputs(
     (InputFile("shop.ncl", "a" * 64), InputFile("prod.ncl", "b" * 64)),

@@ -9,9 +9,9 @@ from tests.unit.views.story import T0
 from batchwright.model import events as ev
 from batchwright.model.run import Run
 from batchwright.testing.plans import plan_of, servers, workflow
-from batchwright.views.explain import explain
 from batchwright.views.plan import plan_view
 from batchwright.views.run import run_view
+from batchwright.views.step_explanation import explain
 from batchwright.views.wait_reasons import WaitCode, WaitingSteps
 
 MAKING_SURE = "making sure that nobody else created web-1, 12 s"

@@ -13,8 +13,8 @@ from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import FieldChange, Plan, Step
 from batchwright.model.run import Run
 from batchwright.operations.registry import type_of
-from batchwright.views.explain import explain
 from batchwright.views.run import run_view
+from batchwright.views.step_explanation import explain
 
 SIZE = FieldChange("plan", "1xCPU-2GB", "2xCPU-4GB", stops=True, note="the disk keeps its size")
 LABELS = FieldChange("labels", "none", "team=x")

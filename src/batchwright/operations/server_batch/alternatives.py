@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from batchwright.model.server_change import FieldWay
+from batchwright.model.update_behavior import FieldWay
 from batchwright.model.workflow import ServerAlternative, ServerConfig
 from batchwright.operations.observations import Observations, ProviderObserved
 from batchwright.operations.planner_state import Draft

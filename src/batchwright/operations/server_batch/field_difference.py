@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from batchwright.model.call_outcome import Observed
 from batchwright.model.plan import FieldChange
-from batchwright.model.server_change import ChangeWay, FieldWay
 from batchwright.model.server_labels import label_text, labels_named
+from batchwright.model.update_behavior import ChangeWay, FieldWay
 
 Asked = Mapping[str, Any]  # a request for a server, in builtins
 _NAMES = ("plan", "zone", "image", "network")  # the values of the other fields are words

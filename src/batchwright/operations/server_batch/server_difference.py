@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from batchwright.model.call_outcome import ABSENT, Observed, ServerState
 from batchwright.model.environment import Resource
 from batchwright.model.plan import ADOPTED, DESTROYED, REPLACE_ORDER, Alternative, Before, FieldChange, Guard, Labels
-from batchwright.model.server_change import ChangeWay
 from batchwright.model.server_labels import labels_named
+from batchwright.model.update_behavior import ChangeWay
 from batchwright.model.workflow import ReplaceOrder
 from batchwright.operations.observations import ProviderObserved
 from batchwright.operations.planner_state import NO_FACTS, Draft, PlannedServer

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from batchwright.model.actions import Action, Undo
+from batchwright.model.map_variable_paths import nested
 from batchwright.model.plan import Step
 from batchwright.model.run_fold_state import StepFoldState
 from batchwright.model.taskserv import Taskserv
-from batchwright.model.variable_names import nested
 from batchwright.operations.base import FieldPath, OperationType, PortKind, Wants
 from batchwright.operations.planner_state import Draft
 from batchwright.operations.taskserv_batch.clusters import form_clusters

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
+from batchwright.model.map_variable_paths import ValueName, keys
 from batchwright.model.scalar import PlainValue
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.taskserv import Taskserv
 from batchwright.model.variable import Variable, VariableType
-from batchwright.model.variable_names import ValueName, keys
 from batchwright.operations.suggestions import did_you_mean
 from batchwright.operations.taskserv_batch.planner_state import TaskservDraft
 from batchwright.operations.taskserv_batch.structs import TaskservBatch, TaskservRequest, TaskservUse, named_in

@@ -16,8 +16,8 @@ from batchwright.model.ids import Token
 from batchwright.model.plan import Guard
 from batchwright.model.public_key import fingerprint
 from batchwright.model.scalar import Scalar
-from batchwright.model.server_change import ChangeWay, FieldWay
 from batchwright.model.ssh_access import SshAccess
+from batchwright.model.update_behavior import ChangeWay, FieldWay
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers import generated_ssh_keys

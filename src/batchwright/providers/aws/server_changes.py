@@ -14,7 +14,7 @@ from typing import Any
 
 from batchwright.model.call_outcome import Observed, Rejected, Unknown
 from batchwright.model.clock import Clock
-from batchwright.model.server_change import ChangeWay, FieldWay
+from batchwright.model.update_behavior import ChangeWay, FieldWay
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.aws import rows
 from batchwright.providers.aws.client import AwsClient

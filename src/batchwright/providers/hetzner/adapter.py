@@ -15,7 +15,7 @@ from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ids import Token
 from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
-from batchwright.model.server_change import FieldWay
+from batchwright.model.update_behavior import FieldWay
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers import generated_ssh_keys, lookup

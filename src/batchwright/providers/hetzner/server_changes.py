@@ -14,8 +14,8 @@ from typing import Any
 
 from batchwright.model.call_outcome import Observed, Rejected, Unknown
 from batchwright.model.fault import Fault
-from batchwright.model.server_change import ChangeWay, FieldWay
 from batchwright.model.server_labels import labels_after
+from batchwright.model.update_behavior import ChangeWay, FieldWay
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.hetzner import rows
 from batchwright.providers.hetzner.faults import class_of

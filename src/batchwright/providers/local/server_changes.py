@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from batchwright import durable_files
 from batchwright.model.call_outcome import Going, Rejected
 from batchwright.model.fault import Fault, FaultClass
-from batchwright.model.server_change import ChangeWay, FieldWay
 from batchwright.model.server_labels import labels_after
+from batchwright.model.update_behavior import ChangeWay, FieldWay
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.local import cgroups, records
 from batchwright.providers.local.cgroups import Hierarchy

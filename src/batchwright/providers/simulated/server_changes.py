@@ -8,8 +8,8 @@ from batchwright.fault_injection.draw import Draw, lognormal
 from batchwright.fault_injection.fault_names import CALL_FAULTS
 from batchwright.model.call_outcome import Created, Going, Observed, Rejected, ServerState, Unknown
 from batchwright.model.fault import FaultClass
-from batchwright.model.server_change import ChangeWay, FieldWay
 from batchwright.model.server_labels import labels_after
+from batchwright.model.update_behavior import ChangeWay, FieldWay
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.server_change import is_throttled
 from batchwright.providers.simulated.catalog import Profile

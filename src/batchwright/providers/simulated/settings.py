@@ -14,7 +14,7 @@ from batchwright.fault_injection.settings import Count, FaultSettings, Rate, Sec
 from batchwright.model.fault import FaultClass
 from batchwright.model.plan import Guard
 from batchwright.model.scalar import Scalar
-from batchwright.model.server_change import ChangeWay
+from batchwright.model.update_behavior import ChangeWay
 
 _WHERE = "simulation"
 _SCRIPTS = {

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from batchwright.model.call_outcome import Observed, Rejected, Unknown
-from batchwright.model.server_change import ChangeWay, FieldWay
 from batchwright.model.server_labels import labels_after
+from batchwright.model.update_behavior import ChangeWay, FieldWay
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.server_change import STOP_SECONDS, Power, SentStops, ServerChange
 from batchwright.providers.upcloud import rows

@@ -30,7 +30,7 @@ from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess, 
 from batchwright.taskservs.runner.child_protocol import ChildJob, Done, Verb
 from batchwright.taskservs.runner.fork_server import ForkServer, NotBegun
 from batchwright.taskservs.runner.outcomes import failed
-from batchwright.taskservs.runner.packed_sources import PackedSources
+from batchwright.taskservs.runner.packed_artifacts import PackedSources
 from batchwright.taskservs.runner.readiness import ready
 from batchwright.taskservs.runner.server_executor import ServerExecutor
 

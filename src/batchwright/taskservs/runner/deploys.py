@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 from pyinfra.api.exceptions import NestedOperationError, PyinfraError
 
-from batchwright.model.variable_names import nested
+from batchwright.model.map_variable_paths import nested
 from batchwright.taskservs.debian import DeployImpossible
 from batchwright.taskservs.runner.child_protocol import ChildJob, Host, Verb
 

@@ -10,7 +10,7 @@ from batchwright.emulators.aws.protocol import ApiError
 from batchwright.emulators.aws.region import Region
 from batchwright.fault_injection.draw import NOTHING
 from batchwright.model.call_outcome import Observed, ServerState
-from batchwright.model.server_change import ChangeWay
+from batchwright.model.update_behavior import ChangeWay
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.aws.server_changes import ways
 

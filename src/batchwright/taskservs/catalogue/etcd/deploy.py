@@ -21,7 +21,7 @@ from batchwright.taskservs.debian import (
     stop_service,
     write_files,
 )
-from batchwright.taskservs.endpoints import endpoint
+from batchwright.taskservs.listen_addresses import endpoint
 
 DATA = "/var/lib/etcd/default"
 MEMBER = f"{DATA}/member/wal"  # with it etcd is a member, and looks at no initial cluster any more

@@ -12,9 +12,9 @@ from pyinfra import host
 from pyinfra.facts.server import Command
 from pyinfra.operations import files, server
 
+from batchwright.taskservs.artifact_placement import content, forget, keep
 from batchwright.taskservs.config_escapes import shell_word
 from batchwright.taskservs.debian import DeployImpossible
-from batchwright.taskservs.sent_sources import content, forget, keep
 
 HOME = "/var/lib/batchwright/files"
 SCRIPT = (Path(__file__).parent / "files" / "place.sh").read_text()

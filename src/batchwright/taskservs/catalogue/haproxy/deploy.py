@@ -15,7 +15,7 @@ from batchwright.taskservs.debian import (
     run_service,
     stop_service,
 )
-from batchwright.taskservs.endpoints import endpoint, endpoints
+from batchwright.taskservs.listen_addresses import endpoint, endpoints
 
 CONFIG = "/etc/haproxy/haproxy.cfg"
 PEM = "/etc/haproxy/batchwright.pem"  # certificates and private key: read before haproxy gives up root's rights

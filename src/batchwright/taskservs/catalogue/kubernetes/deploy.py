@@ -24,7 +24,7 @@ from batchwright.taskservs.debian import (
     stop_service,
     write_files,
 )
-from batchwright.taskservs.endpoints import endpoint
+from batchwright.taskservs.listen_addresses import endpoint
 
 PACKAGES = ("kubelet", "kubeadm", "kubectl")
 SOCKET = "unix:///run/containerd/containerd.sock"

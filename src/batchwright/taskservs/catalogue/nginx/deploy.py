@@ -19,7 +19,7 @@ from batchwright.taskservs.debian import (
     run_service,
     stop_service,
 )
-from batchwright.taskservs.endpoints import endpoint, endpoints
+from batchwright.taskservs.listen_addresses import endpoint, endpoints
 
 PEM = "/etc/nginx/batchwright.pem"  # certificates and private key: the main process reads it as root
 

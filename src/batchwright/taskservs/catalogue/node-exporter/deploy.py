@@ -13,7 +13,7 @@ from batchwright.taskservs.debian import (
     run_service,
     stop_service,
 )
-from batchwright.taskservs.endpoints import endpoint
+from batchwright.taskservs.listen_addresses import endpoint
 
 NAME = "prometheus-node-exporter"
 

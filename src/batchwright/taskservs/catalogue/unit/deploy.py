@@ -12,6 +12,7 @@ from pyinfra import host
 from pyinfra.facts.server import Command, Users
 from pyinfra.operations import files, server, systemd
 
+from batchwright.taskservs.artifact_placement import forget, unpacked
 from batchwright.taskservs.config_escapes import shell_word, systemd_value, systemd_word
 from batchwright.taskservs.debian import (
     DeployImpossible,
@@ -23,7 +24,6 @@ from batchwright.taskservs.debian import (
     run_service,
     write_files,
 )
-from batchwright.taskservs.sent_sources import forget, unpacked
 
 OURS = "# Written by Batchwright."
 NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}")

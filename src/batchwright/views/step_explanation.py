@@ -18,7 +18,7 @@ from batchwright.operations.registry import type_of
 from batchwright.views.events import event_line, step_text
 from batchwright.views.next_action import next_action
 from batchwright.views.plan_index import plan_index
-from batchwright.views.run_inputs import inputs_line
+from batchwright.views.run_provenance import inputs_line
 from batchwright.views.text_format import counted, duration, one_line, some
 from batchwright.views.wait_reasons import (
     LIVE,

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from batchwright import source_tree
+from batchwright import artifact_tree
+from batchwright.artifact_tree import SourceTree, read_source
 from batchwright.errors import SourceInvalid, SourceMissing
-from batchwright.source_tree import SourceTree, read_source
 
 
 def program(folder: Path) -> Path:
@@ -126,11 +126,11 @@ def test_a_folder_with_a_pipe_or_a_link_out_of_it_is_refused(tmp_path: Path, mak
 
 def test_sizes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = program(tmp_path / "program")
-    monkeypatch.setattr(source_tree, "BYTES_MAX", 12)
+    monkeypatch.setattr(artifact_tree, "BYTES_MAX", 12)
     with pytest.raises(SourceInvalid, match="more than"):
         read_source(folder)
     monkeypatch.undo()
-    monkeypatch.setattr(source_tree, "ENTRIES_MAX", 2)
+    monkeypatch.setattr(artifact_tree, "ENTRIES_MAX", 2)
     with pytest.raises(SourceInvalid, match="more than 2 files"):
         read_source(folder)
 

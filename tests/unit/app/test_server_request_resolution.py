@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from batchwright.app.server_questions import ServerQuestions, resolve_servers, room_problems
+from batchwright.app.server_request_resolution import ServerQuestions, resolve_servers, room_problems
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.environment import Resource
 from batchwright.model.fault import FaultClass

@@ -5,8 +5,8 @@ from __future__ import annotations
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Json, NoColor, RunArgument, StateDir
 from batchwright.cli.output import print_json
-from batchwright.cli.run_health_printer import show_health
 from batchwright.cli.target import Url, chosen_run
+from batchwright.cli.workload_health_printer import show_health
 
 
 def check(

@@ -10,7 +10,7 @@ from batchwright.model import events as ev
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.testing.plans import command, servers
-from batchwright.views.explain import Explanation, explain
+from batchwright.views.step_explanation import Explanation, explain
 from batchwright.views.steps import step_named
 from batchwright.views.wait_reasons import Circumstances
 

@@ -25,7 +25,7 @@ from batchwright.operations.check import CheckRequest
 from batchwright.operations.server_login import login_of
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.base import Target, TaskservCall
-from batchwright.views.run_health import CheckStatus, RunHealth, TaskservStatus, health_of
+from batchwright.views.workload_health import CheckStatus, RunHealth, TaskservStatus, health_of
 
 AT_ONCE = 25  # servers asked at the same time
 ONCE_SECONDS = 60.0  # for one look of a check

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from batchwright.engine.failure_response import stops
-from batchwright.engine.operation_values import Missing, OperationValues
-from batchwright.engine.step_place import moved_off
+from batchwright.engine.placement_fallback import moved_off
+from batchwright.engine.reference_resolution import Missing, OperationValues
 from batchwright.model import events as ev
 from batchwright.model.approver import unfit
 from batchwright.model.fault import Fault, FaultClass
-from batchwright.model.hold_scope import behind, hold_digest
+from batchwright.model.gate_scope import behind, hold_digest
 from batchwright.model.lifecycle import StepState
 from batchwright.model.operation_end import failure_certain, last_bad_step
 from batchwright.model.plan import Step

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from batchwright.engine import effects
-from batchwright.engine.operation_values import OPERATION_BYTES, VALUE_BYTES, Missing, OperationValues
+from batchwright.engine.reference_resolution import OPERATION_BYTES, VALUE_BYTES, Missing, OperationValues
 from batchwright.engine.rollback_preview import preview_rollback
 from batchwright.errors import NotAllowed
 from batchwright.model import events as ev

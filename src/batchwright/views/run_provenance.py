@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchwright.model.run_inputs import InputFile, RunInputs
+from batchwright.model.run_provenance import InputFile, RunInputs
 from batchwright.printable import printable
 
 DIGITS = 12  # of a digest or a commit

@@ -6,8 +6,8 @@ from rich.text import Text
 
 from batchwright.cli.output import say
 from batchwright.cli.view_printer import show_table
-from batchwright.views.run_health import RunHealth, TaskservStatus
 from batchwright.views.text_format import counted, one_line
+from batchwright.views.workload_health import RunHealth, TaskservStatus
 
 
 def show_health(found: RunHealth) -> None:

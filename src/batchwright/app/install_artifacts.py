@@ -8,17 +8,17 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from batchwright.artifact_tree import read_source
 from batchwright.errors import SourceChanged, SourceInvalid, SourceMissing
 from batchwright.model.actions import Doubt
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.map_variable_paths import ValueName
 from batchwright.model.plan import Step
 from batchwright.model.taskserv import Taskserv
 from batchwright.model.variable import VariableType
-from batchwright.model.variable_names import ValueName
 from batchwright.model.workflow import Workflow
 from batchwright.operations.observations import Observations
 from batchwright.operations.taskserv_batch import TaskservBatch, TaskservRequest, TaskservUse
-from batchwright.source_tree import read_source
 
 DIR_HINT = "Put it beside the plan file, or name the folder that it is relative to with --dir."
 

@@ -9,11 +9,11 @@ import weakref
 from pathlib import Path
 
 from batchwright import durable_files
+from batchwright.artifact_tree import read_source
 from batchwright.errors import SourceInvalid, SourceMissing
 from batchwright.model.taskserv import Taskserv
 from batchwright.model.variable import VariableType
 from batchwright.operations.taskserv_batch import TaskservRequest
-from batchwright.source_tree import read_source
 from batchwright.taskservs.runner.child_protocol import HostSource
 
 

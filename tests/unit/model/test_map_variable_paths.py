@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.model.variable_names import ValueName, flattened, keys, nested
+from batchwright.model.map_variable_paths import ValueName, flattened, keys, nested
 
 WORDS = st.from_regex(r"[a-z][a-z0-9_]{0,5}", fullmatch=True)
 KEYS = st.text(min_size=1, max_size=8)

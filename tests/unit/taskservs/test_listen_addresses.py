@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from batchwright.taskservs.endpoints import endpoint, endpoints
+from batchwright.taskservs.listen_addresses import endpoint, endpoints
 from batchwright.taskservs.runner.shell_snippets import CHECKING
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from batchwright.app.install_preview import preview_plan
-from batchwright.app.run_health import check_run
+from batchwright.app.workload_health import check_run
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 from batchwright.providers.simulated import World
