@@ -28,7 +28,10 @@ class KnownValues:
                 return self._field(self._servers[server], field) or None
             case Root.OPERATIONS, operation, fields:
                 field = "address" if fields == "addresses" else "name"
-                places = self._draft.places[self._draft.index[operation]]
+                at = self._draft.index[operation]
+                places = self._draft.places[at]
+                if self._draft.order[at].min_success and any(place.made or place.updated for place in places):
+                    return None  # some of them may be missing then
                 found = tuple(self._field(place, field) for place in places)
                 return found if all(found) else None
         return None

@@ -121,6 +121,8 @@ def expiry_words(question: OpenQuestion, now: float) -> str:
     if not question.until:
         return "open until somebody answers"
     then = "the run goes on" if question.on_expiry == "go_on" else "it counts as refused"
+    if question.until <= now:
+        return f"expired {duration(now - question.until)} ago; when the run continues, {then}"
     return f"open for another {duration(question.until - now)}; then {then}"
 
 
