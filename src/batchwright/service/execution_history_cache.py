@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import zlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from weakref import WeakValueDictionary
@@ -52,7 +53,7 @@ async def read_events(journal: Journal, run: str, seqs: Sequence[int]) -> list[t
 
 
 class _Kept:
-    """The history of a run, and snapshots of its fold on the way."""
+    """The history of a run, and compressed snapshots of its fold on the way."""
 
     def __init__(self, history: RunHistory) -> None:
         self.history = history
@@ -64,7 +65,7 @@ class _Kept:
         run = self.history.run
         if run.seq % self._stride:
             return
-        self.snapshots[run.seq] = encode_snapshot(run)
+        self.snapshots[run.seq] = zlib.compress(encode_snapshot(run), 1)
         if len(self.snapshots) > SNAPSHOTS_MOST:
             self._stride *= 2
             self.snapshots = {seq: body for seq, body in self.snapshots.items() if not seq % self._stride}
@@ -120,7 +121,7 @@ class RunHistories:
         if run is None:
             start = max((one for one in kept.snapshots if one <= seq), default=0)
             created = feed.run.created
-            run = restore_run(created, kept.snapshots[start]) if start else Run(created)
+            run = restore_run(created, zlib.decompress(kept.snapshots[start])) if start else Run(created)
             while run.seq < seq:
                 for _, event in await feed.journal.read(run.id, run.seq, min(PIECE, seq - run.seq)):
                     run.apply(event)
