@@ -10,14 +10,14 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from batchwright.service.run_histories import RunHistories, read_events
 from tests.unit.views.story import DOWN, T0, Story, fleet
 
 from batchwright.errors import UsageError
 from batchwright.model import events as ev
 from batchwright.model.run import Run
 from batchwright.model.run_snapshot import encode_snapshot
-from batchwright.service import run_histories
+from batchwright.service import execution_history_cache
+from batchwright.service.execution_history_cache import RunHistories, read_events
 from batchwright.testing.virtual_clock import VirtualClock
 from batchwright.views.wait_reasons import Circumstances
 
@@ -48,7 +48,7 @@ def feed_of(story: Story, journal: Told) -> Any:
 
 @contextmanager
 def small() -> Iterator[None]:
-    with patch.multiple(run_histories, STRIDE=4, SNAPSHOTS_MOST=3, FOLDS_MOST=2, PIECE=5):
+    with patch.multiple(execution_history_cache, STRIDE=4, SNAPSHOTS_MOST=3, FOLDS_MOST=2, PIECE=5):
         yield
 
 
@@ -109,7 +109,7 @@ def test_histories_that_are_not_looked_at_make_room() -> None:
                 async with histories.moment(feed_of(story, journal)):
                     assert journal.read_so_far == story.run.seq - 1
 
-    with patch.object(run_histories, "STEPS_KEPT", len(stories[0].run.records)):
+    with patch.object(execution_history_cache, "STEPS_KEPT", len(stories[0].run.records)):
         asyncio.run(main())
 
 
@@ -117,7 +117,7 @@ def test_events_far_apart_are_read_in_pieces() -> None:
     story = told()
     journal = Told(story)
     wanted = [2, 3, 9, 20, story.run.seq]
-    with patch.multiple(run_histories, NEAR=2, PIECE=5):
+    with patch.multiple(execution_history_cache, NEAR=2, PIECE=5):
         found = asyncio.run(read_events(journal, "run", wanted))  # type: ignore[arg-type]
     assert found == [(seq, story.history[seq - 1]) for seq in wanted]
     assert journal.read_so_far == len(wanted)
