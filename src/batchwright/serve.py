@@ -29,6 +29,10 @@ TlsCert = Annotated[Path | None, typer.Option("--tls-cert", metavar="FILE", help
 TlsKey = Annotated[
     Path | None, typer.Option("--tls-key", metavar="FILE", help="Private key of the certificate (PEM file).")
 ]
+RootPath = Annotated[
+    str,
+    typer.Option("--root-path", metavar="PATH", help="The path of a proxy that passes addresses on unchanged: /batch."),
+]
 AllowCommands = Annotated[
     bool,
     typer.Option(
@@ -47,6 +51,7 @@ def serve(
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     allow_commands: AllowCommands = False,
+    root_path: RootPath = "",
     simulate: Simulate = False,
     sim: Sim = None,
     state_dir: StateDir = None,
@@ -54,6 +59,7 @@ def serve(
     """Run the service: it drives runs, accepts new ones over HTTP, and continues all that are unfinished."""
     if (tls_cert is None) is not (tls_key is None):
         raise UsageError("--tls-cert and --tls-key must be given together", hint="Give both.")
+    root = "/" + root_path.strip("/") if root_path.strip("/") else ""
     try:
         from batchwright.api import server
         from batchwright.dashboard.page import Page
@@ -61,7 +67,7 @@ def serve(
         raise ServicePackageMissing(f"the service needs the package {error.name}, which is not installed") from error
     settings = settings_of(state_dir)
     simulation = simulation_of(simulate, sim)
-    options = server.ServeOptions(host, port, grace, submit_rate, tls_cert, tls_key, simulation, allow_commands)
+    options = server.ServeOptions(host, port, grace, submit_rate, tls_cert, tls_key, simulation, allow_commands, root)
     server.log_to_stderr()
 
     def told(url: str, rights: SecuritySummary) -> None:

@@ -39,6 +39,7 @@ from batchwright.api.authentication import Authenticator
 from batchwright.api.authorization import needs
 from batchwright.api.metrics import Metrics, MetricsMiddleware
 from batchwright.api.openapi import as_any_of, openapi
+from batchwright.api.root_path import RootPathMiddleware
 from batchwright.api.unknown_parameters import Parameters
 from batchwright.app.access_tokens import Tokens
 from batchwright.app.browser_sessions import BrowserSessions
@@ -89,11 +90,12 @@ def make_app(
     confined: str = "",
     address: str = "",
     page: Page | None = None,
+    root: str = "",
 ) -> ASGIApp:
     """The application over one supervisor, which is opened and closed elsewhere.
 
     `closed`: see Authenticator; `confined`: see SecuritySummary; `address` is where people find the page. `page` puts
-    the page in front of the calls.
+    the page in front of the calls; `root` is a path under which all of it lies too.
     """
     clock = supervisor.clock
     tokens = Tokens(supervisor.settings)
@@ -126,4 +128,5 @@ def make_app(
     inner: ASGIApp = page(calls, supervisor) if page is not None else calls
     bounded = RefusalMiddleware(BoundsMiddleware(inner, bounds))
     audited = AuditMiddleware(bounded, rates, Audit(supervisor.settings), clock, LOOKS)
-    return MetricsMiddleware(AuthMiddleware(audited, access), measured)
+    whole = MetricsMiddleware(AuthMiddleware(audited, access), measured)
+    return RootPathMiddleware(whole, root) if root else whole

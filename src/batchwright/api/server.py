@@ -54,6 +54,7 @@ class ServeOptions(Struct, frozen=True):
     tls_key: Path | None = None
     simulation: dict[str, Scalar] | None = None
     commands: bool = False
+    root: str = ""  # a path under which all of it lies too
 
 
 class ServiceServer(uvicorn.Server):
@@ -196,6 +197,7 @@ async def _serve(
             confined=await asyncio.to_thread(confined),
             address=url_of(sock, options),
             page=page,
+            root=options.root,
         )
         server = ServiceServer(
             uvicorn.Config(

@@ -61,6 +61,21 @@ def test_the_page_runs_only_its_own_files(tmp_path: Path) -> None:
     assert re.findall(rb"<script(?![^>]* src=)|<style|\son\w+=|style=|https?://", home.body) == []
 
 
+def test_all_of_it_lies_under_the_path_of_a_proxy_too(tmp_path: Path) -> None:
+    has_files()
+
+    async def main() -> list[Answer]:
+        async with serving(tmp_path, page=Page, root="/x/y") as service:
+            paths = "/x/y", "/x/y/", "/x/y/ui/runs/abc", "/x/y/health/live", "/health/live"
+            return [await service.get(path, headers=BROWSER, allow_redirects=False) for path in paths]
+
+    bare, home, run, inner, outer = asyncio.run(main())
+    assert (bare.status, bare.headers["location"]) == (308, "y/")
+    assert b'src="./ui/static/js/main.js"' in home.body
+    assert b'src="../../ui/static/js/main.js"' in run.body
+    assert inner.status == outer.status == 200
+
+
 def test_files_are_sent_again_only_when_they_have_changed(tmp_path: Path) -> None:
     (first,) = asked(tmp_path, "/ui/static/page.css", headers={"Accept-Encoding": "identity"})
     (second,) = asked(tmp_path, "/ui/static/page.css", headers={"If-None-Match": first.headers["etag"]})

@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from '../vendor/htm-preact.js';
 import { live, signedOut, store, root, url } from './store.js';
 
 const ANSWER_MS = 30_000;
+const LARGE = 500; // steps of a run from which on the service is spared
 const CHECK_MS = 15_000; // between two looks at what is shown, even if the stream says nothing
 export const RUNS = 'v1/workflows/batch';
 export const one = (run) => `${RUNS}/${encodeURIComponent(run)}`;
@@ -146,16 +147,16 @@ export function follow(run, tell) {
   return () => { stop.abort(); channel.close(); };
 }
 
-/** Counts up when a run has changed, at most four times a second; `ended` runs are only looked at now and then. */
-export function useChanges(run, ended) {
+/** Counts up when a run has changed, at most four times a second, or once for a large one; `ended` ones only now and then. */
+export function useChanges(run, ended, steps = 0) {
   const [count, set] = useState(0);
   useEffect(() => {
     if (!run) return undefined;
     let timer = 0;
-    const bump = () => { timer ||= setTimeout(() => { timer = 0; set((n) => n + 1); }, 250); };
+    const bump = () => { timer ||= setTimeout(() => { timer = 0; set((n) => n + 1); }, steps > LARGE ? 1000 : 250); };
     const leave = ended ? () => {} : follow(run, (message) => { if (message.kind !== 'lost') bump(); });
     const check = setInterval(bump, ended ? CHECK_MS / 3 : CHECK_MS);
     return () => { clearTimeout(timer); clearInterval(check); leave(); };
-  }, [run, ended]);
+  }, [run, ended, steps > LARGE]);
   return count;
 }

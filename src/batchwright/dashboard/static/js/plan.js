@@ -22,7 +22,7 @@ export function PlanScreen() {
     const mine = ++turn.current;
     const clock = setTimeout(async () => {
       const found = await ask(`${RUNS}/validate`, { method: 'POST', body: text, type }).then(({ data }) => data, (error) => error.diagnostics ? { ok: false, diagnostics: error.diagnostics, error } : null);
-      if (mine === turn.current) setChecked(found);
+      if (mine === turn.current) setChecked(found && { ...found, text });
     }, PAUSE_MS);
     return () => clearTimeout(clock);
   }, [text, type]);
@@ -46,7 +46,7 @@ export function PlanScreen() {
   return html`<main class="page fades" id="main"><header><h1>Plan a workflow</h1><p class="q">Paste or upload a file. It is checked as you type; nothing is contacted before you ask for the plan, and nothing is changed before you approve it.</p></header>
     <div class="two"><div class="sec"><div class="row wrap"><label class="btn">Upload a file<input class="sr" type="file" accept=".ncl,.json,.yaml,.yml" onChange=${(e) => read(e.target.files[0])} /></label>
         <label class="row"><span class="q">Language</span><select class="in" value=${type} onChange=${(e) => setType(e.target.value)}><option value=${NICKEL}>Nickel</option><option value="application/json">JSON</option><option value="application/yaml">YAML</option></select></label>
-        <span class="grow" /><span class="q" role="status">${!text.trim() ? '' : !checked ? 'Checking…' : checked.ok ? 'No mistake found' : many(mistakes.filter((one) => one.severity !== 'warning').length || 1, 'mistake')}</span></div>
+        <span class="grow" /><span class="q" role="status">${!text.trim() ? '' : checked?.text !== text ? 'Checking…' : checked.ok ? 'No mistake found' : many(mistakes.filter((one) => one.severity !== 'warning').length || 1, 'mistake')}</span></div>
       <${Editor} text=${text} set=${set} area=${area} marks=${mistakes} />
       ${checked?.error && !mistakes.length ? html`<${Refused} error=${checked.error} />` : ''}
       ${mistakes.length ? html`<ul class="diags box">${mistakes.map((one) => html`<li><button class="btn bare" disabled=${!one.line} onClick=${() => jump(one)}>${one.line ? `${one.line}:${one.column}` : one.where || 'file'}</button><span class=${one.severity === 'warning' ? 'c-retry' : 'c-bad'}>${one.severity || 'error'}</span><span>${one.message} <span class="q">${one.hint || ''}</span></span></li>`)}</ul>` : ''}</div>
@@ -61,8 +61,8 @@ export function PlanScreen() {
 
 /** The text with the number of each line; lines with a mistake are marked. */
 function Editor({ text, set, area, marks }) {
-  const gutter = useRef(), lines = text.split('\n').length, bad = new Map(marks.filter((one) => one.line).map((one) => [one.line, one.message]));
-  return html`<div class="editor"><div class="gutter" ref=${gutter} aria-hidden="true">${Array.from({ length: Math.max(lines, 16) }, (_, i) => html`<span class=${bad.has(i + 1) ? 'bad' : ''} title=${bad.get(i + 1) || ''}>${i < lines ? i + 1 : ''}</span>`)}</div>
+  const gutter = useRef(), lines = text.split('\n').length, bad = new Map(marks.filter((one) => one.line).map((one) => [one.line, one]));
+  return html`<div class="editor"><div class="gutter" ref=${gutter} aria-hidden="true">${Array.from({ length: Math.max(lines, 16) }, (_, i) => html`<span class=${bad.has(i + 1) ? bad.get(i + 1).severity || 'error' : ''} title=${bad.get(i + 1)?.message || ''}>${i < lines ? i + 1 : ''}</span>`)}</div>
     <textarea class="mono" ref=${area} aria-label="The workflow file" spellcheck="false" wrap="off" rows="16" value=${text} onInput=${(e) => set(e.target.value)} onScroll=${(e) => { gutter.current.scrollTop = e.target.scrollTop; }} placeholder="{ batch_workflow = { name = …, version = …, operations = [ … ] } }" /></div>`;
 }
 

@@ -14,24 +14,24 @@ import { BACK, ENDED, STATES, WORST, dur, many, num, stateOf } from './words.js'
 export function RunScreen({ run: word }) {
   const found = useGet(one(word));
   const run = found.data?.run || '';
-  if (!found.data) return html`<main class="page" id="main"><${Loading} got=${found} /></main>`;
+  if (!found.data) return html`<main class="page" id="main"><h1 class="sr">Run ${word}</h1><${Loading} got=${found} /></main>`;
   return html`<${Followed} run=${run} first=${found.data} key=${run} />`;
 }
 
 function Followed({ run, first }) {
   const known = useRef(first), ended = ENDED.includes(known.current.status);
-  const changes = useChanges(run, ended);
+  const changes = useChanges(run, ended, first.total);
   const at = useQuery('at'), got = useGet(one(run), { when: changes }), graph = useGet(`${one(run)}/graph`), ops = useGet(`${one(run)}/operations`, { query: { at }, when: at ? 0 : changes });
   known.current = got.data || known.current;
   const newest = Number(got.etag?.replaceAll('"', '').split('-').pop()) || 0;
-  const view = ops.data ? { ...known.current, operations: ops.data.items, counts: ops.data.counts, ...(at ? then(ops.data) : {}) } : known.current;
+  const view = ops.data ? { ...known.current, operations: ops.data.items, counts: ops.data.counts, ...(at ? then(ops.data) : {}) } : known.current, shown = ops.data?.seq === Number(at);
   const state = stateOf(view);
   useMoments(at, newest);
   useTitle(`${view.environment} ${num(view.done)}/${num(view.total)}`, state);
   useEffect(() => { document.body.classList.add('runpage'); return () => document.body.classList.remove('runpage'); }, []);
   const pane = useQuery('p') || 's', top = useQuery('top') || 'g', rows = graph.data?.rows || 1, share = view.total <= 40 ? 0.78 : rows < 5 ? 0.7 : rows < 9 ? 0.84 : 0.96;
   return html`<div class="fades"><${Head} view=${view} state=${state} /></div><${Attention} view=${view} when=${changes} />
-    ${at ? html`<div class="banner" role="status"><${Icon} shape="bars" /><span><b>You look at event ${num(at)} of ${num(newest)}${ops.data ? html`, <${Time} at=${ops.data.time} />` : ''}.</b> Nothing can be changed from here.</span><button class="btn" onClick=${() => put({ at: '' })}>Back to now</button></div>` : ''}
+    ${at ? html`<div class="banner" role="status"><${Icon} shape="bars" /><span>${shown ? html`<b>You look at event ${num(at)} of ${num(newest)}, <${Time} at=${ops.data.time} />.</b> Nothing can be changed from here.` : ops.error ? ops.error.message : `Looking up event ${num(at)}…`}</span><button class="btn" onClick=${() => put({ at: '' })}>Back to now</button></div>` : ''}
     <main class="panes fades" id="main" data-one=${pane} data-top=${top} data-low=${pane === 'd' ? 'd' : 's'} style=${{ '--g': `${share}fr`, '--m': `${1.12 - share}fr` }}>
       <section class="pane p-g top" aria-label="Operations"><${Plan} graph=${graph} view=${view} /></section>
       <section class="pane p-t top" aria-label="Timeline"><${Timeline} run=${run} view=${view} when=${changes} tabs=${html`<${Tabs} here="t" />`} /></section>

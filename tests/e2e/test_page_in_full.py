@@ -1,0 +1,183 @@
+"""The page in a real browser: every screen for everybody, by keyboard, in two tabs, under a path, with many steps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.browser import Browser, browser
+from tests.support.command_line import environment, run_in_process
+from tests.support.needs import missing
+from tests.support.service_in_loop import workflow
+from tests.support.service_process import service_process
+
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("page")]
+SIMULATED = ("--simulate", "--sim", "answer_seconds=0.01", "--sim", "boot_seconds=0.02")
+
+
+class Stage:
+    """A service with runs, and how to make more."""
+
+    def __init__(self, home: Path, url: str) -> None:
+        self.home, self.url = home, url
+
+    def submit(self, definition: dict[str, Any], *more: str) -> str:
+        file = self.home / f"{definition['batch_workflow']['name']}.json"
+        file.write_text(json.dumps(definition))
+        words = ["submit", str(file), "--json", *more]
+        done = run_in_process(words, environment(self.home, BATCHWRIGHT_URL=self.url), self.home)
+        assert done.returncode == 0, done.stderr + done.stdout
+        run: str = json.loads(done.stdout)["run"]
+        return run
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    home = tmp_path_factory.mktemp("page")
+    with service_process(home, *SIMULATED) as (url, _):
+        yield Stage(home, url)
+
+
+def asking(name: str) -> dict[str, Any]:
+    """Servers behind a question to people."""
+    definition = workflow(name, 3)
+    inner = definition["batch_workflow"]
+    inner["operations"].insert(0, {"id": "sure", "type": "approval", "ask": "Shall it begin?"})
+    inner["operations"][1]["dependencies"] = ["sure"]
+    return definition
+
+
+def ended(window: Browser, run: str, word: str = "Completed") -> Any:
+    tab = window.page(f"/ui/runs/{run}")
+    tab.locator(".st.big", has_text=word).wait_for()
+    return tab
+
+
+def test_every_screen_is_for_everybody(stage: Stage) -> None:
+    try:
+        from axe_playwright_python.sync_playwright import Axe
+    except ModuleNotFoundError:
+        missing("axe-playwright-python is not installed")
+    run, open_ = stage.submit(workflow("axe", 12), "--sim", "fail=axe-0003"), stage.submit(asking("asks"))
+    screens = [
+        *("/", "/ui/plan", "/ui/approvals", "/ui/servers", "/ui/service", "/ui/environments/axe?simulated=true"),
+        *(f"/ui/runs/{run}", f"/ui/runs/{run}?ops=list&only=failed", f"/ui/runs/{run}/steps/web/axe-0001"),
+        *(f"/ui/runs/{run}/rollback", f"/ui/runs/{open_}", "/ui/plain"),
+    ]
+    found: list[str] = []
+    for scheme in ("light", "dark"):
+        for width in (360, 1600):
+            options = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme}
+            with browser(stage.url, **options) as window:
+                ended(window, run, "Failed").close()
+                for screen in screens:
+                    tab = window.page(screen)
+                    tab.wait_for_load_state("networkidle") if "runs" not in screen else tab.locator("main").wait_for()
+                    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), (screen, width)
+                    told = Axe().run(tab).response["violations"]
+                    found += [f"{screen} {width} {scheme}: {one['id']} {one['nodes'][0]['html'][:120]}" for one in told]
+                    tab.close()
+    assert found == []
+
+
+def test_a_run_is_found_and_read_by_keyboard_alone(stage: Stage) -> None:
+    run = stage.submit(workflow("keys", 6), "--sim", "fail=keys-0004")
+    with browser(stage.url) as window:
+        ended(window, run, "Failed").close()
+        tab = window.page("/")
+        tab.get_by_role("link", name=run).wait_for()
+        tab.keyboard.press("Control+k")
+        tab.keyboard.type(run)
+        tab.locator(".pal a", has_text=run).wait_for()
+        tab.keyboard.press("Enter")
+        tab.locator(".steps .vr .st").first.wait_for()
+        tab.keyboard.press("f")
+        tab.locator(".vr.sel", has_text="keys-0004").wait_for()
+        tab.locator(".say", has_text="failed").wait_for()
+        tab.keyboard.press("l")
+        tab.get_by_label("Find in this log").wait_for()
+        tab.keyboard.press("Enter")
+        tab.get_by_role("heading", name="web/keys-0004").wait_for()
+        tab.go_back()
+        tab.get_by_label("Find in steps").wait_for()
+        tab.keyboard.press("/")
+        tab.keyboard.type("0001")
+        tab.get_by_text("1 of 6").wait_for()
+        tab.keyboard.press("Escape")  # out of the field
+        tab.keyboard.press("?")
+        tab.get_by_role("dialog", name="Keys").wait_for()
+        tab.keyboard.press("Escape")
+        tab.keyboard.press("t")
+        assert "t=local" in tab.url
+
+
+def test_the_moment_that_an_address_names_is_shown_and_nothing_can_be_done_from_it(stage: Stage) -> None:
+    run = stage.submit(workflow("then", 4))
+    with browser(stage.url) as window:
+        ended(window, run).close()
+        tab = window.page(f"/ui/runs/{run}?at=3&sel=web%2Fthen-0001")
+        tab.get_by_text("You look at event 3 of").wait_for()
+        assert tab.locator("#sentence").inner_text().startswith("0 of 4")
+        assert tab.get_by_role("link", name="Roll back").count() == 0
+        tab.keyboard.press(".")
+        tab.get_by_text("You look at event 4 of").wait_for()
+        tab.keyboard.press("n")
+        tab.get_by_text("4 of 4 steps done").wait_for()
+        tab.get_by_role("link", name="Roll back").wait_for()
+
+
+def test_a_question_is_answered_and_a_run_rolled_back_after_its_preview(stage: Stage) -> None:
+    run = stage.submit(asking("yes"))
+    with browser(stage.url) as window:
+        tab = window.page("/ui/approvals")
+        box = tab.locator("li.asking", has_text=run)
+        box.get_by_placeholder("Comment").fill("go on")
+        box.get_by_role("button", name="Approve").click()
+        box.wait_for(state="detached")
+        tab = ended(window, run)
+        tab.get_by_role("link", name="Roll back").click()
+        button = tab.get_by_role("button", name="Destroy 3 servers")
+        assert button.is_disabled()
+        tab.get_by_label("Type yes").fill("yes")
+        button.click()
+        tab.locator(".st.big", has_text="RolledBack").wait_for()
+
+
+def test_tabs_of_one_browser_share_the_stream_of_a_run(stage: Stage) -> None:
+    run = stage.submit(asking("tabs"))
+    with browser(stage.url) as window:
+        streams: list[str] = []
+        window.context.on("request", lambda asked: streams.append(asked.url) if "/progress" in asked.url else None)
+        first, second = (ended(window, run, "asks") for _ in range(2))
+        first.get_by_role("button", name="Approve").click()
+        for tab in (first, second):
+            tab.locator(".st.big", has_text="Completed").wait_for()
+        assert len(streams) == 1
+
+
+def test_it_works_under_a_path(tmp_path: Path) -> None:
+    with service_process(tmp_path, *SIMULATED, "--root-path", "/ops/batch") as (url, _):
+        run = Stage(tmp_path, url).submit(workflow("deep", 2))
+        with browser(url) as window:
+            tab = ended(window, f"../../ops/batch/ui/runs/{run}")
+            tab.get_by_role("link", name="Servers").click()
+            tab.get_by_text("deep-0001").wait_for()
+            assert tab.url.startswith(f"{url}/ops/batch/ui/servers")
+
+
+def test_ten_thousand_steps_are_few_nodes(stage: Stage) -> None:
+    definition = workflow("many", 5_000, parallel_limit=500)
+    inner = definition["batch_workflow"]
+    install = {"id": "install", "type": "taskserv_batch", "provider": "simulated", "dependencies": ["web"]}
+    inner["operations"].append({**install, "taskservs": ["containerd"]})
+    run = stage.submit(definition)
+    with browser(stage.url) as window:
+        tab = window.page(f"/ui/runs/{run}")
+        tab.locator(".steps .vr .st").first.wait_for()
+        tab.get_by_text("10,000 steps").first.wait_for()
+        assert tab.evaluate("document.querySelectorAll('*').length") < 2_000
+        tab.get_by_label("Find in steps").fill("many-4999/")
+        tab.get_by_text("1 of 10,000").wait_for()
