@@ -104,7 +104,7 @@ def test_a_run_is_found_and_read_by_keyboard_alone(stage: Stage) -> None:
         tab.go_back()
         tab.get_by_label("Find in steps").wait_for()
         tab.keyboard.press("/")
-        tab.keyboard.type("0001")
+        tab.keyboard.type("keys-0001")
         tab.get_by_text("1 of 6").wait_for()
         tab.keyboard.press("Escape")  # out of the field
         tab.keyboard.press("?")

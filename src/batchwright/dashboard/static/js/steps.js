@@ -10,20 +10,22 @@ const PAGE = 200; // steps asked for at a time
 /** Pages of the matching steps: those that are seen, asked again when the run has changed. */
 function usePages(run, query, when) {
   const key = run + JSON.stringify(query), pages = useRef({}), asked = useRef(new Set()), [state, set] = useState({ matching: 0, total: 0, error: null });
+  const first = useRef(key);
   const load = async (page) => {
-    if (asked.current.has(page)) return;
-    asked.current.add(page);
+    const question = `${key} ${page}`;
+    if (asked.current.has(question)) return;
+    asked.current.add(question);
     try {
       const { data } = await ask(`${one(run)}/steps`, { query: { ...query, offset: page * PAGE, limit: PAGE } });
+      if (first.current !== key) return; // the answer to what was typed before
       pages.current[page] = data.items;
       set({ matching: data.matching, total: data.total, time: data.time, suggestion: data.suggestion, error: null, key });
     } catch (error) {
-      set((was) => ({ ...was, error, key }));
+      if (first.current === key) set((was) => ({ ...was, error, key }));
     } finally {
-      asked.current.delete(page);
+      asked.current.delete(question);
     }
   };
-  const first = useRef(key);
   if (first.current !== key) { first.current = key; pages.current = {}; }
   useEffect(() => {
     const there = Object.keys(pages.current).map(Number);

@@ -1,5 +1,5 @@
 // What several parts of the page share: the address as state, who is signed in, whether the page is live.
-import { useEffect, useState } from '../vendor/htm-preact.js';
+import { useLayoutEffect, useState } from '../vendor/htm-preact.js';
 
 /** The root of the service, under whatever prefix a proxy puts it. */
 export const root = new URL('../../../', import.meta.url);
@@ -19,9 +19,12 @@ export function store(value) {
   };
 }
 export function useStore(one) {
-  const [value, set] = useState(one.get());
-  useEffect(() => { set(one.get()); return one.on(set); }, [one]);
-  return value;
+  const [, redraw] = useState(0), seen = one.get(); // never a copy: what is typed right after drawing would be lost
+  useLayoutEffect(() => {
+    if (one.get() !== seen) redraw((n) => n + 1);
+    return one.on(() => redraw((n) => n + 1));
+  }, [one]);
+  return seen;
 }
 
 // -- the address: path below the root, and a query that holds the whole view
