@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 from tests.unit.engine.stage import QUICK, plan_of
-from tests.unit.engine.test_holds import BROKEN, Hand, waves
+from tests.unit.engine.test_approval_gates import BROKEN, Hand, waves
 
 from batchwright.model import events as ev
 from batchwright.model.fault import Fault, FaultClass
