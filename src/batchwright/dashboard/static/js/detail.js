@@ -2,8 +2,8 @@
 import { html, useEffect, useRef, useState } from '../vendor/htm-preact.js';
 import { ask, one, useGet } from './net.js';
 import { Copy, Facts, Loading, State, Strip, Time, VirtualList } from './parts.js';
-import { href, put, useQuery } from './store.js';
-import { BACK, dur, many, num } from './words.js';
+import { href, put, url, useQuery } from './store.js';
+import { BACK, STATES, dur, many, num } from './words.js';
 
 export function Detail({ run, view, when, tabs }) {
   const sel = useQuery('sel'), op = useQuery('op'), tab = useQuery('tab'), operation = !sel && view.operations.find((each) => each.id === op);
@@ -16,23 +16,34 @@ export function Detail({ run, view, when, tabs }) {
 }
 
 export function Why({ run, step, when, whole }) {
-  const got = useGet(`${one(run)}/explain`, { query: { step }, when }), told = got.data;
-  return html`<div class="why"><${Loading} got=${got}>${told ? html`<p class="say">${told.summary}</p>
-    <ol class="chain">${(whole ? told.chain : told.chain.slice(-6)).map((link) => html`<li><${Time} at=${link.at} /><span class="c-wait" aria-hidden="true">·</span><span>${link.text}</span></li>`)}</ol>
-    ${told.waits_for.length ? html`<div><h3>Waits for</h3><ul>${told.waits_for.map((what) => html`<li>${what}</li>`)}</ul></div>` : ''}
-    <${Facts} items=${[['operation', told.operation], ['provider', told.provider], ['planned from', told.planned_from], ['next', told.next], ...told.values.map((value) => [value.reference, html`<code>${String(value.value)}</code>${value.step ? ` from ${value.step}` : ''}`])]} />
-    <${Copy} text=${`batchwright explain ${run} ${told.step}`} />` : ''}<//></div>`;
+  const at = useQuery('at'), got = useGet(`${one(run)}/step`, { query: { step, at }, when: at ? 0 : when }), told = got.data, why = told?.why;
+  const names = (list, more) => list.length ? list.map((each) => each.step || each.operation).join(', ') + (more ? ` and ${num(more)} more` : '') : '';
+  return html`<div class="why"><${Loading} got=${got}>${told ? html`<p class="say">${why.summary}</p>
+    <ol class="chain">${(whole ? why.chain : why.chain.slice(-6)).map((link) => html`<li><${Time} at=${link.at} /><span class="c-wait" aria-hidden="true">·</span><span>${link.text}</span></li>`)}</ol>
+    ${why.waits_for.length ? html`<div><h3>Waits for</h3><ul>${why.waits_for.map((what) => html`<li>${what}</li>`)}</ul></div>` : ''}
+    <${Facts} items=${[['does', told.does], ['undo', told.undoes || 'nothing to undo'], ['needs', names(told.needs, told.needs_more)], ['then', names(told.then, told.then_more) || 'nothing waits for it'], ['provider', told.row.provider], ['reference', told.row.ref], ['address', told.row.address],
+      ...told.changes.map((change) => [change.field, html`${change.from != null ? html`<del>${change.from}</del> to ` : ''}<ins>${change.to ?? 'nothing'}</ins>`]), ['planned from', why.planned_from], ['next', why.next], ...why.values.map((value) => [value.reference, html`<code>${String(value.value)}</code>${value.step ? ` from ${value.step}` : ''}`])]} />
+    ${(told.commands.length ? told.commands : [`batchwright explain ${run} ${why.step}`]).map((line) => html`<${Copy} text=${line} />`)}` : ''}<//></div>`;
 }
 
-/** The output of a step, attempt by attempt. */
+const LINES = 500; // of a log that are shown at a time
+const HEADS = { step_started: 'started', step_created: 'created', step_retrying: 'retrying', step_failed: 'failed', step_succeeded: 'succeeded', step_in_doubt: 'in_doubt', driver_started: 'in_doubt', undo_started: 'undoing', step_undone: 'undone', undo_failed: 'undo_failed' };
+/** The output of a step, attempt by attempt; it is searched by the service, and its end is shown first. */
 export function Log({ run, step, when }) {
-  const got = useGet(`${one(run)}/logs`, { query: { step }, when }), [find, set] = useState('');
-  const lines = typeof got.data === 'string' && got.data ? got.data.replace(/\n$/, '').split('\n').map((text, i) => [i + 1, text]) : [];
-  const shown = find ? lines.filter(([, text]) => text.toLowerCase().includes(find.toLowerCase())) : lines;
-  const save = html`<a class="btn bare opt" href=${new URL(`${one(run)}/logs?step=${encodeURIComponent(step)}`, new URL(href(''))).href} target="_blank" rel="noopener">As text</a>`;
-  return html`<div class="ph"><input class="in" type="search" placeholder="Find in this log" aria-label="Find in this log" value=${find} onInput=${(e) => set(e.target.value)} /><span class="q t2 grow lab">${find ? `${num(shown.length)} of ${many(lines.length, 'line')}` : many(lines.length, 'line')}</span>${lines.length ? save : ''}</div>
-    <${Loading} got=${got.data === '' ? { data: true } : got}>${lines.length ? html`<${VirtualList} className="log" role="log" label=${`Log of ${step}`} count=${shown.length} height=${20} draw=${(i, style) => html`<div class="vr" key=${i} style=${style}><span class="ln">${shown[i][0]}</span><span class="el line" title=${shown[i][1]}>${shown[i][1]}</span></div>`} />`
-    : html`<div class="empty"><p>Nothing has been said yet.</p><p class="q">The log of ${step} begins when it begins.</p></div>`}<//>`;
+  const [find, set] = useState(''), [after, setAfter] = useState(null), at = useQuery('at');
+  const last = useRef(0), from = after ?? Math.max(0, last.current - LINES);
+  const got = useGet(`${one(run)}/log`, { query: { step, find, at, limit: LINES, after: find ? '' : from || '' }, when: at ? 0 : when }), data = got.data, lines = data?.items || [];
+  if (data && !find) last.current = data.total;
+  const save = html`<a class="btn bare opt" href=${url(`${one(run)}/logs?step=${encodeURIComponent(step)}`)} target="_blank" rel="noopener">As text</a>`;
+  return html`<div class="ph"><input class="in" type="search" placeholder="Find in this log" aria-label="Find in this log" value=${find} onInput=${(e) => set(e.target.value)} /><span class="q t2 grow lab" role="status">${!data ? '' : find ? `${num(data.matching)} of ${many(data.total, 'line')}` : many(data.total, 'line')}</span>
+      ${!find && from > 0 ? html`<button class="btn bare" onClick=${() => setAfter(Math.max(0, from - LINES))}>Earlier</button>` : ''}${after !== null && after + LINES < last.current ? html`<button class="btn bare" onClick=${() => setAfter(null)}>The end</button>` : ''}${lines.length ? save : ''}</div>
+    <${Loading} got=${got}>${lines.length ? html`<${VirtualList} className="log" role="log" label=${`Log of ${step}`} count=${lines.length} height=${20} selected=${after === null && !find ? lines.length - 1 : -1} draw=${(i, style) => html`<${Line} line=${lines[i]} find=${find} style=${style} key=${lines[i].n} />`} />`
+    : html`<div class="empty"><p>${find ? 'No line has that.' : 'Nothing has been said yet.'}</p><p class="q">${find ? `${many(data?.total || 0, 'line')} in all.` : `The log of ${step} begins when it begins.`}</p></div>`}<//>`;
+}
+function Line({ line, find, style }) {
+  const head = line.type !== 'step_output', colour = head && HEADS[line.type] ? STATES[HEADS[line.type]][2] : 'wait', at = find && line.match ? line.text.toLowerCase().indexOf(find.toLowerCase()) : -1;
+  const text = at < 0 ? line.text : html`${line.text.slice(0, at)}<mark class="mk">${line.text.slice(at, at + find.length)}</mark>${line.text.slice(at + find.length)}`;
+  return html`<div class="vr" style=${style}><span class="ln">${line.n}</span><span class="tm"><${Time} at=${line.at} /></span><span class=${'el' + (head ? ` b c-${colour}` : '')} title=${line.text}>${text}</span></div>`;
 }
 
 /** All events of the run, by their number: what came since is asked for, so none is missing and none comes twice. */

@@ -16,5 +16,5 @@ export function StepScreen({ run, step }) {
       <div class="row wrap">${told ? html`<${State} of=${told.state} big />` : ''}<h1>${told?.step || step}</h1></div></header>
     <div class="two even"><div class="sec big-gap"><${Section} title="Why"><div class="box flush"><${Why} run=${id} step=${step} when=${when} whole /></div><//></div>
       <div class="sec big-gap"><${Section} title="Log"><div class="box flush logbox"><${Log} run=${id} step=${step} when=${when} /></div><//>
-        <${Section} title="On the shell"><div class="sec"><${Copy} text=${`batchwright logs ${id} ${told?.step || step}`} />${server ? html`<${Copy} text=${`batchwright servers ssh ${server.name}`} />` : ''}</div><//></div></div>` : ''}<//></main>`;
+        ${server ? html`<${Section} title="On its server"><${Copy} text=${`batchwright servers ssh ${server.name}`} /><//>` : ''}</div></div>` : ''}<//></main>`;
 }
