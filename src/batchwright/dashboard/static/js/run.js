@@ -7,7 +7,7 @@ import { Steps } from './steps.js';
 import { Timeline } from './timeline.js';
 import { ask, one, useChanges, useGet } from './net.js';
 import { Icon, Loading, State, Strip, Time, act } from './parts.js';
-import { href, may, put, useQuery, useTimeMode } from './store.js';
+import { href, live, may, put, useQuery, useStore, useTimeMode } from './store.js';
 import { useTitle } from './title.js';
 import { BACK, ENDED, STATES, WORST, dur, many, num, stateOf } from './words.js';
 
@@ -99,14 +99,15 @@ function Head({ view, state }) {
 
 /** What can be done to a run in this state, by somebody with this role: nothing that the service would refuse. */
 function Actions({ view }) {
+  const dead = !useStore(live).ok;
   if (!may('operator') || view.past) return null;
   const post = (verb, query) => ask(`${one(view.run)}/${verb}`, { method: 'POST', query });
   const does = (verb, done) => () => act(() => post(verb), done);
   const going = ['Pending', 'Running'].includes(view.status), undoable = ENDED.includes(view.status) && view.status !== 'RolledBack';
   return html`<div class="row acts">
-    ${going ? html`<button class="btn" title=${`batchwright pause ${view.run}`} onClick=${does('pause', 'Pause was asked for: what is in flight ends, nothing new begins.')}>Pause</button>` : ''}
-    ${['Paused', 'Failed', 'Cancelled'].includes(view.status) || (going && !view.driven) ? html`<button class="btn" title=${`batchwright resume ${view.run}`} onClick=${does('resume', 'It goes on with what is not done.')}>Resume</button>` : ''}
-    ${going || view.status === 'Paused' ? html`<button class="btn" title=${`batchwright cancel ${view.run}`} disabled=${!!view.cancelling} onClick=${does('cancel', 'Cancel was asked for: what is in flight ends, then the run. What it made stays.')}>Cancel</button>` : ''}
+    ${going ? html`<button class="btn" title=${`batchwright pause ${view.run}`} disabled=${dead} onClick=${does('pause', 'Pause was asked for: what is in flight ends, nothing new begins.')}>Pause</button>` : ''}
+    ${['Paused', 'Failed', 'Cancelled'].includes(view.status) || (going && !view.driven) ? html`<button class="btn" title=${`batchwright resume ${view.run}`} disabled=${dead} onClick=${does('resume', 'It goes on with what is not done.')}>Resume</button>` : ''}
+    ${going || view.status === 'Paused' ? html`<button class="btn" title=${`batchwright cancel ${view.run}`} disabled=${dead || !!view.cancelling} onClick=${does('cancel', 'Cancel was asked for: what is in flight ends, then the run. What it made stays.')}>Cancel</button>` : ''}
     ${undoable ? html`<a class="btn dan" href=${href(`ui/runs/${view.run}/rollback`)}>Roll back…</a>` : ''}</div>`;
 }
 
