@@ -43,6 +43,7 @@ def test_a_run_is_watched_from_its_file_on_and_a_killed_service_leaves_no_hole(t
         tab.locator(".st.big", has_text="Paused").wait_for()
         tab.get_by_role("button", name="Resume").click()
         tab.locator(".st.big", has_text="Running").wait_for()
+        window.expected += ("net::ERR_CONNECTION", "net::ERR_INCOMPLETE", "net::ERR_EMPTY_RESPONSE")
         first.send_signal(signal.SIGKILL)
         first.wait()
         tab.locator("#banner", has_text="Not live since").wait_for()
