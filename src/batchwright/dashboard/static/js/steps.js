@@ -43,10 +43,10 @@ function usePages(run, query, when) {
 const NONE = { only: '', f: '', op: '', cause: '', range: '' };
 const took = (step, time) => step.started_at && !['skipped', 'waiting', 'not_wanted'].includes(step.state) ? dur((step.ended_at || time) - step.started_at) : '';
 
-export function Steps({ run, view, when, tabs }) {
+export function Steps({ run, view, graph, when, tabs }) {
   const only = useQuery('only'), find = useQuery('f'), op = useQuery('op'), sel = useQuery('sel'), cause = useQuery('cause'), at = useQuery('at'), range = useQuery('range');
   const [begin, end] = range.split('-'), order = useQuery('order') || (view.total > 40 ? 'worst' : 'plan');
-  const query = { state: only, find, operation: op, cause, at, begin, end, order };
+  const query = { state: only, find, operation: graph?.nodes.find((node) => node.id === op)?.operations || op, cause, at, begin, end, order };
   const got = usePages(run, query, when), row = got.row;
   const place = useRef(-1);
   useKeys({ run, got, sel });
