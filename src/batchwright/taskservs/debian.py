@@ -243,6 +243,7 @@ act() {
     for log; do sizes="$sizes $(stat -c %s "$log" 2>/dev/null || echo 0)"; done
     [ "$(systemctl show -p NeedDaemonReload --value "$unit")" = no ] || systemctl daemon-reload
     [ "$verb" != reload ] || [ -z "$WORKERS" ] || workers=$(children)
+    [ "$verb" = reload ] || systemctl reset-failed "$unit" 2>/dev/null  # its limit of starts begins anew
     systemctl "$verb" "$unit" && { [ -z "$workers" ] || renewed; } && rm -f "$NOTE" && return 0
     systemctl --no-pager -q is-failed "$unit" >/dev/null && echo "$unit has failed"
     journalctl --sync 2>/dev/null
