@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Protocol, TypeVar
 
 from litestar import Response, get
 from litestar.di import NamedDependency
@@ -15,7 +15,8 @@ from batchwright.api.admission_control import Bounds
 from batchwright.api.openapi import RepeatableQueryOperation, problems
 from batchwright.api.run_queries import ONE, RunId
 from batchwright.errors import UsageError
-from batchwright.service.execution_history_cache import RunHistories
+from batchwright.service.execution_history_cache import RunHistories, RunMoment
+from batchwright.service.run_feed import RunFeed
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.views.graph_layout import LAYOUT, NODES, NODES_MOST, GraphLayout, graph_layout
 from batchwright.views.timeline import STEPS_MOST, Timeline, TimelineQuery, timeline
@@ -28,9 +29,31 @@ Moment = Annotated[float | None, QueryParameter(ge=0, le=1e11, description="Seco
 OPENED_MOST = 50  # operations at a time
 
 
+class Shown(Protocol):
+    """What is shown of a run: its id, and the number of the event after which it was so."""
+
+    @property
+    def run(self) -> str: ...
+    @property
+    def seq(self) -> int: ...
+
+
+S = TypeVar("S", bound=Shown)
+View = Callable[[RunMoment], S]
+
+
 def moment_etag(run: str, seq: int) -> str:
     """The ETag of what an answer shows: the run's state after this event."""
     return f'"{run}-{seq}"'
+
+
+async def at_moment(
+    feed: RunFeed, histories: RunHistories, bounds: Bounds, at: int | None, view: View[S]
+) -> Response[S]:
+    """What a view shows of a run, now or after event `at`. Raises UsageError if the run has no such event."""
+    async with histories.moment(feed, at) as seen:
+        told = await bounds.in_thread(lambda: view(seen))
+    return Response(told, headers={"ETag": moment_etag(told.run, told.seq)})
 
 
 def refuse_no_moment(begin: float | None, end: float | None) -> None:
@@ -83,10 +106,11 @@ async def run_timeline(
         raise UsageError(f"more than {OPENED_MOST} operations are opened")
     feed = await supervisor.feeds.find(run)
     query = TimelineQuery(width, begin, end, fold, tuple(opened), first, rows)
-    async with histories.moment(feed, at) as seen:
-        driven = seen.around.driven
-        told = await bounds.in_thread(lambda: timeline(seen.history, seen.run, seen.now, query, driven=driven))
-    return Response(told, headers={"ETag": moment_etag(told.run, told.seq)})
+
+    def view(seen: RunMoment) -> Timeline:
+        return timeline(seen.history, seen.run, seen.now, query, driven=seen.around.driven)
+
+    return await at_moment(feed, histories, bounds, at, view)
 
 
 HANDLERS: Sequence[Any] = (graph, run_timeline)

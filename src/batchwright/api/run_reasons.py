@@ -12,7 +12,7 @@ from litestar.params import QueryParameter
 
 from batchwright.api.admission_control import Bounds
 from batchwright.api.openapi import problems
-from batchwright.api.run_drawings import At, moment_etag
+from batchwright.api.run_drawings import At, at_moment, moment_etag
 from batchwright.api.run_queries import ONE, RunId
 from batchwright.app.run_reader import history as events_after
 from batchwright.service.execution_history_cache import RunHistories, RunMoment, read_events
@@ -41,9 +41,11 @@ async def why(
 ) -> Response[RunWhy]:
     """Why a run does not go on, or what it does: one sentence, and what stands behind it."""
     feed = await supervisor.feeds.find(run)
-    async with histories.moment(feed, at) as seen:
-        told = await bounds.in_thread(lambda: run_why(seen.run, seen.history, seen.now, seen.around))
-    return Response(told, headers={"ETag": moment_etag(told.run, told.seq)})
+
+    def view(seen: RunMoment) -> RunWhy:
+        return run_why(seen.run, seen.history, seen.now, seen.around)
+
+    return await at_moment(feed, histories, bounds, at, view)
 
 
 @get(ONE + "/step", responses=problems(404, 409), tags=["Drawings"])

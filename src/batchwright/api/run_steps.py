@@ -12,9 +12,9 @@ from msgspec import Meta
 
 from batchwright.api.admission_control import Bounds
 from batchwright.api.openapi import CURSOR_PATTERN, problems
-from batchwright.api.run_drawings import At, Moment, moment_etag, refuse_no_moment
+from batchwright.api.run_drawings import At, Moment, at_moment, refuse_no_moment
 from batchwright.api.run_queries import ONE, RunId
-from batchwright.service.execution_history_cache import RunHistories
+from batchwright.service.execution_history_cache import RunHistories, RunMoment
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.views.display_state import DisplayState
 from batchwright.views.failure_causes import FailureCauses, failure_causes
@@ -42,10 +42,11 @@ async def operations(
     """The operations of a run: how many of their steps are in which state, and the state of each step."""
     feed = await supervisor.feeds.find(run)
     only = frozenset(operation or ())
-    async with histories.moment(feed, at) as seen:
-        shape = seen.history.shape
-        told = await bounds.in_thread(lambda: operation_strips(seen.run, shape, seen.now, cells, only))
-    return Response(told, headers={"ETag": moment_etag(told.run, told.seq)})
+
+    def view(seen: RunMoment) -> OperationStrips:
+        return operation_strips(seen.run, seen.history.shape, seen.now, cells, only)
+
+    return await at_moment(feed, histories, bounds, at, view)
 
 
 @get(ONE + "/steps", responses=problems(404, 409), tags=["Drawings"])
@@ -86,9 +87,11 @@ async def steps(
     names = tuple(operation or ())
     query = StepQuery(tuple(states or ()), names, server, cause, find, begin, end, order, cursor or "", offset, limit)
     feed = await supervisor.feeds.find(run)
-    async with histories.moment(feed, at) as seen:
-        told = await bounds.in_thread(lambda: step_page(seen.run, seen.history, seen.now, query))
-    return Response(told, headers={"ETag": moment_etag(told.run, told.seq)})
+
+    def view(seen: RunMoment) -> StepPage:
+        return step_page(seen.run, seen.history, seen.now, query)
+
+    return await at_moment(feed, histories, bounds, at, view)
 
 
 @get(ONE + "/failures", responses=problems(404, 409), tags=["Drawings"])
@@ -101,9 +104,7 @@ async def failures(
 ) -> Response[FailureCauses]:
     """The failures of a run, grouped by cause."""
     feed = await supervisor.feeds.find(run)
-    async with histories.moment(feed, at) as seen:
-        told = await bounds.in_thread(lambda: failure_causes(seen.run))
-    return Response(told, headers={"ETag": moment_etag(told.run, told.seq)})
+    return await at_moment(feed, histories, bounds, at, lambda seen: failure_causes(seen.run))
 
 
 HANDLERS: Sequence[Any] = (operations, steps, failures)

@@ -9,7 +9,7 @@ import termios
 import time
 from collections.abc import Sequence
 
-from batchwright.app.approvals import COMMENT_MAX, AnswerRequest
+from batchwright.app.approvals import AnswerRequest
 from batchwright.cli.output import note, prompt
 from batchwright.cli.question_printer import show_questions
 from batchwright.client.base import Client
@@ -122,9 +122,10 @@ class QuestionPrompt:
         one, yes = self._current, self._yes
         self._next()
         try:
-            self._client.answer(self._run, AnswerRequest(yes, one.step, line[:COMMENT_MAX], one.hash, one.ask))
+            self._client.answer(self._run, AnswerRequest(yes, one.step, line, one.hash, one.ask))
         except BatchwrightError as error:
             note(f"error: {error.message} [{error.code}]", "red")
+            self._told.discard(_key(one))  # it is asked again as long as it is open
 
 
 def _key(one: OpenQuestion) -> tuple[str, int]:
