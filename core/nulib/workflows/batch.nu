@@ -10,6 +10,7 @@
 
 export use approvals.nu *
 export use environments.nu *
+export use holders.nu *
 export use webhooks.nu *
 use runs.nu [listed seconds told watch]
 use sending.nu [STATES definition files pairs query state-named]

@@ -26,6 +26,7 @@ from batchwright.api import (
     run_reasons,
     run_steps,
     servers,
+    service_state,
     sessions,
     submissions,
     taskservs,
@@ -55,7 +56,7 @@ HANDLERS: Sequence[HTTPRouteHandler] = (
     *(submissions.submit, workflows.validate, workflows.plan),
     *(*run_queries.HANDLERS, *run_actions.HANDLERS, *environments.HANDLERS, *servers.HANDLERS),
     *(*webhooks.HANDLERS, *approvals.HANDLERS, *sessions.HANDLERS, *run_drawings.HANDLERS, *run_steps.HANDLERS),
-    *run_reasons.HANDLERS,
+    *(*run_reasons.HANDLERS, *service_state.HANDLERS),
     *(health.health, health.live, health.ready, metrics.metrics, providers.providers, taskservs.taskservs),
     *documentation.HANDLERS,
 )

@@ -58,6 +58,7 @@ STATUS: tuple[tuple[type[BatchwrightError], int], ...] = (
     (errors.ServiceStopping, 503),
     (errors.ServiceBusy, 503),
     (errors.HeadTooLarge, 431),
+    (errors.AuditUnreadable, 503),
     (errors.AuditUnwritable, 503),
     (errors.TokensUnreadable, 503),
     (errors.StoreError, 503),

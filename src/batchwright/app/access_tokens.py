@@ -43,6 +43,24 @@ class AccessToken(Struct, frozen=True):
         return "has expired" if self.expires_at and self.expires_at <= now else ""
 
 
+class TokenLine(Struct, frozen=True):
+    """What people see of a token: never its secret, nor its hash. `trouble` says why it is not valid, "" if it is."""
+
+    id: str
+    name: str
+    role: Role
+    created_at: float
+    expires_at: float
+    revoked_at: float
+    trouble: str = ""
+
+
+def token_line(token: AccessToken, now: float) -> TokenLine:
+    """The line of a token."""
+    own = token.id, token.name, token.role, token.created_at, token.expires_at, token.revoked_at
+    return TokenLine(*own, token.trouble(now))
+
+
 Record = Callable[[AccessToken], None]  # called with a change before it is made
 
 

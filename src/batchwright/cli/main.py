@@ -33,6 +33,7 @@ from batchwright.cli import (
     run_queries,
     schema,
     servers,
+    service_state,
     store,
     submit,
     taskservs,
@@ -89,6 +90,9 @@ COMMANDS: tuple[tuple[str, Callable[..., int], str], ...] = (  # each with an ex
     (LOOKING, run_queries.explain_step, "explain shop web-1/nginx"),
     (LOOKING, run_queries.stats, "stats --since 7d"),
     (LOOKING, open_page.open_page, "open shop"),
+    (SERVICE, service_state.audit, "audit --who ci --limit 20"),
+    (SERVICE, service_state.leases, "leases"),
+    (SERVICE, service_state.lanes, "lanes"),
     (OFFERS, emulate.emulate, "emulate upcloud --backed-by local"),
 )
 for _panel, _function, _example in COMMANDS:

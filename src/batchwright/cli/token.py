@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec.structs import asdict
 
-from batchwright.app.access_tokens import AccessToken, Tokens
+from batchwright.app.access_tokens import AccessToken, Tokens, token_line
 from batchwright.app.system_clock import SystemClock
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Json, NoColor, StateDir, settings_of, window
@@ -48,7 +49,7 @@ def create(
         name or role.value, role, clock.now(), lifetime, partial(_audit, state_dir, "token create")
     )
     if json:
-        print_json({**_shown(made), "token": secret})
+        print_json({**asdict(token_line(made, clock.now())), "token": secret})
         return Exit.OK
     say(secret)
     until = f"for {duration(lifetime)}" if lifetime is not None else "for ever"
@@ -61,7 +62,7 @@ def list_tokens(state_dir: StateDir = None, json: Json = False, _no_color: NoCol
     """List all tokens, without their secrets."""
     tokens, now = Tokens(settings_of(state_dir)).all(), SystemClock().now()
     if json:
-        print_json({"tokens": [_shown(token) for token in tokens]})
+        print_json({"tokens": [token_line(token, now) for token in tokens]})
         return Exit.OK
     rows = [(token.id, token.name, token.role, token.trouble(now) or _left(token, now)) for token in tokens]
     show_table(("id", "name", "role", "valid"), rows)
@@ -75,22 +76,10 @@ def _left(token: AccessToken, now: float) -> str:
 @app.command("revoke")
 def revoke(token: Word, state_dir: StateDir = None, json: Json = False, _no_color: NoColor = False) -> int:
     """Revoke a token. A running service refuses it from the next request on."""
-    revoked = Tokens(settings_of(state_dir)).revoke(
-        token, SystemClock().now(), partial(_audit, state_dir, "token revoke")
-    )
-    print_json(_shown(revoked)) if json else say(f"the token {revoked.name} ({revoked.id}) is revoked")
+    now = SystemClock().now()
+    revoked = Tokens(settings_of(state_dir)).revoke(token, now, partial(_audit, state_dir, "token revoke"))
+    print_json(token_line(revoked, now)) if json else say(f"the token {revoked.name} ({revoked.id}) is revoked")
     return Exit.OK
-
-
-def _shown(token: AccessToken) -> dict[str, object]:
-    return {
-        "id": token.id,
-        "name": token.name,
-        "role": token.role,
-        "created_at": token.created_at,
-        "expires_at": token.expires_at,
-        "revoked_at": token.revoked_at,
-    }
 
 
 def _audit(state_dir: Path | None, what: str, token: AccessToken) -> None:

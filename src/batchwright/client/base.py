@@ -24,6 +24,8 @@ from batchwright.model.scalar import SimulationSettings
 from batchwright.views.approvals import OpenQuestion
 from batchwright.views.drift import EnvironmentDrift
 from batchwright.views.environment import EnvironmentLine, EnvironmentView
+from batchwright.views.lanes import LaneLine
+from batchwright.views.leases import LeaseLine
 from batchwright.views.plan import PlanView
 from batchwright.views.progress_update import ProgressUpdate
 from batchwright.views.run import RunView
@@ -163,6 +165,14 @@ class Client(Protocol):
 
     def undelivered(self, word: str) -> tuple[DeliveryLine, ...]:
         """Wait a few seconds for the webhooks of a run that this process drove; gives those with something left."""
+        ...
+
+    def leases(self) -> tuple[LeaseLine, ...]:
+        """Who holds each run that has not ended, and its environment: the newest run first."""
+        ...
+
+    def lanes(self) -> tuple[LaneLine, ...]:
+        """What the lanes of the service do now. Raises ServiceUnavailable where none serves."""
         ...
 
     def servers(self, provider: str, simulation: SimulationSettings | None) -> FoundServers:

@@ -8,7 +8,7 @@ from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
@@ -36,6 +36,8 @@ from batchwright.model.scalar import SimulationSettings
 from batchwright.views.approvals import OpenQuestion
 from batchwright.views.drift import EnvironmentDrift
 from batchwright.views.environment import EnvironmentLine, EnvironmentView
+from batchwright.views.lanes import LaneLine
+from batchwright.views.leases import LeaseLine
 from batchwright.views.plan import PlanView
 from batchwright.views.progress_update import ProgressUpdate
 from batchwright.views.run import RunView
@@ -44,6 +46,8 @@ from batchwright.views.step_explanation import Explanation
 from batchwright.views.steps import StepLine, step_lines
 from batchwright.views.webhook import DeliveryLine
 from batchwright.views.workload_health import RunHealth
+
+T = TypeVar("T")
 
 RUNS = "/v1/workflows/batch"
 ENVIRONMENTS = "/v1/environments"
@@ -77,21 +81,13 @@ class OpenedPageView(Struct, frozen=True):
     seconds: float = 0.0
 
 
+class _Items(Struct, Generic[T], frozen=True):
+    items: tuple[T, ...]
+
+
 class _Rows(Struct, frozen=True):
     items: tuple[RunRow, ...]
     next_cursor: str | None = None
-
-
-class _Environments(Struct, frozen=True):
-    items: tuple[EnvironmentLine, ...]
-
-
-class _Questions(Struct, frozen=True):
-    items: tuple[OpenQuestion, ...]
-
-
-class _Deliveries(Struct, frozen=True):
-    items: tuple[DeliveryLine, ...]
 
 
 class _Events(Struct, frozen=True):
@@ -205,7 +201,7 @@ class HttpClient:
             refuse_latest({EnvironmentKey(spaces[line.simulated], line.name) for line in self.environments()})
 
     def environments(self) -> tuple[EnvironmentLine, ...]:
-        return self._http.get(ENVIRONMENTS, _Environments).items
+        return self._http.get(ENVIRONMENTS, _Items[EnvironmentLine]).items
 
     def environment(self, word: str) -> EnvironmentView:
         if not WORD.fullmatch(word):
@@ -264,7 +260,7 @@ class HttpClient:
         return self._http.done(self._path(word, "checks"), RunHealth)
 
     def approvals(self, word: str = "") -> tuple[OpenQuestion, ...]:
-        return self._http.get(APPROVALS, _Questions, [("run", word)] if word else []).items
+        return self._http.get(APPROVALS, _Items[OpenQuestion], [("run", word)] if word else []).items
 
     def cannot_answer(self, _question: OpenQuestion) -> str:
         return ""  # the service knows, and says so when it is answered
@@ -276,14 +272,20 @@ class HttpClient:
         return cast(RunView, decoded(self._http.ask("POST", path, query), RunView))
 
     def deliveries(self, word: str = "") -> tuple[DeliveryLine, ...]:
-        return self._http.get(WEBHOOKS, _Deliveries, [("run", word)] if word else []).items
+        return self._http.get(WEBHOOKS, _Items[DeliveryLine], [("run", word)] if word else []).items
 
     def resend(self, word: str, event: int, *, failed: bool) -> tuple[DeliveryLine, ...]:
         query = [("run", word)] * bool(word) + [("event", str(event))] * bool(event) + [("failed", "true")] * failed
-        return self._http.done(f"{WEBHOOKS}/resend", _Deliveries, query).items
+        return self._http.done(f"{WEBHOOKS}/resend", _Items[DeliveryLine], query).items
 
     def undelivered(self, _word: str) -> tuple[DeliveryLine, ...]:
         return ()  # the service delivers
+
+    def leases(self) -> tuple[LeaseLine, ...]:
+        return self._http.get("/v1/leases", _Items[LeaseLine]).items
+
+    def lanes(self) -> tuple[LaneLine, ...]:
+        return self._http.get("/v1/lanes", _Items[LaneLine]).items
 
     def servers(self, provider: str, simulation: SimulationSettings | None) -> FoundServers:
         query = [("provider", provider)] * bool(provider) + SIMULATE * (simulation is not None)

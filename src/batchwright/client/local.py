@@ -15,6 +15,7 @@ from batchwright.app.environment_destroy import plan_destruction
 from batchwright.app.environment_drift import find_drift
 from batchwright.app.environment_reader import all_environments, find_home, read_environment
 from batchwright.app.environment_turn_wait import wait_for_turn_of
+from batchwright.app.leases import leases
 from batchwright.app.live_servers import FoundServers, find_servers
 from batchwright.app.multi_store import Stores
 from batchwright.app.orphan_sweep import GcResult, sweep_orphans
@@ -37,6 +38,7 @@ from batchwright.client.driven_progress import DrivenProgress
 from batchwright.client.progress import Progress, WatchedProgress
 from batchwright.engine.manual_resolution import NO_ANSWERS, ResumeAnswers
 from batchwright.engine.rollback_preview import PlannedUndo
+from batchwright.errors import ServiceUnavailable
 from batchwright.journal.lease_holder import process_of
 from batchwright.loader import Loaded
 from batchwright.model.delivery import Delivery
@@ -49,6 +51,8 @@ from batchwright.model.scalar import SimulationSettings
 from batchwright.views.approvals import OpenQuestion, open_questions
 from batchwright.views.drift import EnvironmentDrift
 from batchwright.views.environment import EnvironmentLine, EnvironmentView
+from batchwright.views.lanes import LaneLine
+from batchwright.views.leases import LeaseLine
 from batchwright.views.plan import PlanView, plan_view
 from batchwright.views.plan_index import plan_index
 from batchwright.views.progress_update import ProgressUpdate
@@ -316,6 +320,15 @@ class LocalClient:
             return ()
         opened = self.look(word)
         return tuple(map(delivery_line, self.wait(self._webhooks.flush(opened.journal, opened.run.id, FLUSH_SECONDS))))
+
+    def leases(self) -> tuple[LeaseLine, ...]:
+        return self.wait(leases(self.stores, self.clock))
+
+    def lanes(self) -> tuple[LaneLine, ...]:
+        raise ServiceUnavailable(
+            f"no service serves {self.place}, and lanes are known only to the process that drives the runs",
+            hint="Start one with batchwright serve; batchwright monitor RUN says what a run waits for.",
+        )
 
     # -- servers --------------------------------------------------------------------------------------------------
 

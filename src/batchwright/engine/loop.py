@@ -163,6 +163,10 @@ class Driver:
             return {facts.name: self._room.full for facts in self.run.plan.providers}
         return self._performer.looks.unheard()
 
+    def ready(self, lane: str) -> int:
+        """How many steps could begin if this lane, and the run's own limits, let them."""
+        return self._machine.ready(lane)
+
     def drain(self) -> None:
         """Start nothing more; `drive` returns once no call is in flight and every report is journaled."""
         self._draining = True

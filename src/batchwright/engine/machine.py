@@ -53,6 +53,10 @@ class Machine:
         """Whether nothing happens until somebody answers a question, or the question expires."""
         return isinstance(self.phase, Forward) and self.phase.waits_for_people
 
+    def ready(self, lane: str) -> int:
+        """How many steps of this lane wait for nothing but their turn."""
+        return sum(len(steps) for (own, _), steps in self.phase.ready.items() if own == lane)
+
     @property
     def _rollback_due(self) -> bool:
         return self.run.rollback_due

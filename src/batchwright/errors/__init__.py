@@ -31,6 +31,7 @@ from batchwright.errors.plan import PlanChanged as PlanChanged
 from batchwright.errors.plan import PlanFileInvalid as PlanFileInvalid
 from batchwright.errors.plan import PlanRefused as PlanRefused
 from batchwright.errors.service import AddressRefused as AddressRefused
+from batchwright.errors.service import AuditUnreadable as AuditUnreadable
 from batchwright.errors.service import AuditUnwritable as AuditUnwritable
 from batchwright.errors.service import BodyUnreadable as BodyUnreadable
 from batchwright.errors.service import Forbidden as Forbidden

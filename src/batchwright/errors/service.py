@@ -105,6 +105,13 @@ class AuditUnwritable(BatchwrightError):
     hint = "Nothing was done. The service's log has the reason; free some space, or make the state folder writable."
 
 
+class AuditUnreadable(BatchwrightError):
+    """The audit trail exists and cannot be read."""
+
+    code = "audit-unreadable"
+    hint = "It is the file audit.jsonl in the state folder, and belongs to who runs the service."
+
+
 class SecretRefused(Forbidden):
     """A client's workflow refers to a secret that the service's operator has not allowed."""
 

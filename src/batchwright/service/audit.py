@@ -25,6 +25,7 @@ from msgspec.structs import replace
 from batchwright.app.settings import Settings
 from batchwright.journal.store_folder import make_private
 
+AUDIT_FILE = "audit.jsonl"
 LOCK_SECONDS = 5.0  # longest wait for another process that is just writing a line
 ROOM = 160  # bytes kept in a line for what comes of it
 WORDS = 500  # of a path or of all parameters
@@ -85,7 +86,7 @@ class Audit:
 
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.state_dir
-        self._path = settings.state_dir / "audit.jsonl"
+        self._path = settings.state_dir / AUDIT_FILE
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batchwright-audit")
 
     def write(self, deed: AuditEntry) -> None:

@@ -128,12 +128,13 @@ COMMANDS = [
     (2, "cancel latest --force"),
     (2, "gc --run latest --yes"),
     (0, "gc --run flow"),
+    (0, "leases"),
 ]
 
 
 def without_moment(text: str) -> str:
     """Without what depends on when it was asked."""
-    text = re.sub(r"since [\d-]+ [\d:]+", "since then", text)
+    text = re.sub(r"\d{4}-[\d-]+ [\d:]+", "then", text)
     text = re.sub(r"\d+(\.\d+)? s\b", "0 s", text)
     return re.sub(r'"(since|elapsed|at)":[\d.]+', r'"\1":0', text)
 
