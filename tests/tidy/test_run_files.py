@@ -15,8 +15,8 @@ from tests.support.command_line import environment
 # has set, prices; one for the plan as a difference; one for the fold of sweeps, which stands beside the fold;
 # three for questions to people: who may answer, what is asked, the terminal;
 # two for waves: what waits for what, and the waves of a plan in words;
-# one for where else servers may be created
-FILES_MOST = 148
+# one for where else servers may be created; one for what stores in SQL share
+FILES_MOST = 149
 FILE = """{ batch_workflow = {
   name = "one", version = "1", operations = [{
     id = "web", type = "server_batch", provider = "simulated",

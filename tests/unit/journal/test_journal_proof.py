@@ -296,12 +296,12 @@ def test_after_a_failed_fsync_the_file_is_opened_again(tmp_path: Path) -> None:
     async def attempt() -> None:
         async with opened(lambda: SqliteJournal(tmp_path / "journal.db")) as journal:
             lease = await begun(journal)
-            writer = journal._writer  # type: ignore[attr-defined]
-            failing = writer._connection = FailingDisk(writer._connection)
+            transactions = journal._writer.transactions  # type: ignore[attr-defined]
+            failing = transactions.connection = FailingDisk(transactions.connection)
             with pytest.raises(StoreUnavailable, match="disk I/O error"):
                 await journal.append(lease, 1, steps(2, 3))
             assert await journal.append(lease, 1, steps(2, 1)) == 2
-            assert writer._connection is not failing
+            assert transactions.connection is not failing
             assert (await journal.losses(), len(await journal.read("aaaa"))) == ([], 2)
 
     asyncio.run(attempt())

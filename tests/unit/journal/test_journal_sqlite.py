@@ -21,7 +21,8 @@ from batchwright.errors import (
     StoreUnavailable,
 )
 from batchwright.journal.base import ArchivedRun, Journal, Lease, Snapshot
-from batchwright.journal.sqlite import SqliteJournal, archived_runs, connect
+from batchwright.journal.sqlite import SqliteJournal, connect
+from batchwright.journal.sqlite.connect import SqliteConnection
 from batchwright.model.events import AnyEvent, StepStarted
 from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.testing import journal_turn_suite
@@ -135,8 +136,8 @@ def test_what_waits_together_is_one_commit(tmp_path: Path) -> None:
     commits: list[str] = []
     taken, go_on = threading.Event(), threading.Event()
 
-    def occupy(db: sqlite3.Connection) -> None:
-        db.set_trace_callback(commits.append)
+    def occupy(db: SqliteConnection) -> None:
+        db.raw.set_trace_callback(commits.append)
         taken.set()
         go_on.wait(30)
 
@@ -201,7 +202,7 @@ def test_a_database_that_may_not_grow(tmp_path: Path) -> None:
         def make_room(journal: SqliteJournal) -> None:
             writer = journal._writer
             assert writer is not None
-            writer._connection.execute("PRAGMA max_page_count = 1000000")
+            writer.transactions.connection.execute("PRAGMA max_page_count = 1000000")
 
         real_open = SqliteJournal.open
 
@@ -209,7 +210,7 @@ def test_a_database_that_may_not_grow(tmp_path: Path) -> None:
             await real_open(journal)
             writer = journal._writer
             assert writer is not None
-            writer._connection.execute("PRAGMA max_page_count = 300")
+            writer.transactions.connection.execute("PRAGMA max_page_count = 300")
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(SqliteJournal, "open", open_small)
@@ -333,8 +334,8 @@ def test_space_is_given_back_in_few_transactions(tmp_path: Path, monkeypatch: py
     """Not page by page, each with an fsync; and a file of before, which cannot shrink, is left as it is."""
     path = tmp_path / "journal.db"
     steps_of: list[int] = []
-    free = archived_runs.free_pages
-    monkeypatch.setattr(archived_runs, "free_pages", lambda db: steps_of.append(1) or free(db))
+    free = SqliteConnection.free_pages
+    monkeypatch.setattr(SqliteConnection, "free_pages", lambda db: steps_of.append(1) or free(db))
 
     async def attempt(shrinks: bool) -> None:
         steps_of.clear()

@@ -4,23 +4,66 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from batchwright import durable_files
 from batchwright.errors import StoreCorrupt, StoreError, StoreFull, StoreNewer, StoreReadOnly, StoreUnavailable
 from batchwright.journal import store_folder
 from batchwright.journal.high_water_mark import Entry, HighWaterMark, Loss
 from batchwright.journal.high_water_mark import behind as mark_behind
-from batchwright.journal.sqlite import data_access
+from batchwright.journal.query_files import load
+from batchwright.journal.sql import data_access
+from batchwright.journal.sql.connection import NOTHING
 
 SCHEMA_VERSION = 5  # 2: chains, and a mark; 3: environments; 4: deliveries of webhooks; 5: runs may be archived
 APPLICATION_ID = int.from_bytes(b"BtWr", "big")
+SQL = load("batchwright.journal.sql", ".sql") | load(__package__, ".sql")
+PAGES_AT_ONCE = 250  # pages of the file that one transaction gives back
 BUSY_SECONDS = 30.0  # longest wait for another process's transaction; its transactions take milliseconds
 
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _REFUSED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH)
+
+
+class SqliteConnection:
+    """The named statements on one connection."""
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self.raw = raw
+
+    def rows(self, name: str, values: Mapping[str, Any] = NOTHING) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+        return self.raw.execute(SQL[name], values).fetchall()
+
+    def row(self, name: str, values: Mapping[str, Any] = NOTHING) -> tuple[Any, ...] | None:
+        """The first row, None if there is none."""
+        found: tuple[Any, ...] | None = self.raw.execute(SQL[name], values).fetchone()
+        return found
+
+    def change(self, name: str, values: Mapping[str, Any] = NOTHING) -> int:
+        """Carry out a statement; gives how many rows it changed."""
+        return self.raw.execute(SQL[name], values).rowcount
+
+    def change_each(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Carry out a statement once for each of these values."""
+        self.raw.executemany(SQL[name], rows)
+
+    def free_pages(self) -> int:
+        """Give some unused pages back to the file system, if the file was made for it; gives how many bytes remain."""
+        for _ in range(PAGES_AT_ONCE):  # the module ends this statement after one page, whatever number it is given
+            self.raw.execute("PRAGMA incremental_vacuum(1)")
+        return self.unused()
+
+    def unused(self) -> int:
+        """Bytes of pages that nothing uses."""
+        [[pages]], [[size]] = (
+            self.raw.execute(f"PRAGMA {name}").fetchall() for name in ("freelist_count", "page_size")
+        )
+        return int(pages * size)
 
 
 def open_store(path: Path, mark: HighWaterMark, behind: bool) -> sqlite3.Connection:
@@ -44,7 +87,7 @@ def connect(path: Path, mark: HighWaterMark, behind: bool = False) -> sqlite3.Co
     marked = [] if behind else mark.recent()  # before the store is looked at, which others may write
     connection = _connect(path)
     try:
-        if lost := data_access.losses(connection, marked):
+        if lost := data_access.losses(SqliteConnection(connection), marked):
             raise mark_behind(path, lost)
     except BaseException:
         connection.close()

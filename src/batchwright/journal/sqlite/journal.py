@@ -3,58 +3,118 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
-import msgspec
+from batchwright.journal.base import UnusedSpace
+from batchwright.journal.high_water_mark import HighWaterMark
+from batchwright.journal.sql.connection import SqlConnection
+from batchwright.journal.sql.group_writer import GroupWriter
+from batchwright.journal.sql.journal_base import SqlJournalBase
+from batchwright.journal.sqlite.connect import SqliteConnection, connect, explain, open_store
 
-from batchwright.errors import RunNotFound
-from batchwright.journal import refusals
-from batchwright.journal.base import ArchivedRun, Head, Lease, Snapshot, Turn, UnusedSpace
-from batchwright.journal.event_rows import EventRow, paginate
-from batchwright.journal.hash_chain import chained
-from batchwright.journal.high_water_mark import HighWaterMark, Loss
-from batchwright.journal.high_water_mark import behind as mark_behind
-from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease
-from batchwright.journal.sqlite import archived_runs, data_access, delivery_access, environment_list
-from batchwright.journal.sqlite.connect import connect, explain, open_store
-from batchwright.journal.sqlite.writer import Writer
-from batchwright.model.delivery import Delivery
-from batchwright.model.environment import Enter, Environment, EnvironmentKey, Resource
-from batchwright.model.events import AnyEvent, RunCreated
-from batchwright.model.run_signal import Signal
-from batchwright.model.run_summary import RunSummary
+_UNSURE = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 T = TypeVar("T")
 
 
-class SqliteJournal:
+class SqliteTransactions:
+    """The connection that writes.
+
+    After a disk error the process cannot trust what it knows about the file (a second fsync may succeed over what the
+    first one lost): the connection is closed, and the next transaction opens the file again and compares it with the
+    mark.
+    """
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection], path: Path) -> None:
+        self._connect = connect
+        self._path = path
+        self.connection: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        """Open the file. Raises StoreError."""
+        self.connection = self._connect()
+
+    def run(self, work: Callable[[SqlConnection], T]) -> T:
+        """The result of `work`, durable."""
+        try:
+            connection = self.connection = self.connection or self._connect()
+            connection.execute("BEGIN IMMEDIATE")
+            result = work(SqliteConnection(connection))
+            connection.execute("COMMIT")
+        except Exception as error:
+            self._roll_back()
+            if not isinstance(error, sqlite3.Error):
+                raise
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _UNSURE:
+                self.close()
+            raise explain(error, self._path) from error
+        return result
+
+    def close(self) -> None:
+        """Close the file; the next transaction opens it again."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.close()
+
+    def _roll_back(self) -> None:
+        # SQLite has rolled back by itself after some errors, and a broken disk may refuse this too: the journal file
+        # holds no commit, so nothing of the group is ever read
+        if self.connection is not None and self.connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                self.connection.execute("ROLLBACK")
+
+
+class SqliteReader:
+    """One thread with a connection of its own; in WAL mode it neither waits for the writer nor delays it."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = SqliteConnection(connection)
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batchwright-journal-read")
+
+    async def do(self, work: Callable[[SqliteConnection], T]) -> T:
+        """The result of `work`."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, work)
+
+    async def aclose(self) -> None:
+        """Close the file once the queued reads are answered."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.raw.close)
+        self._thread.shutdown()
+
+    def _guarded(self, work: Callable[[SqliteConnection], T]) -> T:
+        try:
+            return work(self._connection)
+        except sqlite3.Error as error:
+            raise explain(error, self._path) from error
+
+
+class SqliteJournal(SqlJournalBase):
     """Any number of processes may have the same file open; each run has one driver at a time, by its lease."""
 
     name = "filesystem"
 
     def __init__(self, path: Path) -> None:
+        super().__init__(path, sqlite_mark(path))
         self._path = path
-        self._mark = sqlite_mark(path)
-        self._writer: Writer | None = None
-        self._reader: _Reader | None = None
 
     async def open(self, *, behind: bool = False) -> None:
         """Make it ready; creates an empty store."""
         if self._writer is not None:
             return
         to_read = await asyncio.to_thread(open_store, self._path, self._mark, behind)
-        writer = Writer(lambda: self._connect(behind), self._mark, self._path)
+        writer = GroupWriter(SqliteTransactions(lambda: self._connect(behind), self._path), self._mark)
         try:
             await writer.start()
         except BaseException:
             to_read.close()
             raise
-        self._writer, self._reader = writer, _Reader(to_read, self._path)
+        self._writer, self._reader = writer, SqliteReader(to_read, self._path)
 
     def _connect(self, behind: bool) -> sqlite3.Connection:
         try:
@@ -62,227 +122,20 @@ class SqliteJournal:
         except sqlite3.Error as error:
             raise explain(error, self._path) from error
 
-    async def aclose(self) -> None:
-        """End cleanly what was begun."""
-        writer, reader = self._writer, self._reader
-        self._writer = self._reader = None
-        if reader is not None:
-            await reader.aclose()
-        if writer is not None:
-            await writer.aclose()
-        self._mark.close()
-
-    async def create(
-        self, event: RunCreated, summary: RunSummary, page: EventRow | None = None, *, enter: Enter | None = None
-    ) -> None:
-        """Begin a run with its first event."""
-        pages = chained(None, event.run, paginate(0, [event])) if page is None else [page]
-        body, turn = msgspec.json.encode(summary), None if enter is None else Turn(enter)
-        await self._write(lambda db: data_access.create(db, event.run, summary.created_at, pages, body, turn))
-
-    async def append(
-        self,
-        lease: Lease,
-        after: int,
-        events: Sequence[AnyEvent],
-        summary: RunSummary | None = None,
-        *,
-        turn: Turn | None = None,
-    ) -> int:
-        """Write events after sequence `after`, all or none."""
-        pages = paginate(after, events)
-        body = None if summary is None else msgspec.json.encode(summary)
-        done = await self._write(lambda db: data_access.append(db, lease, after, pages, body, turn=turn), lease.run)
-        return done if isinstance(done, int) else done.last
-
-    async def environment(self, key: EnvironmentKey) -> Environment | None:
-        """Who may change an environment."""
-        return await self._read(lambda db: data_access.environment(db, key))
-
-    async def environments(self) -> list[Environment]:
-        """All that are in this store."""
-        return await self._read(data_access.environments)
-
-    async def resources(self, key: EnvironmentKey) -> list[Resource]:
-        """What an environment had when its newest finished turn ended."""
-        return await self._read(lambda db: data_access.resources(db, key))
-
-    async def all_resources(self) -> list[tuple[EnvironmentKey, Resource]]:
-        """What all environments had when their newest finished turns ended."""
-        return await self._read(environment_list.all_resources)
-
-    async def base_resources(self, key: EnvironmentKey) -> list[Resource]:
-        """What an environment had at its base."""
-        return await self._read(lambda db: archived_runs.base_resources(db, key))
-
-    async def write_environment(
-        self,
-        seen: Environment | None,
-        row: Environment,
-        resources: Sequence[Resource] | None = None,
-        *,
-        base: Sequence[Resource] | None = None,
-    ) -> None:
-        """Replace an environment's row, and perhaps its resources, now and at its base."""
-        await self._write(lambda db: data_access.write_environment(db, seen, row, resources, base))
-
-    async def archive(self, runs: Sequence[ArchivedRun]) -> None:
-        """Keep only the lines of these runs."""
-        await self._write(lambda db: archived_runs.archive(db, runs))
-
-    async def put_back(self, run: str, pages: Sequence[EventRow]) -> None:
-        """Write pages of an archived run again."""
-        await self._write(lambda db: archived_runs.put_back(db, run, pages), run)
-
-    async def unarchive(self, summary: RunSummary, signals: Sequence[Signal] = ()) -> None:
-        """End the archiving of a run."""
-        await self._write(lambda db: archived_runs.unarchive(db, summary, signals), summary.run)
-
     async def compact(self) -> UnusedSpace:
         """Give back what the file was made to give back: one that an older version made keeps its size.
 
         Between two transactions others that wait to write get as long as the last one took: SQLite has no queue.
         """
-        first = before = await self._read(archived_runs.unused)
+        first = before = await self._read(_unused)
         while before:
             began = time.perf_counter()
-            after = await self._write(archived_runs.free_pages)
+            after = await self._write(_free_pages)
             if after >= before:
                 break
             before = after
             await asyncio.sleep(time.perf_counter() - began)
-        return archived_runs.space(first, before)
-
-    async def deliveries(self, run: str = "") -> list[Delivery]:
-        """What webhooks have had."""
-        return await self._read(lambda db: delivery_access.deliveries(db, run))
-
-    async def pending_deliveries(self) -> list[Delivery]:
-        """Those that are open."""
-        return await self._read(delivery_access.pending_deliveries)
-
-    async def write_delivery(self, seen: Delivery | None, row: Delivery) -> None:
-        """Replace a row."""
-        await self._write(lambda db: delivery_access.write_delivery(db, seen, row))
-
-    async def copy(self, lease: Lease, pages: Sequence[EventRow]) -> int:
-        """Append pages of another store as they are."""
-        after = pages[0].first - 1
-        done = await self._write(
-            lambda db: data_access.append(db, lease, after, list(pages), None, copied=True), lease.run
-        )
-        return done if isinstance(done, int) else done.last
-
-    async def pages(self, run: str, after: int = 0, limit: int = 10_000) -> list[EventRow]:
-        """The pages after the one that ends with event `after`."""
-        return await self._read(lambda db: data_access.pages(db, run, after, limit), run)
-
-    async def head(self, run: str) -> Head:
-        """The last event and the digest of all."""
-        return await self._read(lambda db: data_access.head(db, run), run)
-
-    async def runs(self) -> list[str]:
-        """The ids of all runs that are there."""
-        return [entry.run for entry in await self._read(data_access.runs)]
-
-    async def losses(self) -> list[Loss]:
-        """All runs compared with the mark."""
-        marked = await asyncio.to_thread(self._mark.entries)
-        return await self._read(lambda db: data_access.losses(db, marked.values()))
-
-    async def accept_loss(self) -> None:
-        """From now on what is there counts as all that was acknowledged."""
-        await self._write(lambda db: self._mark.make(data_access.runs(db)))
-
-    async def read(self, run: str, after: int = 0, limit: int = 10_000) -> list[tuple[int, AnyEvent]]:
-        """Up to `limit` events after sequence `after`, in order."""
-        return await self._read(lambda db: data_access.read(db, run, after, limit), run)
-
-    async def summaries(self) -> list[RunSummary]:
-        """One per run, newest first."""
-        return await self._read(lambda db: data_access.summaries(db, self._mark.entries()))
-
-    async def newest_runs(self) -> list[RunSummary]:
-        """Of each environment, and those without a turn."""
-        return await self._read(lambda db: environment_list.newest_runs(db, self._mark))
-
-    async def summary(self, run: str) -> RunSummary:
-        """Of one run by its full id."""
-
-        def work(db: sqlite3.Connection) -> RunSummary:
-            self._compare(db, run)
-            return data_access.summary(db, run)
-
-        return await self._read(work, run)
-
-    async def save_snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
-        """Keep the newest snapshot of the run only."""
-        await self._write(lambda db: data_access.save_snapshot(db, lease, snapshot))
-
-    async def snapshot(self, run: str) -> Snapshot | None:
-        """The newest snapshot, if there is one."""
-        return await self._read(lambda db: data_access.snapshot(db, run))
-
-    async def acquire(
-        self, run: str, holder: str, now: float, ttl: float = LEASE_SECONDS, *, silent: HeldLease | None = None
-    ) -> Lease:
-        """Become the run's driver with a fence higher than any before."""
-
-        def work(db: sqlite3.Connection) -> Lease:
-            self._compare(db, run)
-            return data_access.acquire(db, run, holder, now + ttl, silent)
-
-        return await self._write(work, run)
-
-    async def renew(self, lease: Lease, now: float, ttl: float = LEASE_SECONDS) -> Lease:
-        """The same lease with a later expiry."""
-        return await self._write(lambda db: data_access.renew(db, lease, now + ttl))
-
-    async def release(self, lease: Lease) -> None:
-        """Give it up at once."""
-        await self._write(lambda db: data_access.release(db, lease))
-
-    async def held(self, run: str) -> HeldLease | None:
-        """The run's current lease, None if no process holds it."""
-        return await self._read(lambda db: data_access.held(db, run))
-
-    async def signal(self, run: str, signal: Signal) -> None:
-        """Leave a request for the driver, durable on return."""
-        body = msgspec.json.encode(signal)
-        await self._write(lambda db: data_access.add_signal(db, run, body), run)
-
-    async def signals(self, run: str, after: int = 0) -> list[tuple[int, Signal]]:
-        """Requests after number `after`, in order."""
-        return await self._read(lambda db: data_access.signals(db, run, after))
-
-    async def _write(self, work: Callable[[sqlite3.Connection], T], run: str = "") -> T:
-        if self._writer is None:
-            raise refusals.closed(self._path)
-        try:
-            return await self._writer.do(work)
-        except RunNotFound:
-            self._refuse_gone(run)
-            raise
-
-    async def _read(self, work: Callable[[sqlite3.Connection], T], run: str = "") -> T:
-        if self._reader is None:
-            raise refusals.closed(self._path)
-        try:
-            return await self._reader.do(work)
-        except RunNotFound:
-            self._refuse_gone(run)
-            raise
-
-    def _compare(self, db: sqlite3.Connection, run: str) -> None:
-        """Raise StoreBehind if the run has less than was acknowledged."""
-        entry = self._mark.get(run)
-        if entry is not None and (lost := data_access.losses(db, [entry])):
-            raise mark_behind(self._path, lost)
-
-    def _refuse_gone(self, run: str) -> None:
-        entry = self._mark.get(run)
-        if entry is not None:
-            raise mark_behind(self._path, [Loss(run, 0, entry.last)])
+        return UnusedSpace(first - before, before)
 
 
 def sqlite_mark(path: Path) -> HighWaterMark:
@@ -290,25 +143,9 @@ def sqlite_mark(path: Path) -> HighWaterMark:
     return HighWaterMark(path.with_suffix(".mark"))
 
 
-class _Reader:
-    """One thread with a connection of its own; in WAL mode it neither waits for the writer nor delays it."""
+def _unused(db: SqlConnection) -> int:
+    return cast(SqliteConnection, db).unused()
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._connection = connection
-        self._path = path
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batchwright-journal-read")
 
-    async def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """The result of `work`."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, work)
-
-    async def aclose(self) -> None:
-        """Close the file once the queued reads are answered."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
-        self._thread.shutdown()
-
-    def _guarded(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        try:
-            return work(self._connection)
-        except sqlite3.Error as error:
-            raise explain(error, self._path) from error
+def _free_pages(db: SqlConnection) -> int:
+    return cast(SqliteConnection, db).free_pages()

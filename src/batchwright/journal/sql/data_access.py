@@ -1,8 +1,7 @@
-"""What the journal does to the database, as plain functions on a connection inside the caller's transaction."""
+"""What the journal does to an SQL database, as plain functions on a connection inside the caller's transaction."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -24,16 +23,14 @@ from batchwright.journal.environment_rows import (
     resource_row,
     turned,
 )
-from batchwright.journal.event_rows import EventRow, unpack
+from batchwright.journal.event_rows import PAGE_EVENTS, EventRow, unpack
 from batchwright.journal.high_water_mark import Entry, Loss, behind
 from batchwright.journal.lease_holder import HeldLease
-from batchwright.journal.query_files import load
+from batchwright.journal.sql.connection import SqlConnection
 from batchwright.model.environment import Environment, EnvironmentKey, Resource
 from batchwright.model.events import AnyEvent
 from batchwright.model.run_signal import Signal
 from batchwright.model.run_summary import RunSummary
-
-SQL = load(__package__, ".sql")
 
 _summary = msgspec.json.Decoder(RunSummary)
 _signal = msgspec.json.Decoder(Signal)
@@ -49,7 +46,7 @@ class State(NamedTuple):
     head: bytes | None
 
 
-class SqliteRecord(NamedTuple):
+class RunRecord(NamedTuple):
     """A run's record, without its driver."""
 
     run: str
@@ -58,27 +55,27 @@ class SqliteRecord(NamedTuple):
     seal: bytes | None
     summary: bytes
 
-    def checked(self) -> SqliteRecord:
+    def checked(self) -> RunRecord:
         """The record itself. Raises StoreCorrupt if it differs from what was written."""
         hash_chain.check_seal(*self[:3], self.summary, self.seal)
         return self
 
 
-def state(connection: sqlite3.Connection, run: str) -> State | None:
+def state(connection: SqlConnection, run: str) -> State | None:
     """The state of one run, None if there is no such run."""
-    row = connection.execute(SQL["state_of_run"], {"run": run}).fetchone()
+    row = connection.row("state_of_run", {"run": run})
     return None if row is None else State(*row)
 
 
-def record(connection: sqlite3.Connection, run: str) -> SqliteRecord:
+def record(connection: SqlConnection, run: str) -> RunRecord:
     """The record of one run. Raises RunNotFound, StoreCorrupt."""
-    row = connection.execute(SQL["summary"], {"run": run}).fetchone()
+    row = connection.row("summary", {"run": run})
     if row is None:
         raise refusals.missing(run)
-    return SqliteRecord(*row).checked()
+    return RunRecord(*row).checked()
 
 
-def whole(connection: sqlite3.Connection, run: str) -> SqliteRecord:
+def whole(connection: SqlConnection, run: str) -> RunRecord:
     """The record of a run whose events are in the store. Raises RunArchived, RunNotFound, StoreCorrupt."""
     found = record(connection, run)
     if (about := _decoded(_summary, run, found.summary)).archive:
@@ -87,7 +84,7 @@ def whole(connection: sqlite3.Connection, run: str) -> SqliteRecord:
 
 
 def create(
-    connection: sqlite3.Connection,
+    connection: SqlConnection,
     run: str,
     created_at: float,
     pages: list[EventRow],
@@ -101,7 +98,7 @@ def create(
     last, head = pages[-1].last, pages[-1].chain
     values = {"run": run, "created_at": created_at, "summary": summary, "last": last, "head": head}
     seal = hash_chain.seal(run, last, head, summary)
-    connection.execute(SQL["create_run"], {**values, "seal": seal})
+    connection.change("create_run", {**values, "seal": seal})
     _insert(connection, run, pages)
     for change in changes:
         _save_environment(connection, change)
@@ -109,7 +106,7 @@ def create(
 
 
 def append(
-    connection: sqlite3.Connection,
+    connection: SqlConnection,
     lease: Lease,
     after: int,
     pages: list[EventRow],
@@ -144,7 +141,7 @@ def append(
     if turn is not None and (refusal := _why_refused(connection, lease, after)) is not None:
         raise refusal  # who has lost the run is told that first
     changes = turned(turn, partial(environment, connection))
-    if connection.execute(SQL["advance_run"], values).rowcount != 1:
+    if connection.change("advance_run", values) != 1:
         raise _why_refused(connection, lease, after) or refusals.lost(lease.run)
     _insert(connection, lease.run, pages)
     for change in changes:
@@ -152,11 +149,11 @@ def append(
     return Entry(lease.run, last, head) if pages else last
 
 
-def _insert(connection: sqlite3.Connection, run: str, pages: list[EventRow]) -> None:
-    connection.executemany(SQL["insert_page"], [(run, *page) for page in pages])
+def _insert(connection: SqlConnection, run: str, pages: list[EventRow]) -> None:
+    connection.change_each("insert_page", [{"run": run, **page._asdict()} for page in pages])
 
 
-def _why_refused(connection: sqlite3.Connection, lease: Lease, after: int) -> StoreError | None:
+def _why_refused(connection: SqlConnection, lease: Lease, after: int) -> StoreError | None:
     found = state(connection, lease.run)
     if found is None:
         return refusals.missing(lease.run)
@@ -166,7 +163,7 @@ def _why_refused(connection: sqlite3.Connection, lease: Lease, after: int) -> St
 
 
 def write_environment(
-    connection: sqlite3.Connection,
+    connection: SqlConnection,
     seen: Environment | None,
     row: Environment,
     resources_now: Sequence[Resource] | None,
@@ -178,36 +175,37 @@ def write_environment(
     _save_environment(connection, replaced(row, resources_now, before, base))
 
 
-def _save_environment(connection: sqlite3.Connection, change: EnvironmentWrite) -> None:
+def _save_environment(connection: SqlConnection, change: EnvironmentWrite) -> None:
     row, key = environment_row(change.environment), change.environment.key
     values = {"space": key.space, "name": key.name, "body": row.body, "digest": row.digest}
-    connection.execute(SQL["save_environment"], values)
+    connection.change("save_environment", values)
     if change.base is not None:
-        connection.execute(SQL["save_base"], {"space": key.space, "name": key.name, "body": change.base})
-    rows = ((key.space, key.name, one.key, *resource_row(key, one)) for one in change.changed)
-    connection.executemany(SQL["save_resource"], rows)
-    connection.executemany(SQL["remove_resource"], ((key.space, key.name, gone) for gone in change.gone))
+        connection.change("save_base", {"space": key.space, "name": key.name, "body": change.base})
+    place = {"space": key.space, "name": key.name}
+    rows = [{**place, "key": one.key, **resource_row(key, one)._asdict()} for one in change.changed]
+    connection.change_each("save_resource", rows)
+    connection.change_each("remove_resource", [{**place, "key": gone} for gone in change.gone])
 
 
-def environment(connection: sqlite3.Connection, key: EnvironmentKey) -> Environment | None:
+def environment(connection: SqlConnection, key: EnvironmentKey) -> Environment | None:
     """Whose turn it is, if the environment is there. Raises StoreCorrupt."""
-    row = connection.execute(SQL["environment"], {"space": key.space, "name": key.name}).fetchone()
+    row = connection.row("environment", {"space": key.space, "name": key.name})
     return None if row is None else environment_of(key, Row(*row))
 
 
-def environments(connection: sqlite3.Connection) -> list[Environment]:
+def environments(connection: SqlConnection) -> list[Environment]:
     """All of them. Raises StoreCorrupt."""
-    rows = connection.execute(SQL["environments"])
+    rows = connection.rows("environments")
     return [environment_of(EnvironmentKey(space, name), Row(*row)) for space, name, *row in rows]
 
 
-def resources(connection: sqlite3.Connection, key: EnvironmentKey) -> list[Resource]:
+def resources(connection: SqlConnection, key: EnvironmentKey) -> list[Resource]:
     """What an environment has. Raises StoreCorrupt."""
-    rows = connection.execute(SQL["resources"], {"space": key.space, "name": key.name})
+    rows = connection.rows("resources", {"space": key.space, "name": key.name})
     return [resource_of(key, name, Row(*row)) for name, *row in rows]
 
 
-def acquire(connection: sqlite3.Connection, run: str, holder: str, expires: float, silent: HeldLease | None) -> Lease:
+def acquire(connection: SqlConnection, run: str, holder: str, expires: float, silent: HeldLease | None) -> Lease:
     """Give the run's lease to this holder, with the next fence."""
     whole(connection, run)
     found = state(connection, run)
@@ -215,23 +213,23 @@ def acquire(connection: sqlite3.Connection, run: str, holder: str, expires: floa
         raise refusals.missing(run)
     leases.refuse_while_held(run, leases.held(found.holder, found.fence, found.expires), holder, silent)
     values = {"run": run, "holder": holder, "expires": expires}
-    fence = connection.execute(SQL["take_lease"], values).fetchone()[0]
+    [[fence]] = connection.rows("take_lease", values)
     return Lease(run, holder, fence, expires)
 
 
-def renew(connection: sqlite3.Connection, lease: Lease, expires: float) -> Lease:
+def renew(connection: SqlConnection, lease: Lease, expires: float) -> Lease:
     """Extend the same lease."""
-    if connection.execute(SQL["renew_lease"], {**_of(lease), "expires": expires}).rowcount != 1:
+    if connection.change("renew_lease", {**_of(lease), "expires": expires}) != 1:
         raise refusals.lost(lease.run)
     return Lease(lease.run, lease.holder, lease.fence, expires)
 
 
-def release(connection: sqlite3.Connection, lease: Lease) -> None:
+def release(connection: SqlConnection, lease: Lease) -> None:
     """Release the run's lease, unless another process holds it already."""
-    connection.execute(SQL["release_lease"], _of(lease))
+    connection.change("release_lease", _of(lease))
 
 
-def save_snapshot(connection: sqlite3.Connection, lease: Lease, snapshot: Snapshot) -> None:
+def save_snapshot(connection: SqlConnection, lease: Lease, snapshot: Snapshot) -> None:
     """Store the snapshot, unless a newer one exists."""
     found = state(connection, lease.run)
     if found is None:
@@ -240,57 +238,55 @@ def save_snapshot(connection: sqlite3.Connection, lease: Lease, snapshot: Snapsh
         raise refusals.lost(lease.run)
     digest = hash_chain.digest_of("snapshot", lease.run, snapshot.seq, snapshot.body)
     values = {"run": lease.run, "seq": snapshot.seq, "body": snapshot.body, "digest": digest}
-    connection.execute(SQL["save_snapshot"], values)
+    connection.change("save_snapshot", values)
 
 
-def add_signal(connection: sqlite3.Connection, run: str, body: bytes) -> None:
+def add_signal(connection: SqlConnection, run: str, body: bytes) -> None:
     """Insert a signal with the next number."""
     whole(connection, run)
-    number = connection.execute(SQL["last_signal"], {"run": run}).fetchone()[0] + 1
+    [[before]] = connection.rows("last_signal", {"run": run})
+    number = before + 1
     digest = hash_chain.digest_of("signal", run, number, body)
-    connection.execute(SQL["add_signal"], {"run": run, "number": number, "body": body, "digest": digest})
+    connection.change("add_signal", {"run": run, "number": number, "body": body, "digest": digest})
 
 
-def read(connection: sqlite3.Connection, run: str, after: int, limit: int) -> list[tuple[int, AnyEvent]]:
+def read(connection: SqlConnection, run: str, after: int, limit: int) -> list[tuple[int, AnyEvent]]:
     """Up to `limit` events after sequence `after`. Raises StoreCorrupt if they differ from what was written."""
     return unpack(run, _pages(connection, run, after, limit), after, limit)
 
 
-def pages(connection: sqlite3.Connection, run: str, after: int, limit: int) -> list[EventRow]:
+def pages(connection: SqlConnection, run: str, after: int, limit: int) -> list[EventRow]:
     """The pages after the one that ends with `after`, with so many events or a page more."""
     return list(_pages(connection, run, after, limit))
 
 
-def _pages(connection: sqlite3.Connection, run: str, after: int, limit: int) -> Iterator[EventRow]:
+def _pages(connection: SqlConnection, run: str, after: int, limit: int) -> Iterator[EventRow]:
     found = state(connection, run)  # before the pages: a writer may append between the two, never take away
     if found is None:
         raise refusals.missing(run)
-    at = after
+    at, end = after, min(after + limit, found.last)
     if found.last > after:
-        cursor = connection.execute(SQL["read_pages"], {"run": run, "after": after})
-        try:
-            before, first = None, True
-            for row in cursor:
-                page = EventRow(*row)
-                if first and page.first > 1:
-                    before = _chain_at(connection, run, page.first - 1)
-                first = False
-                hash_chain.verify(run, before, page)
-                if page.last == found.last and page.chain != found.head:
-                    raise StoreCorrupt(f"the last event of run {run} differs from the one that was recorded")
-                yield page
-                before, at = page.chain, page.last
-                if at >= min(after + limit, found.last):
-                    break
-        finally:
-            cursor.close()  # it may not have been read to its end, and would keep its view of the file
-    if at < min(after + limit, found.last):
+        # a page is known by its last event, so the one with event `end` may end up to a page later
+        values = {"run": run, "after": after, "until": end + PAGE_EVENTS}
+        before = None
+        for number, row in enumerate(connection.rows("read_pages", values)):
+            page = EventRow(*row)
+            if number == 0 and page.first > 1:
+                before = _chain_at(connection, run, page.first - 1)
+            hash_chain.verify(run, before, page)
+            if page.last == found.last and page.chain != found.head:
+                raise StoreCorrupt(f"the last event of run {run} differs from the one that was recorded")
+            yield page
+            before, at = page.chain, page.last
+            if at >= end:
+                break
+    if at < end:
         whole(connection, run)
         raise StoreCorrupt(f"events of run {run} are missing after number {at}: it had {found.last}")
 
 
-def _chain_at(connection: sqlite3.Connection, run: str, last: int) -> bytes | None:
-    row = connection.execute(SQL["chain_at"], {"run": run, "last": last}).fetchone()
+def _chain_at(connection: SqlConnection, run: str, last: int) -> bytes | None:
+    row = connection.row("chain_at", {"run": run, "last": last})
     if row is None:
         whole(connection, run)
         raise StoreCorrupt(f"events of run {run} are missing near number {last}")
@@ -298,18 +294,18 @@ def _chain_at(connection: sqlite3.Connection, run: str, last: int) -> bytes | No
     return chain_at
 
 
-def head(connection: sqlite3.Connection, run: str) -> Head:
+def head(connection: SqlConnection, run: str) -> Head:
     """The number of the last event and the digest of all events."""
     found = record(connection, run)
     return Head(found.last, (found.head or b"").hex())
 
 
-def runs(connection: sqlite3.Connection) -> list[Entry]:
+def runs(connection: SqlConnection) -> list[Entry]:
     """The last event of each run, by its record."""
-    return [Entry(*row) for row in connection.execute(SQL["runs"])]
+    return [Entry(*row) for row in connection.rows("runs")]
 
 
-def losses(connection: sqlite3.Connection, marked: Iterable[Entry]) -> list[Loss]:
+def losses(connection: SqlConnection, marked: Iterable[Entry]) -> list[Loss]:
     """The runs that have fewer events than were acknowledged."""
     lost = []
     for run, last, digest in marked:
@@ -317,7 +313,7 @@ def losses(connection: sqlite3.Connection, marked: Iterable[Entry]) -> list[Loss
         if found is None or found.last < last:
             lost.append(Loss(run, found.last if found else 0, last))
         elif digest is not None:
-            row = connection.execute(SQL["chain_at"], {"run": run, "last": last}).fetchone()
+            row = connection.row("chain_at", {"run": run, "last": last})
             if row is None and _is_archived(connection, run):  # its record, which is sealed, stands for its pages
                 row = (digest,)
             if row is None or row[0] != digest or (found.last == last and found.head != digest):
@@ -325,7 +321,7 @@ def losses(connection: sqlite3.Connection, marked: Iterable[Entry]) -> list[Loss
     return lost
 
 
-def _is_archived(connection: sqlite3.Connection, run: str) -> bool:
+def _is_archived(connection: SqlConnection, run: str) -> bool:
     try:
         whole(connection, run)
     except RunArchived:
@@ -335,12 +331,12 @@ def _is_archived(connection: sqlite3.Connection, run: str) -> bool:
     return False
 
 
-def summaries(connection: sqlite3.Connection, marked: Mapping[str, Entry]) -> list[RunSummary]:
+def summaries(connection: SqlConnection, marked: Mapping[str, Entry]) -> list[RunSummary]:
     """The summaries of all runs, newest first. Raises StoreBehind if a marked run is missing or has lost events."""
-    return summaries_in([SqliteRecord(*row) for row in connection.execute(SQL["summaries"])], marked.values())
+    return summaries_in([RunRecord(*row) for row in connection.rows("summaries")], marked.values())
 
 
-def summaries_in(rows: Sequence[SqliteRecord], marked: Iterable[Entry]) -> list[RunSummary]:
+def summaries_in(rows: Sequence[RunRecord], marked: Iterable[Entry]) -> list[RunSummary]:
     """The summaries in these records. Raises StoreBehind if one of these marked runs is missing or has lost events."""
     last = {row.run: row.last for row in rows}
     lost = [Loss(one.run, last.get(one.run, 0), one.last) for one in marked if last.get(one.run, 0) < one.last]
@@ -349,15 +345,15 @@ def summaries_in(rows: Sequence[SqliteRecord], marked: Iterable[Entry]) -> list[
     return [_decoded(_summary, row.run, row.checked().summary) for row in rows]
 
 
-def summary(connection: sqlite3.Connection, run: str) -> RunSummary:
+def summary(connection: SqlConnection, run: str) -> RunSummary:
     """The summary of one run, None if there is no such run."""
     decoded: RunSummary = _decoded(_summary, run, record(connection, run).summary)
     return decoded
 
 
-def snapshot(connection: sqlite3.Connection, run: str) -> Snapshot | None:
+def snapshot(connection: SqlConnection, run: str) -> Snapshot | None:
     """The newest snapshot of a run, None if it has none. Raises StoreCorrupt."""
-    row = connection.execute(SQL["snapshot"], {"run": run}).fetchone()
+    row = connection.row("snapshot", {"run": run})
     if row is None:
         return None
     seq, body, digest = row
@@ -366,16 +362,16 @@ def snapshot(connection: sqlite3.Connection, run: str) -> Snapshot | None:
     return Snapshot(seq, body)
 
 
-def held(connection: sqlite3.Connection, run: str) -> HeldLease | None:
+def held(connection: SqlConnection, run: str) -> HeldLease | None:
     """The run's current lease, None if no process holds it."""
     found = state(connection, run)
     return None if found is None else leases.held(found.holder, found.fence, found.expires)
 
 
-def signals(connection: sqlite3.Connection, run: str, after: int) -> list[tuple[int, Signal]]:
+def signals(connection: SqlConnection, run: str, after: int) -> list[tuple[int, Signal]]:
     """The signals after number `after`. Raises StoreCorrupt."""
     found: list[tuple[int, Signal]] = []
-    for number, body, digest in connection.execute(SQL["signals"], {"run": run, "after": after}):
+    for number, body, digest in connection.rows("signals", {"run": run, "after": after}):
         if number != after + len(found) + 1:
             raise StoreCorrupt(f"request {after + len(found) + 1} to run {run} is missing")
         if digest is not None and digest != hash_chain.digest_of("signal", run, number, body):

@@ -4,63 +4,74 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 from collections.abc import Callable
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from batchwright.errors import StoreError, StoreFull
 from batchwright.journal.high_water_mark import Entry, HighWaterMark
-from batchwright.journal.sqlite.connect import explain
+from batchwright.journal.sql.connection import SqlConnection
 
 MAX_GROUP = 1_000
-_UNSURE = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 T = TypeVar("T")
+
+
+class TransactionRunner(Protocol):
+    """The connection of a writer, which it opens again by itself when it is needed."""
+
+    def open(self) -> None:
+        """Connect. Raises StoreError."""
+        ...
+
+    def run(self, work: Callable[[SqlConnection], T]) -> T:
+        """The result of `work`, whose changes are durable on return; `work` may be carried out more than once.
+
+        Raises StoreError, and what `work` raises; then nothing was changed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Disconnect. The next `run` connects again, and compares the store with the mark."""
+        ...
 
 
 class _Job(NamedTuple):
     """Work on the connection. It raises a StoreError before it changes anything, or does all it has to."""
 
-    work: Callable[[sqlite3.Connection], Any]
+    work: Callable[[SqlConnection], Any]
     done: asyncio.Future[Any]
 
 
-class Writer:
+class GroupWriter:
     """Runs jobs in order of arrival, in groups; a refused job does not disturb the others of its group.
 
     What a group has appended is marked before it is acknowledged. The mark is synced afterwards, before the next group.
     So a power cut can leave the mark behind the store by one group, never ahead of it.
-
-    After a disk error the process cannot trust what it knows about the file (a second fsync may succeed over what the
-    first one lost): the connection is closed, and the next group opens the file again and compares it with the mark.
     """
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], mark: HighWaterMark, path: Path) -> None:
-        self._connect = connect
-        self._connection: sqlite3.Connection | None = None
+    def __init__(self, transactions: TransactionRunner, mark: HighWaterMark) -> None:
+        self.transactions = transactions
         self._mark = mark
         self._mark_failed = False
-        self._path = path
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="batchwright-journal", daemon=True)
 
     async def start(self) -> None:
-        """Open the file. Raises StoreError."""
-        self._connection = await asyncio.to_thread(self._connect)
+        """Connect. Raises StoreError."""
+        await asyncio.to_thread(self.transactions.open)
         self._thread.start()
 
-    async def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def do(self, work: Callable[[SqlConnection], T]) -> T:
         """The result of `work`, durable. A caller that stops waiting does not cancel the job."""
         done: asyncio.Future[T] = self._loop.create_future()
         self._jobs.put(_Job(work, done))
         return await done
 
     async def aclose(self) -> None:
-        """Finish the jobs that have begun, then close the file."""
+        """Finish the jobs that have begun, then disconnect."""
         self._jobs.put(None)
         await self._loop.run_in_executor(None, self._thread.join)
 
@@ -75,7 +86,7 @@ class Writer:
                     outcomes = [outcome for job in group for outcome in self._attempt([job])]
                 self._report(group, outcomes)
                 self._sync_mark()
-        self._disconnect()
+        self.transactions.close()
 
     def _next_group(self) -> tuple[list[_Job], bool]:
         group: list[_Job] = []
@@ -96,24 +107,19 @@ class Writer:
             if self._mark_failed:
                 self._mark.renew()
                 self._mark_failed = False
-            connection = self._connection = self._connection or self._connect()
-            connection.execute("BEGIN IMMEDIATE")
-            outcomes = [_outcome(job, connection) for job in group]
-            entries = [entry for outcome in outcomes for entry in _entries(outcome)]
-            self._mark.reserve(len(entries))
-            connection.execute("COMMIT")
+            outcomes = self.transactions.run(lambda connection: self._carried_out(group, connection))
         except Exception as error:
-            self._roll_back()
-            if isinstance(error, sqlite3.Error):
-                if getattr(error, "sqlite_errorcode", 0) & 0xFF in _UNSURE:
-                    self._disconnect()
-                return [explain(error, self._path) for _ in group]
             return [error] * len(group)
         try:
-            self._mark.put(entries)
+            self._mark.put([entry for outcome in outcomes for entry in _entries(outcome)])
         except StoreError as error:
-            self._disconnect()
+            self.transactions.close()
             return [error if _entries(outcome) else outcome for outcome in outcomes]
+        return outcomes
+
+    def _carried_out(self, group: list[_Job], connection: SqlConnection) -> list[Any]:
+        outcomes = [_outcome(job, connection) for job in group]
+        self._mark.reserve(sum(len(_entries(outcome)) for outcome in outcomes))
         return outcomes
 
     def _sync_mark(self) -> None:
@@ -121,18 +127,6 @@ class Writer:
             self._mark.sync()
         except StoreError:  # the next group raises it, unless the file can be replaced by then
             self._mark_failed = True
-
-    def _roll_back(self) -> None:
-        # SQLite has rolled back by itself after some errors, and a broken disk may refuse this too: the journal file
-        # holds no commit, so nothing of the group is ever read
-        if self._connection is not None and self._connection.in_transaction:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
-
-    def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
 
     def _report(self, group: list[_Job], outcomes: list[Any]) -> None:
         # in a closed event loop no job waits any more
@@ -147,7 +141,7 @@ def _entries(outcome: Any) -> list[Entry]:
     return [one for one in outcome if isinstance(one, Entry)] if isinstance(outcome, list) else []
 
 
-def _outcome(job: _Job, connection: sqlite3.Connection) -> Any:
+def _outcome(job: _Job, connection: SqlConnection) -> Any:
     try:
         return job.work(connection)
     except StoreError as refusal:

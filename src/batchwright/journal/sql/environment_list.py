@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from batchwright.journal.environment_rows import Row, resource_of
 from batchwright.journal.high_water_mark import HighWaterMark
-from batchwright.journal.sqlite.data_access import SQL, SqliteRecord, environments, summaries_in
+from batchwright.journal.sql.connection import SqlConnection
+from batchwright.journal.sql.data_access import RunRecord, environments, summaries_in
 from batchwright.model.environment import EnvironmentKey, Resource
 from batchwright.model.run_summary import RunSummary
 
 
-def newest_runs(connection: sqlite3.Connection, mark: HighWaterMark) -> list[RunSummary]:
+def newest_runs(connection: SqlConnection, mark: HighWaterMark) -> list[RunSummary]:
     """Those of the newest run of each environment, and of runs without a turn. Raises StoreBehind, StoreCorrupt."""
-    rows = [SqliteRecord(*row) for row in connection.execute(SQL["runs_without_turn"])]
+    rows = [RunRecord(*row) for row in connection.rows("runs_without_turn")]
     newest = {one.last for one in environments(connection)}
     for run in newest:
-        rows += [SqliteRecord(*row) for row in connection.execute(SQL["summary"], {"run": run})]
+        rows += [RunRecord(*row) for row in connection.rows("summary", {"run": run})]
     return summaries_in(rows, mark.get_all(newest.union(row.run for row in rows)))
 
 
-def all_resources(connection: sqlite3.Connection) -> list[tuple[EnvironmentKey, Resource]]:
+def all_resources(connection: SqlConnection) -> list[tuple[EnvironmentKey, Resource]]:
     """What all environments have. Raises StoreCorrupt."""
-    rows = ((EnvironmentKey(space, env), *rest) for space, env, *rest in connection.execute(SQL["all_resources"]))
+    rows = ((EnvironmentKey(space, env), *rest) for space, env, *rest in connection.rows("all_resources"))
     return [(key, resource_of(key, name, Row(*row))) for key, name, *row in rows]

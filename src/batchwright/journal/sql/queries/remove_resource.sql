@@ -1,0 +1,1 @@
+DELETE FROM resource WHERE space = :space AND name = :name AND key = :key

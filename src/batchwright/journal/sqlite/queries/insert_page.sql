@@ -1,1 +1,0 @@
-INSERT INTO page (run, first, last, version, body, chain) VALUES (?, ?, ?, ?, ?, ?)

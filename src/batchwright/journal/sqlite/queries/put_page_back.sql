@@ -1,1 +1,0 @@
-INSERT OR REPLACE INTO page (run, first, last, version, body, chain) VALUES (?, ?, ?, ?, ?, ?)

@@ -1,1 +1,0 @@
-DELETE FROM resource WHERE space = ? AND name = ? AND key = ?

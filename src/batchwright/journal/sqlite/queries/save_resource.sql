@@ -1,2 +1,0 @@
-INSERT INTO resource (space, name, key, body, digest) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (space, name, key) DO UPDATE SET body = excluded.body, digest = excluded.digest
