@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from batchwright.app.plans import Source, make_plan
+from batchwright.app.plans import make_plan
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
+from batchwright.app.workflow_source import Source
 from batchwright.providers.simulated import SimulatedRunner
 from batchwright.views.plan import plan_view
 from batchwright.views.planned_changes import is_unchanged

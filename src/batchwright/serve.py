@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -13,8 +13,10 @@ from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Sim, Simulate, StateDir, settings_of, simulation_of
 from batchwright.cli.output import say
 from batchwright.errors import ServicePackageMissing, UsageError
-from batchwright.service.security_summary import SecuritySummary
 from batchwright.views.text_format import counted
+
+if TYPE_CHECKING:
+    from batchwright.service.security_summary import SecuritySummary
 
 GRACE = 20.0
 SUBMIT_RATE = 20.0
@@ -82,7 +84,7 @@ def serve(
     return Exit.OK
 
 
-command_line.app.command("serve", rich_help_panel=command_line.SERVICE)(serve)
+command_line.COMMANDS.append((command_line.SERVICE, "batchwright.serve:serve", "serve --port 9090"))
 
 
 def main() -> NoReturn:

@@ -23,6 +23,8 @@ LATE_IMPORTS = (
     "app/multi_store.py",
     "providers/registry.py",
     "cli/emulate.py",
+    "client/discovery.py",  # these two import what only some commands need, which takes longer than most commands
+    "client/local.py",
     "journal/surreal/",
     "commands/ssh.py",
     "probes/network.py",

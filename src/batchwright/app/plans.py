@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.app.adapters import Adapters
@@ -32,6 +31,7 @@ from batchwright.app.recorded_servers import RecordedServers
 from batchwright.app.run_provenance import recorded_inputs
 from batchwright.app.settings import Settings
 from batchwright.app.webhook_checks import observe_webhooks
+from batchwright.app.workflow_source import Source
 from batchwright.engine.limits import Limits
 from batchwright.errors import (
     EnvironmentBusy,
@@ -63,20 +63,6 @@ from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.views.definition import digest as definition_digest
 
 MANY = 500  # servers, from which on a plan is made beside the event loop
-
-
-class Source(Struct, frozen=True):
-    """What the user named: a file, overlays merged over it, values for its inputs, and which environment."""
-
-    file: Path
-    overlays: tuple[Path, ...] = ()
-    inputs: dict[str, str] = {}
-    environment: str = ""  # instead of the one that the file names
-    retire: bool = False  # what the file no longer asks for may be destroyed
-    replace: tuple[str, ...] = ()  # servers that may be destroyed and created anew; "all" stands for all
-    reinstall: tuple[str, ...] = ()  # task services, or servers, whose installs are done again; "all" stands for all
-    adopt: tuple[str, ...] = ()  # servers of other stores that the environment takes over
-    other_account: bool = False  # servers in an account that a provider is not any more stay there
 
 
 def check(source: Source, settings: Settings) -> Loaded:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
-from batchwright.app.multi_store import Stores
 from batchwright.engine.machine import Machine
-from batchwright.engine.rollback_preview import PlannedUndo, preview_rollback
-from batchwright.journal.base import Journal
+from batchwright.engine.rollback_preview import preview_rollback
 from batchwright.journal.lease_holder import driver_of
 from batchwright.journal.replay import load_run
-from batchwright.model.clock import Clock
-from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RUN_ENDED, RunState
-from batchwright.model.run import Run
-from batchwright.model.run_summary import RunSummary
+
+if TYPE_CHECKING:
+    from batchwright.app.multi_store import Stores
+    from batchwright.engine.rollback_preview import PlannedUndo
+    from batchwright.journal.base import Journal
+    from batchwright.model.clock import Clock
+    from batchwright.model.events import AnyEvent
+    from batchwright.model.run import Run
+    from batchwright.model.run_summary import RunSummary
 
 HOLDER_SECONDS = 1.0  # between two checks whether a process still drives the run
 

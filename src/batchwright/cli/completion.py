@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from batchwright.client.base import Client, RunRow
 from batchwright.client.discovery import client_for
 from batchwright.model.environment_selector import LATEST
 from batchwright.model.lifecycle import RunState
 from batchwright.user_home import expanded
+
+if TYPE_CHECKING:
+    from batchwright.client.base import Client, RunRow
 
 OFFERED = 50  # runs offered, newest first
 SECONDS = 1.0  # how long the shell waits for a service

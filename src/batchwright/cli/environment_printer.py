@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
@@ -10,8 +11,10 @@ from batchwright.cli.output import say
 from batchwright.cli.progress_frame import STATUS_STYLES
 from batchwright.cli.view_printer import block, clock_time, show_table
 from batchwright.model.templates import Values, alone, filled
-from batchwright.views.environment import EnvironmentLine, EnvironmentServer, EnvironmentTaskserv, EnvironmentView
 from batchwright.views.text_format import counted, one_line, some
+
+if TYPE_CHECKING:
+    from batchwright.views.environment import EnvironmentLine, EnvironmentServer, EnvironmentTaskserv, EnvironmentView
 
 SERVERS_SHOWN = 40  # --json has all
 VALUE_SHOWN = 60  # characters of a value

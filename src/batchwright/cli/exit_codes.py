@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from batchwright.model.lifecycle import RunState
-from batchwright.model.run import Run
-from batchwright.views.run import RunView
+
+if TYPE_CHECKING:
+    from batchwright.model.run import Run
+    from batchwright.views.run import RunView
 
 
 class Exit(IntEnum):

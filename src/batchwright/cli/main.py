@@ -6,42 +6,15 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.main import get_command
 
 from batchwright import __version__, resource_exhaustion, standard_streams
-from batchwright.cli import (
-    approvals,
-    destroy,
-    drift,
-    emulate,
-    environments,
-    gc,
-    local,
-    logs,
-    monitor,
-    open_page,
-    plan,
-    policy,
-    providers,
-    run,
-    run_control,
-    run_queries,
-    schema,
-    servers,
-    service_state,
-    store,
-    submit,
-    taskservs,
-    token,
-    validate,
-    webhooks,
-    workload_health,
-)
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.output import note, print_json, say, show_diagnostics, show_error
 from batchwright.errors import BatchwrightError, PlanChanged, PlanRefused, UsageError
@@ -63,48 +36,100 @@ app = typer.Typer(
 
 BEFORE, RUNS, LOOKING, OFFERS = "Check and plan", "Run and undo", "Observe", "Servers, providers, stores"
 SERVICE = "The service"
-COMMANDS: tuple[tuple[str, Callable[..., int], str], ...] = (  # each with an example, which begins with its name
-    (BEFORE, validate.validate, "validate shop.ncl --overlay staging.ncl"),
-    (BEFORE, plan.plan, "plan shop.ncl --retire --out shop.plan"),
-    (BEFORE, schema.schema, "schema taskserv"),
-    (RUNS, run.run, "run shop.ncl --retire --wait 600"),
-    (RUNS, destroy.destroy, "destroy shop --plan"),
-    (RUNS, submit.submit, "submit shop.ncl --watch"),
-    (RUNS, run_control.resume_run, "resume shop"),
-    (RUNS, run_control.pause, "pause shop"),
-    (RUNS, run_control.cancel, "cancel shop"),
-    (RUNS, run_control.rollback, "rollback shop --plan"),
-    (RUNS, approvals.approvals, "approvals shop"),
-    (RUNS, approvals.approve, "approve shop --comment tested"),
-    (RUNS, approvals.refuse, "refuse shop --comment later"),
-    (RUNS, gc.gc, "gc --run shop"),
-    (LOOKING, run_queries.list_runs, "list --environment shop --status failed"),
-    (LOOKING, run_queries.runs, "runs shop --status failed"),
-    (LOOKING, environments.environments, "environments"),
-    (LOOKING, drift.drift, "drift shop"),
-    (LOOKING, run_queries.status, "status shop"),
-    (LOOKING, monitor.monitor, "monitor shop"),
-    (LOOKING, run_queries.events, "events shop --follow"),
-    (LOOKING, logs.logs, "logs shop web-1/nginx"),
-    (LOOKING, workload_health.check, "check shop"),
-    (LOOKING, run_queries.explain_step, "explain shop web-1/nginx"),
-    (LOOKING, run_queries.stats, "stats --since 7d"),
-    (LOOKING, open_page.open_page, "open shop"),
-    (SERVICE, service_state.audit, "audit --who ci --limit 20"),
-    (SERVICE, service_state.leases, "leases"),
-    (SERVICE, service_state.lanes, "lanes"),
-    (OFFERS, emulate.emulate, "emulate upcloud --backed-by local"),
-)
-for _panel, _function, _example in COMMANDS:
-    app.command(_example.split()[0], rich_help_panel=_panel, epilog=f"Example: {NAME} {_example}")(_function)
-app.add_typer(servers.app, name="servers", rich_help_panel=OFFERS)
-app.add_typer(providers.app, name="providers", rich_help_panel=OFFERS)
-app.add_typer(taskservs.app, name="taskservs", rich_help_panel=OFFERS)
-app.add_typer(store.app, name="store", rich_help_panel=OFFERS)
-app.add_typer(local.app, name="local", rich_help_panel=OFFERS)
-app.add_typer(policy.app, name="policy", rich_help_panel=OFFERS)
-app.add_typer(webhooks.app, name="webhooks", rich_help_panel=LOOKING)
-app.add_typer(token.app, name="token", rich_help_panel=SERVICE)
+Row = tuple[str, str, str]
+COMMANDS: list[Row] = [  # panel, where its function stands, an example that begins with its name
+    (BEFORE, "batchwright.cli.validate:validate", "validate shop.ncl --overlay staging.ncl"),
+    (BEFORE, "batchwright.cli.plan:plan", "plan shop.ncl --retire --out shop.plan"),
+    (BEFORE, "batchwright.cli.schema:schema", "schema taskserv"),
+    (RUNS, "batchwright.cli.run:run", "run shop.ncl --retire --wait 600"),
+    (RUNS, "batchwright.cli.destroy:destroy", "destroy shop --plan"),
+    (RUNS, "batchwright.cli.submit:submit", "submit shop.ncl --watch"),
+    (RUNS, "batchwright.cli.run_control:resume_run", "resume shop"),
+    (RUNS, "batchwright.cli.run_control:pause", "pause shop"),
+    (RUNS, "batchwright.cli.run_control:cancel", "cancel shop"),
+    (RUNS, "batchwright.cli.run_control:rollback", "rollback shop --plan"),
+    (RUNS, "batchwright.cli.approvals:approvals", "approvals shop"),
+    (RUNS, "batchwright.cli.approvals:approve", "approve shop --comment tested"),
+    (RUNS, "batchwright.cli.approvals:refuse", "refuse shop --comment later"),
+    (RUNS, "batchwright.cli.gc:gc", "gc --run shop"),
+    (LOOKING, "batchwright.cli.run_queries:list_runs", "list --environment shop --status failed"),
+    (LOOKING, "batchwright.cli.run_queries:runs", "runs shop --status failed"),
+    (LOOKING, "batchwright.cli.environments:environments", "environments"),
+    (LOOKING, "batchwright.cli.drift:drift", "drift shop"),
+    (LOOKING, "batchwright.cli.run_queries:status", "status shop"),
+    (LOOKING, "batchwright.cli.monitor:monitor", "monitor shop"),
+    (LOOKING, "batchwright.cli.run_queries:events", "events shop --follow"),
+    (LOOKING, "batchwright.cli.logs:logs", "logs shop web-1/nginx"),
+    (LOOKING, "batchwright.cli.workload_health:check", "check shop"),
+    (LOOKING, "batchwright.cli.run_queries:explain_step", "explain shop web-1/nginx"),
+    (LOOKING, "batchwright.cli.run_queries:stats", "stats --since 7d"),
+    (LOOKING, "batchwright.cli.open_page:open_page", "open shop"),
+    (SERVICE, "batchwright.cli.service_state:audit", "audit --who ci --limit 20"),
+    (SERVICE, "batchwright.cli.service_state:leases", "leases"),
+    (SERVICE, "batchwright.cli.service_state:lanes", "lanes"),
+    (OFFERS, "batchwright.cli.emulate:emulate", "emulate upcloud --backed-by local"),
+]
+GROUPS: list[Row] = [  # panel, where its Typer stands, its name
+    (OFFERS, "batchwright.cli.servers:app", "servers"),
+    (OFFERS, "batchwright.cli.providers:app", "providers"),
+    (OFFERS, "batchwright.cli.taskservs:app", "taskservs"),
+    (OFFERS, "batchwright.cli.store:app", "store"),
+    (OFFERS, "batchwright.cli.local:app", "local"),
+    (OFFERS, "batchwright.cli.policy:app", "policy"),
+    (LOOKING, "batchwright.cli.webhooks:app", "webhooks"),
+    (SERVICE, "batchwright.cli.token:app", "token"),
+]
+
+
+class CommandTable(Mapping[str, Any]):
+    """Names to Click commands, each imported when it is first asked for: no command waits for the imports of others.
+
+    Rows of `commands` are (panel of the help, `module:function`, example that begins with the name); rows of `groups`
+    are (panel, `module:variable` of a Typer, name).
+
+    >>> table = CommandTable("batchwright", [("Observe", "batchwright.cli.logs:logs", "logs shop")], [])
+    >>> list(table), table["logs"].epilog
+    (['logs'], 'Example: batchwright logs shop')
+    """
+
+    def __init__(self, program: str, commands: Sequence[Row], groups: Sequence[Row]) -> None:
+        self._program = program
+        self._commands = {example.split()[0]: (panel, place, example) for panel, place, example in commands}
+        self._groups = {name: (panel, place) for panel, place, name in groups}
+        self._built: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._built:
+            self._built[name] = self._group(name) if name in self._groups else self._command(name)
+        return self._built[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._commands
+        yield from self._groups
+
+    def __len__(self) -> int:
+        return len(self._commands) + len(self._groups)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._commands or name in self._groups  # the inherited one would import the command
+
+    def _command(self, name: str) -> Any:
+        panel, place, example = self._commands[name]
+        one = typer.Typer(add_completion=False)
+        one.command(name, rich_help_panel=panel, epilog=f"Example: {self._program} {example}")(_found(place))
+        return get_command(one)
+
+    def _group(self, name: str) -> Any:
+        panel, place = self._groups[name]
+        holder = typer.Typer(add_completion=False)
+        holder.add_typer(_found(place), name=name, rich_help_panel=panel)
+        built: Any = get_command(holder)
+        return built.commands[name]
+
+
+def _found(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
 
 
 def _print_version(wanted: bool) -> None:
@@ -124,8 +149,10 @@ def root(
 
 @cache
 def command() -> Any:
-    """The whole command line. Commands added to `app` after the first call are not in it."""
-    return get_command(app)
+    """The whole command line. Rows added to `COMMANDS` after the first call are not in it."""
+    group: Any = get_command(app)
+    group.commands = CommandTable(NAME, COMMANDS, GROUPS)
+    return group
 
 
 def run_command(args: Sequence[str]) -> int:
@@ -208,7 +235,7 @@ def main() -> NoReturn:
     """Run the `batchwright` command and exit with its code."""
     standard_streams.guard()
     if "_BATCHWRIGHT_COMPLETE" in os.environ:
-        app(prog_name=NAME)  # answers a completion request of the shell and exits
+        command()(prog_name=NAME)  # answers a completion request of the shell and exits
     resource_exhaustion.raise_descriptors()
     code = run_command(sys.argv[1:])
     if lost := standard_streams.failure():

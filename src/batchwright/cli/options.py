@@ -12,8 +12,8 @@ import typer
 
 from batchwright.app import key_values
 from batchwright.app.key_values import pairs_of as pairs_of
-from batchwright.app.plans import Source
 from batchwright.app.settings import Settings, settings_from
+from batchwright.app.workflow_source import Source
 from batchwright.cli import completion
 from batchwright.errors import UsageError
 from batchwright.model.environment import NAME_PATTERN

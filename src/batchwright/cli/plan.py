@@ -14,8 +14,9 @@ from batchwright.app.catalogue_changes import with_catalogues
 from batchwright.app.install_preview import preview_plan
 from batchwright.app.plan_files import is_plan_file, write_plan_file
 from batchwright.app.planned import PlanAnswer
-from batchwright.app.plans import Source, make_plan
+from batchwright.app.plans import make_plan
 from batchwright.app.system_clock import SystemClock
+from batchwright.app.workflow_source import Source
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.install_preview_printer import show_changes
 from batchwright.cli.options import (

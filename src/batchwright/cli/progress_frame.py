@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -10,10 +11,12 @@ from rich.text import Text
 from batchwright.cli.text_layout import INDENT, LABEL, clip, cut, labelled, pad
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.printable import shortened
-from batchwright.views.run import OperationProgress, ProviderProgress, RunView
 from batchwright.views.steps import ROLLBACK
 from batchwright.views.text_format import counted, duration, one_line, some
 from batchwright.views.wait_reasons import WaitCode
+
+if TYPE_CHECKING:
+    from batchwright.views.run import OperationProgress, ProviderProgress, RunView
 
 STATUS_STYLES = {
     RunState.COMPLETED: "green",

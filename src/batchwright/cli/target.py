@@ -7,16 +7,18 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from batchwright.cli.output import about, note
-from batchwright.client.base import Client
 from batchwright.client.discovery import client_for
 from batchwright.client.local import LocalClient
 from batchwright.model.environment_selector import LATEST
-from batchwright.views.run import RunView
+
+if TYPE_CHECKING:
+    from batchwright.client.base import Client
+    from batchwright.views.run import RunView
 
 Url = Annotated[
     str | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
@@ -20,13 +21,10 @@ from batchwright.cli.progress_frame import (
 )
 from batchwright.cli.table import Cell, table
 from batchwright.cli.text_layout import hanging, labelled
-from batchwright.engine.rollback_preview import PlannedUndo, UndoKind
+from batchwright.engine.rollback_preview import UndoKind
 from batchwright.model.lifecycle import RUN_ENDED
-from batchwright.model.run_summary import RunSummary
 from batchwright.model.templates import joined
-from batchwright.providers.base import Quote
-from batchwright.views.logs import LogLine, log_text
-from batchwright.views.plan import Counts, PlannedValueView, PlanView, StepView
+from batchwright.views.logs import log_text
 from batchwright.views.planned_changes import (
     VALUE_SHOWN,
     PlannedChangeLine,
@@ -35,13 +33,21 @@ from batchwright.views.planned_changes import (
     counts_words,
     is_unchanged,
 )
-from batchwright.views.run import RunView
-from batchwright.views.run_list import Listing, RunLine
 from batchwright.views.run_provenance import inputs_line
-from batchwright.views.stats_over_runs import Stats
-from batchwright.views.step_explanation import Explanation
-from batchwright.views.steps import ROLLBACK, ServerLine, StepLine
+from batchwright.views.steps import ROLLBACK
 from batchwright.views.text_format import counted, duration, one_line
+
+if TYPE_CHECKING:
+    from batchwright.engine.rollback_preview import PlannedUndo
+    from batchwright.model.run_summary import RunSummary
+    from batchwright.providers.base import Quote
+    from batchwright.views.logs import LogLine
+    from batchwright.views.plan import Counts, PlannedValueView, PlanView, StepView
+    from batchwright.views.run import RunView
+    from batchwright.views.run_list import Listing, RunLine
+    from batchwright.views.stats_over_runs import Stats
+    from batchwright.views.step_explanation import Explanation
+    from batchwright.views.steps import ServerLine, StepLine
 
 WIDTH_MAX = 120
 VALUES_SHOWN = 20  # of the references of a plan

@@ -7,33 +7,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from msgspec.structs import asdict
 
-from batchwright.app.approvals import AnswerRequest
-from batchwright.app.live_servers import FoundServers
-from batchwright.app.orphan_sweep import GcResult
-from batchwright.app.server_destroy import ServerDestroyResult
-from batchwright.client.progress import Progress
 from batchwright.engine.manual_resolution import NO_ANSWERS, ResumeAnswers
-from batchwright.engine.rollback_preview import PlannedUndo
-from batchwright.model.events import AnyEvent
 from batchwright.model.run_summary import RunSummary
-from batchwright.model.scalar import SimulationSettings
-from batchwright.views.approvals import OpenQuestion
-from batchwright.views.drift import EnvironmentDrift
-from batchwright.views.environment import EnvironmentLine, EnvironmentView
-from batchwright.views.lanes import LaneLine
-from batchwright.views.leases import LeaseLine
-from batchwright.views.plan import PlanView
-from batchwright.views.progress_update import ProgressUpdate
-from batchwright.views.run import RunView
-from batchwright.views.stats_over_runs import Stats
-from batchwright.views.step_explanation import Explanation
-from batchwright.views.steps import StepLine
-from batchwright.views.webhook import DeliveryLine
-from batchwright.views.workload_health import RunHealth
+
+if TYPE_CHECKING:
+    from batchwright.app.approvals import AnswerRequest
+    from batchwright.app.live_servers import FoundServers
+    from batchwright.app.orphan_sweep import GcResult
+    from batchwright.app.server_destroy import ServerDestroyResult
+    from batchwright.client.progress import Progress
+    from batchwright.engine.rollback_preview import PlannedUndo
+    from batchwright.model.events import AnyEvent
+    from batchwright.model.scalar import SimulationSettings
+    from batchwright.views.approvals import OpenQuestion
+    from batchwright.views.drift import EnvironmentDrift
+    from batchwright.views.environment import EnvironmentLine, EnvironmentView
+    from batchwright.views.lanes import LaneLine
+    from batchwright.views.leases import LeaseLine
+    from batchwright.views.plan import PlanView
+    from batchwright.views.progress_update import ProgressUpdate
+    from batchwright.views.run import RunView
+    from batchwright.views.stats_over_runs import Stats
+    from batchwright.views.step_explanation import Explanation
+    from batchwright.views.steps import StepLine
+    from batchwright.views.webhook import DeliveryLine
+    from batchwright.views.workload_health import RunHealth
+
+ANSWER_SECONDS = 60.0  # for one answer; a workflow is planned within it
 
 Verb = Literal["pause", "resume", "cancel", "rollback"]
 

@@ -20,9 +20,9 @@ from batchwright.app.orphan_sweep import GcResult
 from batchwright.app.planned import PlanAnswer
 from batchwright.app.server_destroy import ServerDestroyResult
 from batchwright.client import http_transport
-from batchwright.client.base import RunRow, Verb
+from batchwright.client.base import ANSWER_SECONDS, RunRow, Verb
 from batchwright.client.http_problems import decoded, reason, refusal
-from batchwright.client.http_transport import ANSWER_SECONDS, ANSWER_TRIES, CHECK_SECONDS, HttpAnswerLost, HttpTransport
+from batchwright.client.http_transport import ANSWER_TRIES, CHECK_SECONDS, HttpAnswerLost, HttpTransport
 from batchwright.client.progress import Progress, WatchedProgress
 from batchwright.engine.manual_resolution import NO_ANSWERS, ResumeAnswers
 from batchwright.engine.rollback_preview import PlannedUndo

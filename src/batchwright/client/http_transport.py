@@ -18,12 +18,12 @@ from typing import TypeVar, cast
 from urllib.parse import urlencode, urlsplit
 
 from batchwright.client import local_socket
+from batchwright.client.base import ANSWER_SECONDS
 from batchwright.client.http_problems import GATEWAY, bounded, decoded, problem_in, reason, refusal
 from batchwright.client.sse import ServerSentEvent, server_sent_events
 from batchwright.errors import ServiceUnavailable, UsageError
 from batchwright.redaction import masked
 
-ANSWER_SECONDS = 60.0  # for one answer; a workflow is planned within it
 CHECK_SECONDS = 600.0  # for an answer that all servers of a run are asked for
 SILENCE_SECONDS = 15.0  # of a stream, which says something every two, until the connection counts as lost
 PAUSE_SECONDS = 1.0  # between two requests or connections

@@ -4,67 +4,60 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from batchwright.app.active_run import LIVE_STATES, ActiveRun
-from batchwright.app.adapters import Adapters
-from batchwright.app.approvals import AnswerRequest, answer, unfit_for
-from batchwright.app.environment_destroy import plan_destruction
-from batchwright.app.environment_drift import find_drift
 from batchwright.app.environment_reader import all_environments, find_home, read_environment
-from batchwright.app.environment_turn_wait import wait_for_turn_of
-from batchwright.app.leases import leases
-from batchwright.app.live_servers import FoundServers, find_servers
 from batchwright.app.multi_store import Stores
-from batchwright.app.orphan_sweep import GcResult, sweep_orphans
-from batchwright.app.plan_files import OpenedPlanFile, check_plan_file
-from batchwright.app.planned import Planned
-from batchwright.app.plans import Source, approve, plan_source
-from batchwright.app.rollback_impact import planned_undo
 from batchwright.app.run_provenance import local_principal, user
 from batchwright.app.run_reader import OpenedRun, all_runs, history, look
-from batchwright.app.run_refusals import nothing_to_pause, refuse_rollback
-from batchwright.app.runs import Runs, StoredRun
-from batchwright.app.server_destroy import ServerDestroyResult, destroy_server
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
-from batchwright.app.webhook_delivery import WebhookDeliverer, webhook_deliverer
-from batchwright.app.webhook_resend import deliveries, send_again
-from batchwright.app.workload_health import check_run
 from batchwright.client.base import RunRow, Verb, run_row
-from batchwright.client.driven_progress import DrivenProgress
-from batchwright.client.progress import Progress, WatchedProgress
 from batchwright.engine.manual_resolution import NO_ANSWERS, ResumeAnswers
-from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.errors import ServiceUnavailable
 from batchwright.journal.lease_holder import process_of
-from batchwright.loader import Loaded
-from batchwright.model.delivery import Delivery
-from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RunState
-from batchwright.model.plan import Plan
-from batchwright.model.run_provenance import RunInputs
 from batchwright.model.run_signal import SignalKind
-from batchwright.model.scalar import SimulationSettings
 from batchwright.views.approvals import OpenQuestion, open_questions
-from batchwright.views.drift import EnvironmentDrift
-from batchwright.views.environment import EnvironmentLine, EnvironmentView
-from batchwright.views.lanes import LaneLine
-from batchwright.views.leases import LeaseLine
-from batchwright.views.plan import PlanView, plan_view
 from batchwright.views.plan_index import plan_index
 from batchwright.views.progress_update import ProgressUpdate
 from batchwright.views.run import LIVE, RunView, run_view
 from batchwright.views.run_list import matching
-from batchwright.views.stats_over_runs import Stats, stats_view
-from batchwright.views.step_explanation import Explanation, explain
 from batchwright.views.steps import StepLine, step_lines, step_named
 from batchwright.views.text_format import span
 from batchwright.views.wait_reasons import Circumstances
-from batchwright.views.webhook import DeliveryLine, delivery_line
-from batchwright.views.workload_health import RunHealth
+
+if TYPE_CHECKING:
+    from batchwright.app.active_run import ActiveRun
+    from batchwright.app.adapters import Adapters
+    from batchwright.app.approvals import AnswerRequest
+    from batchwright.app.live_servers import FoundServers
+    from batchwright.app.orphan_sweep import GcResult
+    from batchwright.app.plan_files import OpenedPlanFile
+    from batchwright.app.planned import Planned
+    from batchwright.app.runs import Runs
+    from batchwright.app.server_destroy import ServerDestroyResult
+    from batchwright.app.webhook_delivery import WebhookDeliverer
+    from batchwright.app.workflow_source import Source
+    from batchwright.client.progress import Progress
+    from batchwright.engine.rollback_preview import PlannedUndo
+    from batchwright.loader import Loaded
+    from batchwright.model.delivery import Delivery
+    from batchwright.model.events import AnyEvent
+    from batchwright.model.plan import Plan
+    from batchwright.model.run_provenance import RunInputs
+    from batchwright.model.scalar import SimulationSettings
+    from batchwright.views.drift import EnvironmentDrift
+    from batchwright.views.environment import EnvironmentLine, EnvironmentView
+    from batchwright.views.lanes import LaneLine
+    from batchwright.views.leases import LeaseLine
+    from batchwright.views.plan import PlanView
+    from batchwright.views.stats_over_runs import Stats
+    from batchwright.views.step_explanation import Explanation
+    from batchwright.views.webhook import DeliveryLine
+    from batchwright.views.workload_health import RunHealth
 
 # Between two looks at a run that another process drives. It polls: neither SQLite nor an embedded SurrealDB tells
 # others of a change, and a look is one indexed query: `monitor` takes 0.4 % of a core while nothing happens.
@@ -80,14 +73,13 @@ class LocalClient:
     """The Client port over the stores of this machine; `Client` documents the methods.
 
     It opens each store when it is first needed and closes all of them on exit. It has its own event loop, which runs
-    only during a call.
+    only during a call. What only some commands need is imported in their methods: all of it takes 0.2 s.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.clock = SystemClock()
         self.stores = Stores(settings)
-        self.runs_here = Runs(settings, self.stores, self.clock, webhooks=self._deliverer)
         self._webhooks: WebhookDeliverer | None = None
         self._runner = asyncio.Runner()
         self._opened: OpenedRun | None = None
@@ -106,6 +98,13 @@ class LocalClient:
             if self._around is not None:
                 self.wait(self._around.__aexit__(None, None, None))
             self.wait(self.stores.__aexit__())
+
+    @cached_property
+    def runs_here(self) -> Runs:
+        """The use cases of runs that this process drives."""
+        from batchwright.app.runs import Runs
+
+        return Runs(self.settings, self.stores, self.clock, webhooks=self._deliverer)
 
     @property
     def place(self) -> str:
@@ -133,6 +132,8 @@ class LocalClient:
 
     def _deliverer(self) -> WebhookDeliverer:
         """Made when a run that this process drives has webhooks."""
+        from batchwright.app.webhook_delivery import webhook_deliverer
+
         if self._webhooks is None:
             self._webhooks = webhook_deliverer(self.settings, self.stores, self.clock)
         return self._webhooks
@@ -155,6 +156,8 @@ class LocalClient:
         return self.wait(read_environment(self.stores, self.clock, word))
 
     def stats(self, since: str | None) -> Stats:
+        from batchwright.views.stats_over_runs import stats_view
+
         return stats_view(self._rows(), self.clock.now() - span(since) if since else 0.0)
 
     def run(self, word: str, *, destroys: bool = False) -> RunView:
@@ -193,20 +196,31 @@ class LocalClient:
             events = self.wait(opened.refresh(self.clock.now()))
 
     def explain(self, word: str, step: str) -> Explanation:
+        from batchwright.views.step_explanation import explain
+
         opened = self.look(word)
         named = step_named(opened.run, step)
         past = self.wait(_events_between(opened, 0, opened.run.seq))
         return explain(opened.run, past, named, self.clock.now(), Circumstances(opened.driven))
 
     def checks(self, word: str) -> RunHealth:
+        from batchwright.app.workload_health import check_run
+
         return self.wait(check_run(self.settings, self.clock, self.look(word).run))
 
     def rollback_preview(self, word: str) -> tuple[PlannedUndo, ...]:
+        from batchwright.app.rollback_impact import planned_undo
+
         return tuple(self.wait(planned_undo(self.settings, self.clock, self.look(word).run)))
 
     # -- acting ---------------------------------------------------------------------------------------------------
 
     def act(self, word: str, verb: Verb, *, force: bool = False, answers: ResumeAnswers = NO_ANSWERS) -> Progress:
+        from batchwright.app.active_run import LIVE_STATES
+        from batchwright.app.run_refusals import nothing_to_pause, refuse_rollback
+        from batchwright.app.runs import StoredRun
+        from batchwright.client.progress import WatchedProgress
+
         opened = self.look(word, destroys=verb == "rollback" or force)
         run, stored, by = opened.run, StoredRun(opened.journal, opened.run.id, opened.run), user()
         kind = {"pause": SignalKind.PAUSE, "resume": SignalKind.RESUME}.get(
@@ -234,6 +248,8 @@ class LocalClient:
         return tuple(question for row in rows for question in open_questions(self.look(row.run).run))
 
     def cannot_answer(self, question: OpenQuestion) -> str:
+        from batchwright.app.approvals import unfit_for
+
         return unfit_for(self.settings, self.look(question.run).run, question.step, local_principal())
 
     def answer(self, word: str, request: AnswerRequest) -> RunView:
@@ -248,28 +264,41 @@ class LocalClient:
         return self.run(run)
 
     async def _answer(self, request: AnswerRequest) -> tuple[str, bool]:
+        from batchwright.app.approvals import answer
+
         assert self._opened is not None
         own = self._opened.journal, self._opened.run
         return await answer(*own, request, local_principal(), self.settings, self.clock.now())
 
     def plan(self, source: Source, loaded: Loaded, simulation: SimulationSettings | None) -> Planned:
         """The plan of a checked file. What it opens stays open for `start`."""
+        from batchwright.app.plans import plan_source
+
         self._around = self.runs_here.adapters(simulation)
         return self.wait(plan_source(self.settings, self.stores, self._around, source, loaded, simulation))
 
     def check_plan_file(self, file: OpenedPlanFile) -> Planned:
         """Whether the plan of a file holds here and now. What that opens stays open for `start`. Raises PlanChanged."""
+        from batchwright.app.plan_files import check_plan_file
+
         self._around = self.runs_here.adapters(file.content.plan.simulation)
         return self.wait(check_plan_file(self.settings, self.stores, self._around, file))
 
     def drift(self, word: str) -> EnvironmentDrift:
+        from batchwright.app.environment_drift import find_drift
+
         return self.wait(find_drift(self.settings, self.stores, self.clock, word))
 
     def destroy_plan(self, word: str, *, wait: float) -> PlanView:
+        from batchwright.views.plan import plan_view
+
         self._destruction = plan = self.wait(self._plan_destroy(word, wait))
         return plan_view(plan)
 
     async def _plan_destroy(self, word: str, wait: float) -> Plan:
+        from batchwright.app.environment_destroy import plan_destruction
+        from batchwright.app.environment_turn_wait import wait_for_turn_of
+
         found = await find_home(self.stores, word, simulated=None)
         await wait_for_turn_of(found.journal, found.state.key, self.clock, wait)
         found = await find_home(self.stores, word, simulated=None)
@@ -280,6 +309,8 @@ class LocalClient:
         return planned.plan
 
     def destroy(self, word: str, plan: PlanView, *, wait: float) -> tuple[str, Progress]:
+        from batchwright.app.plans import approve
+
         if self._destruction is None or self._destruction.hash() != plan.hash:
             self.destroy_plan(word, wait=wait)
         assert self._destruction is not None
@@ -294,15 +325,24 @@ class LocalClient:
 
     def drive(self, run: ActiveRun) -> Progress:
         """The updates of a run that this process drives."""
+        from batchwright.client.driven_progress import DrivenProgress
+
         return DrivenProgress(self._runner, run, user())
 
     def deliveries(self, word: str = "") -> tuple[DeliveryLine, ...]:
+        from batchwright.app.webhook_resend import deliveries
+        from batchwright.views.webhook import delivery_line
+
         return tuple(map(delivery_line, self.wait(deliveries(self.stores, word))))
 
     def resend(self, word: str, event: int, *, failed: bool) -> tuple[DeliveryLine, ...]:
+        from batchwright.views.webhook import delivery_line
+
         return tuple(map(delivery_line, self.wait(self._resend(word, event, failed))))
 
     async def _resend(self, word: str, event: int, failed: bool) -> list[Delivery]:
+        from batchwright.app.webhook_resend import send_again
+
         found = await send_again(self.settings, self.stores, word, event, failed=failed)
         deliverer = self._deliverer()
         deliverer.start()
@@ -316,12 +356,16 @@ class LocalClient:
         return [row for row in rows if (row.run, row.webhook) in changed]
 
     def undelivered(self, word: str) -> tuple[DeliveryLine, ...]:
+        from batchwright.views.webhook import delivery_line
+
         if self._webhooks is None:
             return ()
         opened = self.look(word)
         return tuple(map(delivery_line, self.wait(self._webhooks.flush(opened.journal, opened.run.id, FLUSH_SECONDS))))
 
     def leases(self) -> tuple[LeaseLine, ...]:
+        from batchwright.app.leases import leases
+
         return self.wait(leases(self.stores, self.clock))
 
     def lanes(self) -> tuple[LaneLine, ...]:
@@ -333,12 +377,18 @@ class LocalClient:
     # -- servers --------------------------------------------------------------------------------------------------
 
     def servers(self, provider: str, simulation: SimulationSettings | None) -> FoundServers:
+        from batchwright.app.live_servers import find_servers
+
         return self.wait(find_servers(self.settings, self.stores, self.clock, provider, simulation))
 
     def destroy_server(self, ref: str, *, anyway: bool, simulation: SimulationSettings | None) -> ServerDestroyResult:
+        from batchwright.app.server_destroy import destroy_server
+
         return self.wait(destroy_server(self.settings, self.stores, self.clock, ref, simulation, anyway=anyway))
 
     def sweep_orphans(self, word: str, *, remove: bool) -> GcResult:
+        from batchwright.app.orphan_sweep import sweep_orphans
+
         return self.wait(sweep_orphans(self.settings, self.stores, self.clock, word, remove=remove))
 
 

@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from batchwright.app.environment_destroy import plan_destruction
 from batchwright.app.environment_reader import find_home
-from batchwright.app.plans import Source, check
+from batchwright.app.plans import check
 from batchwright.app.recorded_servers import RecordedServers
 from batchwright.app.settings import Settings
+from batchwright.app.workflow_source import Source
 from batchwright.errors import PlanRefused, UsageError
 from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.lifecycle import RunState

@@ -11,9 +11,10 @@ import pytest
 
 from batchwright.app.diagnostic_positions import path_of
 from batchwright.app.planned import Planned
-from batchwright.app.plans import Source, check, make_plan
+from batchwright.app.plans import check, make_plan
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
+from batchwright.app.workflow_source import Source
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.workflow import ServerConfig, Workflow
 from batchwright.operations.command import Command

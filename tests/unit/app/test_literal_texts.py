@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
-from batchwright.app.plans import Source, make_plan
+from batchwright.app.plans import make_plan
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
+from batchwright.app.workflow_source import Source
 from batchwright.model.plan import Plan
 from batchwright.operations.registry import dec_hook
 

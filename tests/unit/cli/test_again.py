@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from batchwright.app.plans import Source
+from batchwright.app.workflow_source import Source
 from batchwright.cli.plan import again
 
 EVERYTHING = Source(

@@ -10,8 +10,9 @@ import pytest
 from msgspec.structs import replace
 
 from batchwright.app import plans
-from batchwright.app.plans import Source, check
+from batchwright.app.plans import check
 from batchwright.app.settings import Settings
+from batchwright.app.workflow_source import Source
 from batchwright.client.local import LocalClient
 from batchwright.errors import CatalogueInvalid
 from batchwright.model.lifecycle import RunState

@@ -14,8 +14,9 @@ from msgspec import Struct
 from tests.support.service_in_loop import FAST, workflow
 from tests.support.service_process import service_process
 
-from batchwright.app.plans import Source, make_plan
+from batchwright.app.plans import make_plan
 from batchwright.app.settings import Settings
+from batchwright.app.workflow_source import Source
 from batchwright.cli.main import run_command
 from batchwright.client import discovery
 from batchwright.client.http import HttpClient
