@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -22,6 +23,13 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 UI = "/ui/"
 STATIC = UI + "static/"
+SCRIPT = "js/main.js"
+SCREENS = {
+    "": "home",
+    "runs": "run",
+    "environments": "servers",
+}  # modules, by the first part of a path
+IMPORT = re.compile(r"^import .* from '\./(\w+\.js)';$", re.MULTILINE)
 PLAIN = UI + "plain"
 KINDS = {
     "html": "text/html; charset=utf-8",
@@ -41,7 +49,7 @@ MISSING = (
 
 
 class StaticFile:
-    """A file of the page. Browsers keep it and ask whether it has changed."""
+    """A file of the page."""
 
     def __init__(self, name: str, body: bytes) -> None:
         self.body = body
@@ -72,6 +80,7 @@ class Page:
         self._calls = calls
         self._tables = PlainTables(supervisor)
         self._files = static_files()
+        self._version = hashlib.sha256("".join(file.tag for file in self._files.values()).encode()).hexdigest()[:12]
         self._shell = self._files.pop("page.html").body.decode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,15 +90,31 @@ class Page:
         if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD") or not wanted:
             await self._calls(scope, receive, send)
         elif path.startswith(STATIC):
-            file = self._files.get(path.removeprefix(STATIC))
-            await (self._file(file, scope, send) if file else self._calls(scope, receive, send))
+            await self._file(path.removeprefix(STATIC), scope, receive, send)
         elif VENDORED not in self._files and path != PLAIN:
             await _answer(scope, send, 503, MISSING.encode(), {"content-type": "text/plain; charset=utf-8"})
         else:
             await self._html(scope, send)
 
-    async def _file(self, file: StaticFile, scope: Scope, send: Send) -> None:
-        headers = {"content-type": file.kind, "etag": file.tag, "cache-control": "no-cache", "vary": "accept-encoding"}
+    def _modules(self, path: str) -> list[str]:
+        """What a browser needs for this address. Knowing it, it fetches all of it at once and not level by level."""
+        word = path.removeprefix(UI).strip("/").partition("/")[0]
+        screen = f"js/{SCREENS.get(word, word)}.js"
+        found = [VENDORED, SCRIPT, *({screen} & self._files.keys())]
+        for name in found:
+            if name != VENDORED and name in self._files:
+                text = self._files[name].body.decode()
+                found += [f"js/{one}" for one in IMPORT.findall(text) if f"js/{one}" not in found]
+        return found
+
+    async def _file(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
+        version, _, rest = name.partition("/")
+        file = self._files.get(rest if version == self._version else name)
+        if file is None:
+            await self._calls(scope, receive, send)
+            return
+        kept = "public, max-age=31536000, immutable" if version == self._version else "no-cache"
+        headers = {"content-type": file.kind, "etag": file.tag, "cache-control": kept, "vary": "accept-encoding"}
         if file.tag.encode() in _header(scope, b"if-none-match"):
             await _answer(scope, send, 304, b"", headers)
         elif b"gzip" in _header(scope, b"accept-encoding"):
@@ -108,7 +133,9 @@ class Page:
             except BatchwrightError as error:
                 status, text = 404, self._tables.refusal(error)
         else:
-            text = self._shell
+            links = (f'<link rel="modulepreload" href="{{static}}{name}">\n' for name in self._modules(scope["path"]))
+            text = self._shell.replace("{preload}\n", "".join(links))
+        text = text.replace("{static}", f"{{root}}ui/static/{self._version}/")
         body = text.replace("{root}", root or "./").encode()
         headers = {"content-type": KINDS["html"], "content-security-policy": POLICY, "vary": "accept, cookie"}
         await _answer(scope, send, status, body, headers)

@@ -19,8 +19,8 @@ CLOSED = (
 FRAME = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title} · Batchwright</title>'
     '<meta name="viewport" content="width=device-width,initial-scale=1">'
-    '<link rel="icon" href="{{root}}ui/static/icons/idle.svg">'
-    '<link rel="stylesheet" href="{{root}}ui/static/page.css"></head><body><main class="page"><h1>{title}</h1>{body}'
+    '<link rel="icon" href="{{static}}icons/idle.svg">'
+    '<link rel="stylesheet" href="{{static}}page.css"></head><body><main class="page"><h1>{title}</h1>{body}'
     "</main></body></html>"
 )
 

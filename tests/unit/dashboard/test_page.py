@@ -41,8 +41,8 @@ def test_browsers_get_the_page_and_programs_what_they_got_before(tmp_path: Path)
     home, run, nothing = asked(tmp_path, "/", "/ui/runs/abc", "/ui/static/nothing.js")
     assert [home.status, run.status, nothing.status] == [200, 200, 404]
     assert home.headers["content-type"].startswith("text/html")
-    assert b'src="./ui/static/js/main.js"' in home.body
-    assert b'src="../../ui/static/js/main.js"' in run.body  # relative, so it holds under any prefix
+    assert re.search(rb'src="./ui/static/\w+/js/main.js"', home.body)
+    assert re.search(rb'src="../../ui/static/\w+/js/main.js"', run.body)  # relative, so it holds under any prefix
     front, unknown = asked(tmp_path, "/", "/nowhere", headers={"Accept": "application/json"})
     assert (front.status, front.headers["location"]) == (307, "docs")
     assert (unknown.status, unknown.headers["content-type"]) == (404, "application/problem+json")
@@ -71,8 +71,8 @@ def test_all_of_it_lies_under_the_path_of_a_proxy_too(tmp_path: Path) -> None:
 
     bare, home, run, inner, outer = asyncio.run(main())
     assert (bare.status, bare.headers["location"]) == (308, "y/")
-    assert b'src="./ui/static/js/main.js"' in home.body
-    assert b'src="../../ui/static/js/main.js"' in run.body
+    assert re.search(rb'src="./ui/static/\w+/js/main.js"', home.body)
+    assert re.search(rb'src="../../ui/static/\w+/js/main.js"', run.body)
     assert inner.status == outer.status == 200
 
 
@@ -86,9 +86,30 @@ def test_files_are_sent_again_only_when_they_have_changed(tmp_path: Path) -> Non
     assert int(packed.headers["content-length"]) < int(first.headers["content-length"]) / 2
 
 
-def test_everything_that_a_browser_loads_is_small() -> None:
+def test_a_browser_is_told_every_module_of_the_screen_and_keeps_it(tmp_path: Path) -> None:
     has_files()
-    assert sum(len(file.packed) for file in static_files().values()) < 150_000
+    (shell,) = asked(tmp_path, "/ui/runs/abc")
+    told = [link.decode() for link in re.findall(rb'href="../../(ui/static/\w+/(?:js|vendor)/[^"]+)"', shell.body)]
+    scripts = [name for name in told if "/js/" in name]
+    assert "run.js" in {name.rpartition("/")[2] for name in scripts}
+    for answer in asked(tmp_path, *(f"/{name}" for name in scripts)):
+        assert answer.status == 200
+        assert "immutable" in answer.headers["cache-control"]
+        for kind, name in re.findall(rb"^import .*? from '(\.\.?)/([^']+)'", answer.body, re.MULTILINE):
+            assert any(one.endswith(f"/{name.decode()}") for one in told), (kind, name)
+    unversioned, former = asked(tmp_path, "/ui/static/js/run.js", "/ui/static/000000000000/js/run.js")
+    assert (unversioned.headers["cache-control"], former.status) == ("no-cache", 404)
+
+
+def test_everything_that_a_browser_loads_is_small(tmp_path: Path) -> None:
+    """All screens together as they are sent, which is packed; and unpacked what it loads for a run, the largest one."""
+    has_files()
+    there = static_files()
+    assert sum(len(file.packed) for file in there.values()) < 100_000
+    (shell,) = asked(tmp_path, "/ui/runs/abc")
+    told = set(re.findall(r"ui/static/\w+/([\w./-]+)", shell.body.decode()))
+    assert len(told) > 10
+    assert sum(len(there[name].body) for name in told) < 150_000
 
 
 def test_without_the_fetched_files_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

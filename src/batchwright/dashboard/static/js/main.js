@@ -1,33 +1,43 @@
 // The page: its bar, the screen that the address names, keys, and signing in.
 import { html, render, useEffect, useRef, useState } from '../vendor/htm-preact.js';
-import { Home } from './home.js';
-import { RunScreen } from './run.js';
-import { StepScreen } from './step.js';
-import { PlanScreen } from './plan.js';
-import { RollbackScreen } from './rollback.js';
-import { Approvals } from './approvals.js';
-import { EnvironmentScreen, Servers } from './servers.js';
-import { Service } from './service.js';
 import { RUNS, Problem, ask, heard, retry, useGet } from './net.js';
 import { Copy, Dialog, Icon, Time } from './parts.js';
-import { go, href, live, notice, place, put, root, session, signedOut, useQuery, useStore, useTimeMode } from './store.js';
+import { go, href, live, notice, place, put, root, session, signedOut, store, useQuery, useStore, useTimeMode } from './store.js';
 import { MODES, dur, now } from './words.js';
 
 const PAGES = [['', 'Runs'], ['ui/approvals', 'Approvals'], ['ui/plan', 'Plan'], ['ui/servers', 'Servers'], ['ui/service', 'Service']];
 const KEYS = [['/', 'find in what is shown'], ['Ctrl K', 'go to anything'], ['j k', 'next, previous row'], ['Enter', 'open what is selected'], ['Esc', 'one level back'],
   ['f F', 'next, previous failure'], ['w l h', 'why, log, history of a step'], [', .', 'one event back, on'], ['n', 'back to now'], ['c', 'copy the command for the shell'], ['t', 'times in UTC, local, relative'], ['?', 'these keys']];
 
-// -- which screen
+// -- which screen: its module is loaded when it is first shown, all others when there is time
+const MODULES = { home: () => import('./home.js'), run: () => import('./run.js'), step: () => import('./step.js'), rollback: () => import('./rollback.js'), plan: () => import('./plan.js'),
+  approvals: () => import('./approvals.js'), servers: () => import('./servers.js'), service: () => import('./service.js') };
+const loaded = store({});
+async function load(name) {
+  if (name in loaded.get()) return;
+  try {
+    const module = await MODULES[name]();
+    loaded.set({ ...loaded.get(), [name]: module });
+  } catch {
+    setTimeout(load, 2000, name); // the service is away; the banner says so
+  }
+}
 function screenOf(path) {
   const parts = path.split('/').filter(Boolean).map(decodeURIComponent);
-  if (!parts.length) return [Home, {}, ''];
+  if (!parts.length) return ['home', 'Home', {}, ''];
   const [, what, word, more, ...rest] = parts;
-  if (what === 'runs' && word && !more) return [RunScreen, { run: word, key: word }, ''];
-  if (what === 'runs' && more === 'rollback') return [RollbackScreen, { run: word, key: word }, ''];
-  if (what === 'runs' && more === 'steps' && rest.length) return [StepScreen, { run: word, step: rest.join('/'), key: parts.join('/') }, ''];
-  if (what === 'environments' && word) return [EnvironmentScreen, { name: parts.slice(2).join('/'), key: parts.join('/') }, ''];
-  const page = { approvals: Approvals, plan: PlanScreen, servers: Servers, service: Service }[what];
-  return page ? [page, {}, 'ui/' + what] : [Nowhere, {}, null];
+  if (what === 'runs' && word && !more) return ['run', 'RunScreen', { run: word, key: word }, ''];
+  if (what === 'runs' && more === 'rollback') return ['rollback', 'RollbackScreen', { run: word, key: word }, ''];
+  if (what === 'runs' && more === 'steps' && rest.length) return ['step', 'StepScreen', { run: word, step: rest.join('/'), key: parts.join('/') }, ''];
+  if (what === 'environments' && word) return ['servers', 'EnvironmentScreen', { name: parts.slice(2).join('/'), key: parts.join('/') }, ''];
+  const screen = { approvals: 'Approvals', plan: 'PlanScreen', servers: 'Servers', service: 'Service' }[what];
+  return screen ? [what, screen, {}, 'ui/' + what] : ['', '', {}, null];
+}
+function Screen({ module, name, props }) {
+  const there = useStore(loaded);
+  useEffect(() => { if (module) load(module); }, [module]);
+  if (!module) return html`<${Nowhere} />`;
+  return there[module] ? html`<${there[module][name]} ...${props} />` : null;
 }
 const Nowhere = () => html`<main class="page" id="main"><h1>There is no such page</h1><p>The address names nothing that this service shows. <a href=${href('')}>All runs</a></p></main>`;
 
@@ -145,15 +155,15 @@ function App() {
   useEffect(() => { open.ears.add(setDialog); return () => open.ears.delete(setDialog); }, []);
   const theme = at.query.get('theme');
   useEffect(() => { if (theme) document.documentElement.dataset.theme = theme; else delete document.documentElement.dataset.theme; }, [theme]);
-  const [Screen, props, here] = screenOf(at.path);
+  const [module, name, props, here] = screenOf(at.path);
   return html`<${Bar} here=${here} /><${Banner} /><${Notice} />
-    ${why ? html`<${SignIn} why=${why} />` : me ? html`<${Screen} ...${props} />` : ''}
+    ${why ? html`<${SignIn} why=${why} />` : me || (module === 'run' && !code) /* what it asks need not wait */ ? html`<${Screen} module=${module} name=${name} props=${props} />` : ''}
     ${dialog === 'help' ? html`<${Help} close=${() => setDialog('')} />` : dialog === 'palette' ? html`<${Palette} close=${() => setDialog('')} />` : ''}`;
 }
 
+const code = new URLSearchParams(location.hash.slice(1)).get('code');
 async function begin() {
   render(html`<${App} />`, document.body);
-  const code = new URLSearchParams(location.hash.slice(1)).get('code');
   if (code) {
     history.replaceState(null, '', location.pathname + location.search); // a code is for one use, and for no history
     await signIn({ code }).catch((error) => signedOut.set(error.message));
@@ -169,4 +179,6 @@ async function who() {
     if (!(error instanceof Problem)) setTimeout(who, 1500);
   }
 }
+load(screenOf(place.get().path)[0] || 'home');
 begin();
+(globalThis.requestIdleCallback || setTimeout)(() => setTimeout(() => Object.keys(MODULES).forEach(load), 3000)); // so that a service that is away keeps nobody from them

@@ -19,6 +19,13 @@ export class Problem extends Error {
   }
 }
 
+/** The answer to what was asked before the page was there, if it was. */
+function early(address) {
+  const found = globalThis.firstRequests?.get(address);
+  if (found) globalThis.firstRequests.delete(address);
+  return found;
+}
+
 /** Ask the service; gives {data, etag}. Throws Problem, or TypeError if it does not answer. */
 export async function ask(path, { method = 'GET', query, body, type = 'application/json', headers = {}, seconds = 0 } = {}) {
   const address = new URL(url(path));
@@ -31,7 +38,7 @@ export async function ask(path, { method = 'GET', query, body, type = 'applicati
   if (method !== 'GET') options.body = body === undefined ? '{}' : type === 'application/json' && typeof body !== 'string' ? JSON.stringify(body) : body;
   let answer;
   try {
-    answer = await fetch(address, options);
+    answer = await (method === 'GET' && early(address.href) || fetch(address, options));
   } catch (error) {
     lost('The service does not answer.');
     throw error;
@@ -72,10 +79,10 @@ export function retry() {
   ask('health/live', { seconds: 5 }).catch(() => {});
 }
 
-/** What the service says to a question, asked again every `every` seconds, when `when` changes, and after it was away. */
-export function useGet(path, { every = 0, when = 0, query } = {}) {
-  const asked = path && path + JSON.stringify(query || {});
-  const [got, set] = useState({});
+/** What the service says to a question, asked again every `every` seconds, when `when` changes, and after it was away. `first` is an answer that is there already. */
+export function useGet(path, { every = 0, when = 0, query, first } = {}) {
+  const asked = path && path + JSON.stringify(query || {}), known = useRef(first);
+  const [got, set] = useState(first || {});
   const load = useRef(() => {});
   useEffect(() => {
     if (!path) { set({}); return undefined; }
@@ -96,12 +103,13 @@ export function useGet(path, { every = 0, when = 0, query } = {}) {
       if (more) { more = false; clock = setTimeout(load.current, 200); }
       else if (every) clock = setTimeout(load.current, every * 1e3);
     };
-    load.current();
+    if (known.current) known.current = null; // what is known needs no question
+    else load.current();
     const off = again.on(() => load.current());
     return () => { gone = true; clearTimeout(clock); off(); };
   }, [asked, every]);
-  const first = useRef(true);
-  useEffect(() => { if (first.current) first.current = false; else load.current(); }, [when]);
+  const fresh = useRef(true);
+  useEffect(() => { if (fresh.current) fresh.current = false; else load.current(); }, [when]);
   return { ...got, reload: () => load.current() };
 }
 

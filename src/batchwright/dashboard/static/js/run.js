@@ -15,13 +15,13 @@ export function RunScreen({ run: word }) {
   const found = useGet(one(word));
   const run = found.data?.run || '';
   if (!found.data) return html`<main class="page" id="main"><h1 class="sr">Run ${word}</h1><${Loading} got=${found} /></main>`;
-  return html`<${Followed} run=${run} first=${found.data} key=${run} />`;
+  return html`<${Followed} run=${run} first=${found} key=${run} />`;
 }
 
 function Followed({ run, first }) {
-  const known = useRef(first), ended = ENDED.includes(known.current.status);
-  const changes = useChanges(run, ended, first.total);
-  const at = useQuery('at'), got = useGet(one(run), { when: changes }), graph = useGet(`${one(run)}/graph`), ops = useGet(`${one(run)}/operations`, { query: { at }, when: at ? 0 : changes });
+  const known = useRef(first.data), ended = ENDED.includes(known.current.status);
+  const changes = useChanges(run, ended, first.data.total);
+  const at = useQuery('at'), got = useGet(one(run), { when: changes, first }), graph = useGet(`${one(run)}/graph`), ops = useGet(`${one(run)}/operations`, { query: { at }, when: at ? 0 : changes });
   known.current = got.data || known.current;
   const newest = Number(got.etag?.replaceAll('"', '').split('-').pop()) || 0;
   const view = ops.data ? { ...known.current, operations: ops.data.items, counts: ops.data.counts, ...(at ? then(ops.data) : {}) } : known.current, shown = ops.data?.seq === Number(at);

@@ -5,7 +5,7 @@ import { Refused, State, VirtualList } from './parts.js';
 import { go, href, live, put, useQuery } from './store.js';
 import { STATES, dur, many, num } from './words.js';
 
-const PAGE = 200; // steps asked for at a time
+const PAGE = 100; // steps asked for at a time
 
 /** Pages of the matching steps: those that are seen, asked again when the run has changed. */
 function usePages(run, query, when) {

@@ -2,7 +2,9 @@
 import { useLayoutEffect, useState } from '../vendor/htm-preact.js';
 
 /** The root of the service, under whatever prefix a proxy puts it. */
-export const root = new URL('../../../', import.meta.url);
+export const root = new URL(import.meta.url.slice(0, import.meta.url.lastIndexOf('/ui/static/') + 1));
+/** A file of the page. */
+export const file = (name) => new URL(`../${name}`, import.meta.url).href;
 export const url = (path) => new URL(path, root).href;
 
 /** A value that parts of the page look at: `get`, `set`, `on`. */
