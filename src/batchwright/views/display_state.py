@@ -99,3 +99,8 @@ def operation_state(run: Run, op: int, counts: Mapping[DisplayState, int]) -> st
         return D.STARTED if counts.get(D.SUCCEEDED) else D.WAITING
     quiet = (D.UNDONE, D.SUCCEEDED, D.SKIPPED, D.NOT_WANTED)
     return next((state for state in quiet if counts.get(state)), D.NEVER_BEGAN)
+
+
+def operation_states(run: Run) -> list[str]:
+    """The one state of each operation."""
+    return [operation_state(run, op, counts) for op, counts in enumerate(display_counts(run))]

@@ -55,17 +55,17 @@ class FailureCauses(Struct, frozen=True):
     items_more: int
 
 
-_LOST = (StepState.FAILED, StepState.UNDO_FAILED)
+LOST_STATES = (StepState.FAILED, StepState.UNDO_FAILED)
 _Key = tuple[DisplayState, str, str, str, str, str]
 
 
-def failure_causes(run: Run) -> FailureCauses:
-    """Group the failures of a run."""
+def failure_causes(run: Run, most: int = CAUSES_MOST) -> FailureCauses:
+    """Group the failures of a run; at most `most` causes are listed."""
     servers: list[str] = []
     groups: dict[_Key, list[int]] = {}
     for i, record in enumerate(run.records):
         fault, step = record.fault, run.steps[i]
-        if record.state not in _LOST or fault is None:
+        if record.state not in LOST_STATES or fault is None:
             continue
         servers = servers or server_names(run.plan)
         key = (
@@ -83,8 +83,8 @@ def failure_causes(run: Run) -> FailureCauses:
         seq=run.seq,
         failed=sum(map(len, groups.values())),
         skipped=run.count(StepState.SKIPPED),
-        items=tuple(_cause(run, key, steps) for key, steps in found[:CAUSES_MOST]),
-        items_more=max(0, len(found) - CAUSES_MOST),
+        items=tuple(_cause(run, key, steps) for key, steps in found[:most]),
+        items_more=max(0, len(found) - most),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from shlex import quote
 
 from msgspec import Struct
@@ -14,7 +14,7 @@ from batchwright.model.plan import FieldChange
 from batchwright.model.run import Run, made_something, unsettled
 from batchwright.model.workflow import DependencyKind, DependencyScope
 from batchwright.operations.registry import type_of
-from batchwright.views.display_state import display_counts, display_state, operation_state
+from batchwright.views.display_state import display_state, operation_states
 from batchwright.views.execution_history import RunHistory
 from batchwright.views.step_explanation import Explanation, explain
 from batchwright.views.step_pages import StepRow, server_names, step_row
@@ -73,8 +73,8 @@ def step_card(
     kind, name = type_of(step_now), server_names(run.plan)[i]
     server = name if planned.server else ""
     stays = [StepBar(*one) for one in history.spans(i, run.seq, now)]
-    states = [operation_state(run, op, counts) for op, counts in enumerate(display_counts(run))]
-    needs, then = _needs(run, i, states), _then(run, i, states)
+    states = operation_states(run)
+    needs, then = prerequisites(run, i, states), dependents(run, i, states)
     return StepCard(
         run=run.id,
         seq=run.seq,
@@ -98,7 +98,8 @@ def step_card(
     )
 
 
-def _needs(run: Run, i: int, states: list[str]) -> list[Neighbour]:
+def prerequisites(run: Run, i: int, states: Sequence[str]) -> list[Neighbour]:
+    """What a step waits for; `states` are those of the operations."""
     step = run.plan.steps[i]
     operation = run.plan.operations[run.step_operation[i]]
     found = [
@@ -110,7 +111,8 @@ def _needs(run: Run, i: int, states: list[str]) -> list[Neighbour]:
     return found + [_step(run, name, kind) for name, kind in needed.items()]
 
 
-def _then(run: Run, i: int, states: list[str]) -> list[Neighbour]:
+def dependents(run: Run, i: int, states: Sequence[str]) -> list[Neighbour]:
+    """What waits for a step; `states` are those of the operations."""
     own = run.plan.steps[i]
     found = [
         Neighbour(op.id, "", states[n], one.kind, one.per)

@@ -78,6 +78,7 @@ class StepQuery(Struct, frozen=True):
     cursor: str = ""
     offset: int = 0
     limit: int = 100
+    provider: str = ""
 
 
 class StepPage(Struct, frozen=True):
@@ -174,6 +175,8 @@ def _fits(run: Run, servers: list[str], i: int, query: StepQuery) -> bool:
     if query.operations and step.operation not in query.operations:
         return False
     if query.server and servers[i] != query.server:
+        return False
+    if query.provider and step.provider != query.provider:
         return False
     if query.cause and (record.fault is None or record.fault.kind != query.cause):
         return False
