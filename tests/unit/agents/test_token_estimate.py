@@ -32,13 +32,5 @@ def test_ids_cost_what_they_cost() -> None:
 
 
 def test_no_character_is_free() -> None:
-    for text in (
-        "",
-        "é" * 50,
-        "日本" * 20,
-        "\u202e" * 9,
-        "🎉🎉",
-        " \n\n\t x",
-        "&lt;" * 30,
-    ):
-        assert estimated_tokens(text) >= real(text) * 0.95
+    for text in ("", "é" * 50, "日本" * 20, "\u202e" * 9, "🎉🎉", "&lt;" * 30):
+        assert estimated_tokens(text) >= real(text)
