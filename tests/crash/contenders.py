@@ -15,10 +15,11 @@ from batchwright.model.ids import Token
 from batchwright.model.lifecycle import RunState
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider
-from batchwright.providers.simulated import SimulatedServer, World
+from batchwright.providers.simulated import SimulatedServer, Simulation, World
+from batchwright.rehearsal.simulated_run import LONG_AFTER, PROCESSES_MAX
 from batchwright.testing.crash_points import CrashingJournal, CrashPoint, When
 from batchwright.testing.virtual_clock import run_virtual
-from tests.crash.lives import LIVES_MAX, LONG_AFTER, Lives
+from tests.crash.lives import Lives
 from tests.crash.scenarios import Scenario, Settings, installs, plan, servers
 
 NAME, STEP, PROVIDER = "web", "up/web", "upcloud"
@@ -77,16 +78,16 @@ class Contending(Lives):
         self.points: list[CrashPoint] = []
         self.ended = False
 
-    def reached(self, provider: Provider) -> Provider:
-        return AdverseProvider(provider, self)  # type: ignore[return-value]
+    def provider(self, name: str, simulation: Simulation) -> Provider:
+        return AdverseProvider(super().provider(name, simulation), self)  # type: ignore[return-value]
 
     async def all(self) -> None:
         """Every process of this store."""
         await self.clock.sleep(self.contender.start)
-        for n in range(LIVES_MAX):
+        for n in range(PROCESSES_MAX):
             point = self.contender.deaths[n] if n < len(self.contender.deaths) else CrashPoint()
             self.points.append(point)
-            if await self.live(point):
+            if await self.process(point):
                 self.ended = True
                 return await self._resume()
             if self.contender.away is None:
@@ -98,7 +99,7 @@ class Contending(Lives):
         if self.contender.resumes is not None:
             await self.clock.sleep(self.contender.resumes)
             point = CrashPoint()
-            await self._drive(
+            await self.drive(
                 CrashingJournal(self.journal, point), point, lambda machine, now: machine.reopen(now, "user")
             )
 

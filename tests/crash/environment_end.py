@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from batchwright.app.environment_state import environment_problems
+from batchwright.journal.environment_state import environment_problems
 from batchwright.model import events as ev
 from batchwright.model.actions import Action
 from batchwright.model.environment import EnvironmentKey, Resource

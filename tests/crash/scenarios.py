@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.model.actions import Action, Undo
@@ -17,6 +16,7 @@ from batchwright.operations.command import CommandRequest
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.providers.simulated import Simulated, Simulation, World
+from batchwright.rehearsal.scenario import EARLIER, Scenario
 from batchwright.testing.virtual_clock import VirtualClock
 
 Settings = dict[str, Scalar]
@@ -24,19 +24,10 @@ SIZES = {"upcloud": ("1xCPU-2GB", "de-fra1"), "aws": ("t3.micro", "eu-central-1"
 RETRY = Retry(max_attempts=6, initial_delay=0.5, max_delay=2.0)
 
 
-class Scenario(Struct, frozen=True):
-    """A plan, the behaviour of the clouds, and what is wanted: the end of the run, or of its rollback."""
+class LyingScenario(Scenario, frozen=True):
+    """`lies` are servers that UpCloud refuses in their first zone, and creates all the same."""
 
-    name: str
-    plan: Plan
-    settings: Settings
-    ends: RunState
-    rollback: bool = False
-    races: bool = False  # how far it gets before it is stopped is a matter of time
-    cancel_after: float | None = None  # seconds after the start at which the user cancels
-    earlier: Plan | None = None  # of a run that ended well before
-    vanishes: tuple[str, ...] = ()  # servers that somebody destroys before the rollback
-    lies: tuple[str, ...] = ()  # servers that UpCloud refuses in their first zone, and creates all the same
+    lies: tuple[str, ...] = ()
 
 
 def needs(*ids: str) -> tuple[Dependency, ...]:
@@ -89,9 +80,6 @@ def installs(
             steps.append(Step(step_id, op, provider, Action.INSTALL, undo, request, before, server.id))
     lane = "taskservs"
     return PlannedOperation(op, "taskserv_batch", provider, lane, needs(*after), OnFailure.CONTINUE, RETRY, 60.0), steps
-
-
-EARLIER = "earlier"  # the run before, which created the servers that the run changes
 
 
 def stands(settings: Settings, *sizes: str) -> tuple[Plan, list[tuple[str, Before]]]:
@@ -324,7 +312,7 @@ def _otherwise() -> list[Scenario]:
         Scenario("otherwise-hostile", plan(hard, up), hard, done),
         Scenario("otherwise-rollback-hostile", plan(hard, up), hard, RunState.ROLLED_BACK, rollback=True),
         Scenario("otherwise-quota", plan(quota, many), quota, done),
-        Scenario("otherwise-lie", plan(quiet, liar), quiet, done, lies=("a",)),
+        LyingScenario("otherwise-lie", plan(quiet, liar), quiet, done, lies=("a",)),
     ]
 
 

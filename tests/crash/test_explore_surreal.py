@@ -40,19 +40,19 @@ class StoredLives(Lives):
         super().__init__(scenario)
         self._open = lambda: StandingStill(loop, folder)
 
-    async def live(self, point: CrashPoint) -> bool:
+    async def process(self, point: CrashPoint) -> bool:
         journal = self._open()
         self.journal = journal  # type: ignore[assignment]
         await journal.open()
         try:
-            return await super().live(point)
+            return await super().process(point)
         finally:
             await journal.aclose()
 
-    async def outcome(self) -> Any:
+    async def end_state(self) -> Any:
         await self.journal.open()
         try:
-            return await super().outcome()
+            return await super().end_state()
         finally:
             await self.journal.aclose()
 

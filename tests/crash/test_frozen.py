@@ -123,7 +123,7 @@ async def play(scenario: Scenario, n: int, asleep: float) -> tuple[bool, Any]:
         if not frost.frozen.is_set():
             froze.cancel()
             await first
-            return False, await house.lives.outcome()
+            return False, await house.lives.end_state()
         second = asyncio.ensure_future(house.drive("second"))
         await house.lives.clock.sleep(asleep)
         sent = len(frost.sent)
@@ -133,7 +133,7 @@ async def play(scenario: Scenario, n: int, asleep: float) -> tuple[bool, Any]:
         if not first.cancelled() and first.exception() is not None:
             assert isinstance(first.exception(), LeaseLost), first.exception()
         assert len(frost.sent) == sent, f"it sent {frost.sent[sent:]} after it had lost the run"
-    return True, await house.lives.outcome()
+    return True, await house.lives.end_state()
 
 
 @pytest.mark.parametrize("name", NAMES)

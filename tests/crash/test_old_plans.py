@@ -45,7 +45,7 @@ def test_a_plan_of_semantics_1_is_driven_as_before(path: Path) -> None:
 
     async def again() -> list[ev.AnyEvent]:
         for point in (*DEATHS.get(path.stem, ()), CrashPoint()):
-            ended = await lives.live(point)
+            ended = await lives.process(point)
         assert ended
         return [event for _, event in await lives.journal.read("run")]
 

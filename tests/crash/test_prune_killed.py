@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from batchwright.app.environment_state import environment_problems, environment_state
 from batchwright.app.multi_store import Stores
 from batchwright.app.settings import Settings
 from batchwright.app.store_check import check
 from batchwright.app.system_clock import SystemClock
+from batchwright.journal.environment_state import environment_problems, environment_state
 from tests.unit.app.filled_store import filled
 from tests.unit.app.test_environment_state import SHOP
 

@@ -22,7 +22,7 @@ from batchwright.model.workflow import DependencyKind, OnFailure
 from batchwright.operations.approval import HoldRequest
 from batchwright.testing.crash_points import CrashPoint, When
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
-from tests.crash.lives import Lives, Outcome, live_through
+from tests.crash.lives import EndState, Lives, live_through
 from tests.crash.scenarios import RETRY, Scenario, needs, plan, servers
 
 QUIET = {"seed": 1, "spread": 0}
@@ -75,12 +75,12 @@ class AskedLives(Lives):
 
     def __init__(self, story: Story) -> None:
         super().__init__(Scenario(story.name, story.plan, story.plan.simulation or {}, RunState.COMPLETED))
-        self.skies = VirtualClock()
+        self.cloud_clock = VirtualClock()
         self.story = story
         self.seen: dict[tuple[str, int], float] = {}
 
-    async def live(self, point: CrashPoint) -> bool:
-        done = await super().live(point)
+    async def process(self, point: CrashPoint) -> bool:
+        done = await super().process(point)
         self.clock.epoch += 0.0 if done else self.story.jump
         return done
 
@@ -99,8 +99,8 @@ class AskedLives(Lives):
     async def _answer(self, run: Run, person: Person, step: str, asked: set[tuple[str, str, int]]) -> float:
         """Answer if it is time; gives how long to wait for that at most."""
         hold = run.holds[step]
-        seen = self.seen.setdefault((step, hold.ask), self.skies.now())  # people have clocks of their own
-        waits = seen + person.after - self.skies.now()
+        seen = self.seen.setdefault((step, hold.ask), self.cloud_clock.now())  # people have clocks of their own
+        waits = seen + person.after - self.cloud_clock.now()
         left = waits if person.after >= 0 else hold.until + person.after - self.clock.now()
         if (person.name, step, hold.ask) in asked:
             return DRAIN_SECONDS
@@ -112,12 +112,12 @@ class AskedLives(Lives):
         return DRAIN_SECONDS
 
 
-async def live(story: Story, *points: CrashPoint) -> tuple[Outcome, int, Run]:
+async def live(story: Story, *points: CrashPoint) -> tuple[EndState, int, Run]:
     lives = AskedLives(story)
     people = asyncio.create_task(lives.answer_all())
     try:
         for point in (*points, *(CrashPoint() for _ in range(12))):
-            if await lives.live(point):
+            if await lives.process(point):
                 break
         run = await load_run(lives.journal, "run")
     finally:
@@ -171,7 +171,7 @@ def test_what_people_say_gives_the_same_end_wherever_the_process_dies(
         print(f"\n{name}: {explored} crash points of {2 * calls}, always {', '.join(sorted(story.ends))}")
 
 
-def _check(story: Story, wanted: Outcome, outcome: Outcome, run: Run, where: str) -> None:
+def _check(story: Story, wanted: EndState, outcome: EndState, run: Run, where: str) -> None:
     assert outcome.status in story.ends, where
     assert not outcome.duplicates, where
     assert not outcome.orphans, where

@@ -100,7 +100,7 @@ class Users:
         match wish:
             case "reopen" if machine.ended:
                 doubts = [i for i in range(len(machine.run.records)) if unsettled(machine.run, i)]
-                return self.lives.answer(machine, now, doubts)
+                return self.lives.answer(doubts, machine, now)
             case "rollback" if machine.run.status is not RunState.ROLLING_BACK:
                 if not machine.ended:
                     return machine.request(Signal(SignalKind.FORCE_CANCEL, now, "user"), now)
@@ -168,7 +168,7 @@ class Users:
 
     async def check(self) -> None:
         """No duplicate, no orphan; after a rollback nothing at all, and nothing left to preview."""
-        outcome = await self.lives.outcome()
+        outcome = await self.lives.end_state()
         assert outcome.status in RUN_ENDED, outcome.status
         assert not outcome.duplicates, outcome.duplicates
         assert not outcome.orphans, outcome.orphans

@@ -18,7 +18,7 @@ from batchwright.model.workflow import Dependency, DependencyKind, DependencySco
 from batchwright.operations.approval import HoldRequest
 from batchwright.testing.crash_points import CrashingJournal, CrashPoint, When
 from batchwright.testing.virtual_clock import run_virtual
-from tests.crash.lives import Lives, Outcome, live_through
+from tests.crash.lives import EndState, Lives, live_through
 from tests.crash.scenarios import HARD, Scenario, Settings, installs, plan, servers
 
 QUIET: Settings = {"seed": 1, "spread": 0}
@@ -65,7 +65,7 @@ class ResumedLives(Lives):
             run = await load_run(journal, self.run)
             if self.scenario.ends is not RunState.COMPLETED or run.status is RunState.COMPLETED:
                 return True
-            await self._drive(journal, point, _reopened)
+            await self.drive(journal, point, _reopened)
         return False
 
 
@@ -96,7 +96,7 @@ def scenarios() -> list[Scenario]:
 SCENARIOS = {scenario.name: scenario for scenario in scenarios()}
 
 
-async def live(scenario: Scenario, *points: CrashPoint) -> tuple[Outcome, int, Run, list[ev.AnyEvent]]:
+async def live(scenario: Scenario, *points: CrashPoint) -> tuple[EndState, int, Run, list[ev.AnyEvent]]:
     lives = ResumedLives(scenario)
     outcome, processes = await live_through(scenario, *points, lives=lives)
     history = [event for _, event in await lives.journal.read("run")]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from batchwright.app.environment_state import environment_state
 from batchwright.errors import EnvironmentBusy
+from batchwright.journal.environment_state import environment_state
 from batchwright.model.actions import Action
 from batchwright.model.environment import Resource
 from batchwright.model.lifecycle import RunState

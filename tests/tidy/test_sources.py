@@ -218,6 +218,7 @@ KNOW_TYPES = {  # who may import the module of an operation type, besides operat
     "probes": "likewise",
     "emulators": "a real provider stands behind an emulated cloud",
     "testing": "builds workflows, and wraps ports",
+    "rehearsal": "wraps ports, and looks at what their requests came to",
     "__init__.py": "what plug-ins import",
     "app/preflight.py": "asks a port about requests",
     "app/server_request_resolution.py": "likewise",

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from batchwright.app.adapters import Adapters, SharedRunner, SharedWorld
 from batchwright.app.environment_reader import EnvironmentHome, find_home
-from batchwright.app.environment_state import runs_of
 from batchwright.app.multi_store import Stores
 from batchwright.app.preflight import observe_provider
 from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
@@ -19,6 +18,7 @@ from batchwright.app.settings import Settings
 from batchwright.app.workload_health import AT_ONCE, reached_by
 from batchwright.engine.limits import Limits
 from batchwright.errors import BatchwrightError
+from batchwright.journal.environment_state import runs_of
 from batchwright.journal.replay import load_run
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Severity

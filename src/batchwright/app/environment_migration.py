@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchwright.app.environment_state import runs_of
 from batchwright.app.run_migration import LEFT, RunMigration, move_line
 from batchwright.errors import EnvironmentBusy, EnvironmentElsewhere, EnvironmentRefused, RunHeld
 from batchwright.journal.base import Journal
+from batchwright.journal.environment_state import runs_of
 from batchwright.journal.lease_holder import driver_of, is_moved, process_of
 from batchwright.model.clock import Clock
 from batchwright.model.environment import Environment, EnvironmentKey, copy_of

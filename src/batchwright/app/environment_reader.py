@@ -8,12 +8,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.app.borrowed_servers import users_and_owners
-from batchwright.app.environment_state import EnvironmentState, environment_state
 from batchwright.app.multi_store import Stores
 from batchwright.app.recorded_servers import resources_now
 from batchwright.engine.machine import Machine
 from batchwright.errors import NotAllowed, StoreError
 from batchwright.journal.base import Journal
+from batchwright.journal.environment_state import EnvironmentState, environment_state
 from batchwright.journal.lease_holder import driver_of, process_of
 from batchwright.journal.replay import load_run
 from batchwright.model.clock import Clock

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from batchwright.app.environment_state import environment_key, environment_state
 from batchwright.app.multi_store import Stores
 from batchwright.errors import EnvironmentBusy, EnvironmentMoved
 from batchwright.journal.base import Journal
+from batchwright.journal.environment_state import environment_key, environment_state
 from batchwright.journal.lease_holder import driver_of, process_of
 from batchwright.model.clock import Clock
 from batchwright.model.environment import EnvironmentKey

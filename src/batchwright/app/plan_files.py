@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from batchwright import __version__, durable_files
 from batchwright.app.adapters import Adapters
-from batchwright.app.environment_state import EnvironmentState, environment_of_run, environment_state, runs_of
 from batchwright.app.guardrails import guarded
 from batchwright.app.multi_store import Stores
 from batchwright.app.plan_file_prerequisites import AGAIN_HINT, preflight
@@ -21,6 +20,7 @@ from batchwright.app.settings import Settings
 from batchwright.engine.limits import Limits
 from batchwright.errors import PlanChanged, PlanFileInvalid, UsageError
 from batchwright.journal.base import Journal
+from batchwright.journal.environment_state import EnvironmentState, environment_of_run, environment_state, runs_of
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity, bounded
 from batchwright.model.environment import EnvironmentKey, digest

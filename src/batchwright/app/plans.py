@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from batchwright.app.adapters import Adapters
 from batchwright.app.borrowed_servers import ended_by_plan, refuse_borrowed, stopped_by
 from batchwright.app.diagnostic_positions import placed, static_findings
-from batchwright.app.environment_state import EnvironmentState, environment_key, environment_of_run, environment_state
 from batchwright.app.guardrails import guarded
 from batchwright.app.install_artifacts import observe_sources, with_sources
 from batchwright.app.multi_store import Stores
@@ -41,6 +40,12 @@ from batchwright.errors import (
     SecretMissing,
     StoreError,
     UsageError,
+)
+from batchwright.journal.environment_state import (
+    EnvironmentState,
+    environment_key,
+    environment_of_run,
+    environment_state,
 )
 from batchwright.loader import Loaded, Path_, SourceLocation, load, locate
 from batchwright.model.clock import Clock

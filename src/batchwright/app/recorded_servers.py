@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from batchwright.app.environment_state import environment_state
 from batchwright.errors import RunNotFound
 from batchwright.journal.base import Journal
+from batchwright.journal.environment_state import environment_state
 from batchwright.journal.replay import load_run
 from batchwright.model.call_outcome import Observed
 from batchwright.model.environment import EnvironmentKey, Resource

@@ -21,7 +21,6 @@ from batchwright.app.borrowed_servers import (
     stopped_by,
 )
 from batchwright.app.catalogue_changes import refuse_changed_installs, with_catalogues
-from batchwright.app.environment_state import environment_state, refuse_changed
 from batchwright.app.guardrails import create_check, refuse_unguarded
 from batchwright.app.lease_takeover import is_driven, renewed, take
 from batchwright.app.multi_store import Stores, first_creation, refuse_elsewhere
@@ -39,6 +38,7 @@ from batchwright.engine.manual_resolution import NO_ANSWERS, ResumeAnswers, canc
 from batchwright.engine.read_retry import OUTAGE_SECONDS
 from batchwright.errors import NotAllowed, StoreFull
 from batchwright.journal.base import Journal
+from batchwright.journal.environment_state import environment_state, refuse_changed
 from batchwright.journal.lease_holder import HeldLease
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev

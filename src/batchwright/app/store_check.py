@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 
 from msgspec import Struct
 
-from batchwright.app.environment_state import environment_problems
 from batchwright.app.multi_store import Stores
 from batchwright.errors import (
     BatchwrightError,
@@ -18,6 +17,7 @@ from batchwright.errors import (
     UsageError,
 )
 from batchwright.journal.base import Head, Journal
+from batchwright.journal.environment_state import environment_problems
 from batchwright.journal.event_rows import unpack
 from batchwright.journal.lease_holder import driver_of
 from batchwright.journal.replay import load_run

@@ -12,7 +12,6 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchwright.app.environment_state import EnvironmentState, environment_state
 from batchwright.app.multi_store import Stores, first_creation, refuse_elsewhere
 from batchwright.app.settings import Settings
 from batchwright.durable_files import FolderHeld, alone
@@ -27,6 +26,7 @@ from batchwright.errors import (
 from batchwright.journal.archive_file import ArchiveWriter, read_archive
 from batchwright.journal.base import ArchivedRun, Journal
 from batchwright.journal.environment_rows import base_digest
+from batchwright.journal.environment_state import EnvironmentState, environment_state
 from batchwright.journal.event_rows import EventRow
 from batchwright.journal.store_folder import make_private
 from batchwright.model.clock import Clock

@@ -15,7 +15,6 @@ from msgspec.structs import replace
 
 from batchwright.app.adapters import Adapters, SharedWorld
 from batchwright.app.diagnostic_positions import placed
-from batchwright.app.environment_state import environment_key
 from batchwright.app.environment_turn_wait import TurnWait, wait_for_turn
 from batchwright.app.multi_store import Stores
 from batchwright.app.planned import Planned, workflow_invalid
@@ -32,6 +31,7 @@ from batchwright.errors import (
     SecretRefused,
     SourceRefused,
 )
+from batchwright.journal.environment_state import environment_key
 from batchwright.loader import Loaded, Path_, SourceLocation
 from batchwright.model.clock import Clock
 from batchwright.model.environment import EnvironmentKey

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from batchwright.app.environment_state import environment_problems
 from batchwright.app.plans import plan_loaded
 from batchwright.errors import EnvironmentBusy, ServerBorrowed
+from batchwright.journal.environment_state import environment_problems
 from batchwright.loader import Loaded
 from batchwright.model.environment import EnvironmentKey
 from batchwright.model.lifecycle import RunState

@@ -11,12 +11,12 @@ from msgspec.structs import replace
 
 from batchwright.app.environment_migration import MovedEnvironment, MovedRun
 from batchwright.app.environment_reader import all_environments
-from batchwright.app.environment_state import environment_problems
 from batchwright.app.lease_takeover import renewed
 from batchwright.app.runs import Runs, StoredRun
 from batchwright.app.store_migration import migrate
 from batchwright.errors import EnvironmentElsewhere, RunHeld, RunMoved, RunNotFound, ServerBorrowed, UsageError
 from batchwright.journal.base import Journal
+from batchwright.journal.environment_state import environment_problems
 from batchwright.model.environment import Environment, EnvironmentKey, copy_of
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan

@@ -12,7 +12,6 @@ import pytest
 from msgspec.structs import replace
 
 from batchwright.app.environment_reader import read_environment
-from batchwright.app.environment_state import environment_problems, environment_state
 from batchwright.app.environment_turn_wait import wait_for_turn
 from batchwright.app.plans import plan_loaded
 from batchwright.app.read_only_copy import read_only
@@ -24,6 +23,7 @@ from batchwright.errors import (
     RunSuperseded,
 )
 from batchwright.journal.base import Turn
+from batchwright.journal.environment_state import environment_problems, environment_state
 from batchwright.journal.replay import load_turns
 from batchwright.loader import Loaded
 from batchwright.model.environment import Enter, EnvironmentKey, Leave

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from batchwright.app.environment_state import environment_state
+from batchwright.journal.environment_state import environment_state
 from batchwright.model import events as ev
 from batchwright.model.actions import Action, Undo
 from batchwright.model.call_outcome import Rejected

@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from batchwright.app import environment_state as state_module
 from batchwright.app import store_prune
 from batchwright.app.environment_reader import all_environments, find_home, read_environment
-from batchwright.app.environment_state import environment_problems, environment_state
 from batchwright.app.store_import import import_archive
 from batchwright.app.store_prune import alone_with_archives, archives_of, plan_prune, prune
 from batchwright.errors import (
@@ -27,6 +26,7 @@ from batchwright.errors import (
     RunArchived,
     StoreUnavailable,
 )
+from batchwright.journal.environment_state import environment_problems, environment_state
 from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.replay import load_turns
 from batchwright.model import environment_fold

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from batchwright.app.environment_state import environment_problems, environment_state
 from batchwright.app.store_migration import migrate
 from batchwright.journal.base import Journal
+from batchwright.journal.environment_state import environment_problems, environment_state
 from batchwright.model.delivery import Delivery
 from batchwright.testing.crash_points import CrashPoint, ProcessDied, When
 from tests.unit.app.store_pair import FOLDER, SQLITE
