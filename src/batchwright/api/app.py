@@ -13,6 +13,7 @@ from litestar.openapi.spec import OpenAPI
 from litestar.types import ASGIApp
 
 from batchwright.api import (
+    agents,
     approvals,
     documentation,
     environments,
@@ -56,7 +57,7 @@ HANDLERS: Sequence[HTTPRouteHandler] = (
     *(submissions.submit, workflows.validate, workflows.plan),
     *(*run_queries.HANDLERS, *run_actions.HANDLERS, *environments.HANDLERS, *servers.HANDLERS),
     *(*webhooks.HANDLERS, *approvals.HANDLERS, *sessions.HANDLERS, *run_drawings.HANDLERS, *run_steps.HANDLERS),
-    *(*run_reasons.HANDLERS, *service_state.HANDLERS),
+    *(*run_reasons.HANDLERS, *service_state.HANDLERS, *agents.HANDLERS),
     *(health.health, health.live, health.ready, metrics.metrics, providers.providers, taskservs.taskservs),
     *documentation.HANDLERS,
 )

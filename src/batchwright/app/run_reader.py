@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
 from batchwright.engine.machine import Machine
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from batchwright.model.run import Run
     from batchwright.model.run_summary import RunSummary
 
+NEAR, PIECE = 50, 1_000  # events that are read though they are not wanted, and read at a time
 HOLDER_SECONDS = 1.0  # between two checks whether a process still drives the run
 
 
@@ -68,6 +69,21 @@ async def history(journal: Journal, run_id: str, after: int = 0) -> AsyncIterato
         for entry in page:
             yield entry
         after = page[-1][0]
+
+
+async def read_events(journal: Journal, run: str, seqs: Sequence[int]) -> list[tuple[int, AnyEvent]]:
+    """These events of a run; numbers in order. Events that are near each other are read in one piece."""
+    found: list[tuple[int, AnyEvent]] = []
+    at = 0
+    while at < len(seqs):
+        last = at
+        while last + 1 < len(seqs) and seqs[last + 1] - seqs[last] <= NEAR and seqs[last + 1] - seqs[at] < PIECE:
+            last += 1
+        wanted = frozenset(seqs[at : last + 1])
+        page = await journal.read(run, seqs[at] - 1, seqs[last] - seqs[at] + 1)
+        found += [(seq, event) for seq, event in page if seq in wanted]
+        at = last + 1
+    return found
 
 
 async def all_runs(stores: Stores, clock: Clock, *, partial: bool = False) -> tuple[list[RunSummary], set[str]]:

@@ -190,6 +190,10 @@ class HttpClient:
         run = decoded(self._http.ask("POST", f"{ENVIRONMENTS}/destroy", query, {}, b"", seconds), RunView).run
         return run, WatchedProgress(self.follow(run, 1), "")
 
+    def read(self, word: str, path: str, kind: type[T], query: Sequence[tuple[str, str]] = ()) -> T:
+        """The answer to a GET of what lies under a run's own path."""
+        return self._http.get(self._path(word, path), kind, query)
+
     def run(self, word: str, *, destroys: bool = False) -> RunView:
         if destroys:
             self._refuse_latest(word)

@@ -6,15 +6,13 @@ import asyncio
 import contextlib
 import zlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from weakref import WeakValueDictionary
 
 from msgspec import Struct
 
 from batchwright.errors import UsageError
-from batchwright.journal.base import Journal
 from batchwright.model.clock import Clock
-from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.model.run import Run
 from batchwright.model.run_snapshot import encode_snapshot, restore_run
@@ -24,7 +22,7 @@ from batchwright.views.wait_reasons import Circumstances
 
 STEPS_KEPT = 60_000  # of all histories that are kept in memory
 STRIDE, SNAPSHOTS_MOST = 2_000, 8  # events between two snapshots of a fold, and how many of them are kept
-NEAR, PIECE = 50, 1_000  # events that are read though they are not wanted, and read at a time
+PIECE = 1_000  # events read at a time
 FOLDS_MOST = 4  # folds of earlier moments that are kept
 
 
@@ -35,21 +33,6 @@ class RunMoment(Struct, frozen=True):
     run: Run
     now: float
     around: Circumstances
-
-
-async def read_events(journal: Journal, run: str, seqs: Sequence[int]) -> list[tuple[int, AnyEvent]]:
-    """These events of a run; numbers in order. Events that are near each other are read in one piece."""
-    found: list[tuple[int, AnyEvent]] = []
-    at = 0
-    while at < len(seqs):
-        last = at
-        while last + 1 < len(seqs) and seqs[last + 1] - seqs[last] <= NEAR and seqs[last + 1] - seqs[at] < PIECE:
-            last += 1
-        wanted = frozenset(seqs[at : last + 1])
-        page = await journal.read(run, seqs[at] - 1, seqs[last] - seqs[at] + 1)
-        found += [(seq, event) for seq, event in page if seq in wanted]
-        at = last + 1
-    return found
 
 
 class _Kept:

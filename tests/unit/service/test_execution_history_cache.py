@@ -12,12 +12,14 @@ from unittest.mock import patch
 import pytest
 from tests.unit.views.story import DOWN, T0, Story, fleet
 
+from batchwright.app import run_reader
+from batchwright.app.run_reader import read_events
 from batchwright.errors import UsageError
 from batchwright.model import events as ev
 from batchwright.model.run import Run
 from batchwright.model.run_snapshot import encode_snapshot
 from batchwright.service import execution_history_cache
-from batchwright.service.execution_history_cache import RunHistories, read_events
+from batchwright.service.execution_history_cache import RunHistories
 from batchwright.testing.virtual_clock import VirtualClock
 from batchwright.views.wait_reasons import Circumstances
 
@@ -117,7 +119,7 @@ def test_events_far_apart_are_read_in_pieces() -> None:
     story = told()
     journal = Told(story)
     wanted = [2, 3, 9, 20, story.run.seq]
-    with patch.multiple(execution_history_cache, NEAR=2, PIECE=5):
+    with patch.multiple(run_reader, NEAR=2, PIECE=5):
         found = asyncio.run(read_events(journal, "run", wanted))  # type: ignore[arg-type]
     assert found == [(seq, story.history[seq - 1]) for seq in wanted]
     assert journal.read_so_far == len(wanted)
