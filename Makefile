@@ -5,7 +5,7 @@ WORKFLOW ?= workflows/example_batch.ncl
 PLUGINS := $(wildcard plugins/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help run shop demo rehearsal test test-long check format bench
+.PHONY: help run shop demo rehearsal test test-long check format bench release
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,3 +59,6 @@ format: $(VENV)/.dev ## make the format right
 
 bench: $(VENV)/.dev ## measure, print a table, write bench/RESULTS.md
 	$(BIN)/python -m bench
+
+release: $(VENV)/.dev ## a dry run: build the packages twice, compare them, show the news; publishes nothing
+	@scripts/release.sh $(BIN)

@@ -12,7 +12,8 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
-from batchwright import errors
+from batchwright import __version__, errors, serve
+from batchwright.cli.man_page import man_page
 from batchwright.emulators.aws.settings import AwsBehaviour
 from batchwright.emulators.hetzner.settings import HetznerBehaviour
 from batchwright.emulators.settings import EmulatorBehaviour
@@ -332,6 +333,7 @@ def reference() -> dict[Path, str]:
         DOCS / "errors.md": ERRORS.format(rows="\n".join(error_rows())),
         DOCS / "faults.md": faults(),
         DOCS / "taskserv-fields.md": taskserv_fields(),
+        DOCS / "batchwright.1": man_page(serve.command_line.command(), __version__),
     }
 
 

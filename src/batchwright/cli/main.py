@@ -41,6 +41,7 @@ COMMANDS: list[Row] = [  # panel, where its function stands, an example that beg
     (BEFORE, "batchwright.cli.validate:validate", "validate shop.ncl --overlay staging.ncl"),
     (BEFORE, "batchwright.cli.plan:plan", "plan shop.ncl --retire --out shop.plan"),
     (BEFORE, "batchwright.cli.schema:schema", "schema taskserv"),
+    (BEFORE, "batchwright.cli.examples:examples", "examples site"),
     (RUNS, "batchwright.cli.run:run", "run shop.ncl --retire --wait 600"),
     (RUNS, "batchwright.cli.destroy:destroy", "destroy shop --plan"),
     (RUNS, "batchwright.cli.submit:submit", "submit shop.ncl --watch"),
@@ -68,6 +69,8 @@ COMMANDS: list[Row] = [  # panel, where its function stands, an example that beg
     (SERVICE, "batchwright.cli.service_state:leases", "leases"),
     (SERVICE, "batchwright.cli.service_state:lanes", "lanes"),
     (OFFERS, "batchwright.cli.emulate:emulate", "emulate upcloud --backed-by local"),
+    (OFFERS, "batchwright.cli.version:version", "version --json"),
+    (OFFERS, "batchwright.cli.version:man", "man"),
 ]
 GROUPS: list[Row] = [  # panel, where its Typer stands, its name
     (OFFERS, "batchwright.cli.servers:app", "servers"),

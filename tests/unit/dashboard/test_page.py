@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -142,32 +139,3 @@ def test_plain_tables_are_for_those_who_may_look(tmp_path: Path) -> None:
     (plain,) = asked(tmp_path, "/ui/plain")
     assert b"asks for a token" in plain.body
     assert b"<table" not in plain.body
-
-
-def test_the_wheel_has_the_page(tmp_path: Path) -> None:
-    has_files()
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as packed:
-        packed.extractall(tmp_path / "installed")
-        names = packed.namelist()
-    assert len(names) == len(set(names))
-    code = (
-        "import asyncio, sys\n"
-        "from pathlib import Path\n"
-        "import batchwright\n"
-        "assert Path(batchwright.__file__).is_relative_to(sys.argv[1])\n"
-        "from tests.unit.dashboard.test_page import asked\n"
-        "got = asked(Path(sys.argv[2]), '/', '/ui/static/js/main.js', '/ui/static/vendor/htm-preact.js')\n"
-        "print([answer.status for answer in got])\n"
-    )
-    script = tmp_path / "ask.py"
-    script.write_text(code)
-    installed = str(tmp_path / "installed")
-    done = subprocess.run(
-        [sys.executable, str(script), installed, str(tmp_path / "state")],
-        env={"PYTHONPATH": f"{installed}:{ROOT}", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.stdout.strip() == "[200, 200, 200]", done.stderr
