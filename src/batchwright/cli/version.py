@@ -34,10 +34,13 @@ def version(json: Json = False, _no_color: NoColor = False) -> int:
     return Exit.OK
 
 
-def man(_no_color: NoColor = False) -> int:
+def man(json: Json = False, _no_color: NoColor = False) -> int:
     """Show the manual page; into a pipe or a file its source, for: batchwright man > batchwright.1"""
     page = man_page(command(), __version__)
+    if json:
+        print_json({"page": page})
+        return Exit.OK
     if sys.stdout.isatty() and (viewer := shutil.which("man")):
         return subprocess.run([viewer, "-l", "-"], input=page, text=True, check=False).returncode  # noqa: S603
-    sys.stdout.write(page)
+    say(page.rstrip("\n"))
     return Exit.OK
