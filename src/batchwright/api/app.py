@@ -20,6 +20,7 @@ from batchwright.api import (
     health,
     metrics,
     problems,
+    proposals,
     providers,
     run_actions,
     run_drawings,
@@ -57,7 +58,7 @@ HANDLERS: Sequence[HTTPRouteHandler] = (
     *(submissions.submit, workflows.validate, workflows.plan),
     *(*run_queries.HANDLERS, *run_actions.HANDLERS, *environments.HANDLERS, *servers.HANDLERS),
     *(*webhooks.HANDLERS, *approvals.HANDLERS, *sessions.HANDLERS, *run_drawings.HANDLERS, *run_steps.HANDLERS),
-    *(*run_reasons.HANDLERS, *service_state.HANDLERS, *agents.HANDLERS),
+    *(*run_reasons.HANDLERS, *service_state.HANDLERS, *agents.HANDLERS, *proposals.HANDLERS),
     *(health.health, health.live, health.ready, metrics.metrics, providers.providers, taskservs.taskservs),
     *documentation.HANDLERS,
 )

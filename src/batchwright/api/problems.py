@@ -44,6 +44,8 @@ STATUS: tuple[tuple[type[BatchwrightError], int], ...] = (
     (errors.PlanChanged, 409),
     (errors.ApprovalOutdated, 409),
     (errors.ApprovalLate, 409),
+    (errors.ProposalNotFound, 404),
+    (errors.ProposalClosed, 409),
     (errors.RunChanged, 412),
     (errors.WorkflowInvalid, 422),
     (errors.PlanRefused, 422),

@@ -17,6 +17,7 @@ from batchwright import durable_files
 from batchwright.app.settings import Settings
 from batchwright.errors import TokensUnreadable, Unauthorized, UsageError
 from batchwright.journal.store_folder import alone, make_private
+from batchwright.model.guardrail_limits import NO_LIMITS, GuardrailLimits
 from batchwright.model.role import Role
 from batchwright.regular_files import contents
 
@@ -26,7 +27,10 @@ LOCAL, NOBODY = "local", "nobody"  # a caller without a token, in the audit trai
 
 
 class AccessToken(Struct, frozen=True):
-    """One token. Of the secret only the hash is kept: it has 256 random bits, so a plain SHA-256 is enough."""
+    """One token. Of the secret only the hash is kept: it has 256 random bits, so a plain SHA-256 is enough.
+
+    `limits` hold for every plan that its holder runs, beside those of the operator and the workflow.
+    """
 
     id: str
     name: str
@@ -35,6 +39,7 @@ class AccessToken(Struct, frozen=True):
     created_at: float
     expires_at: float = 0.0  # 0: never
     revoked_at: float = 0.0
+    limits: GuardrailLimits = NO_LIMITS
 
     def trouble(self, now: float) -> str:
         """Why the token is not valid, empty if it is."""
@@ -119,11 +124,17 @@ class Tokens:
         return TokensUnreadable(f"{self._path} cannot be read: {error}", hint=hint)
 
     def create(
-        self, name: str, role: Role, now: float, lifetime: float | None, record: Record = _nothing
+        self,
+        name: str,
+        role: Role,
+        now: float,
+        lifetime: float | None,
+        record: Record = _nothing,
+        limits: GuardrailLimits = NO_LIMITS,
     ) -> tuple[AccessToken, str]:
         """A new token and its secret, which is shown once and not kept; none is created if `record` raises.
 
-        Raises UsageError, StoreError.
+        A proposer destroys nothing, unless `limits` say how many servers it may. Raises UsageError, StoreError.
         """
         if not NAME.fullmatch(name) or name in (LOCAL, NOBODY):
             raise UsageError(
@@ -132,7 +143,9 @@ class Tokens:
             )
         secret = PREFIX + secrets.token_urlsafe(32)
         expires = now + lifetime if lifetime is not None else 0.0
-        made = AccessToken(secrets.token_hex(4), name, role, _hash(secret), now, expires)
+        if role is Role.PROPOSER and limits.destroys is None:
+            limits = replace(limits, destroys=0)
+        made = AccessToken(secrets.token_hex(4), name, role, _hash(secret), now, expires, limits=limits)
         make_private(self._folder)
         with alone(self._folder):
             known = self.all()
@@ -167,6 +180,12 @@ class Tokens:
                     raise Unauthorized(f"the token {token.name} {trouble}")
                 return token
         raise Unauthorized("this service does not know this token")
+
+    def limits_of(self, principal: str) -> GuardrailLimits:
+        """The limits of the token with this id; none for a principal without a token. Raises TokensUnreadable."""
+        if not principal or "@" in principal:
+            return NO_LIMITS
+        return next((one.limits for one in self.all() if one.id == principal), NO_LIMITS)
 
     def holds(self, token: str, now: float) -> bool:
         """Whether the token with this id is still valid. Raises TokensUnreadable."""

@@ -9,6 +9,7 @@ from functools import cache
 
 from msgspec.structs import replace
 
+from batchwright.app.access_tokens import Tokens
 from batchwright.app.adapters import Adapters
 from batchwright.app.guardrail_settings import Guardrails, guardrails_now
 from batchwright.app.plan_judge import judge
@@ -34,9 +35,15 @@ def guardrails(settings: Settings) -> Guardrails:
     return guardrails_now(settings.config_file, settings.guardrails)
 
 
-def sources_of(rails: Guardrails, environment: str, own: GuardrailLimits = NO_LIMITS) -> Sequence[LimitsSource]:
-    """The limits of an environment: the operator's, and the workflow's own."""
-    return (*rails.limits_of(environment), LimitsSource(own, "the workflow sets limits.", where="limits"))
+def sources_of(
+    rails: Guardrails, environment: str, own: GuardrailLimits = NO_LIMITS, token: GuardrailLimits = NO_LIMITS
+) -> Sequence[LimitsSource]:
+    """The limits of an environment: the operator's, the workflow's own, and those of the token that asks."""
+    return (
+        *rails.limits_of(environment),
+        LimitsSource(own, "the workflow sets limits.", where="limits"),
+        LimitsSource(token, "this token has limits."),
+    )
 
 
 def any_of(sources: Iterable[LimitsSource]) -> bool:
@@ -55,19 +62,22 @@ async def guarded(
     planned: Planned,
     resources: Iterable[Resource],
     own: GuardrailLimits = NO_LIMITS,
+    principal: str = "",
 ) -> Planned:
     """The plan with its prices as they are now, if it keeps the operator's guardrails and the workflow's limits.
 
-    Otherwise there is no plan, and the diagnostics say why. Raises ConfigInvalid.
+    `principal` is who asks for it: a token may have limits, too. Otherwise there is no plan, and the diagnostics say
+    why. Raises ConfigInvalid, TokensUnreadable.
     """
     if planned.plan is None:
         return planned
     resources, rails = tuple(resources), guardrails(settings)
-    sources = sources_of(rails, EnvironmentKey.of(planned.plan).name, own)
+    token = Tokens(settings).limits_of(principal)
+    sources = sources_of(rails, EnvironmentKey.of(planned.plan).name, own, token)
     everything = rails.policy is not None or (limits_cost(sources) and impact(planned.plan, resources).changes)
     prices, unknown = await find_prices(planned.plan, resources, around, all_servers=everything)
     plan = replace(planned.plan, prices=prices if everything else ())
-    found = await _judged(plan, resources, rails, own, around.clock.now())
+    found = await _judged(plan, resources, rails, sources, around.clock.now())
     told = (*(one for one in planned.diagnostics if one.code != WARNED), *unknown, *found)
     if any(one.severity is Severity.ERROR for one in found):
         return replace(planned, plan=None, diagnostics=told)
@@ -78,17 +88,22 @@ async def guarded(
     return replace(planned, plan=plan, diagnostics=told, quotes=quotes, worst_cost=worst)
 
 
-async def refuse_unguarded(settings: Settings, plan: Plan, resources: Iterable[Resource], now: float) -> None:
-    """Raise PlanRefused if a plan that is to be run does not keep the operator's guardrails as they are now."""
-    found = await _judged(plan, resources, guardrails(settings), NO_LIMITS, now)
+async def refuse_unguarded(
+    settings: Settings, plan: Plan, resources: Iterable[Resource], now: float, principal: str = ""
+) -> None:
+    """Raise PlanRefused if a plan that is to be run does not keep the operator's guardrails as they are now, or the
+    limits of the token that runs it.
+    """
+    rails, token = guardrails(settings), Tokens(settings).limits_of(principal)
+    sources = sources_of(rails, EnvironmentKey.of(plan).name, token=token)
+    found = await _judged(plan, resources, rails, sources, now)
     if any(one.severity is Severity.ERROR for one in found):
         raise plan_refused(found)
 
 
 async def _judged(
-    plan: Plan, resources: Iterable[Resource], rails: Guardrails, own: GuardrailLimits, now: float
+    plan: Plan, resources: Iterable[Resource], rails: Guardrails, sources: Sequence[LimitsSource], now: float
 ) -> list[Diagnostic]:
-    sources = sources_of(rails, EnvironmentKey.of(plan).name, own)
     if rails.policy is None and not any_of(sources):
         return []
     made = impact(plan, resources)

@@ -173,11 +173,12 @@ async def plan_loaded(
     loaded: Loaded,
     simulation: SimulationSettings | None = None,
     folder: str = "",
+    principal: str = "",
 ) -> Planned:
     """Query the providers for a workflow that was checked, and plan; read-only.
 
-    `folder` is that of the file, which the folders of commands are relative to. The providers are opened in `around`,
-    which may carry the plan out too.
+    `principal` is who asks, as Principal.id. `folder` is that of the file, which the folders of commands are relative
+    to. The providers are opened in `around`, which may carry the plan out too.
     """
     if loaded.workflow is None:
         return Planned(None, loaded.diagnostics, is_valid=False)
@@ -224,7 +225,7 @@ async def plan_loaded(
     unknown = await _unknown_name(stores, loaded.workflow, key)
     shared = await _borrowed(stores, built.plan, key)
     planned = Planned(built.plan, (*built.diagnostics, *problems, *busy, *unknown, *shared))
-    planned = await guarded(settings, around, planned, resources, loaded.workflow.limits)
+    planned = await guarded(settings, around, planned, resources, loaded.workflow.limits, principal)
     return replace(planned, basis=PlanBasis(resources=resources, turn=state.turn))
 
 

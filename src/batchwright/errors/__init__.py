@@ -30,6 +30,9 @@ from batchwright.errors.plan import EntryChanged as EntryChanged
 from batchwright.errors.plan import PlanChanged as PlanChanged
 from batchwright.errors.plan import PlanFileInvalid as PlanFileInvalid
 from batchwright.errors.plan import PlanRefused as PlanRefused
+from batchwright.errors.proposal import ProposalClosed as ProposalClosed
+from batchwright.errors.proposal import ProposalNotFound as ProposalNotFound
+from batchwright.errors.proposal import ProposalUnapproved as ProposalUnapproved
 from batchwright.errors.service import AddressRefused as AddressRefused
 from batchwright.errors.service import AuditUnreadable as AuditUnreadable
 from batchwright.errors.service import AuditUnwritable as AuditUnwritable

@@ -9,6 +9,7 @@ class Role(StrEnum):
     """What a token allows; each role allows what the ones before it do."""
 
     VIEWER = "viewer"  # look
+    PROPOSER = "proposer"  # propose changes, and carry out those that somebody else has approved
     OPERATOR = "operator"  # submit, pause, resume, cancel, roll back
     ADMIN = "admin"  # everything
 

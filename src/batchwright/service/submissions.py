@@ -186,7 +186,9 @@ class Submissions:
         if simulation is None and loaded.workflow is not None:
             self._allowed_to(submission).check_commands(loaded.workflow)
         async with Adapters(self._settings, self._clock, Limits(), simulation, self._world) as around:
-            planned = await plan_loaded(self._settings, self._stores, around, loaded, simulation)
+            planned = await plan_loaded(
+                self._settings, self._stores, around, loaded, simulation, principal=submission.principal
+            )
 
         async def find(paths: Sequence[Path_]) -> Sequence[SourceLocation]:
             return await self._evaluations.places(self._job(submission, paths), urgent=urgent)
