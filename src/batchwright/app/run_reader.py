@@ -86,6 +86,11 @@ async def read_events(journal: Journal, run: str, seqs: Sequence[int]) -> list[t
     return found
 
 
+async def events_between(opened: OpenedRun, after: int, upto: int) -> list[AnyEvent]:
+    """The events after sequence `after`, up to `upto`."""
+    return [event async for seq, event in history(opened.journal, opened.run.id, after) if seq <= upto]
+
+
 async def all_runs(stores: Stores, clock: Clock, *, partial: bool = False) -> tuple[list[RunSummary], set[str]]:
     """Every run, newest first, and the ids of those that a process drives now; `partial` as in Stores.summaries."""
     summaries = await stores.summaries(partial=partial)

@@ -80,6 +80,7 @@ GROUPS: list[Row] = [  # panel, where its Typer stands, its name
     (OFFERS, "batchwright.cli.local:app", "local"),
     (OFFERS, "batchwright.cli.policy:app", "policy"),
     (LOOKING, "batchwright.cli.webhooks:app", "webhooks"),
+    (RUNS, "batchwright.cli.proposals:app", "proposals"),
     (SERVICE, "batchwright.cli.token:app", "token"),
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from msgspec.structs import asdict
@@ -16,7 +16,8 @@ from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Json, NoColor, StateDir, settings_of, window
 from batchwright.cli.output import note, print_json, say
 from batchwright.cli.view_printer import show_table
-from batchwright.errors import AuditUnwritable
+from batchwright.errors import AuditUnwritable, UsageError
+from batchwright.model.guardrail_limits import GuardrailLimits
 from batchwright.model.role import Role
 from batchwright.service.audit import Audit, AuditEntry
 from batchwright.views.text_format import duration
@@ -27,9 +28,22 @@ app = typer.Typer(help="The tokens that give access to the service.")
 
 Named = Annotated[str, typer.Option("--name", help="The owner's name, for the audit trail and the journals.")]
 AsRole = Annotated[
-    Role, typer.Option("--role", help="viewer: read; operator: also submit and control runs; admin: everything.")
+    Role,
+    typer.Option(
+        "--role",
+        help="viewer: read; proposer: also propose changes, and carry out those that somebody else approved; operator: "
+        "also submit and control runs; admin: everything.",
+    ),
 ]
 Expires = Annotated[str, typer.Option("--expires", metavar="SPAN", help="90d, 12h, 30m, or never.")]
+Limit = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit",
+        metavar="KEY=VALUE",
+        help="servers=5, destroys=1 or cost_per_hour=0.5EUR: holds for every plan that it runs; may be repeated.",
+    ),
+]
 Word = Annotated[str, typer.Argument(metavar="TOKEN", help="The id or name of the token.")]
 
 
@@ -38,6 +52,7 @@ def create(
     role: AsRole,
     name: Named = "",
     expires: Expires = "90d",
+    limit: Limit = None,
     state_dir: StateDir = None,
     json: Json = False,
     _no_color: NoColor = False,
@@ -46,7 +61,12 @@ def create(
     clock, settings = SystemClock(), settings_of(state_dir)
     lifetime = None if expires == NEVER else window(expires)
     made, secret = Tokens(settings).create(
-        name or role.value, role, clock.now(), lifetime, partial(_audit, state_dir, "token create")
+        name or role.value,
+        role,
+        clock.now(),
+        lifetime,
+        partial(_audit, state_dir, "token create"),
+        _limits(limit or []),
     )
     if json:
         print_json({**asdict(token_line(made, clock.now())), "token": secret})
@@ -80,6 +100,27 @@ def revoke(token: Word, state_dir: StateDir = None, json: Json = False, _no_colo
     revoked = Tokens(settings_of(state_dir)).revoke(token, now, partial(_audit, state_dir, "token revoke"))
     print_json(token_line(revoked, now)) if json else say(f"the token {revoked.name} ({revoked.id}) is revoked")
     return Exit.OK
+
+
+def _limits(given: list[str]) -> GuardrailLimits:
+    """The limits in `KEY=VALUE` words. Raises UsageError."""
+    found: dict[str, Any] = {}
+    for word in given:
+        key, _, value = word.partition("=")
+        try:
+            if key == "cost_per_hour":
+                found.setdefault(key, {})[value[-3:]] = float(value[:-3])
+            elif key in ("servers", "destroys"):
+                found[key] = int(value)
+            else:
+                raise ValueError("there is no such limit")
+        except ValueError as error:
+            hint = "Write servers=5, destroys=1 or cost_per_hour=0.5EUR."
+            raise UsageError(f"--limit {word}: {error}", hint=hint) from error
+    try:
+        return GuardrailLimits(**found)
+    except ValueError as error:
+        raise UsageError(f"--limit: {error}", hint="Write servers=5, destroys=1 or cost_per_hour=0.5EUR.") from error
 
 
 def _audit(state_dir: Path | None, what: str, token: AccessToken) -> None:

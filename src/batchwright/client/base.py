@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from batchwright.views.leases import LeaseLine
     from batchwright.views.plan import PlanView
     from batchwright.views.progress_update import ProgressUpdate
+    from batchwright.views.proposal import ProposalView
     from batchwright.views.run import RunView
     from batchwright.views.stats_over_runs import Stats
     from batchwright.views.step_explanation import Explanation
@@ -51,6 +52,18 @@ class RunRow(RunSummary, frozen=True):
 def run_row(row: RunSummary, *, driven: bool) -> RunRow:
     """The row of the list; one of an older version is told its environment's name."""
     return RunRow(**(asdict(row) | {"environment": row.environment_key.name}), driven=driven)
+
+
+class ProposalClient(Protocol):
+    """What every command can do with proposals. Raises as Client's methods."""
+
+    def all(self) -> tuple[ProposalView, ...]:
+        """Those that are open, decided or lately carried out, oldest first."""
+        ...
+
+    def decide(self, digest: str, *, yes: bool, comment: str = "") -> ProposalView:
+        """Approve or refuse one. Raises ProposalNotFound, ProposalClosed, ApproverRefused, UsageError."""
+        ...
 
 
 class Client(Protocol):
@@ -154,6 +167,11 @@ class Client(Protocol):
 
         Raises ApprovalLate, ApprovalOutdated, ApproverRefused, NotAllowed, StepNotFound, UsageError.
         """
+        ...
+
+    @property
+    def proposals(self) -> ProposalClient:
+        """Proposed changes."""
         ...
 
     def deliveries(self, word: str = "") -> tuple[DeliveryLine, ...]:

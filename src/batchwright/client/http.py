@@ -24,6 +24,7 @@ from batchwright.client.base import ANSWER_SECONDS, RunRow, Verb
 from batchwright.client.http_problems import decoded, reason, refusal
 from batchwright.client.http_transport import ANSWER_TRIES, CHECK_SECONDS, HttpAnswerLost, HttpTransport
 from batchwright.client.progress import Progress, WatchedProgress
+from batchwright.client.proposals import HttpProposals
 from batchwright.engine.manual_resolution import NO_ANSWERS, ResumeAnswers
 from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.errors import EnvironmentNotFound, NotAllowed, RunHeld, ServiceUnavailable
@@ -140,8 +141,6 @@ class HttpClient:
     def warnings(self) -> list[str]:
         """What the service itself reports as missing in its `/health`."""
         return []
-
-    # -- what can be asked --------------------------------------------------------------------------------------
 
     def health(self) -> ServiceHealthView:
         """Whether the service answers, and which state folder it serves."""
@@ -274,6 +273,10 @@ class HttpClient:
         query += [("ask", str(request.ask))] if request.ask else []
         path = self._path(word, "approve" if request.yes else "refuse")
         return cast(RunView, decoded(self._http.ask("POST", path, query), RunView))
+
+    @property
+    def proposals(self) -> HttpProposals:
+        return HttpProposals(self._http, self._path)
 
     def deliveries(self, word: str = "") -> tuple[DeliveryLine, ...]:
         return self._http.get(WEBHOOKS, _Items[DeliveryLine], [("run", word)] if word else []).items

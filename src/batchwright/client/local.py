@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from batchwright.app.environment_reader import all_environments, find_home, read_environment
 from batchwright.app.multi_store import Stores
 from batchwright.app.run_provenance import local_principal, user
-from batchwright.app.run_reader import OpenedRun, all_runs, history, look
+from batchwright.app.run_reader import OpenedRun, all_runs, events_between, look
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.client.base import RunRow, Verb, run_row
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from batchwright.app.webhook_delivery import WebhookDeliverer
     from batchwright.app.workflow_source import Source
     from batchwright.client.progress import Progress
+    from batchwright.client.proposals import LocalProposals
     from batchwright.engine.rollback_preview import PlannedUndo
     from batchwright.loader import Loaded
     from batchwright.model.delivery import Delivery
@@ -177,7 +178,7 @@ class LocalClient:
     def follow(self, word: str, after: int | None = None) -> Iterator[ProgressUpdate]:
         opened = self.look(word)
         run, shape = opened.run, plan_index(opened.run.plan)
-        events = [] if after is None else self.wait(_events_between(opened, after, run.seq))
+        events = [] if after is None else self.wait(events_between(opened, after, run.seq))
         while True:
             ended = opened.over or not opened.driven
             draw = partial(
@@ -200,7 +201,7 @@ class LocalClient:
 
         opened = self.look(word)
         named = step_named(opened.run, step)
-        past = self.wait(_events_between(opened, 0, opened.run.seq))
+        past = self.wait(events_between(opened, 0, opened.run.seq))
         return explain(opened.run, past, named, self.clock.now(), Circumstances(opened.driven))
 
     def checks(self, word: str) -> RunHealth:
@@ -269,6 +270,12 @@ class LocalClient:
         assert self._opened is not None
         own = self._opened.journal, self._opened.run
         return await answer(*own, request, local_principal(), self.settings, self.clock.now())
+
+    @property
+    def proposals(self) -> LocalProposals:
+        from batchwright.client.proposals import LocalProposals
+
+        return LocalProposals(self.settings, self.clock)
 
     def plan(self, source: Source, loaded: Loaded, simulation: SimulationSettings | None) -> Planned:
         """The plan of a checked file. What it opens stays open for `start`."""
@@ -390,7 +397,3 @@ class LocalClient:
         from batchwright.app.orphan_sweep import sweep_orphans
 
         return self.wait(sweep_orphans(self.settings, self.stores, self.clock, word, remove=remove))
-
-
-async def _events_between(opened: OpenedRun, after: int, upto: int) -> list[AnyEvent]:
-    return [event async for seq, event in history(opened.journal, opened.run.id, after) if seq <= upto]

@@ -69,7 +69,8 @@ class ProposalDesk:
         self, digest: str, action: ProposedAction, environment: str, lines: tuple[str, ...], who: Submission | Principal
     ) -> Proposal:
         own = (who.principal, who.by) if isinstance(who, Submission) else (who.id, who.name)
-        return Proposal(digest, action, environment, lines, *own, self._now, self._now + OPEN_SECONDS)
+        now = self._now
+        return Proposal(digest, action, environment, lines, *own, now, now + OPEN_SECONDS)
 
     async def _add(self, proposal: Proposal) -> Proposal:
         return await asyncio.to_thread(self.proposals.add, proposal, self._now)
@@ -79,7 +80,7 @@ class ProposalDesk:
         run = feed.run
         if action is ProposedAction.ROLLBACK:
             undo = undo_preview(run, self._now)
-            return undo_lines(undo), sum(one.what is UndoKind.DESTROY for one in undo)
+            return undo_lines((one.what, one.step) for one in undo), sum(one.what is UndoKind.DESTROY for one in undo)
         if action is ProposedAction.CANCEL:
             if run.status in RUN_ENDED:
                 raise NotAllowed(f"run {run.id} is {run.status} and cannot be cancelled")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from batchwright.engine.rollback_preview import PlannedUndo
 from batchwright.model.lifecycle import StepState
 from batchwright.model.plan import Plan
 from batchwright.model.proposal import Proposal, ProposedAction
@@ -66,11 +65,11 @@ def plan_lines(plan: Plan, quotes: Mapping[str, Quote] = {}) -> tuple[str, ...]:
     return _bounded((title, *lines, f"takes about {duration(view.estimate.least)}{cost}"))
 
 
-def undo_lines(undo: Sequence[PlannedUndo]) -> tuple[str, ...]:
-    """What a rollback would do, by kind."""
+def undo_lines(undo: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """What a rollback would do: pairs of the kind of undo and the step."""
     names: dict[str, list[str]] = {}
-    for one in undo:
-        names.setdefault(one.what, []).append(one.step)
+    for kind, step in undo:
+        names.setdefault(kind, []).append(step)
     return _bounded(("roll back", *(f"{what} {len(steps)}: {condensed(steps)}" for what, steps in names.items())))
 
 
