@@ -182,9 +182,7 @@ class Tokens:
         raise Unauthorized("this service does not know this token")
 
     def limits_of(self, principal: str) -> GuardrailLimits:
-        """The limits of the token with this id; none for a principal without a token. Raises TokensUnreadable."""
-        if not principal or "@" in principal:
-            return NO_LIMITS
+        """The limits of the token with this id. Raises TokensUnreadable."""
         return next((one.limits for one in self.all() if one.id == principal), NO_LIMITS)
 
     def holds(self, token: str, now: float) -> bool:

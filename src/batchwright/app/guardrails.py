@@ -72,7 +72,7 @@ async def guarded(
     if planned.plan is None:
         return planned
     resources, rails = tuple(resources), guardrails(settings)
-    token = Tokens(settings).limits_of(principal)
+    token = _token_limits(settings, principal)
     sources = sources_of(rails, EnvironmentKey.of(planned.plan).name, own, token)
     everything = rails.policy is not None or (limits_cost(sources) and impact(planned.plan, resources).changes)
     prices, unknown = await find_prices(planned.plan, resources, around, all_servers=everything)
@@ -88,13 +88,19 @@ async def guarded(
     return replace(planned, plan=plan, diagnostics=told, quotes=quotes, worst_cost=worst)
 
 
+def _token_limits(settings: Settings, principal: str) -> GuardrailLimits:
+    if not principal or "@" in principal:  # nobody, or a user of the machine
+        return NO_LIMITS
+    return Tokens(settings).limits_of(principal)
+
+
 async def refuse_unguarded(
     settings: Settings, plan: Plan, resources: Iterable[Resource], now: float, principal: str = ""
 ) -> None:
     """Raise PlanRefused if a plan that is to be run does not keep the operator's guardrails as they are now, or the
     limits of the token that runs it.
     """
-    rails, token = guardrails(settings), Tokens(settings).limits_of(principal)
+    rails, token = guardrails(settings), _token_limits(settings, principal)
     sources = sources_of(rails, EnvironmentKey.of(plan).name, token=token)
     found = await _judged(plan, resources, rails, sources, now)
     if any(one.severity is Severity.ERROR for one in found):
