@@ -328,12 +328,12 @@ class DyingAdapters(Adapters):
         return CrashingLauncher(super()._pretend(simulation), self._process.point)
 
 
-async def live_through(story: Story, folder: Path, *points: CrashPoint) -> tuple[End, EnvironmentLives]:
+async def live_through(lives: EnvironmentLives, *points: CrashPoint) -> End:
     """The history undisturbed, then the changes: a process dies at each of the points, and the next one goes on."""
-    lives = EnvironmentLives(story, folder)
-    every = range(len(story.changes))
-    assert await lives.live(CrashPoint(), every[: story.history])
+    every = range(len(lives.story.changes))
+    history = lives.story.history
+    assert lives.count or await lives.live(CrashPoint(), every[:history])
     for one in (*points, *(CrashPoint() for _ in range(LIVES_MAX))):
-        if await lives.live(one, every[story.history :]):
-            return await the_end(lives), lives
-    raise AssertionError(f"{story.name} did not end")
+        if await lives.live(one, every[history:]):
+            return await the_end(lives)
+    raise AssertionError(f"{lives.story.name} did not end")

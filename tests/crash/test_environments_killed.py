@@ -17,6 +17,7 @@ from batchwright.operations.command import Command
 from batchwright.operations.server_batch import ServerBatch
 from batchwright.operations.taskserv_batch import TaskservBatch, TaskservUse
 from batchwright.testing.crash_points import CrashPoint, When
+from batchwright.testing.crash_states import StateRecorder, restore
 from batchwright.testing.plans import servers
 from batchwright.testing.virtual_clock import run_virtual
 from tests.crash.environment_end import the_end
@@ -160,20 +161,23 @@ STORIES = {story.name: story for story in stories()}
 def test_the_end_is_the_same_wherever_the_process_dies(
     name: str, most: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    story, point = STORIES[name], CrashPoint()
-    wanted, lives = run_virtual(live_through(story, tmp_path, point))
+    story = STORIES[name]
+    lives = EnvironmentLives(story, tmp_path)
+    process = StateRecorder(lives, ("story",))
+    wanted = run_virtual(live_through(lives, process))
     assert lives.count == 2
     assert bool(lives.settled) is story.races
-    points = [CrashPoint(n, when) for n in range(1, point.count + 1) for when in When]
-    points = points[:: max(1, len(points) // most) | 1]  # an odd number of steps apart: on both sides of calls
-    for dies in points:
-        end, _ = run_virtual(live_through(story, tmp_path, dies))
+    states = list(process.states().items())
+    states = states[:: max(1, len(states) // most) | 1]  # an odd number of steps apart: on both sides of calls
+    for state, deaths in states:
+        next_lives = EnvironmentLives(story, tmp_path)
+        end = run_virtual(live_through(next_lives), restore(next_lives, state))
         if story.races:
-            assert end.servers == wanted.servers, dies
+            assert end.servers == wanted.servers, deaths
         else:
-            assert end == wanted, dies
+            assert end == wanted, deaths
     with capsys.disabled():
-        print(f"\n{name}: {len(points)} crash points, always the same environment")
+        print(f"\n{name}: {len(states)} states of dead processes, always the same environment")
 
 
 # -- any history ----------------------------------------------------------------------------------------------------
@@ -219,7 +223,8 @@ def wander(seed: int, folder: Path, order: ReplaceOrder) -> None:
         story = replace(story, changes=tuple(changes))
     points = [CrashPoint(chance.randint(1, 120), chance.choice(list(When))) for _ in range(chance.randint(1, 4))]
     try:
-        end, lives = run_virtual(live_through(story, folder, *points))
+        lives = EnvironmentLives(story, folder)
+        end = run_virtual(live_through(lives, *points))
         assert (end.resources, end.servers, end.keys) == ((), Counter(), frozenset()), end
         assert len(story.changes) - 1 not in lives.refused
     except BaseException as error:

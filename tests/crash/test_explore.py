@@ -12,8 +12,9 @@ from batchwright.operations.command import CommandRequest
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.rehearsal.invariants import broken_invariants
 from batchwright.testing.crash_points import CrashPoint, When
+from batchwright.testing.crash_states import StateRecorder, restore, save
 from batchwright.testing.virtual_clock import run_virtual
-from tests.crash.lives import EndState, live_through
+from tests.crash.lives import EndState, Lives, live_through
 from tests.crash.scenarios import Scenario, all_scenarios
 
 SCENARIOS = {scenario.name: scenario for scenario in all_scenarios()}
@@ -52,36 +53,63 @@ def check_values(scenario: Scenario, outcome: EndState, where: str) -> None:
                 assert outcome.first_boot[step.request.name] == filled(step.request.user_data, values), where
 
 
+def undisturbed(scenario: Scenario, state: bytes = b"") -> StateRecorder:
+    """A process that begins, or goes on from this state, with what it would leave if it died."""
+    lives = Lives(scenario)
+    recorder = StateRecorder(lives)
+    start = restore(lives, state) if state else 0.0
+    run_virtual(live_through(scenario, recorder, lives=lives), start)
+    return recorder
+
+
+def live_on(scenario: Scenario, state: bytes) -> EndState:
+    """The end, from this state on."""
+    lives = Lives(scenario)
+    start = restore(lives, state)
+    return run_virtual(live_through(scenario, lives=lives), start)[0]
+
+
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_the_end_is_the_same_wherever_the_process_dies(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     scenario = SCENARIOS[name]
     wanted, calls = reference(scenario)
-    explored = 0
-    for when in When:
-        for n in range(1, calls + 1):
-            point = CrashPoint(n, when)
-            outcome, processes = run_virtual(live_through(scenario, point))
-            assert processes > 1 or point.n == calls, point
-            check(scenario, wanted, outcome, str(point))
-            explored += 1
+    process = undisturbed(scenario)
+    for state, deaths in process.states().items():
+        check(scenario, wanted, live_on(scenario, state), ", ".join(deaths))
+    assert len(process.left) == len(When) * calls
     with capsys.disabled():
-        print(f"\n{name}: {explored} crash points, 0 duplicates, 0 orphans, always {scenario.ends}")
+        print(f"\n{name}: {len(process.left)} crash points, 0 duplicates, 0 orphans, always {scenario.ends}")
 
 
-@pytest.mark.parametrize("first", [4, pytest.param(12, marks=pytest.mark.long)])
+def test_what_a_process_leaves_that_dies_is_what_is_explored() -> None:
+    scenario = SCENARIOS["replaced-servers"]
+    left = undisturbed(scenario).left
+
+    async def die(point: CrashPoint) -> bytes:
+        lives = Lives(scenario)
+        await lives.process(point)
+        assert point.dead
+        return save(lives)
+
+    for (n, when), state in list(left.items())[::7]:
+        assert run_virtual(die(CrashPoint(n, when))) == state, (n, when)
+
+
+@pytest.mark.parametrize(("first", "every"), [(4, 3), pytest.param(12, 1, marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     "name", ["diamond-hostile", "rollback-hostile", "replaced-servers", "update-and-upgrade-hostile", "update-rollback"]
 )
-def test_a_crash_inside_the_recovery_changes_nothing(name: str, first: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every other call of the recovery, after a crash at so many calls on the way."""
+def test_a_crash_inside_the_recovery_changes_nothing(
+    name: str, first: int, every: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In every third state that the recovery passes through, in each one where it is long."""
     scenario = SCENARIOS[name]
     wanted, calls = reference(scenario)
-    explored = 0
+    left, explored = undisturbed(scenario).left, 0
     for n in range(5, calls + 1, max(1, calls // first)):
-        for m in range(1, 60, 2):
-            points = CrashPoint(n, When.AFTER), CrashPoint(m, When.AFTER if m % 4 == 1 else When.BEFORE)
-            outcome, _ = run_virtual(live_through(scenario, *points))
-            check(scenario, wanted, outcome, " then ".join(map(str, points)))
+        recovery = undisturbed(scenario, left[n, When.AFTER])
+        for state, deaths in list(recovery.states().items())[::every]:
+            check(scenario, wanted, live_on(scenario, state), f"after call {n}, then {', '.join(deaths)}")
             explored += 1
     with capsys.disabled():
         print(f"\n{name}: {explored} crashes inside the recovery, 0 duplicates, 0 orphans")

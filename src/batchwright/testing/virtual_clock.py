@@ -27,8 +27,9 @@ class _JumpingSelector(selectors.DefaultSelector):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop in which sleeping takes no real time. Only for code without threads or sockets."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: float = 0.0) -> None:
         self._jumping = _JumpingSelector()
+        self._jumping.offset = start
         super().__init__(self._jumping)
 
     def time(self) -> float:
@@ -55,7 +56,7 @@ class VirtualClock:
         await asyncio.sleep(seconds)
 
 
-def run_virtual(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in virtual time."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+def run_virtual(main: Coroutine[Any, Any, T], start: float = 0.0) -> T:
+    """Run a coroutine in virtual time, from this time of the loop on."""
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(start)) as runner:
         return runner.run(main)
