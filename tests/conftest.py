@@ -49,6 +49,15 @@ def own_evaluator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluator_pool, "_begun", BEGUN)
 
 
+@pytest.fixture
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The address of a new database on a real PostgreSQL server, which all tests of the session share."""
+    from tests.support.postgres_server import shared  # here, as most sessions need no server
+
+    base = tmp_path_factory.getbasetemp()
+    return shared(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base).new_database()
+
+
 def _remembering(begin: Callable[..., None]) -> Callable[..., None]:
     def __init__(self: Any, *args: Any, **named: Any) -> None:  # noqa: N807
         self._begun_in = f"{os.environ.get('PYTEST_CURRENT_TEST')} by {named.get('protocol') or args[2:3]}"

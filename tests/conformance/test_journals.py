@@ -8,6 +8,7 @@ import pytest
 
 from batchwright.journal.base import Journal
 from batchwright.journal.memory import MemoryJournal
+from batchwright.journal.postgres import PostgresAddress, PostgresJournal
 from batchwright.journal.sqlite import SqliteJournal
 from batchwright.journal.surreal import SurrealJournal
 from batchwright.testing import (
@@ -45,3 +46,8 @@ def test_sqlite(case: journal_suite.Case, tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_surreal(case: journal_suite.Case, tmp_path: Path) -> None:
     asyncio.run(case(surreal(tmp_path)))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_postgres(case: journal_suite.Case, postgres: PostgresAddress, tmp_path: Path) -> None:
+    asyncio.run(case(lambda: PostgresJournal(postgres, tmp_path)))

@@ -7,7 +7,7 @@ import sys
 
 EXTRAS = (
     *("aiohttp", "asyncssh", "boto3", "botocore", "cryptography", "litestar", "prometheus_client"),
-    *("pyinfra", "surrealdb", "uvicorn"),
+    *("psycopg", "pyinfra", "surrealdb", "uvicorn"),
 )
 START = "import sys; sys.modules.update(dict.fromkeys(sys.argv[1:])); import batchwright.serve"
 

@@ -148,28 +148,35 @@ class StoreHeld(StoreError):
 
 
 class StoreUnreachable(StoreUnavailable):
-    """The SurrealDB server does not answer."""
+    """The database server of a store does not answer."""
 
     code = "store-unreachable"
-    hint = "Check that it is running and that the address in BATCHWRIGHT_SURREALDB_URL or config.toml is correct."
+    hint = "Check that it is running and that its address in config.toml or the BATCHWRIGHT_* variable is correct."
 
 
 class StoreUnsupported(StoreUnavailable):
-    """This Batchwright does not support the SurrealDB server's version or storage engine."""
+    """The database server has a version, a storage engine or settings with which a journal is not safe."""
 
     code = "store-unsupported"
-    hint = "Use a SurrealDB 2 server, or a store in the state folder."
+    hint = "Use a supported server (docs/stores.md), or a store in the state folder."
+
+
+class StoreStandby(StoreUnavailable):
+    """The PostgreSQL server is a standby, or was made read-only: it takes no writes."""
+
+    code = "store-standby"
+    hint = "Name the primary, or all servers: postgresql://db1,db2/NAME finds the one that takes writes."
 
 
 class StoreDenied(StoreError):
-    """The SurrealDB server rejects the user, the password or the operation."""
+    """The database server rejects the user, the password or the operation."""
 
     code = "store-denied"
     hint = "Check user, password and auth_level in config.toml or BATCHWRIGHT_SURREALDB_*; the user needs role EDITOR."
 
 
 class StoreTooLarge(StoreError):
-    """A journal entry is larger than the SurrealDB server accepts in one message."""
+    """A journal entry is larger than the database server accepts."""
 
     code = "store-too-large"
     hint = "Use a smaller workflow, or a store in the state folder."

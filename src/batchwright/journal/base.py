@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -92,7 +92,7 @@ class Journal(Protocol):
     and, by the digest before it, of all before. What was written before there was a chain has none.
     """
 
-    name: str  # "memory", "filesystem", "surrealdb", "surrealdb-server"; what a run's summary says it lives in
+    name: str  # what a run's summary says it lives in: "memory", or one of those that `app.multi_store` knows
 
     async def open(self, *, behind: bool = False) -> None:
         """Prepare the store; creates an empty one. Raises StoreUnavailable, StoreCorrupt, StoreNewer, StoreHeld.
@@ -290,4 +290,13 @@ class Journal(Protocol):
 
     async def signals(self, run: str, after: int = 0) -> list[tuple[int, Signal]]:
         """The signals after number `after`, in order, each with its number (1, 2, ...)."""
+        ...
+
+
+@runtime_checkable
+class Watchable(Protocol):
+    """A store that tells of what other processes write. A hint can be lost: whoever must know looks now and then."""
+
+    def watch(self, run: str, hint: Callable[[], None]) -> Callable[[], None]:
+        """Call `hint`, in the event loop, whenever a run may have changed; gives what ends that."""
         ...

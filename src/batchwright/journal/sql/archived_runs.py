@@ -36,10 +36,10 @@ def archive(connection: SqlConnection, runs: Sequence[ArchivedRun]) -> list[Entr
         seal = hash_chain.seal(run, last, head, body)
         if not connection.change("save_summary", {"run": run, "summary": body, "seal": seal}):
             values = {"run": run, "created_at": one.summary.created_at, "summary": body, "last": last, "head": head}
-            connection.change("create_run", {**values, "seal": seal})
+            connection.execute("create_run", {**values, "seal": seal})
             fresh.append(Entry(run, last, head))
         for statement in ("remove_pages", "remove_snapshot", "remove_signals"):
-            connection.change(statement, {"run": run})
+            connection.execute(statement, {"run": run})
     return fresh
 
 
@@ -50,7 +50,7 @@ def put_back(connection: SqlConnection, run: str, pages: Sequence[EventRow]) -> 
     for page in pages:
         hash_chain.verify(run, before, page)
         before = page.chain
-    connection.change_each("put_page_back", [{"run": run, **page._asdict()} for page in pages])
+    connection.execute_each("put_page_back", [{"run": run, **page._asdict()} for page in pages])
 
 
 def unarchive(connection: SqlConnection, summary: RunSummary, signals: Sequence[Signal]) -> None:
@@ -60,7 +60,7 @@ def unarchive(connection: SqlConnection, summary: RunSummary, signals: Sequence[
         raise StoreCorrupt(f"the last event of run {summary.run} differs from the one that was recorded")
     body = msgspec.json.encode(summary)
     seal = hash_chain.seal(summary.run, found.last, found.head, body)
-    connection.change("save_summary", {"run": summary.run, "summary": body, "seal": seal})
+    connection.execute("save_summary", {"run": summary.run, "summary": body, "seal": seal})
     for signal in signals:
         data_access.add_signal(connection, summary.run, msgspec.json.encode(signal))
 

@@ -19,10 +19,14 @@ class SqlConnection(Protocol):
         """The first row, None if there is none."""
         ...
 
-    def change(self, name: str, values: Mapping[str, Any] = NOTHING) -> int:
-        """Carry out a statement; gives how many rows it changed."""
+    def execute(self, name: str, values: Mapping[str, Any] = NOTHING) -> None:
+        """Carry out a statement."""
         ...
 
-    def change_each(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    def execute_each(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Carry out a statement once for each of these values."""
+        ...
+
+    def change(self, name: str, values: Mapping[str, Any] = NOTHING) -> int:
+        """Carry out a statement; gives how many rows it changed."""
         ...

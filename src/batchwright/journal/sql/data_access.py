@@ -67,9 +67,9 @@ def state(connection: SqlConnection, run: str) -> State | None:
     return None if row is None else State(*row)
 
 
-def record(connection: SqlConnection, run: str) -> RunRecord:
+def record(connection: SqlConnection, run: str, query: str = "summary") -> RunRecord:
     """The record of one run. Raises RunNotFound, StoreCorrupt."""
-    row = connection.row("summary", {"run": run})
+    row = connection.row(query, {"run": run})
     if row is None:
         raise refusals.missing(run)
     return RunRecord(*row).checked()
@@ -98,7 +98,7 @@ def create(
     last, head = pages[-1].last, pages[-1].chain
     values = {"run": run, "created_at": created_at, "summary": summary, "last": last, "head": head}
     seal = hash_chain.seal(run, last, head, summary)
-    connection.change("create_run", {**values, "seal": seal})
+    connection.execute("create_run", {**values, "seal": seal})
     _insert(connection, run, pages)
     for change in changes:
         _save_environment(connection, change)
@@ -119,7 +119,7 @@ def append(
 
     Copied pages keep their place in the chain, which is verified; others are chained here.
     """
-    before = record(connection, lease.run)
+    before = record(connection, lease.run, "driven_run")  # if it is out of date, `advance_run` refuses
     if copied:
         head = before.head
         for page in pages:
@@ -150,7 +150,7 @@ def append(
 
 
 def _insert(connection: SqlConnection, run: str, pages: list[EventRow]) -> None:
-    connection.change_each("insert_page", [{"run": run, **page._asdict()} for page in pages])
+    connection.execute_each("insert_page", [{"run": run, **page._asdict()} for page in pages])
 
 
 def _why_refused(connection: SqlConnection, lease: Lease, after: int) -> StoreError | None:
@@ -178,13 +178,13 @@ def write_environment(
 def _save_environment(connection: SqlConnection, change: EnvironmentWrite) -> None:
     row, key = environment_row(change.environment), change.environment.key
     values = {"space": key.space, "name": key.name, "body": row.body, "digest": row.digest}
-    connection.change("save_environment", values)
+    connection.execute("save_environment", values)
     if change.base is not None:
-        connection.change("save_base", {"space": key.space, "name": key.name, "body": change.base})
+        connection.execute("save_base", {"space": key.space, "name": key.name, "body": change.base})
     place = {"space": key.space, "name": key.name}
     rows = [{**place, "key": one.key, **resource_row(key, one)._asdict()} for one in change.changed]
-    connection.change_each("save_resource", rows)
-    connection.change_each("remove_resource", [{**place, "key": gone} for gone in change.gone])
+    connection.execute_each("save_resource", rows)
+    connection.execute_each("remove_resource", [{**place, "key": gone} for gone in change.gone])
 
 
 def environment(connection: SqlConnection, key: EnvironmentKey) -> Environment | None:
@@ -226,7 +226,7 @@ def renew(connection: SqlConnection, lease: Lease, expires: float) -> Lease:
 
 def release(connection: SqlConnection, lease: Lease) -> None:
     """Release the run's lease, unless another process holds it already."""
-    connection.change("release_lease", _of(lease))
+    connection.execute("release_lease", _of(lease))
 
 
 def save_snapshot(connection: SqlConnection, lease: Lease, snapshot: Snapshot) -> None:
@@ -238,7 +238,7 @@ def save_snapshot(connection: SqlConnection, lease: Lease, snapshot: Snapshot) -
         raise refusals.lost(lease.run)
     digest = hash_chain.digest_of("snapshot", lease.run, snapshot.seq, snapshot.body)
     values = {"run": lease.run, "seq": snapshot.seq, "body": snapshot.body, "digest": digest}
-    connection.change("save_snapshot", values)
+    connection.execute("save_snapshot", values)
 
 
 def add_signal(connection: SqlConnection, run: str, body: bytes) -> None:
@@ -247,7 +247,7 @@ def add_signal(connection: SqlConnection, run: str, body: bytes) -> None:
     [[before]] = connection.rows("last_signal", {"run": run})
     number = before + 1
     digest = hash_chain.digest_of("signal", run, number, body)
-    connection.change("add_signal", {"run": run, "number": number, "body": body, "digest": digest})
+    connection.execute("add_signal", {"run": run, "number": number, "body": body, "digest": digest})
 
 
 def read(connection: SqlConnection, run: str, after: int, limit: int) -> list[tuple[int, AnyEvent]]:

@@ -26,4 +26,4 @@ def write_delivery(connection: SqlConnection, seen: Delivery | None, row: Delive
     refuse_unseen(seen, delivery_of(*found) if found is not None else None, row)
     body, digest = delivery_row(row)
     due = row.due if row.open else None
-    connection.change("save_delivery", {**key, "due": due, "body": body, "digest": digest})
+    connection.execute("save_delivery", {**key, "due": due, "body": body, "digest": digest})

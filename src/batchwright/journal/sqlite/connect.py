@@ -44,13 +44,17 @@ class SqliteConnection:
         found: tuple[Any, ...] | None = self.raw.execute(SQL[name], values).fetchone()
         return found
 
+    def execute(self, name: str, values: Mapping[str, Any] = NOTHING) -> None:
+        """Carry out a statement."""
+        self.raw.execute(SQL[name], values)
+
+    def execute_each(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Carry out a statement once for each of these values."""
+        self.raw.executemany(SQL[name], rows)
+
     def change(self, name: str, values: Mapping[str, Any] = NOTHING) -> int:
         """Carry out a statement; gives how many rows it changed."""
         return self.raw.execute(SQL[name], values).rowcount
-
-    def change_each(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Carry out a statement once for each of these values."""
-        self.raw.executemany(SQL[name], rows)
 
     def free_pages(self) -> int:
         """Give some unused pages back to the file system, if the file was made for it; gives how many bytes remain."""

@@ -1,0 +1,1 @@
+SELECT to_regclass(:store) IS NOT NULL, to_regnamespace(:schema) IS NOT NULL

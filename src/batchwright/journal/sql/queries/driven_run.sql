@@ -1,0 +1,1 @@
+SELECT run, last, head, seal, summary FROM run WHERE run = :run
