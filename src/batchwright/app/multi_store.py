@@ -14,9 +14,17 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from batchwright.app import read_only_copy
-from batchwright.app.settings import Settings, SurrealConfig
+from batchwright.app.settings import PostgresConfig, Settings, SurrealConfig
 from batchwright.durable_files import FolderHeld, alone
-from batchwright.errors import EnvironmentElsewhere, RunAmbiguous, RunMoved, RunNotFound, StoreError, StoreUnavailable
+from batchwright.errors import (
+    EnvironmentElsewhere,
+    RunAmbiguous,
+    RunMoved,
+    RunNotFound,
+    StoreError,
+    StorePackageMissing,
+    StoreUnavailable,
+)
 from batchwright.journal.base import Journal
 from batchwright.journal.sqlite import SqliteJournal, sqlite_mark
 from batchwright.journal.store_folder import make_private
@@ -35,8 +43,8 @@ from batchwright.model.ids import RUN_ID_LENGTH
 from batchwright.model.run_summary import RunSummary
 from batchwright.secret_resolver import reveal
 
-BACKENDS = ("filesystem", "surrealdb")
-STORES = (*BACKENDS, "surrealdb-server")
+FOLDERS = ("filesystem", "surrealdb")  # those in the state folder
+STORES = (*FOLDERS, "surrealdb-server", "postgres")
 LOCK_PAUSE, LOCK_TRIES = 0.05, 600  # seconds between two tries to be the one that begins an environment
 
 
@@ -94,7 +102,7 @@ class Stores:
 
     def _make(self, name: str) -> Journal:
         settings, here = self._settings, self._settings.state_dir
-        if name in BACKENDS and read_only_copy.is_read_only(here):
+        if name in FOLDERS and read_only_copy.is_read_only(here):
             self._copy = self._copy or read_only_copy.copied(here)
             return read_only_copy.read_only(
                 _embedded(msgspec.structs.replace(settings, state_dir=Path(self._copy.name)), name), here
@@ -109,6 +117,13 @@ class Stores:
                     "no SurrealDB server is configured",
                     hint="Set one in BATCHWRIGHT_SURREALDB_URL or config.toml; docs/stores.md says how.",
                 )
+            case "postgres" if self._settings.postgres is not None:
+                return _postgres(self._settings.postgres, self._settings.state_dir)
+            case "postgres":
+                raise StoreUnavailable(
+                    "no PostgreSQL database is configured",
+                    hint="Set one in BATCHWRIGHT_POSTGRES_URL or config.toml; docs/stores.md says how.",
+                )
         raise StoreUnavailable(f"there is no store {name!r}", hint=f"Known: {', '.join(STORES)}.")
 
     def existing_names(self) -> list[str]:
@@ -120,6 +135,7 @@ class Stores:
             "filesystem": self._settings.journal_file.exists() or sqlite_mark(self._settings.journal_file).exists(),
             "surrealdb": self._settings.surreal_folder.exists(),
             "surrealdb-server": self._settings.surrealdb is not None,
+            "postgres": self._settings.postgres is not None,
         }
         return [name for name in STORES if there[name]]
 
@@ -325,3 +341,16 @@ def _server(config: SurrealConfig, state_dir: Path) -> Journal:
     password = None if config.password is None else functools.partial(reveal, config.password, os.environ)
     about = config.url, config.namespace, config.database, config.user, password, config.auth_level
     return SurrealServerJournal(ServerAddress(*about), state_dir)
+
+
+def _postgres(config: PostgresConfig, state_dir: Path) -> Journal:
+    try:
+        from batchwright.journal.postgres import PostgresAddress, PostgresJournal
+    except ImportError as error:
+        raise StorePackageMissing(
+            'storage_backend "postgres" needs a package that is not installed',
+            hint="pip install 'batchwright[postgres]'",
+        ) from error
+    password = None if config.password is None else functools.partial(reveal, config.password, os.environ)
+    tls = config.sslmode, config.sslrootcert, config.sslcert, config.sslkey
+    return PostgresJournal(PostgresAddress(config.url, password, config.schema, *tls), state_dir)

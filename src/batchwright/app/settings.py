@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -24,7 +25,6 @@ from batchwright.regular_files import contents
 from batchwright.user_home import expanded, home
 
 AGENT = "agent"
-_PREFIX = "BATCHWRIGHT_SURREALDB_"
 
 
 class SurrealConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,6 +36,18 @@ class SurrealConfig(Struct, frozen=True, forbid_unknown_fields=True):
     namespace: str = "batchwright"
     database: str = "journal"
     auth_level: Literal["root", "namespace", "database"] = "root"
+
+
+class PostgresConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The PostgreSQL database of `storage_backend = "postgres"`. The settings of TLS are libpq's."""
+
+    url: str
+    password: SecretReference | None = None
+    schema: str = "batchwright"
+    sslmode: Literal["", "disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = ""
+    sslrootcert: str = ""
+    sslcert: str = ""
+    sslkey: str = ""
 
 
 class ServiceSecrets(Struct, frozen=True, forbid_unknown_fields=True):
@@ -116,6 +128,7 @@ class ConfigFile(Struct, frozen=True, forbid_unknown_fields=True):
     service: ServiceConfig = ServiceConfig()
     catalogues: tuple[str, ...] = ()
     surrealdb: SurrealConfig | None = None
+    postgres: PostgresConfig | None = None
     ssh: SshConfig = SshConfig()
     webhooks: WebhookConfig = WebhookConfig()
     checks: ChecksConfig = ChecksConfig()
@@ -147,6 +160,7 @@ class Config(Struct, frozen=True):
     file: Path | None = None
     ssh: SshConfig = SshConfig()
     checks: ChecksConfig = ChecksConfig()
+    postgres: PostgresConfig | None = None
 
 
 class Settings(Struct, frozen=True):
@@ -163,6 +177,7 @@ class Settings(Struct, frozen=True):
     config_file: Path | None = None  # where they are read again before each decision
     ssh: SshConfig = SshConfig()  # the key that logs in, its path with ~ replaced
     checks: ChecksConfig = ChecksConfig()
+    postgres: PostgresConfig | None = None  # the database that several machines share
 
     @property
     def journal_file(self) -> Path:
@@ -227,41 +242,77 @@ def settings_from(
         config.file,
         ssh,
         config.checks,
+        config.postgres,
     )
 
 
 def config_from(environ: Mapping[str, str]) -> Config:
-    """The file under XDG_CONFIG_HOME or ~/.config, with BATCHWRIGHT_SURREALDB_* over it. Raises ConfigInvalid.
+    """The file under XDG_CONFIG_HOME or ~/.config, with BATCHWRIGHT_SURREALDB_* and BATCHWRIGHT_POSTGRES_* over it.
 
-    An empty BATCHWRIGHT_SURREALDB_URL means: no server, whatever the file says.
+    An empty BATCHWRIGHT_SURREALDB_URL or BATCHWRIGHT_POSTGRES_URL means: no server, whatever the file says. Raises
+    ConfigInvalid.
     """
     place, found = _read(environ)
     guardrails = guardrails_of(found, place)
-    url = environ.get(_PREFIX + "URL")
-    if url == "":
-        found.pop("surrealdb", None)
-    over: dict[str, Any] = {
-        key: environ[_PREFIX + key.upper()]
-        for key in ("url", "user", "namespace", "database", "auth_level")
-        if environ.get(_PREFIX + key.upper())
-    }
-    if environ.get(_PREFIX + "PASSWORD"):
-        over["password"] = {"env": _PREFIX + "PASSWORD"}
-    elif environ.get(_PREFIX + "PASSWORD_FILE"):
-        over["password"] = {"file": environ[_PREFIX + "PASSWORD_FILE"]}
-    server = found.get("surrealdb")
-    if url or (isinstance(server, dict) and url != ""):
-        found["surrealdb"] = {**(server if isinstance(server, dict) else {}), **over}
+    _refuse_password(found.get("postgres"), place)
+    over = [name for name, kind in _SERVERS.items() if _overlay(found, name, kind.__struct_fields__, environ)]
     others = set(found) - set(ConfigFile.__struct_fields__)
     tables = {name: found.pop(name) for name in others & set(registry.names())} if others else {}
     try:
         file = msgspec.convert(found, ConfigFile)
         providers = msgspec.convert(tables, dict[str, dict[str, Any]])
-        read = file.url, file.service, file.catalogues, file.surrealdb, providers, file.webhooks, file.notify
-        return Config(*read, guardrails, place if place.is_absolute() else None, file.ssh, file.checks)
     except msgspec.ValidationError as error:
-        about = f"{place} or a variable {_PREFIX}*" if over else str(place)
+        about = " or ".join([str(place), *(f"a variable {_prefix(name)}*" for name in over)])
         raise ConfigInvalid(f"{about} has a mistake: {_told(error)}", hint=_hint(found)) from None
+    read = file.url, file.service, file.catalogues, file.surrealdb, providers, file.webhooks, file.notify
+    file_place = place if place.is_absolute() else None
+    return Config(*read, guardrails, file_place, file.ssh, file.checks, file.postgres)
+
+
+_SERVERS: dict[str, type[Struct]] = {"surrealdb": SurrealConfig, "postgres": PostgresConfig}
+
+
+def _prefix(name: str) -> str:
+    return f"BATCHWRIGHT_{name.upper()}_"
+
+
+def _overlay(found: dict[str, Any], name: str, fields: Iterable[str], environ: Mapping[str, str]) -> bool:
+    """Put the variables of a database server over its table; gives whether there are any."""
+    prefix = _prefix(name)
+    url = environ.get(prefix + "URL")
+    if url == "":
+        found.pop(name, None)
+    over: dict[str, Any] = {
+        key: environ[prefix + key.upper()] for key in fields if key != "password" and environ.get(prefix + key.upper())
+    }
+    if environ.get(prefix + "PASSWORD"):
+        over["password"] = {"env": prefix + "PASSWORD"}
+    elif environ.get(prefix + "PASSWORD_FILE"):
+        over["password"] = {"file": environ[prefix + "PASSWORD_FILE"]}
+    server = found.get(name)
+    if url or (isinstance(server, dict) and url != ""):
+        found[name] = {**(server if isinstance(server, dict) else {}), **over}
+    return bool(over)
+
+
+def _has_password(url: str) -> bool:
+    """Whether a URL contains a password."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    user = parts.netloc.rpartition("@")[0]
+    return ":" in user or "password" in dict(parse_qsl(parts.query))
+
+
+def _refuse_password(server: Any, place: Path) -> None:
+    """The file holds no secrets. A variable may hold the whole URL."""
+    if isinstance(server, dict) and isinstance(server.get("url"), str) and _has_password(server["url"]):
+        raise ConfigInvalid(
+            f"the url of [postgres] in {place} contains a password",
+            hint='Refer to it: password = { file = "/run/secrets/postgres" }. Or set the whole URL in '
+            "BATCHWRIGHT_POSTGRES_URL.",
+        )
 
 
 def _read(environ: Mapping[str, str]) -> tuple[Path, dict[str, Any]]:
@@ -284,9 +335,10 @@ def _told(error: msgspec.ValidationError) -> str:
 
 
 def _hint(found: dict[str, Any]) -> str:
-    server = found.get("surrealdb")
-    if isinstance(server, dict) and isinstance(server.get("password"), str):
-        return 'Do not write a password here; refer to it, as in password = { file = "/run/secrets/surrealdb" }.'
+    for name in _SERVERS:
+        server = found.get(name)
+        if isinstance(server, dict) and isinstance(server.get("password"), str):
+            return f'Do not write a password here; refer to it, as in password = {{ file = "/run/secrets/{name}" }}.'
     strange = sorted(set(found) - set(ConfigFile.__struct_fields__))
     if strange and (hint := registry.plug_in_hint(strange[0], ConfigFile.__struct_fields__)):
         return f"A table has the name of an installed provider. {hint}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.app.settings import ServiceSecrets, SurrealConfig, config_from, settings_from
+from batchwright.app.settings import PostgresConfig, ServiceSecrets, SurrealConfig, config_from, settings_from
 from batchwright.app.system_clock import SystemClock
 from batchwright.errors import ConfigInvalid, UsageError
 from batchwright.model.secret_reference import SecretReference
@@ -65,6 +65,31 @@ def test_the_environment_beats_the_file_one_by_one(tmp_path: Path) -> None:
 def test_an_empty_address_switches_the_server_off(tmp_path: Path) -> None:
     config = config_from({**home(tmp_path, FILE), PREFIX + "URL": "", PREFIX + "USER": "you"})
     assert (config.url, config.surrealdb) == ("http://127.0.0.1:9090", None)
+
+
+def test_a_postgres_database_comes_from_the_file_and_the_environment(tmp_path: Path) -> None:
+    text = """[postgres]
+url = "postgresql://me@db1,db2/batchwright"
+password = { file = "/run/secrets/postgres" }
+sslrootcert = "/etc/ssl/db.pem"
+"""
+    environ, prefix = home(tmp_path, text), "BATCHWRIGHT_POSTGRES_"
+    password = SecretReference(file="/run/secrets/postgres")
+    found = settings_from(environ).postgres
+    assert found == PostgresConfig("postgresql://me@db1,db2/batchwright", password, sslrootcert="/etc/ssl/db.pem")
+    over = {prefix + "URL": "postgresql://me:secret@db/x", prefix + "SCHEMA": "ops", prefix + "SSLMODE": "require"}
+    found = config_from({**environ, **over, prefix + "PASSWORD": "secret"}).postgres
+    password = SecretReference(env=prefix + "PASSWORD")
+    assert found == PostgresConfig("postgresql://me:secret@db/x", password, "ops", "require", "/etc/ssl/db.pem")
+    assert config_from({**environ, prefix + "URL": ""}).postgres is None
+
+
+@pytest.mark.parametrize("url", ["postgresql://me:geheim@db/x", "postgresql://db/x?password=geheim"])
+def test_a_password_in_the_file_is_refused_and_not_shown(url: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match="contains a password") as told:
+        config_from(home(tmp_path, f'[postgres]\nurl = "{url}"\n'))
+    assert "geheim" not in f"{told.value.message} {told.value.hint}"
+    assert "BATCHWRIGHT_POSTGRES_URL" in told.value.hint
 
 
 @pytest.mark.parametrize(

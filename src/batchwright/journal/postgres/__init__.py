@@ -1,6 +1,6 @@
 """The store of `storage_backend = "postgres"`: a PostgreSQL database that any number of machines share."""
 
-from batchwright.journal.postgres.address import PostgresAddress, has_password
+from batchwright.journal.postgres.address import PostgresAddress
 from batchwright.journal.postgres.journal import PostgresJournal
 
-__all__ = ["PostgresAddress", "PostgresJournal", "has_password"]
+__all__ = ["PostgresAddress", "PostgresJournal"]

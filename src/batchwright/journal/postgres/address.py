@@ -84,13 +84,3 @@ class PostgresAddress(Struct, frozen=True):
 
     def _query(self) -> dict[str, str]:
         return dict(parse_qsl(urlsplit(self.url).query))
-
-
-def has_password(url: str) -> bool:
-    """Whether a URL contains a password."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    user = parts.netloc.rpartition("@")[0]
-    return ":" in user or "password" in dict(parse_qsl(parts.query))

@@ -212,6 +212,11 @@ _EXPLAINED: dict[str, tuple[type[StoreError], str]] = {
     "XX002": (StoreCorrupt, "{place} is damaged: {text}"),
     "42P01": (StoreCorrupt, "{place} has lost a table of the store: {text}"),
 }
+_REFUSALS = {  # how libpq tells, in English only, why the server did not let us in
+    "password|pg_hba.conf|role .* does not exist|role .* is not permitted": "28000",
+    "database .* does not exist": "3D000",
+    "too many (clients|connections)|remaining connection slots": "53300",
+}
 _HINTS = {
     "53300": "Raise max_connections on the server; each process takes at most 6.",
     "3D": "Make it as a superuser: CREATE DATABASE name OWNER user",
@@ -224,15 +229,10 @@ def explain(error: psycopg.Error, address: PostgresAddress, *, connecting: bool 
     state = error.sqlstate or ""
     told = " ".join(str(error).split())
     if connecting:
-        told = _without_url(told, address)
+        told = _without_url(told, address).removeprefix("connection failed: ")
         if any(word in told for word in _STANDBY):
             return _standby(address)
-        if not state and ("password" in told or "pg_hba.conf" in told or "no password supplied" in told):
-            state = "28000"
-        if not state and "does not exist" in told and "database" in told:
-            state = "3D000"
-        if not state and ("too many clients" in told or "remaining connection slots" in told):
-            state = "53300"
+        state = state or next((code for words, code in _REFUSALS.items() if re.search(words, told)), "")
     if state.startswith(_DENIED):
         return StoreDenied(f"{address} rejects the user or the operation: {told}", hint=_HINTS.get(state, _SIGN_IN))
     if state == "25006":
