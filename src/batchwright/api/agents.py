@@ -9,21 +9,31 @@ from typing import Annotated, Any
 from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter
+from msgspec import Struct
 from msgspec.structs import replace
 
+from batchwright.agents.roles.base import AgentAnswer, Subject
+from batchwright.agents.roles.registry import BUNDLES, ROLES, answered, events_wanted, roles_named
 from batchwright.agents.slices.base import Slice
 from batchwright.agents.slices.outline import LEAST_BUDGET, MOST_BUDGET
+from batchwright.agents.slices.plan_source import PlanSource
 from batchwright.agents.slices.registry import SLICES, run_slice, slice_kind
 from batchwright.agents.slices.run_source import RunSource
+from batchwright.api import openapi
 from batchwright.api.admission_control import Bounds
 from batchwright.api.openapi import problems
 from batchwright.api.run_drawings import At, moment_etag
 from batchwright.api.run_queries import ONE, RunId
 from batchwright.app.slice_sources import Wanted, earlier_run, wanted_events, with_events
+from batchwright.errors import UsageError
 from batchwright.service.execution_history_cache import RunHistories, RunMoment
 from batchwright.service.run_supervisor import RunSupervisor
 
+AGENTS = "/v1/agents"
 QUERY_MOST = 500  # characters
+Asked = Annotated[
+    str, QueryParameter(description="What is asked, as docs/agents.md says for each kind.", max_length=QUERY_MOST)
+]
 Budget = Annotated[
     int | None,
     QueryParameter(ge=LEAST_BUDGET, le=MOST_BUDGET, description="The most tokens of the answer; without it the usual."),
@@ -65,9 +75,7 @@ async def run_slices(
     bounds: NamedDependency[Bounds],
     run: RunId,
     kind: Annotated[str, PathParameter(description=f"One of: {', '.join(SLICES)}.", max_length=40)],
-    ask: Annotated[
-        str, QueryParameter(description="What is asked, as docs/agents.md says for each kind.", max_length=QUERY_MOST)
-    ] = "",
+    ask: Asked = "",
     budget: Budget = None,
     at: At = None,
 ) -> Response[Slice]:
@@ -78,4 +86,47 @@ async def run_slices(
     return Response(told, headers={"ETag": moment_etag(told.run, told.as_of_seq)})
 
 
-HANDLERS: Sequence[Any] = (run_slices,)
+class RoleLine(Struct, frozen=True):
+    """One role: what it answers, what it reads, and its usual budget in tokens."""
+
+    name: str
+    question: str
+    subject: Subject
+    budget: int
+
+
+class RolesAnswer(Struct, frozen=True):
+    """The roles, and the bundles of roles that are asked together."""
+
+    roles: tuple[RoleLine, ...]
+    bundles: dict[str, tuple[str, ...]]
+
+
+@get(AGENTS, tags=["Agents"], sync_to_thread=False)
+def list_roles() -> RolesAnswer:
+    """Who can be asked what."""
+    lines = tuple(RoleLine(one.name, one.question, one.subject, one.budget) for one in ROLES.values())
+    return RolesAnswer(lines, BUNDLES)
+
+
+@get(AGENTS + "/{role:str}", responses=problems(404, 409), tags=["Agents"])
+async def ask_role(
+    supervisor: NamedDependency[RunSupervisor],
+    histories: NamedDependency[RunHistories],
+    bounds: NamedDependency[Bounds],
+    role: Annotated[str, PathParameter(description="A role or a bundle.", max_length=40)],
+    run: Annotated[str, QueryParameter(description=openapi.RUN_ID, max_length=200)],
+    ask: Asked = "",
+    budget: Budget = None,
+    at: At = None,
+) -> AgentAnswer:
+    """What a role, or each role of a bundle, says: a summary, findings with evidence, and what could be done."""
+    subject = roles_named(role)[0].subject
+    if subject not in (Subject.RUN, Subject.PLAN):
+        raise UsageError(f"{role} reads no run", hint=f"Ask it on the command line: batchwright ask {role}")
+    async with slice_source(supervisor, histories, bounds, run, at, events_wanted(role, ask)) as source:
+        seen = PlanSource(source.run.id, source.run.plan) if subject is Subject.PLAN else source
+        return await bounds.in_thread(lambda: answered(role, seen, ask, budget or 0))
+
+
+HANDLERS: Sequence[Any] = (run_slices, list_roles, ask_role)

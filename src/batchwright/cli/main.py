@@ -63,6 +63,7 @@ COMMANDS: list[Row] = [  # panel, where its function stands, an example that beg
     (LOOKING, "batchwright.cli.logs:logs", "logs shop web-1/nginx"),
     (LOOKING, "batchwright.cli.workload_health:check", "check shop"),
     (LOOKING, "batchwright.cli.run_queries:explain_step", "explain shop web-1/nginx"),
+    (LOOKING, "batchwright.cli.ask:ask", "ask diagnoser shop"),
     (LOOKING, "batchwright.cli.run_queries:stats", "stats --since 7d"),
     (LOOKING, "batchwright.cli.open_page:open_page", "open shop"),
     (SERVICE, "batchwright.cli.service_state:audit", "audit --who ci --limit 20"),

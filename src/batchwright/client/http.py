@@ -189,9 +189,13 @@ class HttpClient:
         run = decoded(self._http.ask("POST", f"{ENVIRONMENTS}/destroy", query, {}, b"", seconds), RunView).run
         return run, WatchedProgress(self.follow(run, 1), "")
 
-    def read(self, word: str, path: str, kind: type[T], query: Sequence[tuple[str, str]] = ()) -> T:
-        """The answer to a GET of what lies under a run's own path."""
-        return self._http.get(self._path(word, path), kind, query)
+    def read(self, path: str, kind: type[T], query: Sequence[tuple[str, str]] = ()) -> T:
+        """The answer to a GET."""
+        return self._http.get(path, kind, query)
+
+    def run_path(self, word: str, *rest: str) -> str:
+        """The path of what lies under a run."""
+        return self._path(word, *rest)
 
     def run(self, word: str, *, destroys: bool = False) -> RunView:
         if destroys:

@@ -45,3 +45,16 @@ async def look(service: Serving, run: str, good: str) -> None:
         answer = await service.get(f"{path}/{kind}", params=params)
         assert answer.status == code, (kind, answer.body)
     assert (await service.get(f"{RUNS}/zzzz/slices/status")).status == 404
+    triage = (await service.get("/v1/agents/triage", params={"run": run})).json
+    assert [one["role"] for one in triage["reports"]] == ["diagnoser", "provider", "monitor", "recovery"]
+    assert triage["reports"][0]["payload"]["first_step"] == "web/flow-0004"
+    forecast = (await service.get("/v1/agents/planner", params={"run": run, "budget": 200})).json["reports"][0]
+    assert forecast["tokens"] <= 200
+    assert {one["name"] for one in (await service.get("/v1/agents")).json["roles"]} >= {"monitor", "reviewer", "drift"}
+    for role, params, code in (
+        ("drift", {"run": run}, 400),
+        ("nobody", {"run": run}, 400),
+        ("monitor", {}, 400),
+        ("monitor", {"run": "zzzz"}, 404),
+    ):
+        assert (await service.get(f"/v1/agents/{role}", params=params)).status == code, role

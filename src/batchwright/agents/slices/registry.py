@@ -7,8 +7,11 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from batchwright.agents.slices.base import Slice
+from batchwright.agents.slices.comparison import comparison_slice
 from batchwright.agents.slices.details import details_slice, wanted_for_details
 from batchwright.agents.slices.diagnosis import diagnosis_slice, wanted_for_diagnosis
+from batchwright.agents.slices.provider_account import provider_slice
+from batchwright.agents.slices.recovery import recovery_slice
 from batchwright.agents.slices.run_source import RunSource
 from batchwright.agents.slices.search import search_slice, wanted_for_search
 from batchwright.agents.slices.status import status_slice
@@ -38,6 +41,9 @@ SLICES = {
     "diagnose": SliceKind(700, diagnosis_slice, wanted_for_diagnosis, compares=True),
     "show": SliceKind(500, details_slice, wanted_for_details),
     "find": SliceKind(500, search_slice, wanted_for_search),
+    "recovery": SliceKind(600, recovery_slice),
+    "provider": SliceKind(400, provider_slice, compares=True),
+    "compare": SliceKind(900, comparison_slice, compares=True),
 }
 
 

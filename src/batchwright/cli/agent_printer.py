@@ -1,0 +1,49 @@
+"""Prints what roles answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from batchwright.agents.roles.base import AgentAnswer, AgentReport
+from batchwright.agents.roles.prompt import Prompt
+from batchwright.agents.slices.base import Slice
+from batchwright.cli.output import say
+
+
+def show_answer(answer: AgentAnswer) -> None:
+    """Print each report: the summary, the facts, and what could be done."""
+    for number, one in enumerate(answer.reports):
+        if number:
+            say("")
+        _show(one)
+
+
+def _show(one: AgentReport) -> None:
+    say(Text.assemble((one.role, "bold"), f"  {one.subject}{f', event {one.as_of_seq}' if one.as_of_seq else ''}"))
+    say(one.summary)
+    for line in one.text.splitlines():
+        say(f"  {plain(line)}")
+    for action in one.actions:
+        before = f"  ({action.reason} first)" if action.reason else ""
+        takes = f"  (takes away {action.destroys})" if action.destroys else ""
+        say(f"  {action.action}: {action.command}{takes}{before}")
+    say(Text(f"  {one.tokens} of {one.budget} tokens", style="dim"))
+
+
+def show_slice(told: Slice) -> None:
+    """Print the lines of a slice."""
+    for line in told.text.splitlines():
+        say(plain(line))
+
+
+def show_prompts(prompts: Sequence[Prompt]) -> None:
+    """Print exactly what a model would be sent."""
+    for one in prompts:
+        say(one.text)
+
+
+def plain(line: str) -> str:
+    """A line for people: quotes instead of the fences that tell a model what is data."""
+    return line.replace("<data>", '"').replace("</data>", '"').replace("&lt;", "<").replace("&gt;", ">")

@@ -1,0 +1,108 @@
+"""The command `ask`: questions that are answered within a budget of tokens."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from batchwright.agents.roles.base import AgentAnswer, Subject
+from batchwright.agents.roles.prompt import prompt_of
+from batchwright.agents.roles.registry import BUNDLES, ROLES, answered, roles_named
+from batchwright.agents.slices.registry import SLICES
+from batchwright.app.plan_review import read_plan
+from batchwright.cli.agent_printer import show_answer, show_prompts, show_slice
+from batchwright.cli.exit_codes import Exit
+from batchwright.cli.options import (
+    EnvironmentName,
+    Inputs,
+    Json,
+    NoColor,
+    Overlays,
+    Retire,
+    Sim,
+    Simulate,
+    StateDir,
+    settings_of,
+    simulation_of,
+    source_of,
+)
+from batchwright.cli.output import print_json
+from batchwright.cli.target import Url, chosen, show_warnings
+from batchwright.client import agent_queries
+
+LOOKS = ("find", "show", "compare")  # slices that are no role's answer
+
+Asked = Annotated[
+    str,
+    typer.Argument(
+        metavar="ROLE",
+        help=f"{', '.join(ROLES)}; {', '.join(BUNDLES)} for several at once; find or show for single facts.",
+        show_default=False,
+    ),
+]
+About = Annotated[
+    str,
+    typer.Argument(metavar="SUBJECT", help="A run, `latest`, an environment, or a workflow file.", show_default=False),
+]
+Query = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="QUERY", help="What to ask of it, such as cause=quota, or after=120.", show_default=False),
+]
+Budget = Annotated[int, typer.Option("--budget", metavar="TOKENS", help="The most tokens of the answer; 0: the usual.")]
+Show = Annotated[bool, typer.Option("--show", help="Print exactly what a model would be sent, and ask none.")]
+
+
+def ask(
+    role: Asked,
+    subject: About,
+    query: Query = None,
+    budget: Budget = 0,
+    show: Show = False,
+    simulate: Simulate = False,
+    sim: Sim = None,
+    env: EnvironmentName = None,
+    retire: Retire = False,
+    overlay: Overlays = None,
+    inputs: Inputs = None,
+    state_dir: StateDir = None,
+    url: Url = None,
+    json: Json = False,
+    _no_color: NoColor = False,
+) -> int:
+    """Ask a role about a run, a plan or an environment: facts, the gravest first, within a budget of tokens."""
+    words = " ".join(query or ())
+    if role in LOOKS:
+        return _look(role, subject, words, budget, state_dir, url, json=json)
+    reads = roles_named(role)[0].subject
+    if reads is Subject.PLAN and Path(subject).is_file():
+        source = source_of(Path(subject), overlay, inputs, env, retire=retire)
+        settings, simulation = settings_of(state_dir), simulation_of(simulate, sim)
+        found = answered(role, asyncio.run(read_plan(settings, source, simulation)), words, budget)
+    else:
+        with chosen(url, state_dir) as client:
+            found = agent_queries.ask(client, role, subject, words, budget)
+            show_warnings(client)
+    return _tell(found, show=show, json=json)
+
+
+def _look(kind: str, run: str, words: str, budget: int, state_dir: Path | None, url: str | None, *, json: bool) -> int:
+    assert kind in SLICES
+    with chosen(url, state_dir) as client:
+        told = agent_queries.read_slice(client, kind, run, words, budget)
+        show_warnings(client)
+    print_json(told) if json else show_slice(told)
+    return Exit.OK
+
+
+def _tell(found: AgentAnswer, *, show: bool, json: bool) -> int:
+    if show:
+        prompts = [prompt_of(ROLES[one.role], one) for one in found.reports]
+        print_json(prompts) if json else show_prompts(prompts)
+    elif json:
+        print_json(found)
+    else:
+        show_answer(found)
+    return Exit.OK
