@@ -193,14 +193,10 @@ class HttpClient:
         """The answer to a GET."""
         return self._http.get(path, kind, query)
 
-    def run_path(self, word: str, *rest: str) -> str:
-        """The path of what lies under a run."""
-        return self._path(word, *rest)
-
     def run(self, word: str, *, destroys: bool = False) -> RunView:
         if destroys:
             self._refuse_latest(word)
-        return self._http.get(self._path(word), RunView)
+        return self._http.get(self.run_path(word), RunView)
 
     def _refuse_latest(self, word: str) -> None:
         if word.lower() == LATEST:
@@ -238,12 +234,12 @@ class HttpClient:
         return self._http.get(f"{RUNS}/stats", Stats, [("since", since)] if since else [])
 
     def explain(self, word: str, step: str) -> Explanation:
-        return self._http.get(self._path(word, "explain"), Explanation, [("step", step)])
+        return self._http.get(self.run_path(word, "explain"), Explanation, [("step", step)])
 
     def events(self, word: str) -> Iterator[tuple[int, AnyEvent]]:
         after: int | None = 0
         while after is not None:
-            page = self._http.get(self._path(word, "events"), _Events, [("after", str(after)), ("limit", str(PAGE))])
+            page = self._http.get(self.run_path(word, "events"), _Events, [("after", str(after)), ("limit", str(PAGE))])
             for item in page.items:
                 yield decoded(item, _Numbered).seq, decoded(item, AnyEvent)
             after = page.next_after
@@ -264,7 +260,7 @@ class HttpClient:
         return self._http.get("/v1/drift", EnvironmentDrift, [("environment", word)], CHECK_SECONDS)
 
     def checks(self, word: str) -> RunHealth:
-        return self._http.done(self._path(word, "checks"), RunHealth)
+        return self._http.done(self.run_path(word, "checks"), RunHealth)
 
     def approvals(self, word: str = "") -> tuple[OpenQuestion, ...]:
         return self._http.get(APPROVALS, _Items[OpenQuestion], [("run", word)] if word else []).items
@@ -275,12 +271,12 @@ class HttpClient:
     def answer(self, word: str, request: AnswerRequest) -> RunView:
         query = [(name, value) for name in ("step", "comment", "hash") if (value := getattr(request, name))]
         query += [("ask", str(request.ask))] if request.ask else []
-        path = self._path(word, "approve" if request.yes else "refuse")
+        path = self.run_path(word, "approve" if request.yes else "refuse")
         return cast(RunView, decoded(self._http.ask("POST", path, query), RunView))
 
     @property
     def proposals(self) -> HttpProposals:
-        return HttpProposals(self._http, self._path)
+        return HttpProposals(self._http, self.run_path)
 
     def deliveries(self, word: str = "") -> tuple[DeliveryLine, ...]:
         return self._http.get(WEBHOOKS, _Items[DeliveryLine], [("run", word)] if word else []).items
@@ -307,10 +303,10 @@ class HttpClient:
         return self._http.done("/v1/servers/destroy", ServerDestroyResult, query)
 
     def sweep_orphans(self, word: str, *, remove: bool) -> GcResult:
-        return self._http.done(self._path(word, "gc"), GcResult, [("remove", "true")] * remove)
+        return self._http.done(self.run_path(word, "gc"), GcResult, [("remove", "true")] * remove)
 
     def rollback_preview(self, word: str) -> tuple[PlannedUndo, ...]:
-        return self._http.get(self._path(word, "rollback"), _Undo).undo
+        return self._http.get(self.run_path(word, "rollback"), _Undo).undo
 
     def act(self, word: str, verb: Verb, *, force: bool = False, answers: ResumeAnswers = NO_ANSWERS) -> Progress:
         """As `Client.act`. A request repeated after a lost answer may be refused if the first was carried out.
@@ -320,7 +316,7 @@ class HttpClient:
         if verb == "rollback" or force:
             self._refuse_latest(word)
         tag: list[str] = []
-        before: RunView = decoded(self._http.ask("GET", self._path(word), tag=tag), RunView)
+        before: RunView = decoded(self._http.ask("GET", self.run_path(word), tag=tag), RunView)
         after = (
             int(tag[0].strip('"').rpartition("-")[2]) if tag else None
         )  # so that its effects are shown from the first
@@ -329,7 +325,7 @@ class HttpClient:
         query += [("forget", lane) for lane in answers.forget] + [("output", text) for text in answers.outputs]
         lost: list[str] = []
         try:
-            self._http.ask("POST", self._path(before.run, verb), query, lost=lost)
+            self._http.ask("POST", self.run_path(before.run, verb), query, lost=lost)
         except (NotAllowed, RunHeld):
             if not lost or self.run(before.run).status not in HEARD[verb]:
                 raise
@@ -348,7 +344,7 @@ class HttpClient:
                 SILENT_SIGNS - 2
             )  # the first sign of life says that the stream is there, the next that nothing is due
             try:
-                for message in self._http.stream(self._path(word, "progress"), last):
+                for message in self._http.stream(self.run_path(word, "progress"), last):
                     failures = 0
                     last = message.number or last
                     silent = silent + 1 if message.kind == "" else 0
@@ -384,7 +380,7 @@ class HttpClient:
 
     # -- HTTP ---------------------------------------------------------------------------------------------------
 
-    def _path(self, word: str, *rest: str) -> str:
+    def run_path(self, word: str, *rest: str) -> str:
         """The path of a run. The environment of a name that cannot stand in a path is asked for its newest run."""
         if not WORD.fullmatch(word):
             raise run_not_found(word)
