@@ -31,19 +31,19 @@ class CloudCrashSuite(CrashSuite):
             print(f"\n{told}")
 
     @pytest.mark.long
-    def test_an_environment_over_40_changes(self) -> None:
+    def test_an_environment_over_300_changes(self) -> None:
         with self._rented(self.folder, 5, self.batches("unused", 2)) as (url, _):
             config = str(self.folder / "config")
             shell = Command(self.folder, XDG_CONFIG_HOME=config, **self.environ(url, self.folder))
             plans = (self.plan, self.other_plan)
             year = Year(shell, Place(self.cloud, plans, self.zone, (), 2.5, tries=6), 5)
-            for _ in range(40):
+            for _ in range(300):
                 year.change()
             year.destroy()
             left = self.held(url)
             assert {kind: left[kind] for kind in self.kinds} == {kind: [] for kind in self.kinds}
         with self.capsys.disabled():
-            print(f"\n{self.cloud}: 40 changes, {year.kills} kills")
+            print(f"\n{self.cloud}: 300 changes, {year.kills} kills")
 
     @pytest.mark.long
     def test_a_change_killed_at_random_changes_all_or_is_taken_back(self) -> None:
