@@ -66,6 +66,7 @@ COMMANDS: list[Row] = [  # panel, where its function stands, an example that beg
     (LOOKING, "batchwright.cli.ask:ask", "ask diagnoser shop"),
     (LOOKING, "batchwright.cli.run_queries:stats", "stats --since 7d"),
     (LOOKING, "batchwright.cli.open_page:open_page", "open shop"),
+    (LOOKING, "batchwright.cli.trace:trace", "trace shop --otlp shop.jsonl"),
     (SERVICE, "batchwright.cli.service_state:audit", "audit --who ci --limit 20"),
     (SERVICE, "batchwright.cli.service_state:leases", "leases"),
     (SERVICE, "batchwright.cli.service_state:lanes", "lanes"),

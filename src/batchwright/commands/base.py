@@ -20,6 +20,7 @@ Tell = Callable[[str], None]
 RESERVED = "BATCHWRIGHT_"  # variables with this prefix are set only by Batchwright, for the program's own start
 RUN, STEP, MARK, SERVERS = "BATCHWRIGHT_RUN", "BATCHWRIGHT_STEP", "BATCHWRIGHT_MARK", "BATCHWRIGHT_SERVERS"
 OUTPUTS = "BATCHWRIGHT_OUTPUTS"
+TRACEPARENT = "TRACEPARENT"  # of W3C Trace Context: spans of the program hang below the step's
 
 
 class CommandServer(Struct, frozen=True):

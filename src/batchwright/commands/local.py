@@ -20,7 +20,18 @@ import msgspec
 from batchwright import resource_exhaustion
 from batchwright.commands import outputs
 from batchwright.commands.argument_limits import unfit
-from batchwright.commands.base import MARK, OUTPUTS, RESERVED, RUN, SERVERS, STEP, Launch, launched, server_row
+from batchwright.commands.base import (
+    MARK,
+    OUTPUTS,
+    RESERVED,
+    RUN,
+    SERVERS,
+    STEP,
+    TRACEPARENT,
+    Launch,
+    launched,
+    server_row,
+)
 from batchwright.commands.clean_output import CleanOutput
 from batchwright.commands.preflight import find_here, find_program, search_path
 from batchwright.commands.process_marker import FIRMLY, ProcessMarker
@@ -30,6 +41,7 @@ from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.secret_reference import SecretReference
+from batchwright.model.trace_ids import traceparent
 from batchwright.operations.command import Command, CommandRequest
 from batchwright.redaction import Redactor, secrets_in_environment
 from batchwright.secret_resolver import Reveal
@@ -72,6 +84,7 @@ class LocalCommands:
             if trace.left and not await trace.end(self._clock):
                 return Rejected(Fault(FaultClass.BUSY, f"an earlier start cannot be stopped: {_who(trace)}"))
             environ = {name: value for name, value in self._environ.items() if not name.startswith(RESERVED)}
+            environ |= {TRACEPARENT: traceparent(launch.run, launch.step, undo=launch.undo)}
             environ |= {name: value for name, value in request.env.items() if isinstance(value, str)} | secrets
             environ |= {RUN: launch.run, STEP: launch.step, MARK: launch.mark, SERVERS: str(told)}
             environ |= {} if launch.undo else {OUTPUTS: str(given)}

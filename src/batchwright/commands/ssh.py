@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from batchwright.commands import outputs
-from batchwright.commands.base import MARK, OUTPUTS, RUN, SERVERS, STEP, Launch, launched, server_row
+from batchwright.commands.base import MARK, OUTPUTS, RUN, SERVERS, STEP, TRACEPARENT, Launch, launched, server_row
 from batchwright.commands.clean_output import CleanOutput
 from batchwright.commands.local import held_open, not_started, outcome_of, refused, revealed, said
 from batchwright.commands.preflight import find_there
@@ -22,6 +22,7 @@ from batchwright.model.call_outcome import Applied, Rejected, Unknown
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.fault import Fault, FaultClass
+from batchwright.model.trace_ids import traceparent
 from batchwright.operations.command import Command, CommandRequest
 from batchwright.printable import printable
 from batchwright.redaction import Redactor
@@ -84,6 +85,7 @@ class SshCommands:
                 secrets = await revealed(request.env, self._reveal)
                 output = CleanOutput(launch.tell, secrets.values())
                 plain = {key: value for key, value in request.env.items() if isinstance(value, str)}
+                plain = {TRACEPARENT: traceparent(launch.run, launch.step, undo=launch.undo), **plain}
                 environ = {**plain, **secrets, RUN: launch.run, STEP: launch.step, MARK: launch.mark}
                 if refusal := refused(request, words, environ):
                     return refusal

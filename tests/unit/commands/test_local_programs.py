@@ -25,6 +25,7 @@ from batchwright.model.call_outcome import Applied, Rejected, Unknown
 from batchwright.model.fault import FaultClass
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.ssh_access import SshAccess
+from batchwright.model.trace_ids import traceparent
 from batchwright.operations.command import CommandRequest
 from batchwright.secret_resolver import reveal
 
@@ -120,6 +121,7 @@ def test_the_undo_program_is_another_one_in_the_same_surroundings(bench: Bench, 
 
 def test_it_is_given_its_variables_and_the_secrets_and_none_of_ours(bench: Bench) -> None:
     env: dict[str, str | SecretReference] = {"PLAIN": "a b", "TOKEN": SecretReference(env="SECRET_OF_OURS")}
+    assert run(bench, shell("[ $TRACEPARENT = " + traceparent("run", "do/run", undo=False) + " ]")) == Applied()
     names = "RUN STEP MARK SERVERS TOKEN"
     assert run(bench, shell(f'echo "$PLAIN $TOKEN"; for n in {names}; do env | grep ^BATCHWRIGHT_$n=; done', env=env))
     assert bench.said[:3] == ["a b ***", "BATCHWRIGHT_RUN=run", "BATCHWRIGHT_STEP=do/run"]
