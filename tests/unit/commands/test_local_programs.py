@@ -103,9 +103,8 @@ def test_what_cannot_be_started_certainly_was_not(bench: Bench, tmp_path: Path) 
 def test_a_program_is_found_when_it_is_started(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "say").write_text("#!/bin/sh\npwd\n")
     (tmp_path / "say").chmod(0o755)
-    by_path = CommandRequest("say", ("./say",), directory=str(tmp_path))
     by_name = CommandRequest("say", ("say",), env={"PATH": str(tmp_path)}, directory="/")
-    assert [run(bench, by_path), run(bench, by_name)] == [Applied(), Applied()]
+    assert run(bench, CommandRequest("say", ("./say",), directory=str(tmp_path))) == run(bench, by_name) == Applied()
     assert bench.said == [str(tmp_path), "/"]
     outcome = run(bench, CommandRequest("sayy", ("sayy",), env={"PATH": str(tmp_path)}))
     assert isinstance(outcome, Rejected)
