@@ -86,6 +86,8 @@ def test_strips_have_the_states_of_the_fold_in_the_order_of_the_plan(journal: Jo
         drawn = [state for state, number in one.strip for _ in range(number)]
         assert drawn == ([states[i] for i in steps] if len(steps) <= cells else [])
         assert all(a[0] is not b[0] for a, b in zip(one.strip, one.strip[1:], strict=False))
+        rows = step_page(run, history_of(journal), 0.0, StepQuery(operations=(one.id,), counted=True, limit=500)).items
+        assert [row.index for row in rows] == list(steps)  # so a cell of the strip leads to its step
         assert one.counts == Counter(states[i] for i in steps)
         folded = {state.value: number for state, number in run.counts[op].items() if number}
         shown = dict(one.counts)

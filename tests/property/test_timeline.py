@@ -181,3 +181,20 @@ def test_only_pauses_in_which_nothing_happens_are_folded(journal: Journal, width
             busy = [(a, b) for a, b, _, _ in truth if a < part.end and b > part.begin]
             gone = [any(max(a, part.begin) >= x and min(b, part.end) <= y for x, y in lives) for a, b in busy]
             assert all(gone)
+
+
+@ANY
+@given(journals(), st.integers(1, 400))
+def test_what_is_expected_is_shown_up_to_half_of_what_has_passed(journal: Journal, width: int) -> None:
+    told = shown(journal, width=width, ahead=True)[0]
+    passed = told.now - told.begin
+    assert told.now <= told.end <= told.now + passed / 2
+    rest = [one.expected[1] for one in told.operations if one.expected]
+    if passed and rest:
+        assert told.end == min(max(*rest, told.now), told.now + passed / 2)
+    else:
+        assert told.end == told.now
+    plain = shown(journal, width=width)[0]
+    assert sum(n for one in told.operations for _, n in one.failures) == sum(
+        n for one in plain.operations for _, n in one.failures
+    )

@@ -99,13 +99,16 @@ async def run_timeline(
     ] = None,
     first: Annotated[int, QueryParameter(ge=0, le=2**31, description="How many of these rows to leave out.")] = 0,
     rows: Annotated[int, QueryParameter(ge=0, le=STEPS_MOST, description="How many of them to give.")] = STEPS_MOST,
+    ahead: Annotated[
+        bool, QueryParameter(description="Also the time that the rest may take, up to half of what has passed.")
+    ] = False,
 ) -> Response[Timeline]:
     """What happened when, in one bucket per pixel column and operation. No failure is left out."""
     refuse_no_moment(begin, end)
     if len(opened := operation or []) > OPENED_MOST:
         raise UsageError(f"more than {OPENED_MOST} operations are opened")
     feed = await supervisor.feeds.find(run)
-    query = TimelineQuery(width, begin, end, fold, tuple(opened), first, rows)
+    query = TimelineQuery(width, begin, end, fold, tuple(opened), first, rows, ahead)
 
     def view(seen: RunMoment) -> Timeline:
         return timeline(seen.history, seen.run, seen.now, query, driven=seen.around.driven)

@@ -71,6 +71,9 @@ async def steps(
     ] = "",
     begin: Moment = None,
     end: Moment = None,
+    counted: Annotated[
+        bool, QueryParameter(description="Only steps that count, without gates of waves and halves of steps.")
+    ] = False,
     order: Annotated[
         StepOrder, QueryParameter(description="The order of the plan, or by state with the worst first.")
     ] = StepOrder.PLAN,
@@ -85,7 +88,8 @@ async def steps(
     """Steps in pages. Following `next_cursor` shows each step once; with `at`, also in the order by state."""
     refuse_no_moment(begin, end)
     names = tuple(operation or ())
-    query = StepQuery(tuple(states or ()), names, server, cause, find, begin, end, order, cursor or "", offset, limit)
+    chosen = tuple(states or ())
+    query = StepQuery(chosen, names, server, cause, find, begin, end, counted, order, cursor or "", offset, limit)
     feed = await supervisor.feeds.find(run)
 
     def view(seen: RunMoment) -> StepPage:

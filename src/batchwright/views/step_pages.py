@@ -63,8 +63,9 @@ class StepRow(Struct, frozen=True):
 class StepQuery(Struct, frozen=True):
     """Which steps, and which page of them. Filters that are empty let everything through.
 
-    Every word of `find` must be in the step's id, server, reference, address or message. `begin` and `end`: something
-    was going on between these times. `cursor` is a page's `next_cursor`; `offset` rows are left out instead.
+    Every word of `find` must be in the step's id, server, reference, address or message. `begin` and `end`:
+    something was going on between these times. `counted`: only steps that count. `cursor` is a page's
+    `next_cursor`; `offset` rows are left out instead.
     """
 
     states: Collection[DisplayState] = ()
@@ -74,6 +75,7 @@ class StepQuery(Struct, frozen=True):
     find: str = ""
     begin: float | None = None
     end: float | None = None
+    counted: bool = False
     order: StepOrder = StepOrder.PLAN
     cursor: str = ""
     offset: int = 0
@@ -173,6 +175,8 @@ def step_row(run: Run, server: str, state: DisplayState, i: int, now: float) -> 
 def _fits(run: Run, servers: list[str], i: int, query: StepQuery) -> bool:
     step, record = run.steps[i], run.records[i]
     if query.operations and step.operation not in query.operations:
+        return False
+    if query.counted and not step.counted:
         return False
     if query.server and servers[i] != query.server:
         return False

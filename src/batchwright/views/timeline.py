@@ -111,7 +111,8 @@ class Timeline(Struct, frozen=True):
 class TimelineQuery(Struct, frozen=True):
     """What is looked at: from when to when (None: all), in how many columns, and the operations that are opened.
 
-    `fold` is the width of a folded pause, 0 for none; `first` is how many rows of steps were shown before.
+    `fold` is the width of a folded pause, 0 for none; `first` is how many rows of steps were shown before. `ahead`: and
+    the time that the rest may take, up to half of what has passed.
     """
 
     width: int = 1000
@@ -121,6 +122,7 @@ class TimelineQuery(Struct, frozen=True):
     opened: Collection[str] = ()
     first: int = 0
     rows: int = STEPS_MOST
+    ahead: bool = False
 
 
 def timeline(history: RunHistory, run: Run, now: float, query: TimelineQuery, *, driven: bool = True) -> Timeline:
@@ -129,7 +131,10 @@ def timeline(history: RunHistory, run: Run, now: float, query: TimelineQuery, *,
     now = max(history.at(seq), run.ended_at if run.status in RUN_ENDED else now)
     began = run.created_at
     begin = began if query.begin is None else query.begin
+    expected = expected_spans(run, history.shape, now)
     end = max(begin, now if query.end is None else query.end)
+    if query.ahead and query.end is None and begin < now:
+        end = max(end, min(max((one[1] for one in expected if one), default=now), now + (now - begin) / 2))
     lives = history.lives(seq, driven=driven)
     axis = TimeAxis(begin, end, query.width, [*history.quiet(seq, now), *_undriven(lives, now)], query.fold)
     opened = _opened(run, query)
@@ -147,7 +152,7 @@ def timeline(history: RunHistory, run: Run, now: float, query: TimelineQuery, *,
         columns=_columns(history, seq, axis),
         lives=lives,
         marks=history.marks(seq),
-        operations=_bands(history, run, now, axis),
+        operations=_bands(history, run, now, axis, expected),
         steps=tuple(_bars(history, run, i, now, axis, _ready(run, i, ends)) for i in shown),
         steps_more=max(0, len(opened) - query.first - len(shown)),
     )
@@ -182,9 +187,10 @@ def _opened(run: Run, query: TimelineQuery) -> list[int]:
 # -- bands ----------------------------------------------------------------------------------------------------------
 
 
-def _bands(history: RunHistory, run: Run, now: float, axis: TimeAxis) -> tuple[OperationBand, ...]:
+def _bands(
+    history: RunHistory, run: Run, now: float, axis: TimeAxis, expected: Sequence[tuple[float, float] | None]
+) -> tuple[OperationBand, ...]:
     counts = display_counts(run)
-    expected = expected_spans(run, history.shape, now)
     bands = []
     for op, planned in enumerate(run.plan.operations):
         band = _Band(axis)

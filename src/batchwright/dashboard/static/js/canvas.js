@@ -51,7 +51,8 @@ export function Canvas({ label, paint, events = {}, className = '' }) {
   return html`<div class=${'cv ' + className} ref=${box}><canvas ref=${canvas} tabindex="0" role="img" aria-label=${label} /></div>`;
 }
 
-export const font = (size, weight = 400) => `${weight} ${size}px ${getComputedStyle(document.body).fontFamily}`;
+let family = '';
+export const font = (size, weight = 400) => `${weight} ${size}px ${family ||= getComputedStyle(document.body).fontFamily}`;
 const paths = {};
 /** The shape of a state, centred. */
 export function glyph(c, state, x, y, size) {
@@ -72,10 +73,11 @@ export function fitText(c, text, width) {
   if (!widths.has(key)) widths.set(key, c.measureText(text).width);
   const full = widths.get(key);
   if (full <= width) return text;
-  const n = Math.floor((text.length * (width - 10)) / full);
-  if (n < 3) return '';
-  const tail = Math.ceil(n * 0.45);
-  return `${text.slice(0, n - tail)}…${text.slice(text.length - tail)}`;
+  for (let n = Math.floor((text.length * (width - 10)) / full); n >= 3; n--) {
+    const tail = Math.ceil(n * 0.45), cut = `${text.slice(0, n - tail)}…${text.slice(text.length - tail)}`;
+    if (c.measureText(cut).width <= width) return cut;
+  }
+  return '';
 }
 
 const SOLID = { succeeded: 'fill-done', started: 'run', created: 'run', retrying: 'retry', undo_retrying: 'retry', in_doubt: 'doubt', asking: 'ask', failed: 'bad', undo_failed: 'bad', undoing: 'undo' };

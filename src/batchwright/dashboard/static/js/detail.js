@@ -2,7 +2,7 @@
 import { html, useEffect, useRef, useState } from '../vendor/htm-preact.js';
 import { ask, one, useGet } from './net.js';
 import { Copy, Facts, Loading, State, Strip, Time, VirtualList } from './parts.js';
-import { href, put, url, useQuery } from './store.js';
+import { href, picked, put, url, useQuery } from './store.js';
 import { BACK, STATES, dur, many, num } from './words.js';
 
 export function Detail({ run, view, when, tabs }) {
@@ -17,6 +17,7 @@ export function Detail({ run, view, when, tabs }) {
 
 export function Why({ run, step, when, whole }) {
   const at = useQuery('at'), got = useGet(`${one(run)}/step`, { query: { step, at }, when: at ? 0 : when }), told = got.data, why = told?.why;
+  useEffect(() => { if (told) picked.set({ step: told.row.step, operation: told.row.operation, begin: told.row.started_at, end: told.row.ended_at }); }, [told]);
   const names = (list, more) => list.length ? list.map((each) => each.step || each.operation).join(', ') + (more ? ` and ${num(more)} more` : '') : '';
   return html`<div class="why"><${Loading} got=${got}>${told ? html`<p class="say">${why.summary}</p>
     <ol class="chain">${(whole ? why.chain : why.chain.slice(-6)).map((link) => html`<li><${Time} at=${link.at} /><span class="c-wait" aria-hidden="true">·</span><span>${link.text}</span></li>`)}</ol>

@@ -1,19 +1,21 @@
 // The operations of a plan in layers, laid out by the service. Boxes change what they say with their size; text never does.
 import { html, useMemo, useRef } from '../vendor/htm-preact.js';
 import { Canvas, fitText, font, glyph, palette, rects } from './canvas.js';
-import { put, useQuery } from './store.js';
-import { STATES, STRIP, WORST, many, num } from './words.js';
+import { put, useKeys, useQuery } from './store.js';
+import { STATES, STRIP, WORST, many, num, operationOf } from './words.js';
 
 const LOUD = ['failed', 'undo_failed', 'asking', 'in_doubt'], LIVE = ['started', 'created', 'retrying', 'undoing', 'undo_retrying'];
 const PORTRAIT = 500; // below this width layers go down instead of to the right
 
 export function Graph({ graph, view, zoom }) {
-  const picked = useQuery('op'), me = useRef({ hover: null, move: [0, 0], hits: [] }).current;
+  const wanted = operationOf(view, useQuery('op'), useQuery('sel')), picked = (graph.nodes.find((node) => node.id === wanted) || graph.nodes.find((node) => node.operations.includes(wanted)))?.id || '', limit = useQuery('reach') === '' ? Infinity : Number(useQuery('reach')), me = useRef({ hover: null, move: [0, 0], hits: [] }).current;
   const shape = useMemo(() => indexed(graph), [graph]);
+  useKeys({ '[': () => put({ reach: Math.max(0, Math.min(limit, shape.layers) - 1) }), ']': () => put({ reach: limit + 1 >= shape.layers ? '' : limit + 1 }) });
   const counts = useMemo(() => summed(graph, view.operations), [graph, view.operations]);
-  const paint = (c, w, h) => draw(c, w, h, { ...shape, counts, picked, me, zoom });
+  const paint = (c, w, h) => draw(c, w, h, { ...shape, counts, picked, me, zoom, limit });
   const at = (x, y) => me.hits.find((hit) => x >= hit.x - 2 && x <= hit.x + hit.w + 2 && y >= hit.y - 4 && y <= hit.y + hit.h + 4)?.id || null;
   const pick = (id) => put({ op: id || '', sel: '' });
+  const open = (id) => put(graph.nodes.find((node) => node.id === id)?.operations.length > 1 ? { in: id, op: '' } : { open: id, op: id });
   const events = {
     pointerdown(event, x, y) { me.drag = { x, y, from: me.move, moved: false }; event.target.setPointerCapture(event.pointerId); },
     pointermove(event, x, y, soon) {
@@ -30,11 +32,15 @@ export function Graph({ graph, view, zoom }) {
     },
     pointerup(event, x, y) { const drag = me.drag; me.drag = null; if (!drag?.moved) pick(at(x, y)); },
     pointerleave(event, x, y, soon) { me.hover = null; soon(); },
+    dblclick(event, x, y) { const id = at(x, y); if (id) open(id); },
     keydown(event) { // arrows go along the edges and within a layer
       const now = shape.nodes.get(picked) || graph.nodes[0], layer = graph.nodes.filter((node) => node.layer === now.layer).sort((a, b) => a.y - b.y), i = layer.indexOf(now);
       const to = { ArrowRight: shape.then.get(now.id)?.[0], ArrowLeft: shape.needs.get(now.id)?.[0], ArrowDown: layer[i + 1]?.id, ArrowUp: layer[i - 1]?.id }[event.key];
       if (to) pick(to);
-      return event.key.startsWith('Arrow');
+      else if (event.key === 'Enter' && picked) open(picked);
+      else if (event.key.startsWith('Arrow') && !picked) pick(now.id);
+      else return event.key.startsWith('Arrow');
+      return true;
     },
   };
   return html`<${Canvas} label=${`Graph of ${many(graph.nodes.length, 'operation')}. The list of operations says the same.`} paint=${paint} events=${events} />`;
@@ -59,19 +65,23 @@ function summed(graph, operations) {
       for (const [state, n] of Object.entries(op.counts)) sum.counts[state] = (sum.counts[state] || 0) + n;
       if (node.operations.length === 1) { sum.state = op.state; sum.strip = op.strip; }
     }
+    if (node.operations.length > 1) sum.state = together(sum.counts);
     return [node.id, sum];
   }));
 }
-const reach = (id, next) => {
+/** What is before or after a node, at most `far` edges away. */
+const reach = (id, next, far) => {
   const seen = new Set();
-  for (let at = next.get(id) || []; at.length; at = at.flatMap((each) => next.get(each) || [])) { at = at.filter((each) => !seen.has(each) && seen.add(each)); }
+  for (let at = next.get(id) || []; at.length && far > 0; at = at.flatMap((each) => next.get(each) || []), far--) { at = at.filter((each) => !seen.has(each) && seen.add(each)); }
   return seen;
 };
+/** The state of several operations: the worst that says something, or how far they have got. */
+const together = (counts) => [...LOUD, ...LIVE].find((state) => counts[state]) || (counts.waiting && Object.keys(counts).length > 1 ? 'started' : WORST.find((state) => counts[state]));
 const worst = (op) => STATES[op?.state] ? op.state : WORST.find((state) => op?.counts[state]) || 'waiting';
-export function say(op) {
+export function say(op, provider = op?.provider) {
   if (!op) return '';
   const bad = (op.counts.failed || 0) + (op.counts.undo_failed || 0), trouble = bad ? `, ${num(bad)} failed` : op.counts.retrying ? `, ${num(op.counts.retrying)} retrying` : op.counts.skipped ? `, ${num(op.counts.skipped)} skipped` : '';
-  return op.counts.asking ? 'waits for a yes' : `${num(op.done)} of ${num(op.total)}${trouble}${op.provider ? ` · ${op.provider}` : ''}`;
+  return op.counts.asking ? 'waits for a yes' : `${num(op.done)} of ${num(op.total)}${trouble}${provider ? ` · ${provider}` : ''}`;
 }
 
 /** Where boxes lie: their size, and the corner of a place in the layout. */
@@ -79,13 +89,13 @@ function geometry(w, h, { layers, tall, mean, me, zoom }) {
   const down = w < PORTRAIT, room = [w - 32, h - 24], scale = zoom || 1;
   let bw, bh, gx, gy, named;
   if (down) {
-    bw = Math.min(168, Math.max(100, (room[0] / tall) * 0.86)); gx = Math.min(20, Math.max(6, (room[0] - bw * tall) / Math.max(1, tall - 1)));
+    bw = Math.min(168, Math.max(74, (room[0] / tall) * 0.9)); gx = Math.min(20, Math.max(6, (room[0] - bw * tall) / Math.max(1, tall - 1)));
     bh = Math.min(52, Math.max(36, (room[1] / layers) * 0.6)); gy = Math.min(48, Math.max(18, (room[1] - bh * layers) / Math.max(1, layers - 1)));
   } else {
     const share = room[0] / layers, u = room[1] / tall;
     bw = Math.min(208, Math.max(26, share * (share < 130 ? 0.82 : 0.74))); gx = Math.min(72, Math.max(6, (room[0] - bw * layers) / Math.max(1, layers - 1)));
     named = bw < 120 && u >= 27 && bw + gx - 6 > mean * 3.9;
-    bh = named ? Math.min(26, u - 17) : Math.min(52, Math.max(7, u * 0.8)); gy = named ? Math.min(40, u - bh) : Math.min(20, Math.max(2, (room[1] - bh * tall) / Math.max(1, tall - 1)));
+    bh = named ? Math.min(26, u - 17) : Math.min(52, Math.max(4, u * 0.8)); gy = named ? Math.min(40, u - bh) : Math.min(20, Math.max(1, (room[1] - bh * tall) / Math.max(1, tall - 1)));
   }
   [bw, bh, gx, gy] = [Math.min(320, bw * scale), Math.min(56, bh * scale), gx * scale, gy * scale];
   const [across, along] = down ? [tall, layers] : [layers, tall], size = [across * bw + (across - 1) * gx, along * bh + (along - 1) * gy];
@@ -96,7 +106,7 @@ function geometry(w, h, { layers, tall, mean, me, zoom }) {
 
 function draw(c, w, h, all) {
   const { graph, nodes, counts, picked, me } = all, at = geometry(w, h, all), { bw, bh, gx, place, down } = at;
-  const up = picked ? reach(picked, all.needs) : null, after = picked ? reach(picked, all.then) : null;
+  const up = picked ? reach(picked, all.needs, all.limit) : null, after = picked ? reach(picked, all.then, all.limit) : null;
   const kin = (id) => !picked || id === picked || up.has(id) || after.has(id);
   const line = (edge) => {
     const stops = [place(nodes.get(edge.source).layer, nodes.get(edge.source).y), ...edge.via.map(([layer, y]) => place(layer, y)), place(nodes.get(edge.target).layer, nodes.get(edge.target).y)];
@@ -160,7 +170,7 @@ function draw(c, w, h, all) {
 }
 
 function box(c, x, y, node, op, { bw, bh, gx, named }, { picked, me }, cells, labels) {
-  const state = worst(op), loud = LOUD.includes(state), waits = state === 'waiting', whole = !op || op.counts[state] === op.total, full = !named && bw >= 84 && bh >= 30;
+  const state = worst(op), loud = LOUD.includes(state), waits = state === 'waiting', whole = !op || op.counts[state] === op.total, full = !named && bw >= 70 && bh >= 30;
   c.fillStyle = palette.raised;
   c.beginPath();
   c.roundRect(x + 0.5, y + 0.5, bw - 1, bh - 1, Math.min(4, bh / 4));
@@ -171,14 +181,15 @@ function box(c, x, y, node, op, { bw, bh, gx, named }, { picked, me }, cells, la
   if (full || !whole || waits || (!named && bw >= 110 && bh >= 11)) c.stroke();
   c.setLineDash([]);
   if (full) {
-    glyph(c, state, x + 14, y + 13, 12);
-    c.font = font(12, 600);
+    const small = bw < 96;
+    glyph(c, state, x + (small ? 10 : 14), y + 13, small ? 10 : 12);
+    c.font = font(small ? 11 : 12, 600);
     c.fillStyle = palette.ink;
-    c.fillText(fitText(c, node.id, bw - 32), x + 25, y + 17);
+    c.fillText(fitText(c, node.id, bw - (small ? 20 : 32)), x + (small ? 17 : 25), y + 17);
     if (bh >= 44) {
       c.font = font(11);
       c.fillStyle = palette['ink-2'];
-      c.fillText(fitText(c, say(op), bw - 16), x + 8, y + 31);
+      c.fillText(c.measureText(say(op)).width <= bw - 16 ? say(op) : fitText(c, say(op, ''), bw - 16), x + 8, y + 31);
     }
     part(op, x + 8, y + bh - 10, bw - 16, 5, cells);
     return;

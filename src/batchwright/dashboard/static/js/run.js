@@ -3,13 +3,16 @@ import { html, useEffect, useRef, useState } from '../vendor/htm-preact.js';
 import { Detail } from './detail.js';
 import { Question } from './approvals.js';
 import { Graph } from './graph.js';
+import { Waffle } from './waffle.js';
 import { Steps } from './steps.js';
 import { Timeline } from './timeline.js';
 import { ask, one, useChanges, useGet } from './net.js';
 import { Icon, Loading, State, Strip, Time, act } from './parts.js';
-import { href, live, may, put, useQuery, useStore, useTimeMode } from './store.js';
+import { href, live, may, put, useKeys, useQuery, useStore, useTimeMode } from './store.js';
 import { useTitle } from './title.js';
 import { BACK, ENDED, STATES, WORST, dur, many, num, stateOf } from './words.js';
+
+const NODES = 60, ALL = 400; // boxes of the graph that can be read; those that can be drawn
 
 export function RunScreen({ run: word }) {
   const found = useGet(one(word));
@@ -21,19 +24,19 @@ export function RunScreen({ run: word }) {
 function Followed({ run, first }) {
   const known = useRef(first.data), ended = ENDED.includes(known.current.status);
   const changes = useChanges(run, ended, first.data.total);
-  const at = useQuery('at'), got = useGet(one(run), { when: changes, first }), graph = useGet(`${one(run)}/graph`), ops = useGet(`${one(run)}/operations`, { query: { at }, when: at ? 0 : changes });
+  const at = useQuery('at'), got = useGet(one(run), { when: changes, first }), graph = useGet(`${one(run)}/graph`, { query: { most: NODES } }), ops = useGet(`${one(run)}/operations`, { query: { at }, when: at ? 0 : changes });
   known.current = got.data || known.current;
   const newest = Number(got.etag?.replaceAll('"', '').split('-').pop()) || 0;
-  const view = ops.data ? { ...known.current, operations: ops.data.items, counts: ops.data.counts, ...(at ? then(ops.data) : {}) } : known.current, shown = ops.data?.seq === Number(at);
+  const view = ops.data ? { ...known.current, operations: ops.data.items, counts: ops.data.counts, ...sums(ops.data), ...(at ? then(ops.data) : {}) } : known.current, shown = ops.data?.seq === Number(at);
   const state = stateOf(view);
   useMoments(at, newest);
   useTitle(`${view.environment} ${num(view.done)}/${num(view.total)}`, state);
   useEffect(() => { document.body.classList.add('runpage'); return () => document.body.classList.remove('runpage'); }, []);
-  const pane = useQuery('p') || 's', top = useQuery('top') || 'g', rows = graph.data?.rows || 1, share = view.total <= 40 ? 0.78 : rows < 5 ? 0.7 : rows < 9 ? 0.84 : 0.96;
+  const pane = useQuery('p') || 's', whole = usePanes(pane), top = useQuery('top') || 'g', rows = graph.data?.rows || 1, share = view.total <= 40 ? 0.78 : rows < 5 ? 0.7 : rows < 9 ? 0.84 : 0.96;
   return html`<div class="fades"><${Head} view=${view} state=${state} /></div><${Attention} view=${view} when=${changes} />
     ${at ? html`<div class="banner" role="status"><${Icon} shape="bars" /><span>${shown ? html`<b>You look at event ${num(at)} of ${num(newest)}, <${Time} at=${ops.data.time} />.</b> Nothing can be changed from here.` : ops.error ? ops.error.message : `Looking up event ${num(at)}…`}</span><button class="btn" onClick=${() => put({ at: '' })}>Back to now</button></div>` : ''}
-    <main class="panes fades" id="main" data-one=${pane} data-top=${top} data-low=${pane === 'd' ? 'd' : 's'} style=${{ '--g': `${share}fr`, '--m': `${1.12 - share}fr` }}>
-      <section class="pane p-g top" aria-label="Operations"><${Plan} graph=${graph} view=${view} /></section>
+    <main class="panes fades" id="main" data-one=${pane} data-top=${top} data-low=${pane === 'd' ? 'd' : 's'} data-whole=${whole || undefined} style=${{ '--g': `${share}fr`, '--m': `${1.12 - share}fr` }}>
+      <section class="pane p-g top" aria-label="Operations"><${Plan} run=${run} graph=${graph} view=${view} /></section>
       <section class="pane p-t top" aria-label="Timeline"><${Timeline} run=${run} view=${view} when=${changes} tabs=${html`<${Tabs} here="t" />`} /></section>
       <section class="pane p-s low" aria-label="Steps"><${Steps} run=${run} view=${view} graph=${graph.data} when=${changes} tabs=${html`<${Tabs} here="s" />`} /></section>
       <section class="pane p-d low" aria-label="Detail"><${Detail} run=${run} view=${view} when=${changes} tabs=${html`<${Tabs} here="d" />`} /></section>
@@ -44,34 +47,42 @@ const TOP = [['g', 'Graph'], ['t', 'Timeline']], LOW = [['s', 'Steps'], ['d', 'D
 /** On a narrow screen, which of the panes that share a place is shown. */
 export const Tabs = ({ here }) => html`${[[TOP, 'pa'], [LOW, 'pb']].map(([list, kind]) => html`<div class=${'pt ' + kind} role="group" aria-label="Show">${list.map(([key, word]) => html`<button class="tab" aria-pressed=${String(key === here)} onClick=${() => put({ p: key, ...(kind === 'pa' ? { top: key } : {}) })}>${word}</button>`)}</div>`)}`;
 
-/** The operations: as a graph, or as the list that says the same. */
-function Plan({ graph, view }) {
-  const list = useQuery('ops') === 'list', [zoom, setZoom] = useState(1), [turn, setTurn] = useState(0);
-  const nearer = (by) => () => setZoom((was) => Math.min(6, Math.max(0.25, was * by)));
-  return html`<div class="ph"><${Tabs} here="g" /><h2 class="own">${list ? 'Operations' : 'Graph'}</h2><span class="q t2 el grow lab">${many(view.operations.length, 'operation')}, ${many(view.total, 'step')}</span><span class="grow" />
-      ${list ? '' : html`<button class="btn bare icb" aria-label="Farther" title="Farther" onClick=${nearer(0.8)}>−</button><button class="btn bare icb" aria-label="Nearer" title="Nearer" onClick=${nearer(1.25)}>+</button><button class="btn bare opt" title="The whole graph" onClick=${() => { setZoom(1); setTurn(turn + 1); }}>All</button>`}
-      <button class="btn bare" aria-pressed=${String(list)} onClick=${() => put({ ops: list ? '' : 'list' })}>${list ? 'As a graph' : 'As a list'}</button></div>
-    ${list || !graph.data?.nodes.length ? html`<${Operations} view=${view} />` : html`<${Graph} graph=${graph.data} view=${view} zoom=${zoom} key=${turn} />`}`;
+/** The operations: as a graph, or as the list that says the same. Those of a large plan are drawn in groups, unless each is wanted. */
+function Plan({ run, graph, view }) {
+  const kind = useQuery('ops'), list = kind === 'list', inner = useQuery('in'), open = useQuery('open'), [zoom, setZoom] = useState(1), [turn, setTurn] = useState(0);
+  const grouped = view.operations.length > NODES, other = useGet(grouped && (inner || kind === 'all') ? `${one(run)}/graph` : '', { query: inner ? { group: inner, most: NODES } : { most: ALL } });
+  const drawn = grouped && (inner || kind === 'all') ? other.data : graph.data;
+  const nearer = (by) => () => setZoom((was) => Math.min(6, Math.max(0.25, was * by))), whole = () => { setZoom(1); setTurn(turn + 1); };
+  useKeys({ '+': nearer(1.25), '=': nearer(1.25), '-': nearer(0.8), 0: whole, Escape: () => open || inner ? put(open ? { open: '' } : { in: '' }) : false });
+  const told = open ? '' : inner ? `in ${inner}` : `${many(view.operations.length, 'operation')}, ${many(view.total, 'step')}`;
+  return html`<div class="ph"><${Tabs} here="g" /><h2 class="own">${list ? 'Operations' : 'Graph'}</h2>${open ? html`<button class="chip el" aria-pressed="true" title="Back to the graph" onClick=${() => put({ open: '' })}>steps of ${open} ×</button>` : inner ? html`<button class="chip el" aria-pressed="true" title="Back to the whole graph" onClick=${() => put({ in: '' })}>in ${inner} ×</button>` : html`<span class="q t2 el grow lab">${told}</span>`}<span class="grow" />
+      ${list || open ? '' : html`<button class="btn bare icb" aria-label="Farther" title="Farther (-)" onClick=${nearer(0.8)}>−</button><button class="btn bare icb" aria-label="Nearer" title="Nearer (+)" onClick=${nearer(1.25)}>+</button><button class="btn bare opt" title="The whole graph (0)" onClick=${whole}>Fit</button>`}
+      ${grouped && !list && !open && !inner ? html`<button class="btn bare" aria-pressed=${String(kind === 'all')} onClick=${() => put({ ops: kind === 'all' ? '' : 'all' })}>Every operation</button>` : ''}
+      <button class="btn bare" aria-pressed=${String(list)} onClick=${() => put({ ops: list ? '' : 'list', open: '' })}>${list ? 'As a graph' : 'As a list'}</button></div>
+    ${list || (drawn && !drawn.nodes.length) ? html`<${Operations} view=${view} />` : open ? html`<${Waffle} run=${run} operation=${open} view=${view} />` : drawn ? html`<${Graph} graph=${drawn} view=${view} zoom=${zoom} key=${`${turn} ${inner} ${kind}`} />` : ''}`;
 }
 
+const sums = (ops) => ({ done: ops.items.reduce((n, each) => n + each.done, 0), total: ops.items.reduce((n, each) => n + each.total, 0) });
 /** What is known of an earlier moment: the counts are of then, and nothing can be done. */
-const then = (ops) => ({ status: ops.status, done: ops.items.reduce((n, each) => n + each.done, 0), total: ops.items.reduce((n, each) => n + each.total, 0), eta: null, elapsed: null, past: true, driven: true, running: [], running_more: 0, waiting: [], failed: [], doubts: [], residue: [], stopped_providers: {}, skipped: [], not_wanted: [], next: '' });
+const then = (ops) => ({ status: ops.status, eta: null, elapsed: null, past: true, driven: true, running: [], running_more: 0, waiting: [], failed: [], doubts: [], residue: [], stopped_providers: {}, skipped: [], not_wanted: [], next: '' });
 
-/** , and . look one event back and on; n goes back to now. */
+/** , . look one event back and on, < > a hundredth of the run; n goes back to now. */
 function useMoments(at, newest) {
-  const known = useRef();
-  known.current = [Number(at) || newest, newest];
-  useEffect(() => {
-    const keys = (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]') || /INPUT|TEXTAREA|SELECT/.test(event.target.tagName)) return;
-      const [here, last] = known.current;
-      if (event.key === ',' && here > 1) put({ at: here - 1 });
-      else if (event.key === '.' && here < last) put({ at: here + 1 === last ? '' : here + 1 });
-      else if (event.key === 'n') put({ at: '' });
-    };
-    addEventListener('keydown', keys);
-    return () => removeEventListener('keydown', keys);
-  }, []);
+  const here = Number(at) || newest, far = Math.max(1, Math.round(newest / 100));
+  const look = (seq) => () => put({ at: seq >= newest ? '' : Math.max(1, seq) });
+  useKeys({ ',': look(here - 1), '.': look(here + 1), '<': look(here - far), '>': look(here + far), n: () => put({ at: '' }) });
+}
+
+const PANES = { 1: 'g', 2: 't', 3: 's', 4: 'd' };
+/** 1 2 3 4 go to a pane, m shows one over all; gives the pane that is over all. */
+function usePanes(pane) {
+  const whole = useQuery('whole') ? pane : '';
+  const to = (key) => () => {
+    put({ p: PANES[key], ...(key < 3 ? { top: PANES[key] } : {}) });
+    setTimeout(() => document.querySelector(`.p-${PANES[key]} :is(canvas,.vt,.why)`)?.focus());
+  };
+  useKeys({ 1: to('1'), 2: to('2'), 3: to('3'), 4: to('4'), m: () => put({ whole: whole ? '' : 1 }), Escape: () => whole ? put({ whole: '' }) : false }, true);
+  return whole;
 }
 
 /** The one sentence that could be read out on the phone. */
@@ -99,8 +110,8 @@ function Head({ view, state }) {
 
 /** What can be done to a run in this state, by somebody with this role: nothing that the service would refuse. */
 function Actions({ view }) {
-  const dead = !useStore(live).ok;
-  if (!may('operator') || view.past) return null;
+  const dead = !useStore(live).ok, at = useQuery('at');
+  if (!may('operator') || view.past || at) return null;
   const post = (verb, query) => ask(`${one(view.run)}/${verb}`, { method: 'POST', query });
   const does = (verb, done) => () => act(() => post(verb), done);
   const going = ['Pending', 'Running'].includes(view.status), undoable = ENDED.includes(view.status) && view.status !== 'RolledBack';
@@ -122,7 +133,7 @@ function Attention({ view, when }) {
     rows.push(html`<li key=${cause.state + cause.kind + cause.code + cause.provider + cause.place}><span class="c-bad"><${Icon} shape=${cause.state === 'undo_failed' ? 'boxback' : 'cross'} /></span><span class="b c-bad">${num(cause.count)} × ${cause.kind}${cause.place ? ` in ${cause.place}` : ''}</span>
       <span class="msg el" title=${cause.message}>${cause.message} <span class="f hide-s">${cause.hint}</span></span><button class="btn bare go" onClick=${() => put({ only: cause.state, cause: cause.kind, sel: cause.steps[0], p: 's' })}>Show</button></li>`);
   }
-  if (causes.length > 3) rows.push(html`<li><span /><span /><span class="msg q">${all ? '' : `${causes.length - 3} more causes`}</span><button class="btn bare go" onClick=${() => put({ causes: all ? '' : 'all' })}>${all ? 'Show the first three' : 'Show all'}</button></li>`);
+  if (causes.length > 3) rows.push(html`<li><span /><span /><span class="msg q">${all ? '' : `${many(causes.length - 3, 'more cause')}`}</span><button class="btn bare go" onClick=${() => put({ causes: all ? '' : 'all' })}>${all ? 'Show the first three' : 'Show all'}</button></li>`);
   for (const [lane, message] of Object.entries(view.stopped_providers)) rows.push(html`<li><span class="c-bad"><${Icon} shape="stop" /></span><span class="b c-bad">${lane} stopped</span><span class="msg el" title=${message}>${message}</span></li>`);
   if (view.doubts.length) rows.push(html`<li><span class="c-doubt"><${Icon} shape="half" /></span><span class="b c-doubt">${view.doubts.length + view.doubts_more} in doubt</span><span class="msg el">A call was sent and its answer was lost. Batchwright asks the provider what came of it.</span><button class="btn bare go" onClick=${() => put({ sel: view.doubts[0], p: 'd' })}>Show</button></li>`);
   if (view.residue.length) rows.push(html`<li><span class="c-bad"><${Icon} shape="warn" /></span><span class="b c-bad">left behind</span><span class="msg el" title=${view.residue.join('; ')}>${view.residue.join('; ')}</span></li>`);
@@ -133,8 +144,8 @@ function Attention({ view, when }) {
 function Operations({ view }) {
   const picked = useQuery('op');
   return html`<div class="vt ops" tabindex="0" role="region" aria-label="List of operations"><table class="tb"><thead><tr><th scope="col">Operation</th><th scope="col">Steps</th><th scope="col" class="n">Done</th><th scope="col" class="hide-s">Waits for</th></tr></thead>
-    <tbody>${view.operations.map((op) => html`<tr key=${op.id} class=${op.id === picked ? 'sel' : ''}><td class="nw"><button class="btn bare name" aria-pressed=${String(op.id === picked)} onClick=${() => put({ op: op.id === picked ? '' : op.id, sel: '' })}>
-      <${OperationState} op=${op} /><span class="el">${op.id}</span></button><span class="q t2 hide-s"> ${op.type.replaceAll('_', ' ')}${op.provider ? ` · ${op.provider}` : ''}</span></td>
+    <tbody>${view.operations.map((op) => html`<tr key=${op.id} class=${op.id === picked ? 'sel' : ''}><td class="nw"><span class="row"><button class="btn bare name" aria-pressed=${String(op.id === picked)} onClick=${() => put({ op: op.id === picked ? '' : op.id, sel: '' })}>
+      <${OperationState} op=${op} /><span class="el">${op.id}</span></button><span class="q t2 hide-s"> ${op.type.replaceAll('_', ' ')}${op.provider ? ` · ${op.provider}` : ''}</span></span></td>
       <td><${Strip} counts=${op.counts} small /></td><td class="n nw">${num(op.done)} of ${num(op.total)}</td><td class="q hide-s el txt">${op.waiting_for.join(', ')}</td></tr>`)}</tbody></table></div>`;
 }
 function OperationState({ op }) {

@@ -1,5 +1,5 @@
 // What several parts of the page share: the address as state, who is signed in, whether the page is live.
-import { useLayoutEffect, useState } from '../vendor/htm-preact.js';
+import { useEffect, useLayoutEffect, useRef, useState } from '../vendor/htm-preact.js';
 
 /** The root of the service, under whatever prefix a proxy puts it. */
 export const root = new URL(import.meta.url.slice(0, import.meta.url.lastIndexOf('/ui/static/') + 1));
@@ -60,6 +60,21 @@ export const useTimeMode = () => useQuery('t') || 'UTC';
 export const session = store(null); // who is signed in; null: not known yet
 export const live = store({ ok: true, heard: Date.now() / 1e3, why: '', next: 0 });
 export const signedOut = store(''); // why a sign-in is needed; '' if it is not
+export const picked = store(null); // the selected step as its card has it: {step, operation, begin, end}
 export const notice = store(null); // an answer to an action: {title, text}
 
 export const may = (role) => ['viewer', 'operator', 'admin'].indexOf(session.get()?.role) >= ['viewer', 'operator', 'admin'].indexOf(role);
+
+/** Keys of a part of the page, while no dialog is open and nothing is typed. A deed that gives false leaves the key to others; those that are `first` are asked before. */
+export function useKeys(deeds, first = false) {
+  const now = useRef();
+  now.current = deeds;
+  useEffect(() => {
+    const hear = (event) => {
+      if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]') || /INPUT|TEXTAREA|SELECT/.test(event.target.tagName)) return;
+      if (Object.hasOwn(now.current, event.key) && now.current[event.key](event) !== false) event.preventDefault();
+    };
+    addEventListener('keydown', hear, first);
+    return () => removeEventListener('keydown', hear, first);
+  }, []);
+}

@@ -2,18 +2,20 @@
 import { html, useEffect, useRef, useState } from '../vendor/htm-preact.js';
 import { Canvas, fitText, font, glyph, palette, rects, solid } from './canvas.js';
 import { one, useGet } from './net.js';
-import { put, useQuery, useTimeMode } from './store.js';
-import { clock, dur, many, num } from './words.js';
+import { picked as pickedStep, put, useKeys, useQuery, useStore, useTimeMode } from './store.js';
+import { clock, dur, many, num, operationOf } from './words.js';
 
-const HEAD = 40, FOLD = 44, END = 14; // pixels: the head, a folded pause, the right margin
-const gutterOf = (w) => w < 520 ? 96 : Math.min(208, Math.round(w * 0.22));
-const TICKS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400];
+const HEAD = 40, FOLD = 44, END = 14, ROW = 24; // pixels: the head, a folded pause, the right margin, a row that a finger can hit
+const gutterOf = (w) => w < 520 ? 112 : Math.min(208, Math.round(w * 0.22));
+const TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400];
 const BANDS = ['succeeded', 'undone', 'asking', 'started', 'created', 'undoing', 'retrying', 'undo_retrying', 'in_doubt', 'failed', 'undo_failed'];
 
 export function Timeline({ run, view, when, tabs }) {
-  const me = useRef({ top: 0, hover: null }).current, mode = useTimeMode(), sel = useQuery('sel'), op = useQuery('op');
-  const [span, setSpan] = useState(null), [fold, setFold] = useState(true), [open, setOpen] = useState([]), [width, setWidth] = useState(0);
-  const at = useQuery('at'), query = { at, width, begin: span?.[0] ?? '', end: span?.[1] ?? '', fold: fold ? FOLD : 0, operation: open };
+  const me = useRef({ top: 0, hover: null }).current, mode = useTimeMode(), sel = useQuery('sel'), step = useStore(pickedStep), range = useQuery('range');
+  const op = operationOf(view, useQuery('op'), sel), span = range && range.split('-').map(Number);
+  const [fold, setFold] = useState(true), [all, setAll] = useState(false), [open, setOpen] = useState([]), [width, setWidth] = useState(0);
+  const at = useQuery('at'), query = { at, width, begin: span[0] ?? '', end: span[1] ?? '', ahead: true, fold: fold ? FOLD : 0, operation: open };
+  const show = (begin, end) => put({ range: `${begin.toFixed(3)}-${end.toFixed(3)}` }), whole = () => put({ range: '' });
   const got = useGet(width ? `${one(run)}/timeline` : '', { when: at ? 0 : when, query }), data = got.data;
   useEffect(() => { if (me.want && me.want !== width) setWidth(me.want); });
   const rows = data ? rowsOf(data) : [];
@@ -32,7 +34,7 @@ export function Timeline({ run, view, when, tabs }) {
     pointerup(event, x, y) {
       const drag = me.drag;
       me.drag = null;
-      if (drag?.moved && me.range) { setSpan(me.range); put({ range: me.range.map((each) => each.toFixed(3)).join('-') }); me.range = null; return; }
+      if (drag?.moved && me.range) { show(...me.range); me.range = null; return; }
       pick(rowAt(y));
     },
     dblclick(event, x, y) {
@@ -54,18 +56,20 @@ export function Timeline({ run, view, when, tabs }) {
     keydown(event, x, y, soon) {
       const by = { ArrowDown: 40, ArrowUp: -40 }[event.key];
       if (by) { me.top = Math.max(0, Math.min(me.most || 0, me.top + by)); soon(); return true; }
-      if (event.key === 'Escape' && span) { setSpan(null); put({ range: '' }); event.stopPropagation(); return true; }
-      return false;
+      const aside = { ArrowRight: 0.2, ArrowLeft: -0.2 }[event.key];
+      if (aside && span) { const far = (span[1] - span[0]) * aside; show(span[0] + far, span[1] + far); return true; }
+      return !!aside;
     },
   };
+  useKeys({ i: () => setFold(!fold), a: () => { me.top = 0; setAll(!all); }, Escape: () => span ? whole() : false });
   const killed = data?.lives.filter((life) => life.why === 'killed').length || 0;
   return html`<div class="ph">${tabs}<h2 class="own">Timeline</h2><span class="q t2 el grow lab">${data ? `${dur(data.now - data.run_begin)}${killed ? `, killed ${killed === 1 ? 'once' : `${killed} times`}` : ''}; drag over a part to see only that` : ''}</span><span class="grow" />
-      ${data?.axis.some((part) => part.idle) || !fold ? html`<button class="btn bare opt" aria-pressed=${String(fold)} onClick=${() => setFold(!fold)}>Fold idle</button>` : ''}${span ? html`<button class="btn bare" onClick=${() => { setSpan(null); put({ range: '' }); }}>Whole run</button>` : ''}</div>
+      ${data?.axis.some((part) => part.idle) || !fold ? html`<button class="btn bare opt" aria-pressed=${String(fold)} title="Fold the time in which nothing happened (i)" onClick=${() => setFold(!fold)}>Fold idle</button>` : ''}${rows.length > 24 ? html`<button class="btn bare opt" aria-pressed=${String(all)} title="All rows at once (a)" onClick=${() => { me.top = 0; setAll(!all); }}>All rows</button>` : ''}${span ? html`<button class="btn bare" onClick=${whole}>Whole run</button>` : ''}</div>
     ${got.error && !data ? html`<div class="empty"><p>The timeline could not be drawn.</p><p class="q">${got.error.message}</p></div>` : html`<${Canvas} label=${`Timeline of ${many(view.total, 'step')}. The table of steps says the same.`} events=${events}
       paint=${(c, w, h) => {
         me.want = Math.max(50, Math.round(w - gutterOf(w) - END));
         if (me.want !== width) setTimeout(() => setWidth(me.want));
-        if (data) draw(c, w, h, { data, rows, me, mode, sel, op });
+        if (data) draw(c, w, h, { data, rows, me, mode, sel, op, all, step });
       }} />`}`;
 }
 
@@ -96,9 +100,9 @@ function scale(data, gutter, w) {
   return { X, T, parts, k, column: (x) => gutter + x * ratio };
 }
 
-function draw(c, w, h, { data, rows, me, mode, sel, op }) {
-  const few = rows.length && rows[0].step, gutter = gutterOf(w), s = scale(data, gutter, w);
-  const tall = few ? Math.max(18, Math.min(24, (h - HEAD) / rows.length)) : Math.max(20, Math.min(28, (h - HEAD - 8) / (rows.length || 1)));
+function draw(c, w, h, { data, rows, me, mode, sel, op, all, step }) {
+  const few = rows.length && rows[0].step, gutter = gutterOf(w), s = scale(data, gutter, w), each = (h - HEAD - 8) / (rows.length || 1);
+  const tall = all ? Math.max(2, Math.min(28, each)) : few ? ROW : Math.max(ROW, Math.min(28, each)), expected = new Map(data.operations.map((one) => [one.operation, one.expected]));
   Object.assign(me, { gutter, T: s.T, most: Math.max(0, tall * rows.length - (h - HEAD)), at: [] });
   me.top = Math.min(me.top, me.most);
   ground(c, w, h, data, s);
@@ -109,9 +113,11 @@ function draw(c, w, h, { data, rows, me, mode, sel, op }) {
     me.at.push({ y, h: tall, row });
     if (picked || row === me.hover) { c.fillStyle = palette.pick; c.fillRect(0, y, w, tall); if (picked) { c.fillStyle = palette.ink; c.fillRect(0, y, 3, tall); } }
     if (few && i && rows[i - 1].operation !== row.operation) { c.fillStyle = palette.line; c.fillRect(8, Math.round(y), w - 8, 1); }
-    if (row.step) bars(row, y, tall, s, parts, retries, doubts);
+    if (row.step) bars(c, row, y, tall, s, parts, retries, doubts);
     else band(c, row, y, tall, s, gutter, w);
-    texts.push([row, y, picked]);
+    ahead(c, row, expected.get(row.operation), y, tall, s, data.now, w);
+    if (!row.step && step?.step === sel && step.operation === row.operation && step.begin) { c.fillStyle = palette.ink; c.fillRect(s.X(step.begin), y + tall - 3, Math.max(3, s.X(step.end || data.now) - s.X(step.begin)), 3); }
+    if (tall >= 12) texts.push([row, y, picked]);
   });
   rects(c, parts);
   c.strokeStyle = palette.retry;
@@ -159,8 +165,25 @@ function ground(c, w, h, data, s) {
   });
 }
 
-function bars(row, y, tall, s, parts, retries, doubts) {
-  const height = Math.min(10, tall - 6), by = Math.round(y + (tall - height) / 2);
+/** When the rest of an operation may run: a dashed outline, right of now. */
+function ahead(c, row, expected, y, tall, s, now, w) {
+  if (!expected || (row.step && ['succeeded', 'failed', 'skipped', 'not_wanted', 'asking'].includes(row.state))) return;
+  const x1 = Math.round(s.X(Math.max(now, row.step && row.bars.length ? now : expected[0]))) + 2.5, x2 = Math.min(w + 8, Math.round(s.X(expected[1])) + 0.5), height = Math.max(2, Math.min(10, tall - 8));
+  if (x2 - x1 < 3 || x1 > w) return;
+  c.strokeStyle = palette['line-2'];
+  c.lineWidth = 1;
+  c.setLineDash([3, 3]);
+  c.strokeRect(x1, Math.round(y + (tall - height) / 2) + 0.5, x2 - x1, height);
+  c.setLineDash([]);
+}
+
+function bars(c, row, y, tall, s, parts, retries, doubts) {
+  const height = Math.max(2, Math.min(10, tall - 6)), by = Math.round(y + (tall - height) / 2), begin = row.bars[0]?.begin;
+  if (row.ready && begin && s.X(begin) - s.X(row.ready) > 3) { // it could have begun, but there was no place free
+    c.fillStyle = palette['line-2'];
+    c.fillRect(s.X(row.ready), by + height / 2, s.X(begin) - s.X(row.ready), 1);
+    c.fillRect(s.X(row.ready), by + 2, 1, height - 4);
+  }
   for (const bar of row.bars) {
     const state = shown(bar), x1 = s.X(bar.begin), x2 = Math.max(x1 + 3, s.X(bar.end));
     if (bar.state === 'retrying' || bar.state === 'undo_retrying') retries.push([x1, x2, by + height / 2]);
@@ -204,8 +227,23 @@ function band(c, row, y, tall, s, gutter, w) {
     }
   });
   c.globalAlpha = 1;
+  failures(c, row, y, tall, s, w);
+}
+
+/** A tick for each failure; those that would touch are one block with their number. */
+function failures(c, row, y, tall, s, w) {
+  const blocks = [];
+  for (const [column, n] of row.failures) {
+    const x = Math.round(s.column(column)), last = blocks.at(-1);
+    if (last && x - last.to < 5) { last.to = x; last.n += n; } else blocks.push({ from: x, to: x, n });
+  }
   c.fillStyle = palette.bad;
-  for (const [column] of row.failures) c.fillRect(Math.round(s.column(column)) - 1, y + 1, 2, 6);
+  c.font = font(11, 600);
+  blocks.forEach(({ from, to, n }, i) => {
+    c.fillRect(from - 1, y + 1, to - from + 2, Math.min(6, tall - 1));
+    const width = n > 1 && tall >= 18 ? c.measureText(num(n)).width : 0;
+    if (width && to + width + 8 < (blocks[i + 1]?.from ?? w)) c.fillText(num(n), to + 4, y + 10);
+  });
 }
 
 function name(c, row, y, tall, gutter, picked, hover, s, few, w) {
@@ -252,7 +290,7 @@ function head(c, w, h, data, s, gutter, mode) {
       continue;
     }
     for (let t = Math.ceil(part.a / step) * step; t <= part.b; t += step) {
-      const x = s.X(t), text = clock(t, mode), width = c.measureText(text).width;
+      const x = s.X(t), text = clock(t, mode) + (step < 1 ? (t % 1).toFixed(1).slice(1) : ''), width = c.measureText(text).width;
       if (x <= free || x + width > w - 4 || (x + width + 8 > now && x < now + 60)) continue;
       c.fillStyle = palette['line-2'];
       c.fillRect(Math.round(x), 4, 1, 12);

@@ -67,6 +67,9 @@ export function stateOf(run) {
   return run.status;
 }
 
+/** The operation that is picked, by itself or by one of its steps. */
+export const operationOf = (view, op, sel) => op || (sel && view.operations.find((each) => sel.startsWith(`${each.id}/`))?.id) || '';
+
 export const num = (n) => (n ?? 0).toLocaleString('en-GB');
 export const many = (n, word, words) => `${num(n)} ${n === 1 ? word : words || word + 's'}`;
 export const money = (n, currency) => new Intl.NumberFormat('en-GB', { style: 'currency', currency }).format(n);
@@ -74,6 +77,7 @@ export const money = (n, currency) => new Intl.NumberFormat('en-GB', { style: 'c
 export function dur(s) {
   if (s == null) return '';
   s = Math.max(0, s);
+  if (s < 0.0995) return Math.round(s * 1e3) + ' ms';
   if (s < 9.95) return s.toFixed(1) + ' s';
   s = Math.round(s);
   if (s < 60) return s + ' s';
