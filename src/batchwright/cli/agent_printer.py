@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from batchwright.agents.roles.base import AgentAnswer, AgentReport
+from batchwright.agents.roles.payloads import DefinitionPatch
 from batchwright.agents.roles.prompt import Prompt
 from batchwright.agents.slices.base import Slice
 from batchwright.cli.output import say
@@ -25,6 +26,9 @@ def _show(one: AgentReport) -> None:
     say(one.summary)
     for line in one.text.splitlines():
         say(f"  {plain(line)}")
+    if isinstance(one.payload, DefinitionPatch):  # as `git apply` takes it
+        for line in one.payload.patch.splitlines():
+            say(line)
     for action in one.actions:
         before = f"  ({action.reason} first)" if action.reason else ""
         takes = f"  (takes away {action.destroys})" if action.destroys else ""

@@ -12,6 +12,7 @@ from batchwright.agents.roles.base import AgentAnswer, Subject
 from batchwright.agents.roles.prompt import prompt_of
 from batchwright.agents.roles.registry import BUNDLES, ROLES, answered, roles_named
 from batchwright.agents.slices.registry import SLICES
+from batchwright.app.definition_edit import more_servers
 from batchwright.app.plan_review import read_plan
 from batchwright.cli.agent_printer import show_answer, show_prompts, show_slice
 from batchwright.cli.exit_codes import Exit
@@ -32,6 +33,7 @@ from batchwright.cli.options import (
 from batchwright.cli.output import print_json
 from batchwright.cli.target import Url, chosen, show_warnings
 from batchwright.client import agent_queries
+from batchwright.errors import UsageError
 
 LOOKS = ("find", "show", "compare")  # slices that are no role's answer
 
@@ -53,6 +55,9 @@ Query = Annotated[
 ]
 Budget = Annotated[int, typer.Option("--budget", metavar="TOKENS", help="The most tokens of the answer; 0: the usual.")]
 Show = Annotated[bool, typer.Option("--show", help="Print exactly what a model would be sent, and ask none.")]
+Like = Annotated[str, typer.Option("--like", metavar="SERVER", help="author: a server of the file to add more of.")]
+Count = Annotated[int, typer.Option("--count", metavar="N", help="author: how many servers to add.")]
+Zone = Annotated[str, typer.Option("--zone", metavar="ZONE", help="author: their zone, if it is another one.")]
 
 
 def ask(
@@ -61,6 +66,9 @@ def ask(
     query: Query = None,
     budget: Budget = 0,
     show: Show = False,
+    like: Like = "",
+    count: Count = 1,
+    zone: Zone = "",
     simulate: Simulate = False,
     sim: Sim = None,
     env: EnvironmentName = None,
@@ -74,12 +82,16 @@ def ask(
 ) -> int:
     """Ask a role about a run, a plan or an environment: facts, the gravest first, within a budget of tokens."""
     words = " ".join(query or ())
+    source = source_of(Path(subject), overlay, inputs, env, retire=retire)
     if role in LOOKS:
         return _look(role, subject, words, budget, state_dir, url, json=json)
     reads = roles_named(role)[0].subject
-    if reads is Subject.PLAN and Path(subject).is_file():
-        source = source_of(Path(subject), overlay, inputs, env, retire=retire)
-        settings, simulation = settings_of(state_dir), simulation_of(simulate, sim)
+    settings, simulation = settings_of(state_dir), simulation_of(simulate, sim)
+    if reads is Subject.FILE:
+        if not like:
+            raise UsageError("--like is missing", hint=f"batchwright ask {role} {subject} --like SERVER --count 2")
+        found = answered(role, more_servers(settings, source, like, count, zone), words, budget)
+    elif reads is Subject.PLAN and Path(subject).is_file():
         found = answered(role, asyncio.run(read_plan(settings, source, simulation)), words, budget)
     else:
         with chosen(url, state_dir) as client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from batchwright.agents.roles.base import AgentAnswer, AgentRole
+from batchwright.agents.roles.file_roles import FILE_ROLES
 from batchwright.agents.roles.plan_roles import PLAN_ROLES
 from batchwright.agents.roles.run_roles import RUN_ROLES
 from batchwright.agents.slices.provider_account import providers_of
@@ -12,7 +13,7 @@ from batchwright.model.did_you_mean import close_matches
 from batchwright.model.lifecycle import StepState
 
 PROVIDERS_MOST = 3  # that one bundle asks about
-ROLES: dict[str, AgentRole] = {role.name: role for role in (*RUN_ROLES, *PLAN_ROLES)}
+ROLES: dict[str, AgentRole] = {role.name: role for role in (*RUN_ROLES, *PLAN_ROLES, *FILE_ROLES)}
 ALIASES = {"diagnose": "diagnoser", "report": "reporter", "status": "monitor", "rehearsal": "rehearser"}
 BUNDLES = {
     "triage": ("diagnoser", "provider", "monitor", "recovery"),
