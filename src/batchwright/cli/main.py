@@ -40,6 +40,7 @@ Row = tuple[str, str, str]
 COMMANDS: list[Row] = [  # panel, where its function stands, an example that begins with its name
     (BEFORE, "batchwright.cli.validate:validate", "validate shop.ncl --overlay staging.ncl"),
     (BEFORE, "batchwright.cli.plan:plan", "plan shop.ncl --retire --out shop.plan"),
+    (BEFORE, "batchwright.cli.rehearse:rehearse", "rehearse shop.ncl --html rehearsal.html"),
     (BEFORE, "batchwright.cli.schema:schema", "schema taskserv"),
     (BEFORE, "batchwright.cli.examples:examples", "examples site"),
     (RUNS, "batchwright.cli.run:run", "run shop.ncl --retire --wait 600"),

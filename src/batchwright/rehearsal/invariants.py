@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from batchwright.model.lifecycle import StepState
+from batchwright.model.plan import Plan
 from batchwright.operations.command import CommandRequest
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.operations.taskserv_batch import TaskservRequest
@@ -25,6 +27,12 @@ class Invariant(StrEnum):
     UNDONE = "undone"  # what is rolled back has run its undo, and nothing else has
     CHANGED = "changed"  # I6, I7: what a run changes is as its plan says, or as before if it is rolled back
     SAME_END = "same_end"  # I9: the same servers with the same on them
+    AS_PLANNED = "as_planned"  # a run that has completed has made what its plan says
+    CREATED_ONCE = "created_once"  # no create call takes effect twice, not even for a while
+    FOREIGN = "foreign"  # what is nobody's business here stays as it is
+    FENCE = "fence"  # a process that lost the run sends nothing more
+    ENDS = "ends"  # it comes to an end, with the help of people where it asks for it
+    USER = "user"  # what the user's own file says
 
 
 class BrokenInvariant(Struct, frozen=True):
@@ -40,6 +48,23 @@ def broken_invariants(scenario: Scenario, wanted: EndState, end: EndState) -> li
     found = [*_world(scenario, wanted, end), *_commands(scenario, wanted, end), *_changes(scenario, end)]
     if not scenario.races:  # what was begun when it was stopped depends on when the process died
         found += _differences(wanted, end)
+    return found
+
+
+def unplanned(plan: Plan, end: EndState) -> list[BrokenInvariant]:
+    """What a run that has completed should have made and has not: each server, and what is installed on it."""
+    found, servers = [], {step.id: step for step in plan.steps if isinstance(step.request, ServerRequest)}
+    for step in plan.steps:
+        request = step.request
+        if end.steps[step.id] is not StepState.SUCCEEDED or step.retired is not None:
+            continue
+        if isinstance(request, ServerRequest) and end.names[request.name] != 1:
+            found.append(BrokenInvariant(Invariant.AS_PLANNED, step.id, f"{end.names[request.name]} servers"))
+        if isinstance(request, TaskservRequest) and step.server in servers:
+            name = servers[step.server].request.name
+            there = end.installed.get(name, {}).get(request.name)
+            if there != request.version and name in end.names:
+                found.append(BrokenInvariant(Invariant.AS_PLANNED, step.id, there or "nothing"))
     return found
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from batchwright.engine.environment_turn import EnvironmentTurn
 from batchwright.engine.limits import Lane, Limits
@@ -18,6 +19,7 @@ from batchwright.journal.lease_holder import LEASE_SECONDS
 from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
+from batchwright.model.clock import Clock
 from batchwright.model.environment import EnvironmentKey, digest
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run, unsettled
@@ -46,6 +48,14 @@ Wishes = Callable[[Machine, float], Sequence[ev.AnyEvent]]
 LONG_AFTER = 10_000.0  # seconds after which every late commit has happened
 
 
+class ProcessJournal(CrashingJournal):
+    """The journal as one process has it; `process` is its number."""
+
+    def __init__(self, inner: Journal, point: CrashPoint, process: int) -> None:
+        super().__init__(inner, point)
+        self.process = process
+
+
 class SimulatedRun:
     """All that outlives a process: the journal, the world, the time. Several runs may share a world.
 
@@ -60,6 +70,7 @@ class SimulatedRun:
         self.world = world or World(None)
         self.ledger = self.new_ledger()
         self.count = 0
+        self.bystanders: set[str] = set()  # references of servers that are nobody's business here
         self.before = ""  # digest of what the environment had when the run was created
 
     # -- the ports, as the processes of this run have them ----------------------------------------------------------
@@ -80,6 +91,14 @@ class SimulatedRun:
         """What looks at its servers over the network."""
         return SimulatedProber(self.world, self.clock, simulation)
 
+    def clock_of(self, _point: CrashPoint) -> Clock:
+        """The clock as one process has it."""
+        return self.clock
+
+    def driver_options(self) -> dict[str, Any]:
+        """What else a driver of the run is given."""
+        return {}
+
     def lane(self, _provider: Provider) -> Lane:
         """The limits of a provider's account."""
         return Lane(50)
@@ -89,13 +108,13 @@ class SimulatedRun:
     async def process(self, point: CrashPoint) -> bool:
         """One process: start or go on, as a user would. True when all that was wanted is done."""
         self.count += 1
-        journal = CrashingJournal(self.journal, point)
+        journal = ProcessJournal(self.journal, point, self.count)
         try:
             return await self._work(journal, point)
         except ProcessDied:
             return False
 
-    async def _work(self, journal: CrashingJournal, point: CrashPoint) -> bool:
+    async def _work(self, journal: ProcessJournal, point: CrashPoint) -> bool:
         scenario = self.scenario
         try:
             run = await load_run(journal, self.run)
@@ -152,17 +171,17 @@ class SimulatedRun:
         ]
         return machine.reopen(now, "user", [step for step in steps if step not in done], done, gave)
 
-    async def _acquire(self, journal: CrashingJournal) -> Lease:
-        lease, silent = None, None
+    async def _acquire(self, journal: ProcessJournal) -> Lease:
+        lease, silent, holder = None, None, f"elsewhere:{journal.process}:1"
         while lease is None:
             try:
-                lease = await journal.acquire(self.run, f"elsewhere:{self.count}:1", self.clock.now(), silent=silent)
+                lease = await journal.acquire(self.run, holder, self.clock.now(), silent=silent)
             except RunHeld:
                 silent = await journal.held(self.run)
                 await self.clock.sleep(LEASE_SECONDS)
         return lease
 
-    async def drive(self, journal: CrashingJournal, point: CrashPoint, wishes: Wishes | None = None) -> Run:
+    async def drive(self, journal: ProcessJournal, point: CrashPoint, wishes: Wishes | None = None) -> Run:
         """Take the lease and drive the run to an end; `wishes` gives the first events."""
         lease = await self._acquire(journal)
         driver = await self.driver(journal, point, lease)
@@ -174,7 +193,7 @@ class SimulatedRun:
             if not point.dead:
                 await journal.release(lease)
 
-    async def driver(self, journal: CrashingJournal, point: CrashPoint, lease: Lease) -> Driver:
+    async def driver(self, journal: ProcessJournal, point: CrashPoint, lease: Lease) -> Driver:
         """A driver whose ports die at the point."""
         run = await load_run(journal, self.run)
         settings = self.scenario.settings
@@ -188,8 +207,9 @@ class SimulatedRun:
             limits.add(facts.name, self.lane(provider))
         launchers = dict.fromkeys(("", *providers), CrashingLauncher(self.ledger, point))
         prober = CrashingProber(self.prober(Simulation.from_settings(settings)), point)
-        ports = {"launchers": launchers, "prober": prober, "turn": await self.turn(run)}
-        return Driver(journal, lease, run, providers, runners, limits, self.clock, **ports)  # type: ignore[arg-type]
+        ports: dict[str, Any] = {"launchers": launchers, "prober": prober, "turn": await self.turn(run)}
+        clock = self.clock_of(point)
+        return Driver(journal, lease, run, providers, runners, limits, clock, **ports, **self.driver_options())
 
     async def _cancel(self, driver: Driver) -> None:
         if self.scenario.cancel_after is not None:
@@ -200,7 +220,7 @@ class SimulatedRun:
         """The end of it, long after."""
         await self.clock.sleep(LONG_AFTER)
         run = await load_run(self.journal, self.run)
-        end = EndState(run, self.world, self.ledger, self.cloud_clock.now())
+        end = EndState(run, self.world, self.ledger, self.cloud_clock.now(), self.bystanders)
         end.environment = await environment_problems(self.journal)
         state = await environment_state(self.journal, EnvironmentKey.of(run.plan))
         if state.row is None or state.row.tenant or state.row.unsettled:

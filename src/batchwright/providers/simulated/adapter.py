@@ -32,15 +32,25 @@ from batchwright.providers.simulated.world_records import SimulatedCall, Simulat
 
 
 class Simulated:
-    """One account of a simulated place. Any number of them, in any number of processes, may share a world."""
+    """One account of a simulated place. Any number of them, in any number of processes, may share a world.
 
-    def __init__(self, name: str, world: World, clock: Clock, simulation: Simulation | None = None) -> None:
+    `capabilities` are those of the place it stands in for; None: what its simulation makes of it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        world: World,
+        clock: Clock,
+        simulation: Simulation | None = None,
+        capabilities: Capabilities | None = None,
+    ) -> None:
         self.name = name
         self.simulation = sim = simulation or Simulation()
         self._world, self._clock, self._owns_world = world, clock, False
         self._account = f"simulated-{name}"
         self._profile = profile_of(name)
-        self.capabilities = _capabilities(sim, self._profile)
+        self.capabilities = capabilities or _capabilities(sim, self._profile)
         self._rate = RateLimit(sim.rate, sim.burst)
         self._destroy_rate = RateLimit(sim.destroy_rate, sim.burst) if sim.destroy_rate else self._rate
         self._read_seconds = sim.scaled(sim.read_seconds)

@@ -1,0 +1,242 @@
+"""The use case of `rehearse`: a file, its plan in a simulated world, all that may go wrong, and the report."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchwright.app.adapters import Adapters, SharedWorld
+from batchwright.app.diagnostic_positions import path_of
+from batchwright.app.environment_reader import find_home
+from batchwright.app.multi_store import Stores
+from batchwright.app.planned import Planned
+from batchwright.app.plans import check, plan_loaded
+from batchwright.app.settings import Settings
+from batchwright.app.workflow_source import Source
+from batchwright.engine.limits import Limits
+from batchwright.errors import BatchwrightError, UsageError
+from batchwright.journal.base import Journal
+from batchwright.journal.environment_state import EnvironmentState, environment_key
+from batchwright.journal.memory import MemoryJournal
+from batchwright.loader import Loaded, Path_, locate
+from batchwright.model.clock import Clock
+from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.environment import Resource
+from batchwright.model.plan import Plan
+from batchwright.model.scalar import Scalar
+from batchwright.model.workflow import Workflow
+from batchwright.operations.registry import type_of
+from batchwright.providers import registry
+from batchwright.providers.base import Capabilities, Provider
+from batchwright.providers.simulated import Simulated, World
+from batchwright.rehearsal.existing_servers import build_existing, simulated, write_existing
+from batchwright.rehearsal.experiment_run import ReferenceRun, carry_out
+from batchwright.rehearsal.exploration import ExplorationOptions, Explored, explore, references_of, without_warnings
+from batchwright.rehearsal.fault_menu import CRASH, FAULTS
+from batchwright.rehearsal.injection import AFTER, BEFORE, Experiment
+from batchwright.rehearsal.planted_bugs import self_check
+from batchwright.rehearsal.rehearsed_run import Rehearsed
+from batchwright.rehearsal.report import Place, RehearsedFile, rehearsal_view
+from batchwright.rehearsal.tally import Tally
+from batchwright.views.rehearsal import RehearsalSelfCheck, RehearsalView
+
+POLLS = 6.0  # looks at a server until it is ready, at least: fewer than in reality, which shows no more
+
+
+class RehearsalOptions(Struct, frozen=True):
+    """What the user asked for. `at` repeats one experiment; `against` is an environment that is there already.
+
+    `seconds` None: until all kinds are explored, 60 at most. `command` are the words that rehearse the file.
+    """
+
+    faults: tuple[str, ...] = ()
+    seconds: float | None = None
+    seed: int = 1
+    at: str = ""
+    against: str = ""
+    workers: int = 0
+    command: tuple[str, ...] = ()
+
+
+class RehearsalAnswer(Struct, frozen=True):
+    """The report, or the diagnostics that say why there is no plan."""
+
+    report: RehearsalView | None
+    planned: Planned
+
+
+def rehearse(settings: Settings, clock: Clock, source: Source, options: RehearsalOptions) -> RehearsalAnswer:
+    """Rehearse a file: nothing real is changed. Raises UsageError, EnvironmentNotFound, FileUnreadable."""
+    chosen, experiment = _chosen(options)
+    loaded = check(source, settings)
+    if loaded.workflow is None:
+        return RehearsalAnswer(None, Planned(None, loaded.diagnostics, is_valid=False))
+    state = asyncio.run(_existing(settings, options.against)) if options.against else None
+    promised = _capabilities(settings, clock, loaded.workflow)
+    simulation = _simulation(options.seed, promised)
+    planned, resources = asyncio.run(_planned(settings, clock, source, loaded, simulation, promised, state))
+    if planned.plan is None:
+        return RehearsalAnswer(None, planned)
+    rehearsed = Rehearsed(planned.plan, promised, simulation, state.row if state else None, resources)
+    places = _places(source, loaded.workflow, planned.plan)
+    told = {name: _promise(one) for name, one in promised.items()}
+    file = RehearsedFile(str(source.file), options.command or (str(source.file),), options.seed, places, told)
+    return RehearsalAnswer(_report(rehearsed, options, chosen, experiment, file), planned)
+
+
+def _report(
+    rehearsed: Rehearsed,
+    options: RehearsalOptions,
+    chosen: frozenset[str],
+    experiment: Experiment | None,
+    file: RehearsedFile,
+) -> RehearsalView:
+    tally = Tally(rehearsed)
+    with without_warnings():
+        references, results = references_of(rehearsed)
+        for result in results:
+            tally.hear(result)
+        if experiment is not None:
+            tally.hear(carry_out(rehearsed, _reference(references, experiment), experiment))
+            explored = Explored()
+        else:
+            told = ExplorationOptions(
+                chosen,
+                60.0 if options.seconds is None else options.seconds,
+                options.seed,
+                options.workers or min(2, os.cpu_count() or 1),
+                use_all=options.seconds is not None,
+            )
+            explored = explore(rehearsed, references, told, tally.hear)
+        checked = self_check(rehearsed, references, options.seed)
+        proof = RehearsalSelfCheck(checked.bug.name, checked.bug.meaning, checked.runs)
+        return rehearsal_view(rehearsed, references, tally, explored, proof, file)
+
+
+def _reference(references: Mapping[bool, ReferenceRun], experiment: Experiment) -> ReferenceRun:
+    if experiment.rollback not in references:
+        raise UsageError(f"--at {experiment}: this run cannot be rolled back", hint="Leave out `rollback: `.")
+    return references[experiment.rollback]
+
+
+def _chosen(options: RehearsalOptions) -> tuple[frozenset[str], Experiment | None]:
+    """The faults and the experiment that were asked for. Raises UsageError."""
+    for fault in options.faults:
+        if fault not in FAULTS:
+            raise UsageError(f"--faults {fault}: there is no such fault", hint=f"Faults: {', '.join(sorted(FAULTS))}")
+    known = FAULTS - {CRASH} | {BEFORE, AFTER}
+    return frozenset(options.faults), Experiment.parse(options.at, known) if options.at else None
+
+
+# -- the plan ---------------------------------------------------------------------------------------------------------
+
+
+class RehearsalStore(Stores):
+    """One store in memory, whatever a file asks for."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.journal: Journal = MemoryJournal()
+
+    async def get(self, name: str, *, behind: bool = False) -> Journal:  # noqa: ARG002 - the signature of Stores
+        return self.journal
+
+    def existing_names(self) -> list[str]:
+        return [self.journal.name]
+
+
+class MemoryWorld(SharedWorld):
+    """A world without a file."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._world = World(None)
+
+
+class RehearsalAdapters(Adapters):
+    """Simulated providers that promise what the real ones do; installs take as long as the catalogue says."""
+
+    def __init__(self, promised: Mapping[str, Capabilities], *rest: object) -> None:
+        super().__init__(*rest)  # type: ignore[arg-type]
+        self._promised = promised
+
+    @property
+    def install_seconds(self) -> float | None:
+        return None
+
+    def _connect(self, name: str) -> Provider:
+        world, clock = self._world.get(), self._world_clock()
+        return Simulated(name, world, clock, self._simulation_of(name), self._promised.get(name))
+
+
+async def _planned(
+    settings: Settings,
+    clock: Clock,
+    source: Source,
+    loaded: Loaded,
+    simulation: dict[str, Scalar],
+    promised: Mapping[str, Capabilities],
+    state: EnvironmentState | None,
+) -> tuple[Planned, tuple[Resource, ...]]:
+    world = MemoryWorld(settings)
+    resources = simulated(state.resources) if state is not None else ()
+    stores = RehearsalStore(settings)
+    around = RehearsalAdapters(promised, settings, clock, Limits(), simulation, world)
+    async with stores, around:
+        if state is not None and state.row is not None:
+            assert loaded.workflow is not None
+            build_existing(world.get(), resources, clock.now())
+            await write_existing(stores.journal, environment_key(loaded.workflow, simulated=True), state.row, resources)
+        return await plan_loaded(settings, stores, around, loaded, simulation, str(source.file.parent)), resources
+
+
+async def _existing(settings: Settings, name: str) -> EnvironmentState:
+    async with Stores(settings) as stores:
+        return (await find_home(stores, name, simulated=None)).state
+
+
+def _capabilities(settings: Settings, clock: Clock, workflow: Workflow) -> dict[str, Capabilities]:
+    """What the real providers promise, as their adapters' own tables say; nothing is contacted."""
+    promised = {}
+    for name in sorted({name for op in workflow.operations for name in type_of(op).providers(op)}):
+        if name == "simulated":
+            continue
+        try:
+            told = {**settings.providers.get(name, {}), "state_dir": str(settings.state_dir)}
+            real = registry.connect(name, clock, told).capabilities
+        except BatchwrightError:  # a package that is missing, or settings that are not complete
+            continue
+        promised[name] = replace(real, poll_seconds=max(real.poll_seconds, real.create_seconds / POLLS))
+    return promised
+
+
+def _simulation(seed: int, promised: Mapping[str, Capabilities]) -> dict[str, Scalar]:
+    settings: dict[str, Scalar] = {"seed": seed, "spread": 0.0, "install_seconds": 0.0}
+    for name, one in promised.items():
+        settings[f"{name}.boot_seconds"] = one.create_seconds
+        settings[f"{name}.guard"] = str(one.guard)
+    return settings
+
+
+def _promise(one: Capabilities) -> str:
+    return f"{one.guard}, settles in {one.settle_seconds:g} s, lists within {one.visible_seconds or 0:g} s"
+
+
+# -- places in the file -----------------------------------------------------------------------------------------------
+
+
+def _places(source: Source, workflow: Workflow, plan: Plan) -> dict[str, Place]:
+    """The places in the file of all operations and steps."""
+    paths: dict[str, Path_] = {}
+    for name in (*(op.id for op in plan.operations), *(step.id for step in plan.steps)):
+        path = path_of(workflow, Diagnostic("", "", where=name))
+        if path is not None:
+            paths[name] = path
+    wanted = list(dict.fromkeys(paths.values()))
+    found = locate(source.file, wanted, overlays=source.overlays, inputs=source.inputs, providers=registry.contracts())
+    spots = {path: Place(one.file, one.line, one.column) for path, one in zip(wanted, found, strict=False)}
+    return {name: spots[path] for name, path in paths.items() if path in spots}

@@ -1,0 +1,97 @@
+"""The command `rehearse`: carries a file through crashes and faults in a simulated world, and reports."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from batchwright.app.rehearsal import RehearsalOptions
+from batchwright.app.rehearsal import rehearse as carry_through
+from batchwright.app.system_clock import SystemClock
+from batchwright.cli.exit_codes import Exit
+from batchwright.cli.options import (
+    Catalogues,
+    EnvironmentName,
+    FileArgument,
+    Inputs,
+    Json,
+    NoColor,
+    Overlays,
+    Replace,
+    Retire,
+    StateDir,
+    settings_of,
+    source_of,
+)
+from batchwright.cli.output import note, print_json, say, show_diagnostics, tally
+from batchwright.views.rehearsal_text import rehearsal_lines
+
+Faults = Annotated[
+    str | None,
+    typer.Option("--faults", metavar="A,B", help="Only these faults; docs/rehearsal.md lists them."),
+]
+Seconds = Annotated[
+    float | None,
+    typer.Option(
+        "--seconds", min=0.1, help="Use all of this time. Default: until everything is explored once, 60 s at most."
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="What is random comes from this number.")]
+At = Annotated[
+    str | None, typer.Option("--at", metavar="POINT", help="Only this: SUBJECT VERB:FAULT, as a report writes it.")
+]
+Against = Annotated[
+    str | None,
+    typer.Option("--against", metavar="ENV", help="Begin with what this environment has now; it is only read."),
+]
+
+
+def rehearse(
+    file: FileArgument,
+    faults: Faults = None,
+    seconds: Seconds = None,
+    seed: Seed = 1,
+    at: At = None,
+    against: Against = None,
+    env: EnvironmentName = None,
+    retire: Retire = False,
+    replace: Replace = None,
+    overlay: Overlays = None,
+    inputs: Inputs = None,
+    catalogue: Catalogues = None,
+    state_dir: StateDir = None,
+    json: Json = False,
+    _no_color: NoColor = False,
+) -> int:
+    """Show what would happen if anything went wrong on the way: crashes and faults everywhere. Nothing is changed."""
+    settings, clock = settings_of(state_dir, catalogue), SystemClock()
+    source = source_of(file, overlay, inputs, env, retire=retire, replace=replace)
+    words = tuple(part.strip() for part in (faults or "").split(",") if part.strip())
+    command = _command(file, overlay, inputs, against)
+    options = RehearsalOptions(words, seconds, seed, at or "", against or "", 0, command)
+    answer = carry_through(settings, clock, source, options)
+    report = answer.report
+    if report is None:
+        show_diagnostics(answer.planned.diagnostics)
+        note(f"nothing to rehearse: {tally(answer.planned.diagnostics)}")
+        return Exit.COULD_NOT
+    if json:
+        print_json(report)
+    else:
+        for line in rehearsal_lines(report, timeline=at is not None):
+            say(line)
+    if not report.self_check.found:
+        note("error: the rehearsal did not find the bug that it had planted in itself, so it proves nothing", "red")
+        return Exit.COULD_NOT
+    return Exit.OK if report.ok else Exit.NO
+
+
+def _command(file: Path, overlay: list[Path] | None, inputs: list[str] | None, against: str | None) -> tuple[str, ...]:
+    words = [os.fspath(file)]
+    for option, values in (("--overlay", overlay), ("--set", inputs), ("--against", [against] if against else None)):
+        for value in values or ():
+            words += [option, str(value)]
+    return tuple(words)

@@ -1,0 +1,258 @@
+"""Carries out one experiment, and judges how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from batchwright.model.lifecycle import RunState, StepState
+from batchwright.providers.simulated.catalog import profile_of
+from batchwright.rehearsal.end_state import EndState
+from batchwright.rehearsal.injection import Experiment, Injection, PortCall
+from batchwright.rehearsal.injection_point import InjectionPoint, TooManyCalls
+from batchwright.rehearsal.invariants import BrokenInvariant, Invariant, broken_invariants, unplanned
+from batchwright.rehearsal.rehearsed_run import Help, Rehearsed, RehearsedRun, TraceEntry
+from batchwright.rehearsal.scenario import Scenario
+from batchwright.rehearsal.simulated_run import PROCESSES_MAX
+from batchwright.testing.virtual_clock import run_virtual
+
+VIRTUAL_MOST = 30 * 86_400.0  # seconds
+CALLS_TIMES, CALLS_LEAST = 20, 5_000  # bounds of the calls of one process, by those of the undisturbed run
+KEPT_CALLS = 80  # of a recovery, each of which stands for those that are alike
+MakeRun = Callable[[Rehearsed, Experiment, int, bool], RehearsedRun]
+
+
+class ExperimentOutcome(StrEnum):
+    """How an experiment ended, from good to bad."""
+
+    SAME = "same"  # as without the fault
+    ROLLED_BACK = "rolled_back"  # the run took itself back, as its file says
+    HELP = "help"  # as without the fault, once a person had helped
+    STUCK = "stuck"  # not even with help
+    BROKEN = "broken"  # an invariant does not hold
+
+
+class ReferenceRun(Struct, frozen=True):
+    """The undisturbed run, or its rollback: its end, its calls, and how many there are."""
+
+    end: EndState
+    calls: tuple[PortCall, ...]
+    seconds: float
+    cost: dict[str, float]
+    facts: bytes
+    status: RunState
+
+
+class Result(Struct, frozen=True):
+    """What became of an experiment. `seconds` and `cost` are of the run's own time, `end` is what the user's functions
+    get, encoded. `recovery` are calls of the processes after the first, one of each kind.
+    """
+
+    experiment: Experiment
+    outcome: ExperimentOutcome
+    status: str
+    broken: tuple[BrokenInvariant, ...] = ()
+    help: tuple[Help, ...] = ()
+    fired: tuple[Injection, ...] = ()
+    seconds: float = 0.0
+    cost: dict[str, float] = {}
+    end: bytes = b""
+    processes: int = 1
+    recovery: tuple[PortCall, ...] = ()
+    trace: tuple[TraceEntry, ...] = ()
+
+
+def make_run(rehearsed: Rehearsed, experiment: Experiment, calls_most: int, trace: bool) -> RehearsedRun:
+    """A run over ports without planted bugs."""
+    return RehearsedRun(rehearsed, experiment, calls_most, trace=trace)
+
+
+def undisturbed(
+    rehearsed: Rehearsed, *, rollback: bool = False, make: MakeRun = make_run
+) -> tuple[ReferenceRun, Result]:
+    """The run without any fault, and the judgement of it."""
+    run = make(rehearsed, Experiment((), rollback), 10_000_000, False)
+    point = InjectionPoint(run, (), observe=True)
+
+    async def main() -> EndState:
+        await run.process(point)
+        return await _end(run)
+
+    end = run_virtual(main())
+    calls = tuple(point.observed or ())
+    begins = next((i for i, call in enumerate(calls) if "/record RollbackStarted" in call.alike), 0) if rollback else 0
+    reference = ReferenceRun(end, calls[begins:], run.ended - run.began, _cost(run), _facts(run, end), end.status)
+    return reference, _judged(run, reference, end, (), trace=False)
+
+
+def carry_out(
+    rehearsed: Rehearsed,
+    reference: ReferenceRun,
+    experiment: Experiment,
+    *,
+    make: MakeRun = make_run,
+    observe: bool = False,
+    trace: bool = False,
+) -> Result:
+    """The run with the faults of an experiment."""
+    most = max(CALLS_LEAST, CALLS_TIMES * len(reference.calls))
+    run = make(rehearsed, experiment, most, trace)
+    recovery: dict[str, PortCall] = {}
+
+    async def main() -> EndState:
+        async with asyncio.timeout(VIRTUAL_MOST):
+            for number in range(1, PROCESSES_MAX + 1):
+                here = [one for one in experiment.injections if one.process == number and one.verb != "ask"]
+                point = InjectionPoint(run, here, observe=observe and number > 1)
+                done = await run.process(point)
+                for call in point.observed or ():
+                    if len(recovery) < KEPT_CALLS:
+                        recovery.setdefault(call.alike, call)
+                if done:
+                    break
+            else:
+                run.broken.append(BrokenInvariant(Invariant.ENDS, "", f"{PROCESSES_MAX} processes"))
+            await run.settled()
+        return await _end(run)
+
+    try:
+        end = run_virtual(main())
+    except (TooManyCalls, TimeoutError) as error:
+        broken = BrokenInvariant(Invariant.ENDS, "", f"{type(error).__name__} {error}".strip())
+        return Result(
+            experiment,
+            ExperimentOutcome.BROKEN,
+            "",
+            (broken,),
+            tuple(run.help),
+            tuple(run.fired),
+            trace=tuple(run.trace or ()),
+        )
+    return _judged(run, reference, end, tuple(recovery.values()), trace=trace)
+
+
+async def _end(run: RehearsedRun) -> EndState:
+    run.scenario = replace(run.scenario, vanishes=tuple(run.vanished))
+    return await run.end_state()
+
+
+def _judged(
+    run: RehearsedRun, reference: ReferenceRun, end: EndState, recovery: tuple[PortCall, ...], *, trace: bool
+) -> Result:
+    broken = [*run.broken, *_broken(run, reference, end)]
+    wanted = reference.status
+    if broken:
+        outcome = ExperimentOutcome.BROKEN
+    elif end.status is not wanted and end.status is not RunState.ROLLED_BACK:
+        outcome = ExperimentOutcome.STUCK
+    elif run.help:
+        outcome = ExperimentOutcome.HELP
+    else:
+        outcome = ExperimentOutcome.SAME if end.status is wanted else ExperimentOutcome.ROLLED_BACK
+    return Result(
+        run.experiment,
+        outcome,
+        str(end.status),
+        tuple(dict.fromkeys(broken)),
+        tuple(run.help),
+        tuple(run.fired),
+        run.ended - run.began,
+        _cost(run),
+        _facts(run, end),
+        run.count,
+        recovery,
+        tuple(run.trace or ()) if trace else (),
+    )
+
+
+def _broken(run: RehearsedRun, reference: ReferenceRun, end: EndState) -> list[BrokenInvariant]:
+    scenario, wanted = run.scenario, reference.end
+    found = _worldly(run)
+    if end.status is wanted.status:
+        about = Scenario(scenario.name, scenario.plan, {}, races=bool(run.vanished), vanishes=scenario.vanishes)
+        found += broken_invariants(about, wanted, end)
+    else:
+        found += [BrokenInvariant(Invariant.NO_DUPLICATE, name, str(end.names[name])) for name in end.duplicates]
+        found += [BrokenInvariant(Invariant.NO_LEFTOVER, ref) for ref in end.orphans]
+        found += [BrokenInvariant(Invariant.ENVIRONMENT, "", problem) for problem in end.environment]
+    if end.status is RunState.COMPLETED and not run.vanished:
+        found += unplanned(scenario.plan, end)
+    if end.status is RunState.ROLLED_BACK:
+        left = end.names - run.existing_names
+        found += [BrokenInvariant(Invariant.NO_LEFTOVER, name, "after the rollback") for name in left]
+        lost = run.existing_names - end.names - Counter(run.vanished)
+        found += [BrokenInvariant(Invariant.NOTHING_LOST, name, "after the rollback") for name in lost]
+    if run.rehearsed.environment is not None:  # its runs are not in this store
+        found = [one for one in found if "are not what its runs add up to" not in one.seen]
+    return found
+
+
+def _worldly(run: RehearsedRun) -> list[BrokenInvariant]:
+    """What is so in the world whatever became of the run."""
+    found = []
+    made = Counter(
+        server.token for name in run.clouds for server in run.world.in_account(f"simulated-{name}") if server.token
+    )
+    names = {s.token: s.name for name in run.clouds for s in run.world.in_account(f"simulated-{name}")}
+    found += [BrokenInvariant(Invariant.CREATED_ONCE, names[token], str(n)) for token, n in made.items() if n > 1]
+    for ref in sorted(run.bystanders):
+        server = run.world.server(ref)
+        if server is None or server.destroy_requested_at is not None or run.world.installed_on(ref):
+            found.append(BrokenInvariant(Invariant.FOREIGN, ref))
+    return found
+
+
+def _cost(run: RehearsedRun) -> dict[str, float]:
+    """What the servers of the run cost until it ended, by currency."""
+    cost: dict[str, float] = {}
+    for name in run.clouds:
+        profile = profile_of(name)
+        for server in run.world.in_account(f"simulated-{name}"):
+            price = profile.price(server.request.plan)
+            if price is None or server.ref in run.bystanders:
+                continue
+            until = min(run.ended, server.gone_at if server.gone_at is not None else run.ended)
+            hours = max(0.0, until - max(server.committed_at, run.began)) / 3600
+            cost[profile.currency] = cost.get(profile.currency, 0.0) + price * hours
+    return {currency: round(amount, 6) for currency, amount in cost.items()}
+
+
+def _facts(run: RehearsedRun, end: EndState) -> bytes:
+    """What the user's functions get of the end: without references and times, so that equal ends are equal."""
+    plan = run.scenario.plan
+    zones = {step.request.name: (step.operation, step.provider) for step in plan.steps}
+    servers: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "operation": zones.get(name, ("", ""))[0],
+            "provider": zones.get(name, ("", ""))[1],
+            "plan": end.servers[name][0],
+            "count": count,
+            "installed": end.installed[name],
+        }
+        for name, count in sorted(end.names.items())
+    ]
+    operations: dict[str, dict[str, int]] = {}
+    for step in plan.steps:
+        counts = operations.setdefault(step.operation, {"succeeded": 0, "failed": 0, "other": 0})
+        state = end.steps[step.id]
+        key = {StepState.SUCCEEDED: "succeeded", StepState.FAILED: "failed"}.get(state, "other")
+        counts[key] += 1
+    commands = {step: {"runs": end.ran[step], "undone": end.undone[step]} for step in sorted({*end.ran, *end.undone})}
+    helped = sorted({one.kind for one in run.help})
+    facts = {
+        "status": str(end.status),
+        "servers": servers,
+        "operations": operations,
+        "commands": commands,
+        "helped": helped,
+        "vanished": sorted(run.vanished),
+    }
+    return msgspec.json.encode(facts)

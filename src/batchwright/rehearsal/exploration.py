@@ -1,0 +1,177 @@
+"""Explores: carries out experiments in a few processes until all are done or the time is over."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import multiprocessing
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from types import TracebackType
+from typing import Any
+
+from msgspec import Struct
+
+from batchwright.rehearsal.experiment_run import (
+    ExperimentOutcome,
+    MakeRun,
+    ReferenceRun,
+    Result,
+    carry_out,
+    make_run,
+    undisturbed,
+)
+from batchwright.rehearsal.experiments import at_random, in_recovery, single_faults
+from batchwright.rehearsal.fault_menu import EFFECTS
+from batchwright.rehearsal.injection import AFTER, Experiment
+from batchwright.rehearsal.rehearsed_run import Rehearsed
+
+MOST = 200  # experiments that are like others, and with random faults, where no time was asked for
+CHUNK = 4
+
+
+class ExplorationOptions(Struct, frozen=True):
+    """`faults`: only these, empty for all. `seconds` is the time for it; `use_all`: also if nothing new is left.
+
+    `workers` is how many processes explore, 1 for this one alone.
+    """
+
+    faults: frozenset[str] = frozenset()
+    seconds: float = 60.0
+    seed: int = 1
+    workers: int = 1
+    use_all: bool = False
+
+
+class Explored(Struct):
+    """How far an exploration came. `points` are the sides of all calls at which a process may die."""
+
+    points: int = 0
+    kinds: int = 0
+    kinds_done: int = 0
+    alike: int = 0
+    alike_done: int = 0
+    nested: int = 0
+    nested_done: int = 0
+    random_done: int = 0
+    not_reached: int = 0
+    seconds: float = 0.0
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Keep quiet about disks that are full and clocks that jump: they are meant to."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+class Workers(AbstractContextManager["Workers"]):
+    """Carries out experiments in some processes, which are forked from this one."""
+
+    def __init__(self, rehearsed: Rehearsed, references: dict[bool, ReferenceRun], workers: int, make: MakeRun) -> None:
+        _Job.current = (rehearsed, references, make)
+        fork = workers > 1 and "fork" in multiprocessing.get_all_start_methods()
+        self._pool = multiprocessing.get_context("fork").Pool(workers) if fork else None
+
+    def results(self, experiments: Iterable[tuple[Experiment, bool]], until: float) -> Iterator[Result]:
+        """The results of as many experiments as there is time for, in any order; the flag asks for the recovery."""
+        if self._pool is None:
+            for one in experiments:
+                if time.monotonic() > until:
+                    return
+                yield _carried_out(one)
+            return
+        for chunk in _batched(experiments):
+            if time.monotonic() > until:
+                return
+            yield from self._pool.imap_unordered(_carried_out, chunk, CHUNK)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            self._pool.terminate()
+            self._pool.join()
+
+
+class _Job:
+    """What the processes inherit."""
+
+    current: Any = None
+
+
+def _batched(experiments: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
+    rest = iter(experiments)
+    while chunk := tuple(itertools.islice(rest, CHUNK * 8)):
+        yield chunk
+
+
+def _carried_out(one: tuple[Experiment, bool]) -> Result:
+    rehearsed, references, make = _Job.current
+    experiment, observe = one
+    return carry_out(rehearsed, references[experiment.rollback], experiment, make=make, observe=observe)
+
+
+def references_of(rehearsed: Rehearsed, make: MakeRun = make_run) -> tuple[dict[bool, ReferenceRun], list[Result]]:
+    """The undisturbed run and, where it can be rolled back, that too."""
+    forward, result = undisturbed(rehearsed, make=make)
+    references, results = {False: forward}, [result]
+    if rehearsed.plan.rollback_enabled and result.outcome is not ExperimentOutcome.STUCK:
+        references[True], back = undisturbed(rehearsed, rollback=True, make=make)
+        results.append(back)
+    return references, results
+
+
+def explore(
+    rehearsed: Rehearsed,
+    references: dict[bool, ReferenceRun],
+    options: ExplorationOptions,
+    heard: Callable[[Result], None],
+    make: MakeRun = make_run,
+) -> Explored:
+    """Carry out experiments, each result of which is `heard`; the most telling first."""
+    began = time.monotonic()
+    until = began + options.seconds
+    forward, backward = references[False], references.get(True)
+    told = (rehearsed, forward, backward, options.faults, options.seed)
+    listed = single_faults(*told)
+    explored = Explored(points=listed.points, kinds=len(listed.first), alike=len(listed.alike))
+    crashes: list[Result] = []
+
+    def hear(result: Result) -> None:
+        explored.not_reached += len(result.fired) < len(result.experiment.injections)
+        if result.recovery:
+            crashes.append(result)
+        heard(result)
+
+    with without_warnings(), Workers(rehearsed, references, options.workers, make) as workers:
+        for result in workers.results(((one, _crashes_at_effect(one)) for one in listed.first), until):
+            explored.kinds_done += 1
+            hear(result)
+        nested = in_recovery(crashes, options.faults)
+        crashes.clear()
+        explored.nested = len(nested)
+        for result in workers.results(((one, False) for one in nested), until):
+            explored.nested_done += 1
+            hear(result)
+        alike = listed.alike if options.use_all else listed.alike[:MOST]
+        for result in workers.results(((one, False) for one in alike), until):
+            explored.alike_done += 1
+            hear(result)
+        chosen = at_random(*told)
+        chosen = chosen if options.use_all else itertools.islice(chosen, MOST)
+        for result in workers.results(((one, False) for one in chosen), until):
+            explored.random_done += 1
+            hear(result)
+    explored.seconds = time.monotonic() - began
+    return explored
+
+
+def _crashes_at_effect(experiment: Experiment) -> bool:
+    first = experiment.injections[0]
+    return first.fault == AFTER and (first.verb in EFFECTS or "StepStarted" in first.verb)

@@ -1,0 +1,154 @@
+"""The ports of one process, at whose calls faults are injected. It names each call as people do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from batchwright.model import events as ev
+from batchwright.rehearsal.fault_effects import DisturbedRun, PendingCall, injected
+from batchwright.rehearsal.fault_menu import EFFECTS, RECORD
+from batchwright.rehearsal.injection import AFTER, BEFORE, Injection, PortCall
+from batchwright.testing.crash_points import CrashPoint
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+STORE = "store"
+
+
+class TooManyCalls(BaseException):
+    """The run does not come to an end. Like ProcessDied, it must not be caught as an ordinary error."""
+
+
+class ObservedRun(DisturbedRun, Protocol):
+    """What a process needs to know of its run, and tells it; RehearsedRun has it."""
+
+    count: int
+    calls_most: int
+    operations: dict[str, str]
+    step_of_server: dict[str, str]
+    step_of_install: dict[tuple[str, str], str]
+
+    @property
+    def is_disturbed(self) -> bool: ...
+    def name_of(self, ref: str) -> str: ...
+    def traced(self, process: int, call: PortCall) -> None: ...
+    def fire(self, process: int, injection: Injection) -> None: ...
+    def answered(self, outcome: object) -> object: ...
+
+
+class InjectionPoint(CrashPoint):
+    """One process. `observed` are its calls, if they are kept; `fired` are the injections that took place."""
+
+    def __init__(self, run: ObservedRun, injections: Sequence[Injection], *, observe: bool = False) -> None:
+        super().__init__()
+        self._run = run
+        self._number = run.count + 1
+        self._waiting = {(one.subject, one.verb, one.number): one for one in injections}
+        self.observed: list[PortCall] | None = [] if observe else None
+        self.frozen: asyncio.Event | None = None  # set when the process runs again
+        self.sent: list[str] = []  # changes that it asked for after it had been suspended
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._made = 0
+        self._phase = "recovery" if self._number > 1 else "forward"
+
+    @property
+    def count(self) -> int:
+        return self._made
+
+    async def guard(self, label: str, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Make one call of a port, with what is injected at it."""
+        self.check()
+        about = self._about(label, args)
+        self._made += 1
+        if self._made > self._run.calls_most:
+            raise TooManyCalls(str(about))
+        if self.observed is not None:
+            self.observed.append(about)
+        if self.frozen is not None and self.frozen.is_set() and about.verb in EFFECTS:
+            self.sent.append(str(about))
+        self._run.traced(self._number, about)
+        injection = self._waiting.pop((about.subject, about.verb, about.number), None) if self._waiting else None
+        try:
+            answer: Any
+            if injection is None and not self._run.is_disturbed:
+                answer = await call(*args, **kwargs)
+            else:
+                answer = await self._disturbed(injection, PendingCall(about, call, args, kwargs))
+        except Exception:
+            self.check()  # a dead process sees no errors
+            raise
+        await self.thawed()
+        self.check()
+        return answer  # type: ignore[no-any-return]
+
+    async def thawed(self) -> None:
+        """Wait while the process is suspended."""
+        if self.frozen is not None:
+            await self.frozen.wait()
+
+    async def _disturbed(self, injection: Injection | None, call: PendingCall) -> Any:
+        if injection is None:
+            return await injected(self._run, self, "", call)
+        self._run.fire(self._number, injection)
+        if injection.fault == BEFORE:
+            self.die()
+        if injection.fault == AFTER:
+            try:
+                await call.send()
+            finally:
+                self.die()
+        return self._run.answered(await injected(self._run, self, injection.fault, call))
+
+    # -- the name of a call -----------------------------------------------------------------------------------------
+
+    def _about(self, label: str, args: Sequence[Any]) -> PortCall:
+        subject, verb, operation, provider, detail = self._named(label, args)
+        number = self._counts[subject, verb] = self._counts[subject, verb] + 1
+        alike = f"{self._phase}/{operation or subject}/{verb}/{detail}/{min(number, 3)}"
+        return PortCall(subject, verb, number, operation, provider, alike)
+
+    def _named(self, label: str, args: Sequence[Any]) -> tuple[str, str, str, str, str]:
+        """Subject, verb, operation, provider, and what else tells it from calls that are alike."""
+        run = self._run
+        first, _, rest = label.partition(" ")
+        owner, _, verb = first.partition(".")
+        if owner == "journal":
+            if verb in ("append", "create"):
+                return self._recorded(args[2] if verb == "append" else args[:1])
+            return STORE, verb, "", "", ""
+        if verb:
+            if verb in ("create", "destroy", "change"):
+                name = rest if verb == "create" else run.name_of(rest)
+                step = run.step_of_server.get(name, rest)
+                return step, verb, run.operations.get(step, ""), owner, ""
+            return owner, verb, "", owner, ""
+        if first in ("run", "undo"):
+            launch = args[1]
+            verb = "unless" if launch.only_unless else first
+            return launch.step, verb, run.operations.get(launch.step, ""), "", ""
+        if label.startswith(("look at ", "look for ")):
+            _, kind, step = label.split(" ", 2)
+            return step, "probe" if kind == "at" else "look", run.operations.get(step, ""), "", ""
+        request, target = (None, args[0]) if len(args) == 1 else args[:2]
+        name = getattr(request, "name", "")
+        step = run.step_of_install.get((target.name, name), f"{target.name}/{name}".rstrip("/"))
+        verb = first if request is not None else "installed"
+        return step, verb, run.operations.get(step, ""), target.provider, name
+
+    def _recorded(self, events: Sequence[Any]) -> tuple[str, str, str, str, str]:
+        """An append is named after the first step that it is about, and after its kinds of events."""
+        kinds = list(dict.fromkeys(type(event).__name__ for event in events))
+        for event in events:
+            match event:
+                case ev.RollbackStarted():
+                    self._phase = "rollback" if self._phase == "forward" else f"{self._phase}, rollback"
+                case ev.SweepStarted():
+                    self._phase = f"{self._phase.removesuffix(', sweep')}, sweep"
+        step = next((one for event in events if (one := getattr(event, "step", ""))), "")
+        words = "+".join(kinds[:2]) + ("+..." if len(kinds) > 2 else "")
+        verb = f"{RECORD} {words or 'summary'}"
+        return step or STORE, verb, self._run.operations.get(step, ""), "", ""

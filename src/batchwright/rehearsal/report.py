@@ -1,0 +1,204 @@
+"""From the tally of a rehearsal to the view that people see."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from batchwright.rehearsal.experiment_run import ExperimentOutcome, ReferenceRun, carry_out
+from batchwright.rehearsal.exploration import Explored, without_warnings
+from batchwright.rehearsal.rehearsed_run import Rehearsed, TraceEntry
+from batchwright.rehearsal.tally import LASTING, STORE, Cause, Examples, Tally
+from batchwright.views import rehearsal as words
+from batchwright.views.rehearsal import (
+    RehearsalCell,
+    RehearsalCoverage,
+    RehearsalFault,
+    RehearsalFinding,
+    RehearsalMoment,
+    RehearsalRow,
+    RehearsalSelfCheck,
+    RehearsalSpread,
+    RehearsalView,
+)
+
+MOMENTS_MOST = 40  # of a timeline
+_MARKS = {"starts": "starts", "dies": "dies", "ends": "ends", "fault": "fault", "is": "suspended", "a": "help"}
+_QUIET = ("describe", "find", "access", "acquire", "release", "held", "environment", "resources", "summaries")
+
+
+class Place(Struct, frozen=True):
+    """Where something stands in the user's file."""
+
+    file: str = ""
+    line: int = 0
+    column: int = 0
+
+
+class RehearsedFile(Struct, frozen=True):
+    """What is said of the file: `command` are the words that rehearse it; `places` are by step and operation."""
+
+    shown: str
+    command: tuple[str, ...]
+    seed: int
+    places: Mapping[str, Place] = {}
+    providers: Mapping[str, str] = {}
+
+
+def rehearsal_view(
+    rehearsed: Rehearsed,
+    references: Mapping[bool, ReferenceRun],
+    tally: Tally,
+    explored: Explored,
+    self_check: RehearsalSelfCheck,
+    file: RehearsedFile,
+) -> RehearsalView:
+    """The report."""
+    plan, forward = rehearsed.plan, references[False]
+    ordered = sorted(tally.merged().items(), key=lambda one: _rank(*one))
+    findings = tuple(
+        _finding(n, rehearsed, references, cause, found, file) for n, (cause, found) in enumerate(ordered, 1)
+    )
+    return RehearsalView(
+        file=file.shown,
+        workflow=plan.workflow,
+        environment=plan.environment or plan.workflow,
+        ok=all(one.level == "note" for one in findings),
+        headline=words.headline(findings, tally.experiments, tally.crashes),
+        seed=file.seed,
+        steps=len(plan.steps),
+        status=str(forward.status),
+        findings=findings,
+        matrix=_matrix(rehearsed, tally),
+        faults=tuple(RehearsalFault(one, tally.fired[one], meaning) for one, meaning in words.FAULTS.items()),
+        duration=_spread(forward.seconds, tally.seconds),
+        cost={currency: _spread(amount, tally.costs.get(currency, [])) for currency, amount in forward.cost.items()},
+        coverage=_coverage(tally, explored),
+        self_check=self_check,
+        not_explored=_not_explored(rehearsed, explored, tally),
+        cannot_tell=words.CANNOT_TELL,
+        providers=dict(file.providers),
+    )
+
+
+def _rank(cause: Cause, found: Examples) -> tuple[int, int, str, str]:
+    return words.LEVELS.index(_level(cause)), -found.count, cause.operation, cause.kind
+
+
+def _level(cause: Cause) -> str:
+    if cause.kind in ("doubt", "resume", "rollback", "stuck"):
+        by_nature = LASTING & {cause.why, *cause.fault.split("+")}
+        if cause.kind == "stuck" and "vanishes" not in cause.fault:
+            return "error"
+        return "note" if by_nature and cause.kind != "doubt" else "warning"
+    return "note" if cause.kind == "answer" else "error"
+
+
+def _finding(
+    number: int,
+    rehearsed: Rehearsed,
+    references: Mapping[bool, ReferenceRun],
+    cause: Cause,
+    found: Examples,
+    file: RehearsedFile,
+) -> RehearsalFinding:
+    experiment = found.result.experiment
+    about = tuple(sorted(found.about, key=lambda one: (-found.about[one], one)))
+    step = next((one for one in about if one), "")
+    place = file.places.get(step) or file.places.get(cause.operation) or Place()
+    alternatives = any(one.alternatives for one in rehearsed.plan.steps if one.operation == cause.operation)
+    at = str(experiment)
+    repeat = shlex.join(["batchwright", "rehearse", *file.command, "--at", at, "--seed", str(file.seed)])
+    with without_warnings():
+        traced = carry_out(rehearsed, references[experiment.rollback], experiment, trace=True).trace if at else ()
+    return RehearsalFinding(
+        id=f"F{number}",
+        level=_level(cause),
+        kind=cause.kind,
+        title=words.finding_title(cause.kind, about, cause.why),
+        operation=cause.operation,
+        fault=cause.fault,
+        about=about[:20],
+        runs=found.count,
+        do=words.what_to_do(cause.kind, step, cause.fault, cause.why),
+        instead=words.instead(cause.kind, cause.fault, alternatives=alternatives),
+        at=at,
+        repeat=repeat if at else shlex.join(["batchwright", "rehearse", *file.command]),
+        file=place.file,
+        line=place.line,
+        column=place.column,
+        timeline=_timeline(traced),
+    )
+
+
+def _timeline(traced: Sequence[TraceEntry]) -> tuple[RehearsalMoment, ...]:
+    """The moments that matter: what processes change, fail at, begin and end with; and the world."""
+    moments: list[RehearsalMoment] = []
+    for one in traced:
+        first = one.what.split(" ")[0]
+        mark = _MARKS.get(first, "")
+        if not mark and (first in _QUIET or first == "record"):
+            continue
+        moments.append(RehearsalMoment(one.at, one.process, f"{one.what} {one.about}".strip(), mark))
+    if len(moments) > MOMENTS_MOST:
+        fault = next((i for i, one in enumerate(moments) if one.mark == "fault"), 0)
+        begin = max(0, min(fault - MOMENTS_MOST // 4, len(moments) - MOMENTS_MOST))
+        moments = moments[begin : begin + MOMENTS_MOST]
+    return tuple(moments)
+
+
+def _matrix(rehearsed: Rehearsed, tally: Tally) -> tuple[RehearsalRow, ...]:
+    types = {op.id: op.type for op in rehearsed.plan.operations}
+    rows = [*types, *sorted({place for place, _ in tally.cells} - set(types))]
+    found = []
+    for place in rows:
+        cells = tuple(
+            RehearsalCell(fault, counts.total(), *(counts[one] for one in ExperimentOutcome))
+            for fault in words.FAULTS
+            if (counts := tally.cells.get((place, fault)))
+        )
+        kind = types.get(place, "store" if place == STORE else "provider")
+        if cells:
+            found.append(RehearsalRow(place, kind, cells))
+    return tuple(found)
+
+
+def _spread(undisturbed: float, all_of: Sequence[float]) -> RehearsalSpread:
+    ordered = sorted(all_of) or [undisturbed]
+
+    def at(share: float) -> float:
+        return round(ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)], 6)
+
+    return RehearsalSpread(round(undisturbed, 6), at(0.5), at(0.9), round(ordered[-1], 6))
+
+
+def _coverage(tally: Tally, explored: Explored) -> RehearsalCoverage:
+    return RehearsalCoverage(
+        tally.experiments,
+        tally.crashes,
+        explored.points,
+        explored.kinds,
+        explored.kinds_done,
+        explored.nested,
+        explored.nested_done,
+        explored.alike,
+        explored.alike_done,
+        explored.random_done,
+        explored.not_reached,
+        round(explored.seconds, 2),
+    )
+
+
+def _not_explored(rehearsed: Rehearsed, explored: Explored, tally: Tally) -> tuple[str, ...]:
+    told = words.not_explored(
+        kinds=explored.kinds - explored.kinds_done,
+        nested=explored.nested - explored.nested_done,
+        alike=explored.alike - explored.alike_done,
+        never=tuple(one for one in words.FAULTS if not tally.fired[one]),
+        rollback=rehearsed.plan.rollback_enabled,
+        ends=tally.ends_left_out,
+    )
+    return tuple(told)
