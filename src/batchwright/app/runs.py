@@ -310,7 +310,7 @@ class Runs:
 
     async def _told(self, journal: Journal, run: Run) -> WebhookDeliverer | None:
         """Who delivers what happens to the run, if anybody is to be told about it."""
-        if self._webhooks is None or not (run.plan.notify or self._settings.notify):
+        if self._webhooks is None or not (run.plan.notify or self._settings.notify or self._settings.traces):
             return None
         webhooks = self._webhooks()
         await webhooks.enlist(journal, run)

@@ -19,6 +19,7 @@ from batchwright.errors import ConfigInvalid, UsageError
 from batchwright.model.environment import SIMULATED, EnvironmentKey
 from batchwright.model.receiver_url import url_parts
 from batchwright.model.secret_reference import SecretReference
+from batchwright.model.trace_receiver import TraceReceiver
 from batchwright.model.webhook import Webhook
 from batchwright.providers import registry
 from batchwright.regular_files import contents
@@ -133,6 +134,7 @@ class ConfigFile(Struct, frozen=True, forbid_unknown_fields=True):
     webhooks: WebhookConfig = WebhookConfig()
     checks: ChecksConfig = ChecksConfig()
     notify: tuple[ConfiguredWebhook, ...] = ()
+    traces: TraceReceiver | None = None
     limits: dict[str, Any] = {}
     policy: str = ""
 
@@ -161,6 +163,7 @@ class Config(Struct, frozen=True):
     ssh: SshConfig = SshConfig()
     checks: ChecksConfig = ChecksConfig()
     postgres: PostgresConfig | None = None
+    traces: TraceReceiver | None = None
 
 
 class Settings(Struct, frozen=True):
@@ -178,6 +181,7 @@ class Settings(Struct, frozen=True):
     ssh: SshConfig = SshConfig()  # the key that logs in, its path with ~ replaced
     checks: ChecksConfig = ChecksConfig()
     postgres: PostgresConfig | None = None  # the database that several machines share
+    traces: TraceReceiver | None = None  # the collector that gets the spans of all runs
 
     @property
     def journal_file(self) -> Path:
@@ -243,6 +247,7 @@ def settings_from(
         ssh,
         config.checks,
         config.postgres,
+        config.traces,
     )
 
 
@@ -266,7 +271,7 @@ def config_from(environ: Mapping[str, str]) -> Config:
         raise ConfigInvalid(f"{about} has a mistake: {_told(error)}", hint=_hint(found)) from None
     read = file.url, file.service, file.catalogues, file.surrealdb, providers, file.webhooks, file.notify
     file_place = place if place.is_absolute() else None
-    return Config(*read, guardrails, file_place, file.ssh, file.checks, file.postgres)
+    return Config(*read, guardrails, file_place, file.ssh, file.checks, file.postgres, file.traces)
 
 
 _SERVERS: dict[str, type[Struct]] = {"surrealdb": SurrealConfig, "postgres": PostgresConfig}

@@ -1,4 +1,6 @@
-"""Delivers messages to webhooks: at least once, in order for each run and webhook, from a cursor in the run's store.
+"""Delivers messages to webhooks, and spans to a collector of traces: from a cursor in the run's store.
+
+Each at least once, in order for each run and receiver.
 
 A run never waits for it. Any process may deliver; the row of a webhook says who is sending now. The process that drives
 a run sends what happens to it, and what a dead process left is sent by the next one that has the store open.
@@ -16,6 +18,7 @@ from types import TracebackType
 from batchwright.app.multi_store import Stores
 from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
 from batchwright.app.settings import Settings
+from batchwright.app.trace_batches import TraceBatches
 from batchwright.app.webhook_events import WebhookEvents
 from batchwright.app.webhook_request import OutgoingMessage, Receiver, WebhookSender
 from batchwright.errors import BatchwrightError, DeliveryMoved, RunArchived, RunNotFound, StoreError
@@ -27,10 +30,12 @@ from batchwright.model.environment import SIMULATED, EnvironmentKey
 from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.run import Run
-from batchwright.model.webhook import Webhook
+from batchwright.model.trace_receiver import TRACES, TraceReceiver
+from batchwright.model.webhook import Webhook, public_url
 from batchwright.model.webhook_trigger import webhook_event
 
 POLL_SECONDS = 5.0  # between two looks for what other processes left
+TRACE_SECONDS = 1.0  # between two looks for spans of runs that go on
 LOOK_SECONDS = 0.5  # between two looks for what other processes have sent, while a command waits for it
 CLAIM_SECONDS = 60.0  # a sender that cannot be seen and has written nothing for so long may be replaced
 BROKEN_SECONDS = 60.0  # between two looks at a row that cannot be sent from here
@@ -67,9 +72,11 @@ class WebhookDeliverer:
         self._met: dict[Key, int] = {}  # the hint that a webhook was last looked at for
         self._read: dict[Key, int] = {}  # up to which event nothing more is wanted
         self._silent: dict[Key, tuple[int, float]] = {}  # the revision of another's row, and since when it is that
+        self._traced: dict[Key, TraceBatches] = {}
         self._done: dict[Key, int] = {}  # the revision at which nothing was left to send
         self._broken: dict[Key, float] = {}  # when to look again at a row that cannot be sent from here
         self._busy: dict[Key, asyncio.Task[None]] = {}
+        self._traced_at = 0.0  # when spans were last looked for, on the monotonic clock
         self._wake = asyncio.Event()
         self._progress = asyncio.Event()
         self._working: asyncio.Task[None] | None = None
@@ -107,18 +114,23 @@ class WebhookDeliverer:
         self._driven.add(run.id)
         key = EnvironmentKey.of(run.plan)
         begins = 0 if run.status is RunState.PENDING else run.seq
-        wanted: list[tuple[str, Webhook, int]] = [
+        traces = self._settings.traces
+        wanted: list[tuple[str, Webhook | TraceReceiver, int]] = [
             (f"workflow/{one.name}", one, 0) for one in run.plan.notify if one.simulated or key.space != SIMULATED
         ]
         wanted += [(f"config/{one.name}", one, begins) for one in self._settings.notify if one.tells(key)]
+        wanted += [(TRACES, traces, 0)] if traces and (traces.simulated or key.space != SIMULATED) else []
         for name, webhook, cursor in wanted:
-            fresh = Delivery(run.id, name, webhook.public().url, cursor=cursor)
+            fresh = Delivery(run.id, name, public_url(webhook.url), cursor=cursor)
             await change_delivery(journal, fresh, partial(Delivery.changed, open=True, receiver=fresh.receiver))
         self.hint(run.id)
 
     def appended(self, run: str, events: Sequence[AnyEvent]) -> None:
         """Note that events of a run that this process drives are durable."""
-        if any(webhook_event(event) is not None for event in events):
+        now = self._clock.monotonic()
+        late = self._settings.traces is not None and now - self._traced_at >= TRACE_SECONDS
+        if late or any(webhook_event(event) is not None for event in events):
+            self._traced_at = now
             self.hint(run)
 
     def left(self, run: str) -> None:
@@ -203,7 +215,7 @@ class WebhookDeliverer:
 
     def _forget(self, pending: set[Key]) -> None:
         """Drop what is remembered of rows that are settled."""
-        for memory in (self._met, self._read, self._silent, self._done, self._broken):
+        for memory in (self._traced, self._met, self._read, self._silent, self._done, self._broken):
             for key in [key for key in memory if key not in pending and key not in self._busy]:
                 del memory[key]
         runs = {run for _, run, _ in (*pending, *self._busy)} | self._driven
@@ -270,11 +282,14 @@ class WebhookDeliverer:
         if receiver is None:
             await self._expire(journal, key, row)
             return
+        source: WebhookEvents | TraceBatches = events
+        if row.webhook == TRACES:
+            source = self._traced.setdefault(key, TraceBatches(journal, row.run))
         while True:
-            seq = row.again[0] if row.again else await events.after(row.cursor, receiver.webhook.events)
-            self._read[key] = events.read
+            seq = row.again[0] if row.again else await source.after(row.cursor, receiver.events)
+            self._read[key] = source.read
             if not seq:
-                if await self._settle(journal, key, row, events.read):
+                if await self._settle(journal, key, row, source.read):
                     return
                 continue
             if row.gone and seq not in row.again:
@@ -285,7 +300,7 @@ class WebhookDeliverer:
                 return
             if row.sender != self._own:
                 row = await _written(journal, row, row.changed(sender=self._own))
-            message, happened_at = await events.message(seq)
+            message, happened_at = await source.message(seq)
             answer = self._refusal(receiver, created) or await self._send(receiver, message)
             told = attempted(row, seq, happened_at, answer, self._clock.now())
             if not answer.delivered:  # no warning: it is tried again, and `webhooks list` says it
@@ -295,8 +310,10 @@ class WebhookDeliverer:
 
     def _refusal(self, receiver: Receiver, created: RunCreated) -> Answer | None:
         """The answer instead of a message that would use a secret which clients may not use, or may no more."""
+        if receiver.trusted or isinstance(receiver.webhook, TraceReceiver):
+            return None
         secret = receiver.webhook.secret
-        if receiver.trusted or created.client is False or self._allowed is None or self._allowed.instead(secret):
+        if created.client is False or self._allowed is None or self._allowed.instead(secret):
             return None
         return Answer(False, f"not sent: this service does not allow its clients to use {secret}")
 
@@ -337,7 +354,9 @@ def webhook_deliverer(
 
 
 def receiver_of(settings: Settings, row: Delivery, created: RunCreated) -> Receiver | None:
-    """The webhook of a row as it is declared now; None if it is in another machine's config.toml, or in none."""
+    """The receiver of a row as it is declared now; None if it is in another machine's config.toml, or in none."""
+    if row.webhook == TRACES:
+        return Receiver(settings.traces, trusted=True) if settings.traces else None
     for one in settings.notify:
         if f"config/{one.name}" == row.webhook:
             return Receiver(one, trusted=True)

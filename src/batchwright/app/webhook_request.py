@@ -14,7 +14,7 @@ import hmac
 import os
 import re
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -27,7 +27,9 @@ from batchwright.host_lookup import HostLookup, Resolve
 from batchwright.model.clock import Clock
 from batchwright.model.delivery import Answer
 from batchwright.model.receiver_url import Address, UrlParts, address_refusal, is_listed, literal_address, url_parts
-from batchwright.model.webhook import Webhook
+from batchwright.model.secret_reference import SecretReference
+from batchwright.model.trace_receiver import TraceReceiver
+from batchwright.model.webhook import Webhook, WebhookEvent
 from batchwright.secret_resolver import reveal, revealed
 
 ANSWER_SECONDS = 10.0  # for one attempt: looking up, connecting, sending, and the head of the answer
@@ -42,10 +44,15 @@ _STATUS = re.compile(rb"HTTP/1\.[01] ([1-9]\d\d)(?: |\r)")
 
 
 class Receiver(Struct, frozen=True):
-    """A webhook to send to. `trusted`: the operator's own, which may be at any address."""
+    """A webhook, or a collector of spans, to send to. `trusted`: the operator's own, which may be at any address."""
 
-    webhook: Webhook
+    webhook: Webhook | TraceReceiver
     trusted: bool
+
+    @property
+    def events(self) -> tuple[WebhookEvent, ...]:
+        """What a webhook is told about."""
+        return self.webhook.events if isinstance(self.webhook, Webhook) else ()
 
 
 class OutgoingMessage(Struct, frozen=True):
@@ -75,14 +82,12 @@ class WebhookSender:
 
     async def send(self, receiver: Receiver, message: OutgoingMessage) -> Answer:
         """The receiver's answer, or why there is none; raises nothing but CancelledError."""
-        webhook = receiver.webhook
         try:
-            async with self._revealing:
-                key = signing_key(await revealed(webhook.secret, partial(reveal, environ=os.environ)))
-            parts = url_parts(webhook.url)
+            headers = await self._headers(receiver.webhook, message)
+            parts = url_parts(receiver.webhook.url)
             async with asyncio.timeout(self._seconds):
                 addresses = await self._addresses(receiver, parts)
-                return await self._exchange(parts, addresses, self._request(parts, message, key))
+                return await self._exchange(parts, addresses, self._request(parts, message, headers))
         except (SecretMissing, WebhookInvalid) as error:
             return Answer(False, error.message)
         except TimeoutError:
@@ -92,6 +97,21 @@ class WebhookSender:
         except (OSError, ValueError) as error:
             number = getattr(error, "errno", None)  # asyncio's own words name only the address
             return Answer(False, os.strerror(number) if number and number > 0 else str(error) or type(error).__name__)
+
+    async def _headers(self, webhook: Webhook | TraceReceiver, message: OutgoingMessage) -> dict[str, str]:
+        """What makes the receiver trust the message. Raises SecretMissing, WebhookInvalid."""
+        bare = partial(reveal, environ=os.environ)
+        async with self._revealing:
+            if isinstance(webhook, TraceReceiver):
+                told = {
+                    name: await revealed(value, bare) if isinstance(value, SecretReference) else value
+                    for name, value in webhook.headers.items()
+                }
+                return header_values(told)
+            key = signing_key(await revealed(webhook.secret, bare))
+        timestamp = str(int(self._clock.now()))
+        signed = signature(key, message.id, timestamp, message.body)
+        return {"webhook-id": message.id, "webhook-timestamp": timestamp, "webhook-signature": signed}
 
     async def _addresses(self, receiver: Receiver, parts: UrlParts) -> Sequence[Address]:
         """The addresses to connect to, each of them allowed. Raises WebhookInvalid, OSError, ValueError."""
@@ -109,20 +129,17 @@ class WebhookSender:
             raise WebhookInvalid("not sent: its URL begins with http://, so the message would not be encrypted")
         return found[:ADDRESSES_MOST]
 
-    def _request(self, parts: UrlParts, message: OutgoingMessage, key: bytes) -> bytes:
-        timestamp = str(int(self._clock.now()))
+    def _request(self, parts: UrlParts, message: OutgoingMessage, headers: Mapping[str, str]) -> bytes:
+        more = "".join(name + ": " + value + "\r\n" for name, value in headers.items())
         head = (
             f"POST {parts.target} HTTP/1.1\r\n"
             f"Host: {parts.authority}\r\n"
             f"User-Agent: batchwright/{__version__}\r\n"
             "Content-Type: application/json\r\n"
             f"Content-Length: {len(message.body)}\r\n"
-            f"webhook-id: {message.id}\r\n"
-            f"webhook-timestamp: {timestamp}\r\n"
-            f"webhook-signature: {signature(key, message.id, timestamp, message.body)}\r\n"
-            "Connection: close\r\n\r\n"
+            f"{more}Connection: close\r\n\r\n"
         )
-        return head.encode("ascii") + message.body
+        return head.encode("latin-1") + message.body
 
     async def _exchange(self, parts: UrlParts, addresses: Sequence[Address], request: bytes) -> Answer:
         reader, writer = await self._connected(parts, addresses)
@@ -162,6 +179,14 @@ class WebhookSender:
                 if number == len(addresses):
                     raise
         raise OSError(f"{parts.host} has no address")
+
+
+def header_values(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers, once each is known to end where it should. Raises WebhookInvalid."""
+    for name, value in headers.items():
+        if not value.strip().isprintable() or not value.strip().isascii():
+            raise WebhookInvalid(f"the header {name} has a value that no header can carry")
+    return {name: value.strip() for name, value in headers.items()}
 
 
 def signing_key(secret: str) -> bytes:

@@ -13,6 +13,7 @@ from batchwright.errors import UsageError, WebhookNotFound
 from batchwright.journal.base import Journal
 from batchwright.model.delivery import AGAIN_MOST, Delivery, asked_again
 from batchwright.model.run_summary import RunSummary
+from batchwright.model.trace_receiver import TRACES
 
 FAILED_HINT = "See what was given up with: batchwright webhooks list"
 
@@ -38,6 +39,8 @@ async def send_again(
         raise UsageError("name a run, or ask for what was given up", hint="batchwright webhooks resend --failed")
     found: list[tuple[Journal, Delivery]] = []
     for journal, row in await _rows(stores, word):
+        if row.webhook == TRACES:  # written again with: batchwright trace
+            continue
         seqs = row.failed if failed else await _wanted(settings, journal, row, event)
         if len(seqs) > AGAIN_MOST:
             message = f"{row.webhook} was told {len(seqs)} events of run {row.run}, and {AGAIN_MOST} can wait at most"
@@ -68,5 +71,5 @@ async def _rows(stores: Stores, word: str) -> list[tuple[Journal, Delivery]]:
 async def _wanted(settings: Settings, journal: Journal, row: Delivery, event: int) -> list[int]:
     events = WebhookEvents(journal, row.run)
     receiver = receiver_of(settings, row, await events.created())
-    wanted = await events.all(receiver.webhook.events) if receiver is not None else []
+    wanted = await events.all(receiver.events) if receiver is not None else []
     return [seq for seq in wanted if event in (0, seq)]

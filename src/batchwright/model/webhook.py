@@ -42,7 +42,12 @@ class Webhook(Struct, frozen=True, forbid_unknown_fields=True):
     simulated: bool = False
 
     def public(self) -> Webhook:
-        """The webhook as it is shown: of the URL only the host, since path and query may hold a token."""
-        scheme, _, rest = self.url.partition("://")
-        host = re.split("[/?]", rest, maxsplit=1)[0]
-        return replace(self, url=f"{scheme}://{host}" + ("/..." if rest[len(host) :].strip("/") else ""))
+        """The webhook as it is shown."""
+        return replace(self, url=public_url(self.url))
+
+
+def public_url(url: str) -> str:
+    """A receiver's URL as it is shown: only the host, since path and query may hold a token."""
+    scheme, _, rest = url.partition("://")
+    host = re.split("[/?]", rest, maxsplit=1)[0]
+    return f"{scheme}://{host}" + ("/..." if rest[len(host) :].strip("/") else "")
