@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -16,6 +18,9 @@ from batchwright.errors import ServicePackageMissing, UsageError
 from batchwright.views.text_format import counted
 
 if TYPE_CHECKING:
+    from litestar.types import ASGIApp
+
+    from batchwright.service.run_supervisor import RunSupervisor
     from batchwright.service.security_summary import SecuritySummary
 
 GRACE = 20.0
@@ -35,6 +40,13 @@ RootPath = Annotated[
     str,
     typer.Option("--root-path", metavar="PATH", help="The path of a proxy that passes addresses on unchanged: /batch."),
 ]
+AllowApply = Annotated[
+    bool,
+    typer.Option(
+        "--allow-apply",
+        help="Language models at /mcp may propose changes, and carry out what a person has approved.",
+    ),
+]
 AllowCommands = Annotated[
     bool,
     typer.Option(
@@ -53,6 +65,7 @@ def serve(
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     allow_commands: AllowCommands = False,
+    allow_apply: AllowApply = False,
     root_path: RootPath = "",
     simulate: Simulate = False,
     sim: Sim = None,
@@ -78,13 +91,25 @@ def serve(
         say(f"the page: {url}/ (open it signed in: batchwright open)   documentation: {url}/docs")
         say("stop it with Ctrl-C; unfinished runs continue when it is started again")
 
-    left = asyncio.run(server.serve(settings, options, told, Page))
+    left = asyncio.run(server.serve(settings, options, told, Page, _tools(allow_apply)))
     if left:
         say(f"stopped; {counted(left, 'run')} will continue when it is started again")
     return Exit.OK
 
 
+def _tools(allow_apply: bool) -> Callable[[ASGIApp, RunSupervisor], ASGIApp] | None:
+    """What answers language models, if the package for that is installed."""
+    if find_spec("mcp") is None:
+        if allow_apply:
+            raise ServicePackageMissing("--allow-apply needs the package mcp", hint="pip install 'batchwright[mcp]'")
+        return None
+    from batchwright.mcp.endpoint import McpEndpoint
+
+    return lambda calls, supervisor: McpEndpoint(calls, supervisor.settings, apply=allow_apply)
+
+
 command_line.COMMANDS.append((command_line.SERVICE, "batchwright.serve:serve", "serve --port 9090"))
+command_line.COMMANDS.append((command_line.SERVICE, "batchwright.serve_mcp:mcp", "mcp --folder workflows"))
 
 
 def main() -> NoReturn:

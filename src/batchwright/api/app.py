@@ -64,7 +64,7 @@ HANDLERS: Sequence[HTTPRouteHandler] = (
 )
 # what handlers can receive
 NAMES = ["supervisor", "histories", "monitor", "metrics", "bounds", "access", "rates", "document", "address"]
-Page = Callable[[ASGIApp, RunSupervisor], ASGIApp]
+Page = Callable[[ASGIApp, RunSupervisor], ASGIApp]  # stands before the calls
 LOOKS = [path for handler in HANDLERS if handler.opt.get("changes") is False for path in handler.paths]
 
 
@@ -93,12 +93,14 @@ def make_app(
     confined: str = "",
     address: str = "",
     page: Page | None = None,
+    tools: Page | None = None,
     root: str = "",
 ) -> ASGIApp:
     """The application over one supervisor, which is opened and closed elsewhere.
 
     `closed`: see Authenticator; `confined`: see SecuritySummary; `address` is where people find the page. `page` puts
-    the page in front of the calls; `root` is a path under which all of it lies too.
+    the page in front of the calls, and `tools` those of language models; `root` is a path under which all of it lies
+    too.
     """
     clock = supervisor.clock
     tokens = Tokens(supervisor.settings)
@@ -131,5 +133,6 @@ def make_app(
     inner: ASGIApp = page(calls, supervisor) if page is not None else calls
     bounded = RefusalMiddleware(BoundsMiddleware(inner, bounds))
     audited = AuditMiddleware(bounded, rates, Audit(supervisor.settings), clock, LOOKS)
-    whole = MetricsMiddleware(AuthMiddleware(audited, access), measured)
+    known: ASGIApp = tools(audited, supervisor) if tools is not None else audited
+    whole = MetricsMiddleware(AuthMiddleware(known, access), measured)
     return RootPathMiddleware(whole, root) if root else whole

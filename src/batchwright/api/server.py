@@ -158,10 +158,12 @@ async def serve(
     options: ServeOptions,
     told: Callable[[str, SecuritySummary], None],
     page: Page | None = None,
+    tools: Page | None = None,
 ) -> int:
     """Serve until SIGTERM or SIGINT; a second one stops at once. Returns how many runs have to be resumed.
 
-    `told` is called with the address and who has access, once the service answers; `page`: see make_app.
+    `told` is called with the address and who has access, once the service answers; `page` and `tools`: see
+    make_app.
     """
     with listening(settings, options) as sock, local_socket.listening(settings.state_dir) as own:
         if own is None:
@@ -171,7 +173,7 @@ async def serve(
                     "--allow-commands needs a token, because another service uses the folder's socket",
                     hint="Stop that one, or create a token: batchwright token create --role operator",
                 )
-        return await _serve(settings, options, told, page, [sock, *([own] if own is not None else [])])
+        return await _serve(settings, options, told, page, tools, [sock, *([own] if own is not None else [])])
 
 
 async def _serve(
@@ -179,6 +181,7 @@ async def _serve(
     options: ServeOptions,
     told: Callable[[str, SecuritySummary], None],
     page: Page | None,
+    tools: Page | None,
     sockets: list[socket.socket],
 ) -> int:
     sock = sockets[0]
@@ -197,6 +200,7 @@ async def _serve(
             confined=await asyncio.to_thread(confined),
             address=url_of(sock, options),
             page=page,
+            tools=tools,
             root=options.root,
         )
         server = ServiceServer(

@@ -63,7 +63,7 @@ async def validate(
 @post(
     "/v1/workflows/batch/plan",
     status_code=200,
-    opt={"role": Role.OPERATOR, "changes": False},
+    opt={"role": Role.PROPOSER, "changes": False},
     operation_class=WorkflowBodyOperation,
     responses=problems(409, 413, 415, 422, 429),
     tags=["Workflows"],

@@ -120,8 +120,9 @@ class HttpClient:
         seconds: float = ANSWER_SECONDS,
         socket: Path | None = None,
         tries: int = ANSWER_TRIES,
+        transport: HttpTransport | None = None,
     ) -> None:
-        self._http = HttpTransport(url, token, seconds=seconds, socket=socket, tries=tries)
+        self._http = transport or HttpTransport(url, token, seconds=seconds, socket=socket, tries=tries)
         self.url = self._http.url
         self._socket = socket
 
@@ -164,15 +165,10 @@ class HttpClient:
         query += [("sim", f"{key}={_plain(value)}") for key, value in (simulation or {}).items()]
         query += [("wait", f"{wait:g}")] if wait else []
         query += [("retire", "true")] if retire else []
-        headers = {"Content-Type": "application/json"}
+        headers, seconds = {"Content-Type": "application/json"}, wait and self._http.seconds + wait
         body = msgspec.json.encode({"batch_workflow": workflow})
-        return cast(
-            RunView,
-            decoded(
-                self._http.ask("POST", f"{RUNS}/submit", query, headers, body, wait and self._http.seconds + wait),
-                RunView,
-            ),
-        )
+        answer = self._http.ask("POST", f"{RUNS}/submit", query, headers, body, seconds)
+        return cast(RunView, decoded(answer, RunView))
 
     def destroy_plan(self, word: str, *, wait: float) -> PlanView:
         query = [("environment", word), *([("wait", f"{wait:g}")] if wait else [])]
@@ -271,8 +267,8 @@ class HttpClient:
     def answer(self, word: str, request: AnswerRequest) -> RunView:
         query = [(name, value) for name in ("step", "comment", "hash") if (value := getattr(request, name))]
         query += [("ask", str(request.ask))] if request.ask else []
-        path = self.run_path(word, "approve" if request.yes else "refuse")
-        return cast(RunView, decoded(self._http.ask("POST", path, query), RunView))
+        answer = self._http.ask("POST", self.run_path(word, "approve" if request.yes else "refuse"), query)
+        return cast(RunView, decoded(answer, RunView))
 
     @property
     def proposals(self) -> HttpProposals:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
+from batchwright.app.planned import PlanAnswer
 from batchwright.app.proposals import Proposals
 from batchwright.app.run_provenance import local_principal
 from batchwright.client.http_problems import decoded
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from batchwright.model.clock import Clock
 
 PROPOSALS = "/v1/proposals"
+PLAN = "/v1/workflows/batch/plan"
 
 
 class LocalProposals:
@@ -57,10 +59,13 @@ class HttpProposals:
 
     def propose_workflow(self, text: str, media: str, simulation: Mapping[str, Any] | None) -> ProposalView:
         """Plan a workflow and propose its run. `media` is the media type of the text."""
-        query = [("simulate", "true")] if simulation is not None else []
-        query += [("sim", f"{key}={value}") for key, value in (simulation or {}).items()]
-        answer = self._http.ask("POST", PROPOSALS, query, {"Content-Type": media}, text.encode())
+        answer = self._http.ask("POST", PROPOSALS, _simulated(simulation), {"Content-Type": media}, text.encode())
         return cast(ProposalView, decoded(answer, ProposalView))
+
+    def plan_workflow(self, text: str, media: str, simulation: Mapping[str, Any] | None) -> PlanAnswer:
+        """What a run of a workflow would do; nothing is recorded."""
+        answer = self._http.ask("POST", PLAN, _simulated(simulation), {"Content-Type": media}, text.encode())
+        return cast(PlanAnswer, decoded(answer, PlanAnswer))
 
     def propose_action(self, word: str, action: str) -> ProposalView:
         """Propose to resume, cancel or roll back a run as it is now."""
@@ -71,3 +76,10 @@ class HttpProposals:
         """Carry out the caller's own proposal, which somebody else has approved."""
         answer = self._http.ask("POST", f"{PROPOSALS}/{quote(digest, '')}/apply")
         return cast(RunView, decoded(answer, RunView))
+
+
+def _simulated(simulation: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    if simulation is None:
+        return []
+    settings = ((key, str(value).lower() if isinstance(value, bool) else value) for key, value in simulation.items())
+    return [("simulate", "true"), *(("sim", f"{key}={value}") for key, value in settings)]

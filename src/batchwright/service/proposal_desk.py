@@ -25,6 +25,7 @@ from batchwright.service.run_control import RunControl
 from batchwright.service.run_feed import RunFeed
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.service.submissions import Submission
+from batchwright.views.plan import plan_view
 from batchwright.views.proposal import plan_lines, undo_lines, unfinished_lines
 
 _SIGNALS = {ProposedAction.RESUME: SignalKind.RESUME, ProposedAction.CANCEL: SignalKind.CANCEL}
@@ -48,7 +49,7 @@ class ProposalDesk:
         assert plan is not None
         text = submission.text, submission.name, submission.simulation
         wanted = ProposedWorkflow(*text, submission.environment, submission.retire, submission.commands)
-        lines = await asyncio.to_thread(plan_lines, plan, planned.quotes)
+        lines = await asyncio.to_thread(lambda: plan_lines(plan_view(plan), planned.quotes))
         made = self._proposal(plan.hash(), ProposedAction.APPLY, EnvironmentKey.of(plan).name, lines, submission)
         destroys = len(impact(plan, planned.basis.resources).destroyed)
         return await self._add(replace(made, destroys=destroys, workflow=wanted))

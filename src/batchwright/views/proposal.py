@@ -8,11 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from batchwright.model.lifecycle import StepState
-from batchwright.model.plan import Plan
 from batchwright.model.proposal import Proposal, ProposedAction
 from batchwright.model.run import Run
 from batchwright.providers.base import Quote
-from batchwright.views.plan import plan_view
+from batchwright.views.plan import PlanView
 from batchwright.views.planned_changes import condensed, counts_words
 from batchwright.views.text_format import counted, duration, one_line, some
 
@@ -55,9 +54,8 @@ def proposal_view(one: Proposal) -> ProposalView:
     )
 
 
-def plan_lines(plan: Plan, quotes: Mapping[str, Quote] = {}) -> tuple[str, ...]:
+def plan_lines(view: PlanView, quotes: Mapping[str, Quote] = {}) -> tuple[str, ...]:
     """What a plan would do: the counts, then each change, then the time and the price."""
-    view = plan_view(plan)
     lines = [f"{one.symbol} {one.what}: {'; '.join(one.details)}".removesuffix(": ") for one in view.lines]
     prices = [f"{price.per_hour:.4g} {price.currency} per hour at {name}" for name, price in quotes.items()]
     cost = f", {some(prices, len(prices))}" if prices else ""

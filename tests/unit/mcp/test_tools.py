@@ -1,0 +1,54 @@
+"""The definitions of the tools: few tokens, the same for every client, and every call checked against them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from bpe_openai import get_encoding
+
+from batchwright.mcp.tools import APPLY, FIND, PLAN_CHANGE, READING, STATUS, Tool, invalid_argument, offered
+
+DEFINITIONS_MOST = 700  # tokens
+
+
+def wire(tools: list[Tool]) -> list[dict[str, Any]]:
+    """As a model's client hands them on."""
+    return [{"name": one.name, "description": one.description, "inputSchema": one.schema} for one in tools]
+
+
+def test_the_definitions_have_few_tokens() -> None:
+    encoding = get_encoding("o200k_base")
+    text = json.dumps(wire(list(offered(apply=True))), separators=(",", ":"))
+    assert len(encoding.encode(text)) <= DEFINITIONS_MOST
+    assert '"title"' not in text
+
+
+def test_a_server_that_reads_does_not_offer_to_apply() -> None:
+    assert [tool.name for tool in offered(apply=False)] == ["status", "diagnose", "show", "find", "plan_change"]
+    assert [tool.name for tool in offered(apply=True)][-1] == "apply"
+    assert [tool.reads for tool in (*READING, APPLY)] == [True] * 5 + [False]
+
+
+@pytest.mark.parametrize(
+    ("tool", "given", "words"),
+    [
+        (STATUS, {"run": 7}, "run must be a text of at most 220 characters"),
+        (STATUS, {"run": "x" * 221}, "run must be a text"),
+        (STATUS, {"wait": True}, "wait must be a whole number"),
+        (STATUS, {"wait": 1.5}, "wait must be a whole number"),
+        (STATUS, {"after": -1}, "after must be a whole number"),
+        (STATUS, {"budget": 2**70}, "budget must be a whole number"),
+        (STATUS, {"shell": "ls"}, "status has no argument 'shell'"),
+        (FIND, {}, "find needs query"),
+        (FIND, {"query": ["steps"]}, "query must be a text"),
+        (PLAN_CHANGE, {"action": "destroy"}, "action must be one of run, resume, cancel, rollback"),
+        (PLAN_CHANGE, {"action": {"run": 1}}, "action must be one of"),
+        (APPLY, {"hash": None}, "hash must be a text"),
+        (STATUS, {"run": "latest", "after": 3, "wait": 0}, ""),
+    ],
+)
+def test_wrong_arguments_are_named(tool: Tool, given: dict[str, Any], words: str) -> None:
+    assert invalid_argument(tool, given).startswith(words)
+    assert bool(invalid_argument(tool, given)) is bool(words)
