@@ -59,7 +59,8 @@ HANDLERS: Sequence[HTTPRouteHandler] = (
     *(*run_queries.HANDLERS, *run_actions.HANDLERS, *environments.HANDLERS, *servers.HANDLERS),
     *(*webhooks.HANDLERS, *approvals.HANDLERS, *sessions.HANDLERS, *run_drawings.HANDLERS, *run_steps.HANDLERS),
     *(*run_reasons.HANDLERS, *service_state.HANDLERS, *agents.HANDLERS, *proposals.HANDLERS),
-    *(health.health, health.live, health.ready, metrics.metrics, providers.providers, taskservs.taskservs),
+    *(health.health, health.live, health.ready, metrics.metrics, providers.providers),
+    *(taskservs.taskservs, taskservs.taskserv_places),
     *documentation.HANDLERS,
 )
 # what handlers can receive

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from litestar import Request, Response, post
+from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, QueryParameter
 from msgspec import Meta
@@ -16,7 +16,8 @@ from batchwright.api.openapi import problems
 from batchwright.api.run_queries import ONE, RunId, etag, seen
 from batchwright.app.orphan_sweep import GcResult, sweep_orphans
 from batchwright.app.workload_health import check_run
-from batchwright.engine.manual_resolution import NO_ANSWERS, ResumeAnswers
+from batchwright.engine.manual_resolution import NO_ANSWERS, ResumeAnswers, ResumeQuestions, resume_questions
+from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.model.role import Role
 from batchwright.model.run_signal import SignalKind
 from batchwright.service.run_control import RunControl
@@ -122,6 +123,15 @@ async def resume(
     return await _act(request, supervisor, run, SignalKind.RESUME, match, answers)
 
 
+@get(ONE + "/resume", responses=problems(404, 409), tags=["Actions"])
+async def what_resume_asks(supervisor: NamedDependency[RunSupervisor], run: RunId) -> ResumeQuestions:
+    """What a person has to decide when the run is resumed; empty while a process drives it."""
+    feed = await supervisor.feeds.find(run)
+    if feed.around().driven and feed.run.status not in RUN_ENDED:
+        return ResumeQuestions(feed.run.id, (), ())
+    return resume_questions(feed.run)
+
+
 @post(ONE + "/cancel", **ACTION)
 async def cancel(
     request: Request[Any, Any, Any],
@@ -142,4 +152,4 @@ async def rollback(
     return await _act(request, supervisor, run, None, match)
 
 
-HANDLERS: Sequence[Any] = (checks, gc, pause, resume, cancel, rollback)
+HANDLERS: Sequence[Any] = (checks, gc, pause, resume, what_resume_asks, cancel, rollback)

@@ -15,6 +15,7 @@ from batchwright.model.lifecycle import RUN_ENDED, RunState, StepState
 from batchwright.model.run import Run, unsettled
 
 SHOWN = 3  # steps in one message
+LOST = "it was running when its process ended"
 
 
 class ResumeAnswers(Struct, frozen=True):
@@ -33,6 +34,31 @@ class ResumeAnswers(Struct, frozen=True):
 NO_ANSWERS = ResumeAnswers()
 
 
+class CommandQuestion(Struct, frozen=True):
+    """A command of which nobody knows how far it got. `skippable`: it may be marked as done; `outputs` it then gave."""
+
+    step: str
+    operation: str
+    message: str
+    skippable: bool
+    outputs: tuple[str, ...]
+
+
+class DoubtfulLane(Struct, frozen=True):
+    """A lane with calls of unknown outcome, and the servers that they may have made."""
+
+    lane: str
+    servers: tuple[str, ...]
+
+
+class ResumeQuestions(Struct, frozen=True):
+    """What a person decides when a run is resumed: empty lists if it continues without any answer."""
+
+    run: str
+    commands: tuple[CommandQuestion, ...]
+    lanes: tuple[DoubtfulLane, ...]
+
+
 def asks(run: Run, i: int, fault: Fault) -> str:
     """The hint for a program that failed and is not retried by itself; "" if it may be retried.
 
@@ -45,6 +71,21 @@ def asks(run: Run, i: int, fault: Fault) -> str:
         return f"Fix the cause, then run it again: batchwright resume {run.id}"
     again = f"batchwright resume {run.id} --redo {step.id}"
     return f"Check how far it got. To run it again: {again}; to mark it as done: --skip {step.id} instead."
+
+
+def resume_questions(run: Run) -> ResumeQuestions:
+    """The commands in doubt that a resume needs an answer for, and the lanes whose calls it may give up instead."""
+    commands = []
+    for i in range(len(run.records)):
+        if unsettled(run, i):
+            step, fault = run.plan.steps[i], run.records[i].fault
+            message = fault.message if fault else LOST
+            own = not step.request.answers, tuple(step.request.outputs)
+            commands.append(CommandQuestion(step.id, step.operation, message, *own))
+    backward = run.status is RunState.ROLLING_BACK or run.rollback_due
+    lanes = {} if backward else doubtful_lanes(run)
+    servers = {lane: tuple(run.plan.steps[i].request.name for i in steps) for lane, steps in sorted(lanes.items())}
+    return ResumeQuestions(run.id, tuple(commands), tuple(DoubtfulLane(*one) for one in servers.items()))
 
 
 def go_on(
@@ -62,7 +103,7 @@ def go_on(
     if unanswered:
         raise _unanswered(run, unanswered)
     given = _outputs(run, skip, outputs)
-    lost = Fault(FaultClass.IN_DOUBT, "it was running when its process ended")
+    lost = Fault(FaultClass.IN_DOUBT, LOST)
     given_up: list[ev.AnyEvent] = [
         ev.StepFailed(now, run.plan.steps[i].id, run.records[i].attempt, lost, doubt=True)
         for i in open_

@@ -39,7 +39,8 @@ class DriftItem(Struct, frozen=True):
     """A server, a task service on one, or a server that should not be there.
 
     `kind` is "server", "taskserv", "orphan" (a run of this environment created it and no run uses it) or "leftover" (it
-    should have been destroyed). `server` is the server it is, or is on. `trouble` says in words what is wrong with it
+    should have been destroyed). `server` is the server it is, or is on. `labels` are the single labels behind the field
+    "labels", "" where there is none. `trouble` says in words what is wrong with it
     as a whole, or why it could not be looked at. `changes` is what installing the task service again would change,
     `failed_checks` are its checks that fail. `reason` and `end` are those of the acceptance, also if that has ended.
     """
@@ -51,6 +52,7 @@ class DriftItem(Struct, frozen=True):
     provider: str = ""
     ref: str = ""
     fields: tuple[DriftedField, ...] = ()
+    labels: tuple[DriftedField, ...] = ()
     trouble: str = ""
     changes: tuple[str, ...] = ()
     failed_checks: tuple[CheckResult, ...] = ()
@@ -162,9 +164,16 @@ def _compared(item: DriftItem, one: Resource, seen: Observed | None) -> DriftIte
     )
     labels: dict[str, str] = asked.get("labels", {})
     found = labels_named(seen.labels, labels)
+    singly: tuple[DriftedField, ...] = ()
     if found not in (None, labels) and not one.borrowed:  # those of a borrowed server are its owner's
-        fields += (DriftedField("labels", label_text(labels), label_text(found or {})),)
-    return replace(item, state=DriftState.DRIFTED if fields else DriftState.SAME, fields=fields)
+        known = found or {}
+        fields += (DriftedField("labels", label_text(labels), label_text(known)),)
+        singly = tuple(
+            DriftedField(name, labels.get(name, ""), known.get(name, ""))
+            for name in sorted(labels.keys() | known.keys())
+            if labels.get(name) != known.get(name)
+        )
+    return replace(item, state=DriftState.DRIFTED if fields else DriftState.SAME, fields=fields, labels=singly)
 
 
 def _leftovers(one: Resource, seen: Mapping[str, ProviderObserved], troubles: Mapping[str, str]) -> list[DriftItem]:

@@ -87,8 +87,9 @@ class StepPage(Struct, frozen=True):
     """A page of a run's steps as they were after event `seq`, at `time`.
 
     `total` are all steps, `matching` those that pass the filters, and `counts` are the states of those that pass all
-    filters but the one for states. `next_cursor` leads to the next page; None after the last. `suggestion` is a name
-    close to `find` if nothing is like it.
+    filters but the one for states. Gates of waves are among them: `uncounted` and `matching_uncounted` say how many of
+    these steps are counted nowhere else. `next_cursor` leads to the next page; None after the last. `suggestion` is a
+    name close to `find` if nothing is like it.
     """
 
     run: str
@@ -100,6 +101,8 @@ class StepPage(Struct, frozen=True):
     items: tuple[StepRow, ...]
     next_cursor: str | None
     suggestion: str = ""
+    uncounted: int = 0
+    matching_uncounted: int = 0
 
 
 def step_page(run: Run, history: RunHistory, now: float, query: StepQuery) -> StepPage:
@@ -129,6 +132,8 @@ def step_page(run: Run, history: RunHistory, now: float, query: StepQuery) -> St
         items=tuple(step_row(run, servers[i], states[i], i, now) for _, i in page),
         next_cursor=f"{query.order}-{page[-1][0]}-{page[-1][1]}" if more and page else None,
         suggestion=_suggestion(run.plan, servers, query.find) if query.find and not counts else "",
+        uncounted=sum(not step.counted for step in run.plan.steps),
+        matching_uncounted=sum(not run.plan.steps[i].counted for i in found),
     )
 
 
