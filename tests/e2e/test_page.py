@@ -87,6 +87,10 @@ def test_people_sign_in_by_a_code_and_see_only_what_they_may_do(tmp_path: Path) 
         tab.get_by_role("button", name="Sign in").click()
         tab.get_by_text("you are a viewer").wait_for()  # where the reader wanted to go
         assert tab.get_by_role("button", name="Plan it").count() == 0
+        tab.get_by_role("link", name="Service", exact=True).click()
+        tab.get_by_role("link", name="Tokens and audit").click()
+        tab.get_by_text("are shown to admins").wait_for()
+        assert tab.get_by_role("table").count() == 0
         window.expected += ("status of 403",)
         call = "{method: 'POST', body: '{}', headers: {'Content-Type': 'application/json'}}"
         assert tab.evaluate(f"fetch('../v1/workflows/batch/plan', {call}).then((answer) => answer.status)") == 403

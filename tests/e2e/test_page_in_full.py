@@ -56,6 +56,13 @@ def ended(window: Browser, run: str, word: str = "Completed") -> Any:
     return tab
 
 
+def drawn(tab: Any) -> None:
+    """Wait until a screen has all its answers."""
+    tab.locator("main, table").first.wait_for()
+    while (asking := tab.get_by_text("Asking the service")).count():  # its time-out ends this
+        asking.first.wait_for(state="detached")
+
+
 def test_every_screen_is_for_everybody(stage: Stage) -> None:
     try:
         from axe_playwright_python.sync_playwright import Axe
@@ -64,6 +71,8 @@ def test_every_screen_is_for_everybody(stage: Stage) -> None:
     run, open_ = stage.submit(workflow("axe", 12), "--sim", "fail=axe-0003"), stage.submit(asking("asks"))
     screens = [
         *("/", "/ui/plan", "/ui/approvals", "/ui/servers", "/ui/service", "/ui/environments/axe?simulated=true"),
+        *("/ui/service?part=lanes", "/ui/service?part=access", "/ui/taskservs", "/ui/taskservs?name=nginx"),
+        *("/ui/drift?environment=simulated:axe", "/ui/destroy?environment=simulated:axe", f"/ui/runs/{run}/checks"),
         *(f"/ui/runs/{run}", f"/ui/runs/{run}?ops=list&only=failed", f"/ui/runs/{run}/steps/web/axe-0001"),
         *(f"/ui/runs/{run}/rollback", f"/ui/runs/{open_}", "/ui/plain"),
     ]
@@ -75,7 +84,7 @@ def test_every_screen_is_for_everybody(stage: Stage) -> None:
                 ended(window, run, "Failed").close()
                 for screen in screens:
                     tab = window.page(screen)
-                    tab.wait_for_load_state("networkidle") if "runs" not in screen else tab.locator("main").wait_for()
+                    drawn(tab)
                     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), (screen, width)
                     told = Axe().run(tab).response["violations"]
                     found += [f"{screen} {width} {scheme}: {one['id']} {one['nodes'][0]['html'][:120]}" for one in told]
@@ -144,6 +153,59 @@ def test_a_question_is_answered_and_a_run_rolled_back_after_its_preview(stage: S
         tab.get_by_label("Type yes").fill("yes")
         button.click()
         tab.locator(".st.big", has_text="RolledBack").wait_for()
+
+
+def test_an_environment_is_looked_at_for_drift_and_destroyed_after_its_preview(stage: Stage) -> None:
+    run = stage.submit(workflow("gone", 3))
+    with browser(stage.url) as window:
+        ended(window, run).close()
+        tab = window.page("/ui/environments/gone?simulated=true")
+        tab.get_by_role("link", name="Drift").click()
+        tab.get_by_text("not looked at yet").wait_for()
+        tab.get_by_role("button", name="Look now").click()
+        tab.get_by_text("Everything is as its runs left it.").wait_for()
+        removed = run_in_process(
+            ["servers", "destroy", "gone-0001", "--simulate", "--yes"],
+            environment(stage.home, BATCHWRIGHT_URL=stage.url), stage.home,
+        )  # fmt: skip
+        assert removed.returncode == 0, removed.stderr
+        tab.get_by_role("button", name="Look again").click()
+        tab.get_by_text("1 thing differs.").wait_for()
+        tab.get_by_text("it was destroyed by someone else").wait_for()
+        tab.get_by_role("link", name="gone", exact=True).click()
+        tab.get_by_role("link", name="Destroy").click()
+        tab.get_by_text("batchwright destroy simulated:gone", exact=True).wait_for()
+        tab.get_by_label("Type gone").fill("gone")
+        tab.get_by_role("button", name="Destroy").click()
+        tab.wait_for_url("**/ui/runs/*")
+        tab.locator(".st.big", has_text="Completed").wait_for()
+        tab.get_by_role("link", name="gone", exact=True).click()
+        tab.get_by_text("It has no servers.").wait_for()
+        assert tab.get_by_role("link", name="Destroy").count() == 0
+
+
+def test_a_run_is_cancelled_by_force_and_the_audit_trail_has_it(stage: Stage) -> None:
+    run = stage.submit(workflow("forced", 30, parallel_limit=2), "--sim", "boot_seconds=3600")
+    with browser(stage.url) as window:
+        tab = ended(window, run, "Running")
+        tab.locator(".cmds summary").click()
+        tab.get_by_text(f"batchwright cancel {run} --force").wait_for()
+        tab.keyboard.press("Escape")
+        tab.get_by_text(f"batchwright cancel {run} --force").wait_for(state="hidden")
+        tab.get_by_role("button", name="Cancel…").click()
+        tab.get_by_label("By force").check()
+        tab.get_by_text(f"batchwright cancel {run} --force").last.wait_for()
+        tab.get_by_role("button", name="Cancel by force").click()
+        tab.locator(".st.big", has_text="Cancelled").wait_for()
+        tab.get_by_role("button", name="Resume…").click()
+        tab.get_by_label("simulated is gone for good").check()
+        tab.get_by_text(f"batchwright resume {run} --forget simulated").wait_for()
+        tab.get_by_role("button", name="Not now").click()
+        tab.get_by_role("link", name="Service", exact=True).click()
+        tab.get_by_role("link", name="Tokens and audit").click()
+        tab.get_by_label("Find in the audit trail").fill(run)
+        tab.get_by_role("row").filter(has_text="force=true").wait_for()
+        assert tab.get_by_role("row").filter(has_text=run).count() == 2  # it was submitted, too
 
 
 def test_tabs_of_one_browser_share_the_stream_of_a_run(stage: Stage) -> None:

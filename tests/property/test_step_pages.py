@@ -60,6 +60,8 @@ def test_pages_show_each_step_that_fits_exactly_once(journal: Journal, data: st.
     for page in told:
         assert (page.seq, page.total, page.matching) == (len(journal), len(run.records), len(right))
         assert page.counts == Counter(states[i] for i in fit)
+        assert page.uncounted == len(run.records) - sum(sum(counts.values()) for counts in run.counts)
+        assert page.matching_uncounted == sum(not run.plan.steps[i].counted for i in right)
     skipping = [
         row.index
         for first in range(0, len(right), limit)

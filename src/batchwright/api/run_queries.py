@@ -32,7 +32,6 @@ from batchwright.views.logs import StepLog, log_text
 from batchwright.views.run import RunView
 from batchwright.views.run_list import matching, state_named
 from batchwright.views.stats_over_runs import Stats, stats_view
-from batchwright.views.step_explanation import Explanation, explain
 from batchwright.views.steps import ServerLine, servers, step_named
 from batchwright.views.text_format import span
 
@@ -227,22 +226,6 @@ async def logs(
     return await bounds.in_thread(lambda: "".join(numbered_line(began, seq, event) + "\n" for seq, event in page))
 
 
-@get(ONE + "/explain", responses=problems(404, 409), tags=["Runs"])
-async def explain_step(
-    supervisor: NamedDependency[RunSupervisor],
-    run: RunId,
-    step: Annotated[
-        str, QueryParameter(description="A step's id, or a unique part of one.", min_length=1, max_length=300)
-    ],
-) -> Explanation:
-    """Why a step ran, waited, was skipped, retried or undone."""
-    feed = await supervisor.feeds.find(run)
-    named = step_named(feed.run, step)
-    upto = feed.seq
-    past = [event async for seq, event in history(feed.journal, feed.run.id) if seq <= upto]
-    return explain(feed.run, past, named, supervisor.clock.now(), feed.around())
-
-
 @get(ONE + "/servers", responses=problems(404, 409), tags=["Runs"])
 async def run_servers(supervisor: NamedDependency[RunSupervisor], run: RunId) -> RunServers:
     """The servers of a run that exist according to its journal."""
@@ -264,7 +247,6 @@ HANDLERS: Sequence[Any] = (
     progress,
     events,
     logs,
-    explain_step,
     run_servers,
     preview,
 )

@@ -14,14 +14,16 @@ from batchwright.api.admission_control import Bounds
 from batchwright.api.openapi import problems
 from batchwright.api.run_drawings import At, at_moment, moment_etag
 from batchwright.api.run_queries import ONE, RunId
-from batchwright.app.run_reader import history as events_after
 from batchwright.app.run_reader import read_events
+from batchwright.model.events import AnyEvent
 from batchwright.service.execution_history_cache import RunHistories, RunMoment
 from batchwright.service.run_feed import RunFeed
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.views.log_pages import CONTEXT_MOST, LIMIT_MOST, LogPage, LogQuery, LogSearch, run_entry, step_log
 from batchwright.views.run_why import RunWhy, run_why
 from batchwright.views.step_card import StepCard, step_card
+from batchwright.views.step_events import step_event_numbers
+from batchwright.views.step_explanation import Explanation, explained
 from batchwright.views.steps import step_named
 
 EVENTS_SEARCHED = 20_000  # of a whole run, by one request
@@ -62,9 +64,31 @@ async def step(
     feed = await supervisor.feeds.find(run)
     named = step_named(feed.run, step)
     async with histories.moment(feed, at) as seen:
-        past = [event async for seq, event in events_after(feed.journal, feed.run.id) if seq <= seen.run.seq]
+        past = await _events_of(feed, seen, named)
         told = await bounds.in_thread(lambda: step_card(seen.run, seen.history, past, named, seen.now, seen.around))
     return Response(told, headers={"ETag": moment_etag(told.run, told.seq)})
+
+
+@get(ONE + "/explain", responses=problems(404, 409), tags=["Runs"])
+async def explain_step(
+    supervisor: NamedDependency[RunSupervisor],
+    histories: NamedDependency[RunHistories],
+    bounds: NamedDependency[Bounds],
+    run: RunId,
+    step: AStep,
+) -> Explanation:
+    """Why a step ran, waited, was skipped, retried or undone."""
+    feed = await supervisor.feeds.find(run)
+    named = step_named(feed.run, step)
+    async with histories.moment(feed) as seen:
+        past, now = await _events_of(feed, seen, named), supervisor.clock.now()
+        return await bounds.in_thread(lambda: explained(seen.run, seen.history, past, named, now, seen.around))
+
+
+async def _events_of(feed: RunFeed, seen: RunMoment, step: str) -> list[tuple[int, AnyEvent]]:
+    """The events that explain a step: few of those of a large run are read."""
+    numbers = step_event_numbers(seen.history, seen.run.step(step), seen.run.seq)
+    return [(1, feed.run.created), *await read_events(feed.journal, feed.run.id, numbers)]
 
 
 @get(ONE + "/log", responses=problems(404, 409), tags=["Drawings"])
@@ -116,4 +140,4 @@ async def _run_log(feed: RunFeed, seen: RunMoment, query: LogQuery, bounds: Boun
     return LogPage(feed.run.id, "", last, last, None, tuple(search.items), following)
 
 
-HANDLERS: Sequence[Any] = (why, step, log)
+HANDLERS: Sequence[Any] = (why, step, explain_step, log)

@@ -6,12 +6,15 @@ Everything carries the number of the event that made it known, so one history sh
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.model import events as ev
+from batchwright.model.fault import FaultClass
 from batchwright.model.run import Run
 from batchwright.views.display_state import BUSY, DisplayState, display_state
 from batchwright.views.events import event_line
@@ -77,6 +80,13 @@ class RunHistory:
         self._lives: list[_Life] = []
         self._quiet: list[list[float]] = [[1, created.at, 0, 0.0]]  # events and times of begin and end
         self._busy: set[int] = set()
+        self.run_events: list[tuple[int, ev.AnyEvent]] = []  # of the whole run, without sweeps and opened operations
+        self.skips: dict[int, str] = {}  # events that skipped a step: what they name as the cause
+        self.passed: set[int] = set()  # events of gates that only let the next wave by
+        self.reopened: list[int] = []  # events
+        self._opened: dict[int, list[int]] = {}  # operation -> events that opened it
+        self._full: list[list[int]] = []  # from which event to which all slots were in use before each
+        self._throttles: dict[str, tuple[array[int], array[float]]] = {}  # lane -> events and times
 
     @property
     def seq(self) -> int:
@@ -86,8 +96,10 @@ class RunHistory:
     def take(self, event: ev.AnyEvent) -> None:
         """Add the next event; the first one is in it from the beginning."""
         last = self.times[-1]
+        self._note_full()
         i = self.run.apply(event)
         self.times.append(max(last, event.at))
+        self._note_causes(event, i)
         if i is not None:
             self.step_events[i].append(self.seq)
             self._note(i, self.times[-1])
@@ -103,6 +115,32 @@ class RunHistory:
         if isinstance(event, _MARKS):
             tag = str(event.__struct_config__.tag)
             self._marks.append(HistoryMark(self.seq, self.times[-1], tag, event_line(event)))
+
+    def _note_full(self) -> None:
+        if len(self.run.in_flight) < self.run.plan.parallel_limit:
+            return
+        if self._full and self._full[-1][1] == self.seq:
+            self._full[-1][1] += 1
+        else:
+            self._full.append([self.seq + 1, self.seq + 1])
+
+    def _note_causes(self, event: ev.AnyEvent, i: int | None) -> None:
+        """Note what the explanation of a step needs to know of other events than its own."""
+        match event:
+            case ev.StepSkipped(because=because):
+                self.skips[self.seq] = because
+            case ev.GatePassed():
+                self.passed.add(self.seq)
+            case ev.StepRetrying() if event.fault.kind is FaultClass.THROTTLE and i is not None:
+                seqs, times = self._throttles.setdefault(self.run.lane(i), (array("L"), array("d")))
+                seqs.append(self.seq)
+                times.append(event.at)
+            case ev.OperationOpened(operation=operation):
+                self._opened.setdefault(self.run.operation_index[operation], []).append(self.seq)
+            case ev.RunReopened():
+                self.reopened.append(self.seq)
+        if isinstance(event, (ev.DriverStarted, *_MARKS)):
+            self.run_events.append((self.seq, event))
 
     def _take_driver(self, event: ev.DriverStarted, last: float) -> None:
         """The process before has not written anything since `last`, so that is when its calls became doubtful."""
@@ -146,6 +184,21 @@ class RunHistory:
     def at(self, seq: int) -> float:
         """When this event happened."""
         return self.times[seq - 1]
+
+    def opened(self, operation: int) -> list[int]:
+        """The events that opened an operation."""
+        return self._opened.get(operation, [])
+
+    def full_at(self, seq: int) -> float:
+        """When all slots of the run were last in use, as it was before each event up to this one; 0.0: never."""
+        at = bisect_right(self._full, seq, key=itemgetter(0)) - 1
+        return self.times[min(seq, self._full[at][1]) - 1] if at >= 0 else 0.0
+
+    def throttled_at(self, lane: str, seq: int) -> float:
+        """When a call in this lane was last throttled, up to this event; 0.0: never."""
+        seqs, times = self._throttles.get(lane, ((), ()))
+        at = bisect_right(seqs, seq) - 1
+        return times[at] if at >= 0 else 0.0
 
     def marks(self, seq: int) -> tuple[HistoryMark, ...]:
         """What happened to the whole run until then, the newest last."""

@@ -16,7 +16,7 @@ from batchwright.model.workflow import DependencyKind, DependencyScope
 from batchwright.operations.registry import type_of
 from batchwright.views.display_state import display_state, operation_states
 from batchwright.views.execution_history import RunHistory
-from batchwright.views.step_explanation import Explanation, explain
+from batchwright.views.step_explanation import Explanation, explained
 from batchwright.views.step_pages import StepRow, server_names, step_row
 from batchwright.views.timeline import StepBar
 from batchwright.views.wait_reasons import Circumstances
@@ -65,9 +65,14 @@ class StepCard(Struct, frozen=True):
 
 
 def step_card(
-    run: Run, history: RunHistory, events: Iterable[ev.AnyEvent], step: str, now: float, around: Circumstances
+    run: Run,
+    history: RunHistory,
+    events: Iterable[tuple[int, ev.AnyEvent]],
+    step: str,
+    now: float,
+    around: Circumstances,
 ) -> StepCard:
-    """The card of the step with this id; `events` are all of the run until then. Raises StepNotFound."""
+    """The card of the step with this id; `events` are those that `explained` takes. Raises StepNotFound."""
     i = run.step(step)
     planned, record, step_now = run.plan.steps[i], run.records[i], run.steps[i]
     kind, name = type_of(step_now), server_names(run.plan)[i]
@@ -80,7 +85,7 @@ def step_card(
         seq=run.seq,
         time=now,
         row=step_row(run, name, display_state(run, i), i, now),
-        why=explain(run, events, step, now, around),
+        why=explained(run, history, events, step, now, around),
         stays=tuple(stays[-STAYS_MOST:]),
         stays_more=max(0, len(stays) - STAYS_MOST),
         changes=planned.changes,

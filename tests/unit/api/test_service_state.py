@@ -78,6 +78,21 @@ def test_leases_say_who_holds_a_run_and_its_environment(tmp_path: Path) -> None:
     assert after == []
 
 
+def test_what_a_resume_asks_is_told_once_nobody_drives_the_run(tmp_path: Path) -> None:
+    async def main() -> tuple[Any, Any]:
+        async with serving(tmp_path) as service:
+            run = await started(service, "doubt", answer_seconds=60)
+            driven = (await service.get(f"{RUNS}/{run}/resume")).json
+            await service.post(f"{RUNS}/{run}/cancel?force=true")
+            await service.until(run, "Cancelled")
+            return driven, (await service.get(f"{RUNS}/{run}/resume")).json
+
+    driven, asked = asyncio.run(main())
+    assert (driven["commands"], driven["lanes"]) == ([], [])
+    (lane,) = asked["lanes"]
+    assert (asked["commands"], lane["lane"], len(lane["servers"])) == ([], "simulated", 5)
+
+
 def test_lanes_say_what_is_in_flight_and_what_waits(tmp_path: Path) -> None:
     async def main() -> tuple[str, list[Any], list[Any]]:
         async with serving(tmp_path) as service:
@@ -97,6 +112,24 @@ def test_lanes_say_what_is_in_flight_and_what_waits(tmp_path: Path) -> None:
     assert create["free"] == 0
     assert create["wait"].startswith("rate 0.1")
     assert destroy["in_flight"] == 0
+
+
+def test_a_task_service_names_the_environments_that_have_it(tmp_path: Path) -> None:
+    definition = workflow("uses", 2)
+    install = {"id": "install", "type": "taskserv_batch", "provider": "simulated", "dependencies": ["web"]}
+    definition["batch_workflow"]["operations"].append({**install, "taskservs": ["redis"]})
+
+    async def main() -> Any:
+        async with serving(tmp_path) as service:
+            run = (await service.submit(definition)).json["run"]
+            await service.until(run, "Completed")
+            return (await service.get("/v1/taskservs/environments")).json["taskservs"]
+
+    uses = asyncio.run(main())
+    (environment,) = uses["redis"]
+    assert (environment["name"], environment["simulated"]) == ("uses", True)
+    assert (environment["servers"], environment["servers_more"]) == (["uses-0000", "uses-0001"], 0)
+    assert list(uses) == ["redis"]
 
 
 def test_the_audit_trail_is_told_in_pages(tmp_path: Path) -> None:

@@ -155,6 +155,10 @@ def test_every_field_that_differs_is_told() -> None:
         ("image", "debian", "ubuntu"),
         ("labels", "team=a, tier=web", "tier=db"),
     ]
+    assert [(label.field, label.expected, label.found) for label in one.labels] == [
+        ("team", "a", ""),
+        ("tier", "web", "db"),
+    ]
 
 
 def test_labels_of_a_borrowed_server_are_its_owners() -> None:

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from batchwright.engine import effects
+from batchwright.engine.manual_resolution import resume_questions
 from batchwright.engine.reference_resolution import OPERATION_BYTES, VALUE_BYTES, Missing, OperationValues
 from batchwright.engine.rollback_preview import preview_rollback
 from batchwright.errors import NotAllowed
@@ -130,6 +131,15 @@ def lost(*operations: Any) -> Hand:
     one.answer("give/run", Unknown("the connection was lost"))
     assert one.run.status is RunState.FAILED
     return one
+
+
+def test_a_resume_asks_about_commands_in_doubt_and_what_they_gave() -> None:
+    told = resume_questions(lost(GIVE, USE).run)
+    (question,) = told.commands
+    assert (question.step, question.operation, question.skippable) == ("give/run", "give", True)
+    assert (question.message, question.outputs) == ("the connection was lost", ("url", "port"))
+    assert told.lanes == ()
+    assert resume_questions(hand(GIVE).run).commands[0].message == "it was running when its process ended"
 
 
 def test_a_command_that_is_taken_as_done_gives_what_a_person_says() -> None:

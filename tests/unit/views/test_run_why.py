@@ -18,7 +18,9 @@ def why(story: Story, at: float, *, driven: bool = True) -> RunWhy:
 
 
 def card(story: Story, step: str, at: float) -> StepCard:
-    return step_card(story.run, history_of(story.history), story.history, step, T0 + at, Circumstances())
+    return step_card(
+        story.run, history_of(story.history), [*enumerate(story.history, 1)], step, T0 + at, Circumstances()
+    )
 
 
 def test_one_sentence_says_what_a_run_does() -> None:

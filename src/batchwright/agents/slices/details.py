@@ -18,7 +18,8 @@ from batchwright.views.execution_history import RunHistory
 from batchwright.views.log_pages import step_entries
 from batchwright.views.planned_changes import change_words
 from batchwright.views.step_card import Neighbour, dependents, prerequisites
-from batchwright.views.step_explanation import value_origins, waits_for
+from batchwright.views.step_chain import value_origins
+from batchwright.views.step_explanation import waits_for
 from batchwright.views.step_pages import StepRow, server_names, step_row
 from batchwright.views.steps import step_named
 from batchwright.views.text_format import duration

@@ -1,5 +1,6 @@
 // The inbox of questions to people, and one question with its answer.
 import { html, useState } from '../vendor/htm-preact.js';
+import { Commands } from './commands.js';
 import { ask, one, useGet } from './net.js';
 import { Copy, Icon, Loading, Section, Time, act } from './parts.js';
 import { href, live, may, useStore } from './store.js';
@@ -17,7 +18,7 @@ export function Question({ question: q, done }) {
       ${q.answers.length ? html`<ul class="q">${q.answers.map((a) => html`<li>${a.name} said ${a.yes ? 'yes' : 'no'} at <${Time} at=${a.at} />${a.comment ? `: ${a.comment}` : ''}</li>`)}</ul>` : ''}</div>
     <div class="go row wrap">${may('operator') ? html`<input class="in" placeholder="Comment, kept in the journal" aria-label=${`Comment on ${q.step}`} maxlength="500" value=${comment} onInput=${(e) => set(e.target.value)} />
       ${refusing ? html`<button class="btn dan pri" disabled=${dead} onClick=${answer('refuse', 'You said no.')}>Refuse ${q.step}</button><button class="btn" onClick=${() => setRefusing(false)}>Keep it open</button>`
-      : html`<button class="btn asks" disabled=${dead} onClick=${answer('approve', 'You said yes.')}>Approve</button><button class="btn" onClick=${() => setRefusing(true)}>Refuse…</button>`}` : html`<span class="q">A viewer can't answer.</span>`}</div>`;
+      : html`<button class="btn asks" disabled=${dead} onClick=${answer('approve', 'You said yes.')}>Approve</button><button class="btn" onClick=${() => setRefusing(true)}>Refuse…</button>`}<${Commands} items=${[['Approve', `batchwright approve ${q.run} ${q.step}`], ['Refuse', `batchwright refuse ${q.run} ${q.step}`]]} />` : html`<span class="q">A viewer can't answer.</span>`}</div>`;
 }
 
 export function Approvals() {

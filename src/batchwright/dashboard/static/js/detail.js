@@ -3,7 +3,7 @@ import { html, useEffect, useRef, useState } from '../vendor/htm-preact.js';
 import { ask, one, useGet } from './net.js';
 import { Copy, Facts, Loading, State, Strip, Time, VirtualList } from './parts.js';
 import { href, picked, put, url, useQuery } from './store.js';
-import { BACK, STATES, dur, many, num } from './words.js';
+import { STATES, dur, many, num } from './words.js';
 
 export function Detail({ run, view, when, tabs }) {
   const sel = useQuery('sel'), op = useQuery('op'), tab = useQuery('tab'), operation = !sel && view.operations.find((each) => each.id === op);
@@ -12,7 +12,7 @@ export function Detail({ run, view, when, tabs }) {
   return html`<div class="ph">${tabs}<div class="row grow dh"><div class="row" role="group" aria-label="Tell">${kinds.map(([key, word]) => html`<button class="tab" aria-pressed=${String(key === here)} onClick=${() => put({ tab: key })}>${word}</button>`)}</div>
       <span class="grow" />${sel ? html`<a class="el" href=${href(`ui/runs/${run}/steps/${sel}`)} title=${sel}>${sel}</a>` : html`<span class="el q">${operation ? operation.id : ''}</span>`}</div></div>
     ${sel ? (here === 'log' ? html`<${Log} run=${run} step=${sel} when=${when} />` : html`<${Why} run=${run} step=${sel} when=${when} whole=${here === 'hist'} key=${sel} />`)
-    : here === 'events' ? html`<${Events} run=${run} when=${when} />` : operation ? html`<${Operation} op=${operation} run=${run} />` : html`<${Now} view=${view} />`}`;
+    : here === 'events' ? html`<${Events} run=${run} when=${when} />` : operation ? html`<${Operation} op=${operation} run=${run} />` : html`<${Now} run=${run} view=${view} when=${when} />`}`;
 }
 
 export function Why({ run, step, when, whole }) {
@@ -74,26 +74,13 @@ function Operation({ op, run }) {
     <${Facts} items=${[['state', op.state], ['provider', op.provider], ['waits for', op.waiting_for.join(', ')], ['went on despite', op.despite.join(', ')]]} /><${Copy} text=${`batchwright status ${run}`} /></div>`;
 }
 
-function Now({ view }) {
-  const flying = view.running;
-  return html`<div class="why"><p class="say">${saying(view)}</p>
-    ${flying.length ? html`<section><h3>In flight</h3><ul>${flying.slice(0, 8).map((step) => html`<li class="row line-28"><span class="w104"><${State} of=${step.doubt ? 'in_doubt' : step.state} /></span><button class="btn bare name el grow" onClick=${() => put({ sel: step.step })}>${step.step}</button><span class="q el">${step.said || ''}</span><span class="q nw">${dur(step.since)}</span></li>`)}</ul>
-      ${flying.length + view.running_more > 8 ? html`<p class="q">and ${num(flying.length + view.running_more - 8)} more</p>` : ''}</section>` : ''}
-    ${view.waiting.length ? html`<section><h3>Waiting, and for what</h3><ul>${view.waiting.slice(0, 6).map((one) => html`<li class="row line-28"><span class="n w48">${num(one.steps)}</span><span class="q">${one.reason}</span></li>`)}</ul></section>` : ''}
-    ${[...view.skipped, ...view.not_wanted].length ? html`<section><h3>Not run, and why</h3><ul>${[...view.skipped, ...view.not_wanted].slice(0, 6).map((one) => html`<li class="row line-28"><span class="n w48">${num(one.steps)}</span><span class="q">${one.reason}</span></li>`)}</ul></section>` : ''}
-    ${view.providers.some((one) => one.limit) ? html`<section><h3>Providers</h3><ul>${view.providers.filter((one) => one.limit).map((one) => html`<li>${one.name}: <span class="q">${one.limit}</span></li>`)}</ul></section>` : ''}
-    ${view.next ? html`<p class="q">${view.next}</p>` : ''}<${Copy} text=${`batchwright monitor ${view.run}`} /></div>`;
-}
-function saying(view) {
-  if (view.past) return 'This is how it was then. The steps and the timeline say what was in flight.';
-  const n = view.running.length + view.running_more;
-  if (view.status === 'Pending') return 'It is about to begin.';
-  if (view.status === 'Paused') return 'Paused: nothing new begins until somebody resumes it.';
-  if (view.status === 'Completed') return 'All that was planned has ended.';
-  if (view.status === 'RolledBack') return 'What this run made is gone; what was there before stays.';
-  if (view.status === 'RollbackIncomplete') return 'Something could not be undone. It can be tried again.';
-  if (view.status === 'Failed' || view.status === 'Cancelled') return view.reason || 'It has ended; what it made stays until a rollback.';
-  if (view.counts.asking && !n) return 'Nothing goes on until somebody answers.';
-  if (BACK.includes(view.status)) return 'The rollback takes away what this run made, the last first. What was there before stays.';
-  return `${many(n, 'step')} in flight${view.doubts.length ? `, ${view.doubts.length + view.doubts_more} of them in doubt` : ''}.`;
+/** Why the run does not go on, or what it does; also as it was at an earlier moment. */
+function Now({ run, view, when }) {
+  const at = useQuery('at'), got = useGet(`${one(run)}/why`, { query: { at }, when: at ? 0 : when }), why = got.data;
+  const list = (title, items) => items.length ? html`<section><h3>${title}</h3><ul>${items.slice(0, 6).map((each) => html`<li class="row line-28"><span class="n w48">${num(each.steps)}</span><span class="q">${each.reason}</span></li>`)}</ul></section>` : '', more = why ? Math.max(0, why.in_flight.length - 8) + why.in_flight_more : 0;
+  return html`<div class="why"><${Loading} got=${got}>${why ? html`<p class="say">${why.sentence}</p>
+    ${why.in_flight.length ? html`<section><h3>In flight</h3><ul>${why.in_flight.slice(0, 8).map((step) => html`<li class="row line-28"><span class="w104"><${State} of=${step.state} /></span><button class="btn bare name el grow" onClick=${() => put({ sel: step.step })}>${step.step}</button><span class="q el">${step.said || ''}</span><span class="q nw">${dur(why.time - step.attempt_at)}</span></li>`)}</ul>
+      ${more ? html`<p class="q">and ${num(more)} more</p>` : ''}</section>` : ''}
+    ${list('Waiting, and for what', why.waiting)}${list('Not run, and why', [...view.skipped, ...view.not_wanted])}
+    ${view.past ? '' : html`${view.providers.some((each) => each.limit) ? html`<section><h3>Providers</h3><ul>${view.providers.filter((each) => each.limit).map((each) => html`<li>${each.name}: <span class="q">${each.limit}</span></li>`)}</ul></section>` : ''}${why.next ? html`<p class="q">${why.next}</p>` : ''}<${Copy} text=${`batchwright monitor ${run}`} />`}` : ''}<//></div>`;
 }

@@ -5,13 +5,14 @@ import { Copy, Dialog, Icon, Time } from './parts.js';
 import { go, href, live, notice, place, put, root, session, signedOut, store, useQuery, useStore, useTimeMode } from './store.js';
 import { MODES, dur, now } from './words.js';
 
-const PAGES = [['', 'Runs'], ['ui/approvals', 'Approvals'], ['ui/plan', 'Plan'], ['ui/servers', 'Servers'], ['ui/service', 'Service']];
+const PAGES = [['', 'Runs'], ['ui/approvals', 'Approvals'], ['ui/plan', 'Plan'], ['ui/servers', 'Servers'], ['ui/taskservs', 'Task services'], ['ui/service', 'Service']];
 const KEYS = [['/', 'find in what is shown'], ['Ctrl K', 'go to anything'], ['j k', 'next, previous row'], ['Enter', 'open what is selected'], ['Esc', 'one level back'],
   ['f F', 'next, previous failure'], ['w l h', 'why, log, history of a step'], [', .', 'one event back, on'], ['n', 'back to now'], ['c', 'copy the command for the shell'], ['t', 'times in UTC, local, relative'], ['?', 'these keys']];
 
 // -- which screen: its module is loaded when it is first shown, all others when there is time
 const MODULES = { home: () => import('./home.js'), run: () => import('./run.js'), step: () => import('./step.js'), rollback: () => import('./rollback.js'), plan: () => import('./plan.js'),
-  approvals: () => import('./approvals.js'), servers: () => import('./servers.js'), service: () => import('./service.js') };
+  approvals: () => import('./approvals.js'), servers: () => import('./servers.js'), service: () => import('./service.js'), taskservs: () => import('./taskservs.js'),
+  destroy: () => import('./destroy.js'), drift: () => import('./drift.js'), checks: () => import('./checks.js') };
 const loaded = store({});
 async function load(name) {
   if (name in loaded.get()) return;
@@ -28,9 +29,11 @@ function screenOf(path) {
   const [, what, word, more, ...rest] = parts;
   if (what === 'runs' && word && !more) return ['run', 'RunScreen', { run: word, key: word }, ''];
   if (what === 'runs' && more === 'rollback') return ['rollback', 'RollbackScreen', { run: word, key: word }, ''];
+  if (what === 'runs' && more === 'checks') return ['checks', 'ChecksScreen', { run: word, key: word }, ''];
+  if (['destroy', 'drift'].includes(what)) return [what, { destroy: 'DestroyScreen', drift: 'DriftScreen' }[what], { key: place.get().query.get('environment') || '' }, ''];
   if (what === 'runs' && more === 'steps' && rest.length) return ['step', 'StepScreen', { run: word, step: rest.join('/'), key: parts.join('/') }, ''];
   if (what === 'environments' && word) return ['servers', 'EnvironmentScreen', { name: parts.slice(2).join('/'), key: parts.join('/') }, ''];
-  const screen = { approvals: 'Approvals', plan: 'PlanScreen', servers: 'Servers', service: 'Service' }[what];
+  const screen = { approvals: 'Approvals', plan: 'PlanScreen', servers: 'Servers', service: 'Service', taskservs: 'Taskservs' }[what];
   return screen ? [what, screen, {}, 'ui/' + what] : ['', '', {}, null];
 }
 function Screen({ module, name, props }) {
@@ -43,12 +46,14 @@ const Nowhere = () => html`<main class="page" id="main"><h1>There is no such pag
 
 // -- the bar
 function Bar({ here }) {
+  const nav = useRef();
+  useEffect(() => nav.current.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' }), [here]); // on a phone they do not all fit
   const me = useStore(session), is = useStore(live), mode = useTimeMode(), theme = useQuery('theme');
   const dark = theme ? theme === 'dark' : matchMedia('(prefers-color-scheme:dark)').matches;
   const next = MODES[(MODES.indexOf(mode) + 1) % MODES.length];
   return html`<a class="skip" href="#main">To the content</a><header class="bar">
     <a class="mark" href=${href('')} aria-label="Batchwright, all runs"><svg viewBox="0 0 18 18" aria-hidden="true"><path d="M1 2h9v3.4H1zM5 7.3h12v3.4H5zM1 12.6h7V16H1zM10 12.6h3V16h-3z" /></svg><span>Batchwright</span></a>
-    <nav aria-label="Pages">${PAGES.map(([path, word]) => html`<a href=${href(path)} aria-current=${here === path ? 'page' : undefined}>${word}</a>`)}</nav>
+    <nav aria-label="Pages" ref=${nav}>${PAGES.map(([path, word]) => html`<a href=${href(path)} aria-current=${here === path ? 'page' : undefined}>${word}</a>`)}</nav>
     <span class="grow" />
     <button class="btn bare opt q" onClick=${() => open.set('palette')}>Find <kbd>Ctrl K</kbd></button>
     <button class="btn bare opt" title="Times (t)" aria-label=${`Times in ${mode}; change to ${next}`} onClick=${turnTime}>${mode}</button>

@@ -80,7 +80,7 @@ export function retry() {
 }
 
 /** What the service says to a question, asked again every `every` seconds, when `when` changes, and after it was away. `first` is an answer that is there already. */
-export function useGet(path, { every = 0, when = 0, query, first } = {}) {
+export function useGet(path, { every = 0, when = 0, query, first, method, seconds } = {}) {
   const asked = path && path + JSON.stringify(query || {}), known = useRef(first);
   const [got, set] = useState(first || {});
   const load = useRef(() => {});
@@ -93,7 +93,7 @@ export function useGet(path, { every = 0, when = 0, query, first } = {}) {
       busy = true;
       clearTimeout(clock);
       try {
-        const answer = await ask(path, { query });
+        const answer = await ask(path, { query, method, seconds });
         if (!gone) set({ path, ...answer, error: null, at: Date.now() / 1e3 });
       } catch (error) {
         if (!gone) set((was) => ({ ...(was.path === path ? was : { path }), error }));

@@ -44,7 +44,7 @@ export const Loading = ({ got, children }) => got.data ? children : got.error ? 
 export function Table({ heads, rows, label, empty }) {
   if (!rows.length) return empty || null;
   return html`<div class="tbw" tabindex="0" role="region" aria-label=${label}><table class="tb" role="table"><thead role="rowgroup"><tr role="row">${heads.map(([name, kind]) => html`<th scope="col" role="columnheader" class=${kind || ''}>${name}</th>`)}</tr></thead>
-    <tbody role="rowgroup">${rows.map((cells) => html`<tr role="row">${cells.map((cell, i) => html`<td role="cell" class=${heads[i][1] || ''} data-head=${heads[i][0]}>${cell}</td>`)}</tr>`)}</tbody></table></div>`;
+    <tbody role="rowgroup">${rows.map((cells) => html`<tr role="row">${cells.map((cell, i) => html`<td role="cell" class=${heads[i][1] || ''} data-head=${heads[i][0]}>${cell === '' || cell == null ? '' : html`<div class="cl">${cell}</div>`}</td>`)}</tr>`)}</tbody></table></div>`;
 }
 
 export const Section = ({ title, about, tools, children }) => html`<section class="sec"><div class="row wrap"><h2>${title}</h2><span class="q t2 grow">${about}</span>${tools}</div>${children}</section>`;

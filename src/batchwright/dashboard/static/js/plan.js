@@ -2,7 +2,7 @@
 import { html, useEffect, useRef, useState } from '../vendor/htm-preact.js';
 import { RUNS, ask } from './net.js';
 import { Copy, Diagnostics, Facts, Numbers, Refused, Section } from './parts.js';
-import { go, href, may, session } from './store.js';
+import { go, href, may, session, useQuery } from './store.js';
 import { useTitle } from './title.js';
 import { dur, many, money, num } from './words.js';
 
@@ -13,7 +13,7 @@ const PAUSE_MS = 500;
 let draft = ''; // what was typed stays while the page does
 export function PlanScreen() {
   const [text, setText] = useState(draft), [type, setType] = useState(NICKEL), [checked, setChecked] = useState(null), [planned, setPlanned] = useState(null);
-  const [options, setOptions] = useState({ simulate: session.get()?.submits_simulated ?? false, retire: false, environment: '' }), [busy, setBusy] = useState('');
+  const [options, setOptions] = useState({ simulate: session.get()?.submits_simulated ?? false, retire: false, reinstall: useQuery('reinstall'), environment: '' }), [busy, setBusy] = useState('');
   const turn = useRef(0), area = useRef();
   useTitle('Plan', null);
   const set = (words) => { draft = words; setText(words); setPlanned(null); };
@@ -26,7 +26,7 @@ export function PlanScreen() {
     }, PAUSE_MS);
     return () => clearTimeout(clock);
   }, [text, type]);
-  const query = () => ({ simulate: options.simulate ? 'true' : '', retire: options.retire ? 'true' : '', environment: options.environment });
+  const query = () => ({ simulate: options.simulate ? 'true' : '', retire: options.retire ? 'true' : '', reinstall: options.reinstall.split(/[\s,]+/).filter(Boolean), environment: options.environment });
   const makePlan = async () => {
     setBusy('plan');
     setPlanned(await ask(`${RUNS}/plan`, { method: 'POST', body: text, type, query: query(), seconds: 120 }).then(({ data }) => ({ answer: data, query: query() }), (error) => ({ error })));
@@ -53,6 +53,7 @@ export function PlanScreen() {
     <div class="sec"><div class="box"><h2>Plan</h2>
       <label class="row"><input type="checkbox" checked=${options.simulate} disabled=${session.get()?.submits_simulated} onChange=${(e) => { setPlanned(null); setOptions({ ...options, simulate: e.target.checked }); }} /> <span>Simulate: nothing real is made</span></label>
       <label class="row"><input type="checkbox" checked=${options.retire} onChange=${(e) => { setPlanned(null); setOptions({ ...options, retire: e.target.checked }); }} /> <span>Retire what the file no longer asks for</span></label>
+      <label class="sec"><span class="q">Install again although nothing changed: names of task services or servers, or all</span><input class="in" placeholder="none" value=${options.reinstall} onInput=${(e) => { setPlanned(null); setOptions({ ...options, reinstall: e.target.value }); }} /></label>
       <label class="sec"><span class="q">Environment, if not the file's own</span><input class="in" value=${options.environment} onInput=${(e) => { setPlanned(null); setOptions({ ...options, environment: e.target.value }); }} /></label>
       ${may('operator') ? html`<div class="row"><button class=${'btn' + (planned?.answer ? '' : ' pri')} disabled=${!text.trim() || checked?.ok === false || !!busy} onClick=${makePlan}>${busy === 'plan' ? 'Asking the providers…' : 'Plan it'}</button></div>` : html`<p class="q">Planning asks the providers and needs the role operator; you are a ${session.get()?.role}.</p>`}</div></div></div>
     ${planned?.error ? html`<${Refused} error=${planned.error} />` : ''}
@@ -89,7 +90,7 @@ function Difference({ plan, quotes, warnings, text, type, query }) {
           ${may('operator') ? html`<div class="row"><button class=${'btn pri' + (gone.length ? ' dan' : '')} disabled=${busy || (gone.length && !known)} onClick=${run}>${plan.simulated ? 'Approve and simulate' : 'Approve and run'}</button></div>` : ''}
           <${Refused} error=${error} />` : html`<p>The plan keeps everything. A run would do nothing, so there is none to approve.</p>`}</div>
         ${warnings.length || plan.warnings.length ? html`<div class="box"><h2>Look at this</h2><${Diagnostics} items=${warnings.length ? warnings : plan.warnings} /></div>` : ''}
-        <div class="box"><h2>On the shell</h2><${Copy} text=${`batchwright run FILE --plan-hash ${plan.hash}${plan.simulated ? ' --simulate' : ''}${query.retire ? ' --retire' : ''}${query.environment ? ` --env ${query.environment}` : ''}`} /></div></div></div></section>`;
+        <div class="box"><h2>On the shell</h2><${Copy} text=${`batchwright run FILE --plan-hash ${plan.hash}${plan.simulated ? ' --simulate' : ''}${query.retire ? ' --retire' : ''}${query.reinstall.map((name) => ` --reinstall ${name}`).join('')}${query.environment ? ` --env ${query.environment}` : ''}`} /></div></div></div></section>`;
 }
 
 function Item({ step, sign, open }) {

@@ -1,8 +1,9 @@
 // What a rollback would do, before it is asked for: what goes, what is set back, what can't come back. Confirmed by typing.
-import { html, useState } from '../vendor/htm-preact.js';
+import { html } from '../vendor/htm-preact.js';
+import { TypedConfirm } from './confirm.js';
 import { ask, one, useGet } from './net.js';
-import { Copy, Loading, Mark, Numbers, Refused, Section, Table, Time } from './parts.js';
-import { go, href, may, session } from './store.js';
+import { Copy, Loading, Mark, Numbers, Section, Table, Time } from './parts.js';
+import { go, href } from './store.js';
 import { useTitle } from './title.js';
 import { many, num } from './words.js';
 
@@ -25,26 +26,13 @@ function Preview({ run, lines, etag }) {
   const of = (...kinds) => lines.filter((line) => kinds.includes(line.what)), destroyed = of('destroy'), back = of('restore', 'remove', 'run'), lost = of(...LOST);
   const cells = lines.slice(0, 500).map((line, i) => [num(i + 1), html`<span title=${line.step}>${line.step}</span>`, html`<${Mark} shape=${KINDS[line.what]?.[1] || 'dash'} colour=${KINDS[line.what]?.[2] || 'wait'}>${KINDS[line.what]?.[0] || line.what}<//>`, line.ref, line.note]);
   const deed = [destroyed.length && `Destroy ${many(destroyed.length, 'server')}`, back.length && `${destroyed.length ? 'set' : 'Set'} back ${num(back.length)}`].filter(Boolean).join(', ') || 'Roll back';
+  const begin = async () => {
+    await ask(`${one(run.run)}/rollback`, { method: 'POST', headers: { 'If-Match': etag } });
+    go(href(`ui/runs/${run.run}`));
+  };
   return html`<${Numbers} items=${[[num(destroyed.length), 'servers destroyed', destroyed.length ? 'bad' : ''], [num(back.length), 'set back or uninstalled', 'undo'], [num(of('with-server').length), 'go with their server'], [num(lost.length), "can't come back", lost.length ? 'bad' : ''], [num(of('stays', 'keep', 'release').length), 'stay as they are']]} />
     <div class="two"><div class="sec"><${Section} title="In this order" about="the reverse of the order they were made in"><${Table} label="What is undone, in order" rows=${cells} heads=${[['Order', 'n hide-s'], ['What', ''], ['How', 'nw'], ['Reference', 'mono hide-s'], ['Note', '']]} empty=${html`<p class="q">There is nothing to undo.</p>`} />
         ${lines.length > 500 ? html`<p class="q">and ${num(lines.length - 500)} more</p>` : ''}<//>
       ${lost.length ? html`<${Section} title="What can't come back"><ul class="box">${lost.slice(0, 20).map((line) => html`<li class="row top"><${Mark} shape="warn" colour="bad">${line.step}<//><span>${line.note}</span></li>`)}</ul><//>` : ''}</div>
-    <div class="sec">${lines.length ? html`<${Confirm} run=${run} deed=${deed} etag=${etag} />` : ''}<div class="box"><h2>On the shell</h2><${Copy} text=${`batchwright rollback ${run.run}`} /></div></div></div>`;
-}
-
-function Confirm({ run, deed, etag }) {
-  const [typed, set] = useState(''), [busy, setBusy] = useState(false), [error, setError] = useState(null);
-  if (!may('operator')) return html`<div class="box"><h2>Your role does not allow this</h2><p>Rolling back needs the role operator; “${session.get()?.name}” is a ${session.get()?.role}.</p></div>`;
-  const begin = async (event) => {
-    event.preventDefault();
-    setBusy(true);
-    try {
-      await ask(`${one(run.run)}/rollback`, { method: 'POST', headers: { 'If-Match': etag } });
-      go(href(`ui/runs/${run.run}`));
-    } catch (refusal) { setError(refusal); setBusy(false); }
-  };
-  return html`<form class="box loud" onSubmit=${begin}><h2>Confirm</h2><p>Everything in the list is undone at once; it can't be cancelled, but it survives a crash and can be tried again.</p>
-    <label class="sec"><span>Type <b class="mono">${run.environment}</b></span><input class="in mono" value=${typed} onInput=${(e) => set(e.target.value)} autocomplete="off" spellcheck="false" name="confirm" /></label>
-    <div class="row wrap"><button class="btn dan pri" disabled=${typed !== run.environment || busy}>${deed}</button><a class="btn" href=${href(`ui/runs/${run.run}`)}>Keep everything</a></div><${Refused} error=${error} />
-    ${error?.status === 412 ? html`<p class="q">The run has moved on since this was shown. Nothing was changed. Load the page again, then decide.</p>` : ''}</form>`;
+    <div class="sec">${lines.length ? html`<${TypedConfirm} word=${run.environment} deed=${deed} what="Rolling back" why="Everything in the list is undone at once; it can't be cancelled, but it survives a crash and can be tried again." back=${href(`ui/runs/${run.run}`)} go=${begin} />` : ''}<div class="box"><h2>On the shell</h2><${Copy} text=${`batchwright rollback ${run.run}`} /></div></div></div>`;
 }

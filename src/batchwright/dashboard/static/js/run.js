@@ -6,9 +6,10 @@ import { Graph } from './graph.js';
 import { Waffle } from './waffle.js';
 import { Steps } from './steps.js';
 import { Timeline } from './timeline.js';
-import { ask, one, useChanges, useGet } from './net.js';
-import { Icon, Loading, State, Strip, Time, act } from './parts.js';
-import { href, live, may, put, useKeys, useQuery, useStore, useTimeMode } from './store.js';
+import { Actions } from './actions.js';
+import { one, useChanges, useGet } from './net.js';
+import { Icon, Loading, State, Strip, Time } from './parts.js';
+import { href, put, useKeys, useQuery, useTimeMode } from './store.js';
 import { useTitle } from './title.js';
 import { BACK, ENDED, STATES, WORST, dur, many, num, stateOf } from './words.js';
 
@@ -92,7 +93,7 @@ function sentence(view) {
   if (view.past) return said.join(' · ');
   if (view.counts.asking && !view.running.length) said.push('nothing in flight: it waits for a person');
   else if (view.started_at) said.push(ENDED.includes(view.status) ? `took ${dur(view.elapsed)}` : `${dur(view.elapsed)} so far`);
-  if (view.eta && !ENDED.includes(view.status)) said.push(`about ${dur(view.eta)} left`);
+  if (view.eta >= 1 && !ENDED.includes(view.status)) said.push(`about ${dur(view.eta)} left`);
   return said.join(' · ');
 }
 
@@ -106,20 +107,6 @@ function Head({ view, state }) {
         <span class=${'st c-' + STATES[s][2]}><${Icon} shape=${STATES[s][1]} /></span><span><b>${num(view.counts[s])}</b> ${STATES[s][0]}</span></button>`)}</div><span class="grow" />
       <div class="facts"><span>run <b class="mono">${view.run}</b></span><span class="opt"><b>${view.workflow} ${view.version}</b></span>${view.simulated ? html`<span class="tag">simulated</span>` : ''}
         <span class="opt">began <b><${Time} at=${view.created_at} /></b></span><span class="opt">${view.parallel_limit} at a time</span>${view.restarts ? html`<span>killed or restarted ${view.restarts === 1 ? 'once' : view.restarts + ' times'}</span>` : ''}</div></div></section>`;
-}
-
-/** What can be done to a run in this state, by somebody with this role: nothing that the service would refuse. */
-function Actions({ view }) {
-  const dead = !useStore(live).ok, at = useQuery('at');
-  if (!may('operator') || view.past || at) return null;
-  const post = (verb, query) => ask(`${one(view.run)}/${verb}`, { method: 'POST', query });
-  const does = (verb, done) => () => act(() => post(verb), done);
-  const going = ['Pending', 'Running'].includes(view.status), undoable = ENDED.includes(view.status) && view.status !== 'RolledBack';
-  return html`<div class="row acts">
-    ${going ? html`<button class="btn" title=${`batchwright pause ${view.run}`} disabled=${dead} onClick=${does('pause', 'Pause was asked for: what is in flight ends, nothing new begins.')}>Pause</button>` : ''}
-    ${['Paused', 'Failed', 'Cancelled'].includes(view.status) || (going && !view.driven) ? html`<button class="btn" title=${`batchwright resume ${view.run}`} disabled=${dead} onClick=${does('resume', 'It goes on with what is not done.')}>Resume</button>` : ''}
-    ${going || view.status === 'Paused' ? html`<button class="btn" title=${`batchwright cancel ${view.run}`} disabled=${dead || !!view.cancelling} onClick=${does('cancel', 'Cancel was asked for: what is in flight ends, then the run. What it made stays.')}>Cancel</button>` : ''}
-    ${undoable ? html`<a class="btn dan" href=${href(`ui/runs/${view.run}/rollback`)}>Roll back…</a>` : ''}</div>`;
 }
 
 /** What needs somebody: questions, failures by cause, providers that stopped, doubts. */

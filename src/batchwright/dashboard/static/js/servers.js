@@ -1,7 +1,7 @@
-// Servers: those of all runs, or of one environment with what is on them; drift when asked for.
+// Servers: those of all runs, or of one environment with what is on them.
 import { html, useState } from '../vendor/htm-preact.js';
 import { ask, useGet } from './net.js';
-import { Copy, Facts, Loading, Mark, Numbers, Refused, Section, State, Table, Time } from './parts.js';
+import { Copy, Loading, Mark, Numbers, Refused, Section, State, Table, Time } from './parts.js';
 import { href, may, put, useQuery } from './store.js';
 import { runLink } from './home.js';
 import { useTitle } from './title.js';
@@ -38,27 +38,18 @@ function Found({ found, known }) {
     ${orphans.length ? html`<${Table} label="Servers that no journal here names" heads=${[['Not in these journals', 'nw'], ['State', 'nw'], ['Provider', 'nw'], ['Reference', 'nw mono'], ['Run', 'nw']]} rows=${orphans.slice(0, 200).map((one) => [html`<b>${one.name}</b>`, html`<${Mark} shape="half" colour="doubt">${one.status ? 'of another run' : 'orphan'}<//>`, one.provider, one.ref, one.run])} />` : html`<p><${Mark} shape="check" colour="done">every server belongs to a run<//></p>`}<//>`;
 }
 
+const counted = (n, word) => [num(n), n === 1 ? word : `${word}s`];
 export function EnvironmentScreen({ name }) {
-  const simulated = useQuery('simulated'), got = useGet(`v1/environments/${name}`, { every: 5, query: { simulated: simulated || '' } }), [drift, setDrift] = useState(null);
+  const simulated = useQuery('simulated'), got = useGet(`v1/environments/${name}`, { every: 5, query: { simulated: simulated || '' } });
   const it = got.data, word = `${simulated ? 'simulated:' : ''}${name}`;
   useTitle(name, it?.status);
-  const compare = async () => { setDrift({ busy: true }); setDrift(await ask('v1/drift', { query: { environment: word }, seconds: 300 }).then(({ data }) => data, (error) => ({ error }))); };
   return html`<main class="page fades" id="main"><${Loading} got=${got}>${it ? html`<header><p class="q"><a href=${href('')}>Runs</a> / environment</p><div class="row wrap"><h1>${it.name}</h1>${it.simulated ? html`<span class="tag">simulated</span>` : ''}<${State} of=${it.status} /><span class="q grow">newest run ${runLink(it.run)} since <${Time} at=${it.since} />${it.changing ? `, driven by ${it.driver || 'nobody'}` : ''}</span>
-        ${may('operator') ? html`<button class="btn" disabled=${drift?.busy} onClick=${compare}>${drift?.busy ? 'Looking at every server…' : 'Look for drift'}</button>` : ''}</div></header>
-    <${Numbers} items=${[[num(it.resources.length), 'servers'], [num(it.resources.reduce((n, one) => n + one.taskservs.length, 0)), 'task services'], it.commands.length && [num(it.commands.length), 'commands with an undo'], [num(it.turn), 'turns']]} />
-    ${it.unsettled ? html`<p class="c-doubt b">Run ${it.unsettled} left a call of unknown outcome.</p>` : ''}${it.next ? html`<p class="q">${it.next}</p>` : ''}
-    ${drift?.error ? html`<${Refused} error=${drift.error} />` : drift?.items ? html`<${Drift} found=${drift} />` : ''}
+        <a class="btn" href=${href('ui/drift', { environment: word })}>Drift</a>${may('operator') && !it.changing && (it.resources.length || it.commands.length) ? html`<a class="btn dan" href=${href('ui/destroy', { environment: word })}>Destroy…</a>` : ''}</div></header>
+    <${Numbers} items=${[counted(it.resources.length, 'server'), counted(it.resources.reduce((n, one) => n + one.taskservs.length, 0), 'task service'), it.commands.length && [num(it.commands.length), 'commands with an undo'], counted(it.turn, 'turn')]} />
+    ${it.unsettled ? html`<p class="c-doubt b">Run ${runLink(it.unsettled)} left a call of unknown outcome.</p>` : ''}${it.next ? html`<p class="q">${it.next}</p>` : ''}
     <${Section} title="Servers and what is on them"><${Table} label="Servers" heads=${[['Server', 'nw'], ['State', 'nw'], ['Address', 'nw mono'], ['Provider', 'nw hide-s'], ['Task services', ''], ['Made by', 'nw'], ['Changed by', 'nw hide-s']]} empty=${html`<p class="q">It has no servers.</p>`}
       rows=${it.resources.slice(0, 500).map((one) => [html`<b>${one.name}</b>${one.borrowed ? html` <span class="tag">was there before</span>` : ''}`, one.residue || one.leftover.length ? html`<${Mark} shape="warn" colour="bad">left behind<//>` : one.doubtful ? html`<${Mark} shape="half" colour="doubt">in doubt<//>` : one.whole ? html`<${Mark} shape="check" colour="done">whole<//>` : html`<${Mark} shape="loop" colour="retry">half changed<//>`,
-        one.address, `${one.provider} ${one.zone} ${one.plan}`, one.taskservs.map((each) => html`<span class="tag" title=${Object.entries(each.variables).map(([key, value]) => `${key}=${typeof value === 'object' ? JSON.stringify(value) : value}`).join(' ')}>${each.name} ${each.version}</span> `), one.made_by ? runLink(one.made_by) : '', one.changed_by ? runLink(one.changed_by) : ''])} /><//>
-    ${it.rollbacks.length ? html`<${Section} title="Can be rolled back" about="the newest first, then the one before it"><ul class="box">${it.rollbacks.map((one) => html`<li class="row wrap">${runLink(one.run)}<${State} of=${one.status} /><span class="q">${one.version}, <${Time} at=${one.ended_at} /></span></li>`)}</ul><//>` : ''}
-    <${Section} title="On the shell"><div class="sec"><${Copy} text=${`batchwright status ${word}`} /><${Copy} text=${`batchwright drift ${word}`} /></div><//>` : ''}<//></main>`;
-}
-
-const DRIFTS = { same: ['same', 'check', 'done'], drifted: ['drifted', 'warn', 'retry'], accepted: ['accepted', 'check', 'wait'], unknown: ['not known', 'half', 'doubt'] };
-function Drift({ found }) {
-  const items = found.items.filter((one) => one.state !== 'same');
-  return html`<${Section} title="Drift" about=${html`looked at <${Time} at=${found.at} />`}><${Numbers} items=${Object.entries(found.counts).map(([state, n]) => [num(n), DRIFTS[state]?.[0] || state, DRIFTS[state]?.[2]])} />
-    ${items.length ? html`<${Table} label="Drift" heads=${[['What', 'nw'], ['State', 'nw'], ['How it differs', '']]} rows=${items.map((one) => [html`<b>${one.name}</b>${one.server && one.server !== one.name ? ` on ${one.server}` : ''}`, html`<${Mark} shape=${DRIFTS[one.state]?.[1] || 'half'} colour=${DRIFTS[one.state]?.[2] || 'doubt'}>${DRIFTS[one.state]?.[0] || one.state}<//>`,
-      html`<${Facts} items=${[...(one.fields || []).map((field) => [field.field, html`asked for <b>${field.expected}</b>, found <b class="c-retry">${field.found}</b>`]), ['an install would', (one.changes || []).join('; ')], ['', one.trouble], ['accepted', one.reason]]} />`])} />` : html`<p><${Mark} shape="check" colour="done">Everything is as its runs left it.<//></p>`}<//>`;
+        one.address, `${one.provider} ${one.zone} ${one.plan}`, one.taskservs.length ? html`<span>${one.taskservs.map((each) => html`<span class="tag" title=${Object.entries(each.variables).map(([key, value]) => `${key}=${typeof value === 'object' ? JSON.stringify(value) : value}`).join(' ')}>${each.name} ${each.version}</span> `)}</span>` : '', one.made_by ? runLink(one.made_by) : '', one.changed_by ? runLink(one.changed_by) : ''])} /><//>
+    ${it.rollbacks.length ? html`<${Section} title="Can be rolled back" about="the newest first, then the one before it"><ul class="box">${it.rollbacks.map((one, i) => html`<li class="row wrap">${runLink(one.run)}<${State} of=${one.status} /><span class="q grow">${one.version}, <${Time} at=${one.ended_at} /></span>${i === 0 && may('operator') ? html`<a class="btn dan" href=${href(`ui/runs/${one.run}/rollback`)}>Roll back…</a>` : ''}</li>`)}</ul><//>` : ''}
+    <${Section} title="On the shell"><div class="sec"><${Copy} text=${`batchwright status ${word}`} /><${Copy} text=${`batchwright drift ${word}`} /><${Copy} text=${`batchwright destroy ${word} --plan`} /></div><//>` : ''}<//></main>`;
 }

@@ -19,7 +19,7 @@ function usePages(run, query, when) {
       const { data } = await ask(`${one(run)}/steps`, { query: { ...query, offset: page * PAGE, limit: PAGE } });
       if (first.current !== key) return; // the answer to what was typed before
       pages.current[page] = data.items;
-      set({ matching: data.matching, total: data.total, time: data.time, counts: data.counts, suggestion: data.suggestion, error: null, key });
+      set({ matching: data.matching, total: data.total - data.uncounted, counted: data.matching - data.matching_uncounted, time: data.time, counts: data.counts, suggestion: data.suggestion, error: null, key });
     } catch (error) {
       if (first.current === key) set((was) => ({ ...was, error, key }));
     } finally {
@@ -83,7 +83,7 @@ export function Steps({ run, view, graph, when, tabs }) {
   const index = sel ? got.index(sel) : -1, count = got.matching;
   useStepKeys({ run, got, sel, index, order, view });
   const turn = (key) => setClosed(closed.includes(key) ? closed.filter((each) => each !== key) : [...closed, key]);
-  const words = only || find || op || cause || range ? `${num(count)} of ${num(got.total)}` : many(got.total || view.total, 'step');
+  const words = only || find || op || cause || range ? `${num(got.counted)} of ${num(got.total)}` : many(got.total || view.total, 'step');
   return html`<div class="ph">${tabs}<h2 class="own">Steps</h2><input class="in" type="search" data-find placeholder="Find a step, server, cause" aria-label="Find in steps" value=${find} onInput=${(e) => put({ f: e.target.value })} />
       ${op ? html`<button class="chip el" aria-pressed="true" title="Show all operations" onClick=${() => put({ op: '' })}>only ${op} ×</button>` : ''}${cause ? html`<button class="chip" aria-pressed="true" title="Show all causes" onClick=${() => put({ cause: '' })}>${cause} ×</button>` : ''}${range ? html`<button class="chip" aria-pressed="true" title="Show the whole time" onClick=${() => put({ range: '' })}>part of the time ×</button>` : ''}
       <span class="grow" /><select class="in opt" aria-label="Order" value=${order} onChange=${(e) => put({ order: e.target.value })}>${ORDERS.map(([key, word]) => html`<option value=${key}>${word}</option>`)}</select><span class="q t2 nw" role="status">${words}</span></div>

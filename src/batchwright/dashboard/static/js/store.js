@@ -42,6 +42,8 @@ export function href(path, query = {}) {
   for (const [key, value] of Object.entries(query)) if (value) q.set(key, value);
   return url(path) + (q.size ? '?' + q : '');
 }
+/** The address of an environment's screen; `word` is NAME, or simulated:NAME. */
+export const environmentPath = (word) => href(`ui/environments/${word.split(':').pop()}`, { simulated: word.startsWith('simulated:') ? 'true' : '' });
 export function go(address) {
   history.pushState(null, '', address);
   place.set(read());
