@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 import msgspec
 from litestar import Litestar
 from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.spec import OpenAPI
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from batchwright.api import (
     agents,
@@ -65,6 +66,7 @@ HANDLERS: Sequence[HTTPRouteHandler] = (
 )
 # what handlers can receive
 NAMES = ["supervisor", "histories", "monitor", "metrics", "bounds", "access", "rates", "document", "address"]
+RECEIVED = "received"  # key in a request's state: these, by name
 Page = Callable[[ASGIApp, RunSupervisor], ASGIApp]  # stands before the calls
 LOOKS = [path for handler in HANDLERS if handler.opt.get("changes") is False for path in handler.paths]
 
@@ -81,6 +83,27 @@ def _openapi() -> OpenAPI:
 def described() -> bytes:
     """The OpenAPI document, as JSON bytes."""
     return msgspec.json.encode(as_any_of(_openapi().to_schema()))
+
+
+def _received(name: str) -> Provide:
+    def received(scope: Scope) -> Any:
+        return scope["state"][RECEIVED][name]
+
+    return Provide(received, sync_to_thread=False)
+
+
+@cache
+def _calls() -> Litestar:
+    """The calls of every service. What a service's handlers receive comes with each request."""
+    return Litestar(
+        HANDLERS,
+        dependencies={name: _received(name) for name in NAMES},
+        guards=[needs, Parameters(_openapi())],
+        exception_handlers=problems.HANDLERS,
+        openapi_config=None,  # otherwise the framework adds pages that load scripts from other sites
+        request_max_body_size=UNTRUSTED.file_bytes,
+        logging_config=None,
+    )
 
 
 def make_app(
@@ -112,25 +135,24 @@ def make_app(
     bounds = bounds or Bounds()
     histories = RunHistories(clock)
     supervisor.observers.append(measured.appended)
-    dependencies = {
-        "supervisor": Provide(lambda: supervisor, sync_to_thread=False),
-        "histories": Provide(lambda: histories, sync_to_thread=False),
-        "monitor": Provide(lambda: monitor, sync_to_thread=False),
-        "metrics": Provide(lambda: measured, sync_to_thread=False),
-        "bounds": Provide(lambda: bounds, sync_to_thread=False),
-        "access": Provide(lambda: access, sync_to_thread=False),
-        "rates": Provide(lambda: rates, sync_to_thread=False),
-        "address": Provide(lambda: address, sync_to_thread=False),
+    received = {
+        "supervisor": supervisor,
+        "histories": histories,
+        "monitor": monitor,
+        "metrics": measured,
+        "bounds": bounds,
+        "access": access,
+        "rates": rates,
+        "document": described,
+        "address": address,
     }
-    calls = Litestar(
-        HANDLERS,
-        dependencies={**dependencies, "document": Provide(lambda: described, sync_to_thread=False)},
-        guards=[needs, Parameters(_openapi())],
-        exception_handlers=problems.HANDLERS,
-        openapi_config=None,  # otherwise the framework adds pages that load scripts from other sites
-        request_max_body_size=UNTRUSTED.file_bytes,
-        logging_config=None,
-    )
+
+    application = _calls()  # made now, and not for the first request
+
+    async def calls(scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})[RECEIVED] = received
+        await application(scope, receive, send)
+
     inner: ASGIApp = page(calls, supervisor) if page is not None else calls
     bounded = RefusalMiddleware(BoundsMiddleware(inner, bounds))
     audited = AuditMiddleware(bounded, rates, Audit(supervisor.settings), clock, LOOKS)
