@@ -8,13 +8,13 @@ import pytest
 
 from batchwright.journal.base import Journal
 from batchwright.journal.memory import MemoryJournal
-from batchwright.journal.postgres import PostgresAddress, PostgresJournal
 from batchwright.journal.sqlite import SqliteJournal
 from batchwright.journal.surreal import SurrealJournal
 from batchwright.testing import (
     journal_archive_suite,
     journal_chain_suite,
     journal_delivery_suite,
+    journal_race_suite,
     journal_suite,
     journal_turn_suite,
 )
@@ -38,7 +38,7 @@ def test_memory(case: journal_suite.Case) -> None:
     run_virtual(case(lambda: journal))
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+@pytest.mark.parametrize("case", [*CASES, *journal_race_suite.CASES], ids=lambda case: case.__name__)
 def test_sqlite(case: journal_suite.Case, tmp_path: Path) -> None:
     asyncio.run(case(sqlite(tmp_path)))
 
@@ -46,8 +46,3 @@ def test_sqlite(case: journal_suite.Case, tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_surreal(case: journal_suite.Case, tmp_path: Path) -> None:
     asyncio.run(case(surreal(tmp_path)))
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
-def test_postgres(case: journal_suite.Case, postgres: PostgresAddress, tmp_path: Path) -> None:
-    asyncio.run(case(lambda: PostgresJournal(postgres, tmp_path)))

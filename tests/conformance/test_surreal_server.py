@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 
 from batchwright.errors import (
-    LeaseLost,
-    RunHeld,
     StoreBehind,
     StoreDenied,
     StoreError,
@@ -24,7 +22,7 @@ from batchwright.errors import (
     StoreUnreachable,
     StoreUnsupported,
 )
-from batchwright.journal.base import Journal, Lease
+from batchwright.journal.base import Journal
 from batchwright.journal.surreal import ServerAddress, SurrealServerJournal, integrity
 from batchwright.journal.surreal.server import connection as server_module
 from batchwright.model.events import StepStarted
@@ -33,10 +31,11 @@ from batchwright.testing import (
     journal_archive_suite,
     journal_chain_suite,
     journal_delivery_suite,
+    journal_race_suite,
     journal_suite,
     journal_turn_suite,
 )
-from batchwright.testing.journal_suite import NOW, begun, created, opened, steps, summary_of
+from batchwright.testing.journal_suite import NOW, begun, opened, steps, summary_of
 from tests.conformance.surreal_bridge import AFTER, BEFORE, CONFLICT, HANG, PASSWORD, SWALLOW, USER, Bridge
 from tests.support.needs import tool
 
@@ -105,71 +104,9 @@ def test_what_is_acknowledged_is_there_once_however_often_it_breaks(bridge: Brid
     assert bridge.cuts > 20
 
 
-def test_clients_that_race_for_a_run_are_told_apart(bridge: Bridge) -> None:
-    """Several processes may use one server: of those who take a run at once one gets it; fences never repeat."""
-
-    async def attempt() -> None:
-        clients = [SurrealServerJournal(at(bridge)) for _ in range(4)]
-        await asyncio.gather(*(client.open() for client in clients))
-        await clients[0].create(created("aaaa"), summary_of("aaaa"))
-        fences: list[int] = []
-        for round_ in range(15):
-            now, seen = NOW + 100 * round_, await clients[0].held("aaaa")
-            takes = (client.acquire("aaaa", f"host{n}:1:1", now, silent=seen) for n, client in enumerate(clients))
-            got = await asyncio.gather(*takes, return_exceptions=True)
-            leases = {n: lease for n, lease in enumerate(got) if isinstance(lease, Lease)}
-            assert len(leases) == 1
-            assert {type(lease) for lease in got} == {Lease, RunHeld}
-            fences += [lease.fence for lease in leases.values()]
-        assert fences == sorted(set(fences))
-        await asyncio.gather(*(client.aclose() for client in clients))
-
-    asyncio.run(attempt())
-
-
-def test_a_driver_that_was_replaced_while_it_appends_is_refused(bridge: Bridge) -> None:
-    """One client writes as fast as it can, the other takes the run over: what either was told is there, in order."""
-
-    async def write(journal: Journal, lease: Lease, last: int) -> int:
-        try:
-            for _ in range(400):
-                last = await journal.append(lease, last, steps(last + 1, 1))
-        except LeaseLost:
-            return last
-        raise AssertionError("it was never replaced")
-
-    async def attempt() -> None:
-        here = lambda: SurrealServerJournal(at(bridge))  # noqa: E731
-        async with opened(here) as one, opened(here) as two:
-            lease, now, last = await begun(one, holder="one:1:1"), NOW, 1
-            for _ in range(6):
-                one, two, now = two, one, now + 100
-                writing = asyncio.create_task(write(two, lease, last))
-                await asyncio.sleep(0)
-                while len(await one.read("aaaa", last, 5)) < 5:
-                    pass
-                lease = await one.acquire("aaaa", f"at{now}:1:1", now, silent=await one.held("aaaa"))
-                acknowledged = await writing
-                last = (await one.read("aaaa", acknowledged - 1))[-1][0]
-                assert last == acknowledged
-            assert await one.read("aaaa", 1) == list(enumerate(steps(2, last - 1), 2))
-
-    asyncio.run(attempt())
-
-
-def test_two_clients_that_begin_and_signal_at_once(bridge: Bridge) -> None:
-    async def attempt() -> None:
-        clients = [SurrealServerJournal(at(bridge)) for _ in range(4)]
-        await asyncio.gather(*(client.open() for client in clients))
-        begins = [client.create(created("aaaa"), summary_of("aaaa")) for client in clients]
-        results = await asyncio.gather(*begins, return_exceptions=True)
-        assert sorted(type(result).__name__ for result in results) == ["NoneType", *["SequenceConflict"] * 3]
-        signals = [client.signal("aaaa", Signal(SignalKind.PAUSE, NOW)) for client in clients for _ in range(5)]
-        await asyncio.gather(*signals)
-        assert [number for number, _ in await clients[0].signals("aaaa")] == list(range(1, 21))
-        await asyncio.gather(*(client.aclose() for client in clients))
-
-    asyncio.run(attempt())
+@pytest.mark.parametrize("case", journal_race_suite.CASES, ids=lambda case: case.__name__)
+def test_clients_that_meet(case: journal_suite.Case, bridge: Bridge) -> None:
+    asyncio.run(case(lambda: SurrealServerJournal(at(bridge))))
 
 
 def test_a_server_that_is_started_again_is_found_again(bridge: Bridge) -> None:

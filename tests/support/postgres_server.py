@@ -150,15 +150,15 @@ class PostgresServer:
 
 
 _shared: dict[str, PostgresServer] = {}
-_locks: list[Any] = []
 
 
 def shared(session: Path) -> PostgresServer:
     """The server of all tests of a session, whose folder this is; it is started for the first who asks."""
     if not _shared:
-        lock = (session / "postgres.lock").open("a")
+        lock = os.open(
+            session / "postgres.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )  # until this process ends
         fcntl.flock(lock, fcntl.LOCK_SH)
-        _locks.append(lock)  # held until this process ends
         with (session / "postgres.begun").open("a+") as begun:
             fcntl.flock(begun, fcntl.LOCK_EX)
             place = session / "postgres.folder"

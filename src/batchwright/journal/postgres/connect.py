@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -69,6 +69,12 @@ class PostgresConnection:
     def row(self, name: str, values: Mapping[str, Any] = NOTHING) -> tuple[Any, ...] | None:
         """The first row, None if there is none."""
         return self.raw.execute(SQL[name], values).fetchone()
+
+    def row_each(self, name: str, rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...] | None]:
+        """The first row of a query for each of these values, in one journey to the server."""
+        with self.raw.pipeline():
+            cursors = [self.raw.execute(SQL[name], values) for values in rows]
+        return [cursor.fetchone() for cursor in cursors]
 
     def execute(self, name: str, values: Mapping[str, Any] = NOTHING) -> None:
         """Carry out a statement."""
@@ -171,13 +177,13 @@ def _refuse_unfit(connection: PostgresConnection, address: PostgresAddress) -> N
 
 def _prepare(connection: PostgresConnection, address: PostgresAddress, marked: list[Entry]) -> None:
     """Make the store or bring it to the newest format, alone: others that open it at the same time wait."""
-    names = {"schema": address.schema, "store": f"{address.schema}.store"}
+    names = {"schema": address.schema}
     there, has_schema = connection.rows("identify", names)[0]
     if there and connection.rows("version") == [(SCHEMA_VERSION,)]:
         return
     connection.raw.execute("BEGIN")
     connection.raw.execute("SET LOCAL statement_timeout = 0")
-    connection.rows("lock_schema", {"schema": address.schema})
+    connection.rows("lock_schema", names)
     there, has_schema = connection.rows("identify", names)[0]  # as the one before us left it
     if not there:
         if marked:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 NOTHING: Mapping[str, Any] = {}
@@ -17,6 +17,10 @@ class SqlConnection(Protocol):
 
     def row(self, name: str, values: Mapping[str, Any] = NOTHING) -> tuple[Any, ...] | None:
         """The first row, None if there is none."""
+        ...
+
+    def row_each(self, name: str, rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...] | None]:
+        """The first row of a query for each of these values."""
         ...
 
     def execute(self, name: str, values: Mapping[str, Any] = NOTHING) -> None:

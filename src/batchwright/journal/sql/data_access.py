@@ -307,16 +307,17 @@ def runs(connection: SqlConnection) -> list[Entry]:
 
 def losses(connection: SqlConnection, marked: Iterable[Entry]) -> list[Loss]:
     """The runs that have fewer events than were acknowledged."""
-    lost = []
-    for run, last, digest in marked:
-        found = state(connection, run)
+    lost, entries = [], list(marked)
+    states = connection.row_each("state_of_run", [{"run": entry.run} for entry in entries])
+    chains = connection.row_each("chain_at", [{"run": entry.run, "last": entry.last} for entry in entries])
+    for (run, last, digest), row, chain in zip(entries, states, chains, strict=True):
+        found = None if row is None else State(*row)
         if found is None or found.last < last:
             lost.append(Loss(run, found.last if found else 0, last))
         elif digest is not None:
-            row = connection.row("chain_at", {"run": run, "last": last})
-            if row is None and _is_archived(connection, run):  # its record, which is sealed, stands for its pages
-                row = (digest,)
-            if row is None or row[0] != digest or (found.last == last and found.head != digest):
+            if chain is None and _is_archived(connection, run):  # its record, which is sealed, stands for its pages
+                chain = (digest,)
+            if chain is None or chain[0] != digest or (found.last == last and found.head != digest):
                 lost.append(Loss(run, found.last, last))
     return lost
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,10 @@ class SqliteConnection:
         """The first row, None if there is none."""
         found: tuple[Any, ...] | None = self.raw.execute(SQL[name], values).fetchone()
         return found
+
+    def row_each(self, name: str, rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...] | None]:
+        """The first row of a query for each of these values."""
+        return [self.row(name, values) for values in rows]
 
     def execute(self, name: str, values: Mapping[str, Any] = NOTHING) -> None:
         """Carry out a statement."""
