@@ -301,7 +301,10 @@ class ServerDatabase:
                 f"{self.place} has no trusted certificate or does not use TLS: {text}",
                 hint="Set SSL_CERT_FILE to the certificate of your own authority; for a server without TLS write ws://.",
             )
-        return StoreUnreachable(f"{self.place} cannot be reached: {text}")
+        return StoreUnreachable(
+            f"{self.place} cannot be reached: {text}",
+            hint="Check that it is running and that BATCHWRIGHT_SURREALDB_URL or config.toml names it correctly.",
+        )
 
 
 async def _refuse() -> None:
