@@ -21,6 +21,7 @@ LINES_MAX, BODY_MAX, BYTES_MAX = 400, 60, 1_000_000
 LATE_IMPORTS = (
     "app/operator_ssh_keys.py",
     "app/multi_store.py",
+    "app/language_model.py",
     "providers/registry.py",
     "cli/emulate.py",
     "client/discovery.py",  # these two import what only some commands need, which takes longer than most commands

@@ -26,6 +26,7 @@ from batchwright.regular_files import contents
 from batchwright.user_home import expanded, home
 
 AGENT = "agent"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class SurrealConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -122,6 +123,29 @@ class SshConfig(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f'{self.identity!r} is neither "{AGENT}" nor a path that begins with / or ~/')
 
 
+class AgentsConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The language model that `ask --model` sends slices to; without `url` there is none.
+
+    `api` is how it is spoken to. At most `daily_calls` calls and `daily_tokens` tokens, in and out, are used on a day
+    (UTC). `seconds` is how long an answer may take, `answer_tokens` how long it may be.
+    """
+
+    url: str = ""
+    model: str = ""
+    api: Literal["openai", "anthropic"] = "openai"
+    key: SecretReference | None = None
+    daily_calls: int = 100
+    daily_tokens: int = 200_000
+    answer_tokens: int = 600
+    seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.url and not (self.url.startswith(("http://", "https://")) and self.model):
+            raise ValueError("a language model needs a url that begins with http:// or https://, and a model")
+        if self.key and self.url.startswith("http://") and urlsplit(self.url).hostname not in LOOPBACK:
+            raise ValueError("a key is only sent over https://, or to this machine")
+
+
 class ConfigFile(Struct, frozen=True, forbid_unknown_fields=True):
     """What the file may contain besides one table for each provider."""
 
@@ -135,6 +159,7 @@ class ConfigFile(Struct, frozen=True, forbid_unknown_fields=True):
     checks: ChecksConfig = ChecksConfig()
     notify: tuple[ConfiguredWebhook, ...] = ()
     traces: TraceReceiver | None = None
+    agents: AgentsConfig = AgentsConfig()
     limits: dict[str, Any] = {}
     policy: str = ""
 
@@ -164,6 +189,7 @@ class Config(Struct, frozen=True):
     checks: ChecksConfig = ChecksConfig()
     postgres: PostgresConfig | None = None
     traces: TraceReceiver | None = None
+    agents: AgentsConfig = AgentsConfig()
 
 
 class Settings(Struct, frozen=True):
@@ -182,6 +208,7 @@ class Settings(Struct, frozen=True):
     checks: ChecksConfig = ChecksConfig()
     postgres: PostgresConfig | None = None  # the database that several machines share
     traces: TraceReceiver | None = None  # the collector that gets the spans of all runs
+    agents: AgentsConfig = AgentsConfig()  # the language model, if there is one
 
     @property
     def journal_file(self) -> Path:
@@ -248,6 +275,7 @@ def settings_from(
         config.checks,
         config.postgres,
         config.traces,
+        config.agents,
     )
 
 
@@ -271,7 +299,8 @@ def config_from(environ: Mapping[str, str]) -> Config:
         raise ConfigInvalid(f"{about} has a mistake: {_told(error)}", hint=_hint(found)) from None
     read = file.url, file.service, file.catalogues, file.surrealdb, providers, file.webhooks, file.notify
     file_place = place if place.is_absolute() else None
-    return Config(*read, guardrails, file_place, file.ssh, file.checks, file.postgres, file.traces)
+    own = file.ssh, file.checks, file.postgres, file.traces, file.agents
+    return Config(*read, guardrails, file_place, *own)
 
 
 _SERVERS: dict[str, type[Struct]] = {"surrealdb": SurrealConfig, "postgres": PostgresConfig}

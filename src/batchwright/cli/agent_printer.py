@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from batchwright.agents.roles.base import AgentAnswer, AgentReport
+from batchwright.agents.roles.base import AgentAnswer, AgentReport, ModelWords
 from batchwright.agents.roles.payloads import DefinitionPatch
 from batchwright.agents.roles.prompt import Prompt
 from batchwright.agents.slices.base import Slice
-from batchwright.cli.output import say
+from batchwright.app.agent_ledger import AgentUsage
+from batchwright.cli.output import note, say
+from batchwright.views.text_format import counted
 
 
 def show_answer(answer: AgentAnswer) -> None:
@@ -33,7 +35,30 @@ def _show(one: AgentReport) -> None:
         before = f"  ({action.reason} first)" if action.reason else ""
         takes = f"  (takes away {action.destroys})" if action.destroys else ""
         say(f"  {action.action}: {action.command}{takes}{before}")
+    if one.words is not None:
+        _show_words(one.words)
+    if one.note:
+        note(one.note, "yellow")
     say(Text(f"  {one.tokens} of {one.budget} tokens", style="dim"))
+
+
+def _show_words(words: ModelWords) -> None:
+    """Print what a model said, and which of its words stand in nothing that it was sent."""
+    say(Text(f"  {words.model} says (nothing is done by it):", style="bold"))
+    for one in words.findings:
+        doubtful = f"  [unverified: {', '.join(one.unverified)}]" if one.unverified else ""
+        say(f"    {one.claim}{doubtful}")
+    say(Text(f"  {words.tokens_in} tokens sent, {words.tokens_out} received", style="dim"))
+
+
+def show_usage(rows: Sequence[AgentUsage]) -> None:
+    """Print what asking has used."""
+    if not rows:
+        say("nothing has been asked yet")
+    for one in rows:
+        model = f"  model: {counted(one.calls, 'call')}, {one.sent:,} in, {one.received:,} out" if one.calls else ""
+        about = one.run or "several"
+        say(f"{one.day}  {one.role:<10}  {about:<14}  {counted(one.answers, 'answer')}, {one.tokens:,} tokens{model}")
 
 
 def show_slice(told: Slice) -> None:

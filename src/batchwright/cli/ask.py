@@ -12,9 +12,13 @@ from batchwright.agents.roles.base import AgentAnswer, Subject
 from batchwright.agents.roles.prompt import prompt_of
 from batchwright.agents.roles.registry import BUNDLES, ROLES, answered, roles_named
 from batchwright.agents.slices.registry import SLICES
+from batchwright.app.agent_ledger import AgentLedger, AgentUsage, day_of
 from batchwright.app.definition_edit import more_servers
+from batchwright.app.language_model import LanguageModel, worded
 from batchwright.app.plan_review import read_plan
-from batchwright.cli.agent_printer import show_answer, show_prompts, show_slice
+from batchwright.app.settings import Settings
+from batchwright.app.system_clock import SystemClock
+from batchwright.cli.agent_printer import show_answer, show_prompts, show_slice, show_usage
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import (
     EnvironmentName,
@@ -30,18 +34,20 @@ from batchwright.cli.options import (
     simulation_of,
     source_of,
 )
-from batchwright.cli.output import print_json
+from batchwright.cli.output import note, print_json
 from batchwright.cli.target import Url, chosen, show_warnings
 from batchwright.client import agent_queries
-from batchwright.errors import UsageError
+from batchwright.errors import StoreError, UsageError
 
+USAGE = "usage"
 LOOKS = ("find", "show", "compare")  # slices that are no role's answer
 
 Asked = Annotated[
     str,
     typer.Argument(
         metavar="ROLE",
-        help=f"{', '.join(ROLES)}; {', '.join(BUNDLES)} for several at once; find or show for single facts.",
+        help=f"{', '.join(ROLES)}; {', '.join(BUNDLES)} for several at once; find or show for single facts;"
+        " usage for what asking has used.",
         show_default=False,
     ),
 ]
@@ -55,6 +61,9 @@ Query = Annotated[
 ]
 Budget = Annotated[int, typer.Option("--budget", metavar="TOKENS", help="The most tokens of the answer; 0: the usual.")]
 Show = Annotated[bool, typer.Option("--show", help="Print exactly what a model would be sent, and ask none.")]
+Model = Annotated[
+    bool, typer.Option("--model", help="Let the language model of [agents] in config.toml word the answer as well.")
+]
 Like = Annotated[str, typer.Option("--like", metavar="SERVER", help="author: a server of the file to add more of.")]
 Count = Annotated[int, typer.Option("--count", metavar="N", help="author: how many servers to add.")]
 Zone = Annotated[str, typer.Option("--zone", metavar="ZONE", help="author: their zone, if it is another one.")]
@@ -62,10 +71,11 @@ Zone = Annotated[str, typer.Option("--zone", metavar="ZONE", help="author: their
 
 def ask(
     role: Asked,
-    subject: About,
+    subject: About = "",
     query: Query = None,
     budget: Budget = 0,
     show: Show = False,
+    model: Model = False,
     like: Like = "",
     count: Count = 1,
     zone: Zone = "",
@@ -81,7 +91,11 @@ def ask(
     _no_color: NoColor = False,
 ) -> int:
     """Ask a role about a run, a plan or an environment: facts, the gravest first, within a budget of tokens."""
+    if role == USAGE:
+        return _usage(state_dir, json=json)
     words = " ".join(query or ())
+    if not subject:
+        raise UsageError("what is it about?", hint=f"batchwright ask {role} latest")
     source = source_of(Path(subject), overlay, inputs, env, retire=retire)
     if role in LOOKS:
         return _look(role, subject, words, budget, state_dir, url, json=json)
@@ -97,7 +111,13 @@ def ask(
         with chosen(url, state_dir) as client:
             found = agent_queries.ask(client, role, subject, words, budget)
             show_warnings(client)
-    return _tell(found, show=show, json=json)
+    if show:
+        return _tell(found, show=True, json=json)
+    if model:
+        asked = worded(LanguageModel(settings, SystemClock().now), ROLES, found.reports)
+        found = AgentAnswer(found.asked, asyncio.run(asked))
+    _recorded(settings, found)
+    return _tell(found, show=False, json=json)
 
 
 def _look(kind: str, run: str, words: str, budget: int, state_dir: Path | None, url: str | None, *, json: bool) -> int:
@@ -107,6 +127,22 @@ def _look(kind: str, run: str, words: str, budget: int, state_dir: Path | None, 
         show_warnings(client)
     print_json(told) if json else show_slice(told)
     return Exit.OK
+
+
+def _usage(state_dir: Path | None, *, json: bool) -> int:
+    rows = AgentLedger(settings_of(state_dir).state_dir).rows()
+    print_json({"usage": rows}) if json else show_usage(rows)
+    return Exit.OK
+
+
+def _recorded(settings: Settings, found: AgentAnswer) -> None:
+    """Count the answers. One that cannot be counted is given all the same."""
+    ledger, day = AgentLedger(settings.state_dir), day_of(SystemClock().now())
+    try:
+        for one in found.reports:
+            ledger.add(AgentUsage(day, one.role, one.subject, answers=1, tokens=one.tokens))
+    except StoreError as error:
+        note(f"not counted in the ledger: {error.message}", "yellow")
 
 
 def _tell(found: AgentAnswer, *, show: bool, json: bool) -> int:
