@@ -27,6 +27,9 @@ from batchwright.cli.options import (
     source_of,
 )
 from batchwright.cli.output import note, print_json, say, show_diagnostics, tally
+from batchwright.errors import UsageError
+from batchwright.views.rehearsal_ci import rehearsal_annotations, rehearsal_junit
+from batchwright.views.rehearsal_html import rehearsal_html
 from batchwright.views.rehearsal_text import rehearsal_lines
 
 Faults = Annotated[
@@ -47,6 +50,13 @@ Against = Annotated[
     str | None,
     typer.Option("--against", metavar="ENV", help="Begin with what this environment has now; it is only read."),
 ]
+Html = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Write the report to one HTML file that opens offline.")
+]
+Junit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML, for CI.")]
+Annotations = Annotated[
+    bool, typer.Option("--annotations", help="Print annotations for the lines of a pull request (GitHub Actions).")
+]
 
 
 def rehearse(
@@ -63,10 +73,15 @@ def rehearse(
     inputs: Inputs = None,
     catalogue: Catalogues = None,
     state_dir: StateDir = None,
+    html: Html = None,
+    junit: Junit = None,
+    annotations: Annotations = False,
     json: Json = False,
     _no_color: NoColor = False,
 ) -> int:
     """Show what would happen if anything went wrong on the way: crashes and faults everywhere. Nothing is changed."""
+    if json and annotations:
+        raise UsageError("--json and --annotations are two forms of one output", hint="Give one of them.")
     settings, clock = settings_of(state_dir, catalogue), SystemClock()
     source = source_of(file, overlay, inputs, env, retire=retire, replace=replace)
     words = tuple(part.strip() for part in (faults or "").split(",") if part.strip())
@@ -78,8 +93,13 @@ def rehearse(
         show_diagnostics(answer.planned.diagnostics)
         note(f"nothing to rehearse: {tally(answer.planned.diagnostics)}")
         return Exit.COULD_NOT
+    _write(html, rehearsal_html(report) if html else "", "--html")
+    _write(junit, rehearsal_junit(report) if junit else "", "--junit")
     if json:
         print_json(report)
+    elif annotations:
+        for line in rehearsal_annotations(report):
+            say(line)
     else:
         for line in rehearsal_lines(report, timeline=at is not None):
             say(line)
@@ -87,6 +107,14 @@ def rehearse(
         note("error: the rehearsal did not find the bug that it had planted in itself, so it proves nothing", "red")
         return Exit.COULD_NOT
     return Exit.OK if report.ok else Exit.NO
+
+
+def _write(file: Path | None, text: str, option: str) -> None:
+    if file is not None:
+        try:
+            file.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{option} {file}: {error.strerror}", hint="Name a file that can be written.") from error
 
 
 def _command(file: Path, overlay: list[Path] | None, inputs: list[str] | None, against: str | None) -> tuple[str, ...]:

@@ -82,6 +82,8 @@ class InjectionPoint(CrashPoint):
             self.check()  # a dead process sees no errors
             raise
         await self.thawed()
+        if about.verb == "acquire" and self.frozen is not None:
+            self.frozen = None  # from here on the run is its own again
         self.check()
         return answer  # type: ignore[no-any-return]
 

@@ -94,7 +94,7 @@ def _level(cause: Cause) -> str:
         if cause.kind == "stuck" and "vanishes" not in cause.fault:
             return "error"
         return "note" if by_nature and cause.kind != "doubt" else "warning"
-    return "note" if cause.kind == "answer" else "error"
+    return "note" if cause.kind in ("answer", "taken_back") else "error"
 
 
 def _finding(

@@ -17,6 +17,7 @@ STORE = "(store)"  # the place of what is no operation's
 OF_ACCOUNTS = ("auth", "quota")  # faults that are the same for everything in an account
 # faults that last until a person mends them
 LASTING = frozenset({"capacity", "quota", "auth", "exit", "refused", "expired", "vanishes", "timeout"})
+NESTED = 2  # faults of which the matrix shows the last; what more of them together do is no single one's doing
 DURATIONS_MOST = 100_000
 ENDS_MOST = 5_000
 
@@ -76,8 +77,9 @@ class Tally:
         for one in result.fired:
             self.fired[_word(one)] += 1
             self.crashes += _word(one) == "crash"
-        for injection in result.experiment.injections[:1]:
-            self.cells[self.operation_of(injection), _word(injection)][result.outcome] += 1
+        if len(result.experiment.injections) <= NESTED:
+            for injection in result.experiment.injections[-1:]:
+                self.cells[self.operation_of(injection), _word(injection)][result.outcome] += 1
         for cause, about in self._causes(result):
             self._found(cause, about, result)
         self._keep_end(result)
@@ -96,6 +98,8 @@ class Tally:
             place = self._accounts.get(lasting.subject, place) if fault in OF_ACCOUNTS else place
         if result.outcome is ExperimentOutcome.STUCK:
             found.append((Cause("stuck", place, fault), next((one.steps[0] for one in result.help if one.steps), "")))
+        if result.outcome is ExperimentOutcome.ROLLED_BACK:
+            found.append((Cause("taken_back", place, fault), next((one.subject for one in injections), "")))
         if result.outcome is ExperimentOutcome.HELP:
             for one in result.help:
                 step = next((step for step in one.steps if step in self._operations), "")

@@ -180,6 +180,7 @@ _TITLES = {
     "doubt": "a person would be asked what became of a command",
     "resume": "the run stops, and a person has to resume it",
     "rollback": "the rollback leaves something, and a person has to try it again",
+    "taken_back": "the run takes itself back, with all that it created",
     "answer": "the run waits until somebody answers",
 }
 
@@ -225,6 +226,8 @@ def what_to_do(kind: str, step: str, fault: str, why: str) -> str:
             return "Run the file again: batchwright run FILE. Its plan sees that the server is gone."
         case "stuck":
             return "Look at it: batchwright explain RUN STEP; or take it back: batchwright rollback RUN"
+        case "taken_back":
+            return f"{_mend(fault, why)}, then run the file again: batchwright run FILE"
         case "user":
             return "Change the file or the rule."
     return "This is a bug in Batchwright. Please report it with this file and the line that repeats it."
@@ -260,6 +263,8 @@ def instead(kind: str, fault: str, *, alternatives: bool) -> str:
         return 'Let the servers go elsewhere: otherwise = [{ zone = "..." }]'
     if kind == "resume" and "expired" in fault:
         return "Give people longer, or let it go on: expires and on_expiry of the approval"
+    if kind == "taken_back":
+        return 'If what is there should stay until somebody has looked, write: on_failure = "stop"'
     if kind == "answer":
         return "Let the question expire: expires = ..."
     if kind == "resume" and fault in ("transient", "never_ready", "lost_answers"):
