@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,7 +22,7 @@ from batchwright.errors import BatchwrightError, UsageError
 from batchwright.journal.base import Journal
 from batchwright.journal.environment_state import EnvironmentState, environment_key
 from batchwright.journal.memory import MemoryJournal
-from batchwright.loader import Loaded, Path_, locate
+from batchwright.loader import JudgedEnds, Loaded, Path_, judge_ends, locate
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.environment import Resource
@@ -85,36 +85,71 @@ def rehearse(settings: Settings, clock: Clock, source: Source, options: Rehearsa
     places = _places(source, loaded.workflow, planned.plan)
     told = {name: _promise(one) for name, one in promised.items()}
     file = RehearsedFile(str(source.file), options.command or (str(source.file),), options.seed, places, told)
-    return RehearsalAnswer(_report(rehearsed, options, chosen, experiment, file), planned)
+    return _rehearsed(rehearsed, options, chosen, experiment, file, source, planned)
 
 
-def _report(
+def _rehearsed(
     rehearsed: Rehearsed,
     options: RehearsalOptions,
     chosen: frozenset[str],
     experiment: Experiment | None,
     file: RehearsedFile,
-) -> RehearsalView:
+    source: Source,
+    planned: Planned,
+) -> RehearsalAnswer:
     tally = Tally(rehearsed)
     with without_warnings():
         references, results = references_of(rehearsed)
         for result in results:
             tally.hear(result)
-        if experiment is not None:
-            tally.hear(carry_out(rehearsed, _reference(references, experiment), experiment))
-            explored = Explored()
-        else:
-            told = ExplorationOptions(
-                chosen,
-                60.0 if options.seconds is None else options.seconds,
-                options.seed,
-                options.workers or min(2, os.cpu_count() or 1),
-                use_all=options.seconds is not None,
-            )
-            explored = explore(rehearsed, references, told, tally.hear)
+        judged = _judge(source, tally)
+        if judged.mistakes:  # better known now than when everything has been explored
+            return RehearsalAnswer(None, Planned(None, judged.mistakes, is_valid=False))
+        explored = _explored(rehearsed, references, options, chosen, experiment, tally)
+        judged = _judge(source, tally) if judged.rules else judged
+        if judged.mistakes:
+            return RehearsalAnswer(None, Planned(None, judged.mistakes, is_valid=False))
+        ends = list(tally.ends.values())
+        for rule, numbers in judged.broken.items():
+            for number in numbers:
+                tally.hear_rule(rule.name, ends[number])
         checked = self_check(rehearsed, references, options.seed)
         proof = RehearsalSelfCheck(checked.bug.name, checked.bug.meaning, checked.runs)
-        return rehearsal_view(rehearsed, references, tally, explored, proof, file)
+        places = {**file.places, **_places_of_rules(source, judged)}
+        view = rehearsal_view(rehearsed, references, tally, explored, proof, replace(file, places=places))
+        return RehearsalAnswer(view, planned)
+
+
+def _explored(
+    rehearsed: Rehearsed,
+    references: dict[bool, ReferenceRun],
+    options: RehearsalOptions,
+    chosen: frozenset[str],
+    experiment: Experiment | None,
+    tally: Tally,
+) -> Explored:
+    if experiment is not None:
+        tally.hear(carry_out(rehearsed, _reference(references, experiment), experiment))
+        return Explored()
+    told = ExplorationOptions(
+        chosen,
+        60.0 if options.seconds is None else options.seconds,
+        options.seed,
+        options.workers or min(2, os.cpu_count() or 1),
+        use_all=options.seconds is not None,
+    )
+    return explore(rehearsed, references, told, tally.hear)
+
+
+def _judge(source: Source, tally: Tally) -> JudgedEnds:
+    """What the file's own rules say of all the ends that there are."""
+    return judge_ends(source.file, source.overlays, source.inputs, list(tally.ends))
+
+
+def _places_of_rules(source: Source, judged: JudgedEnds) -> dict[str, Place]:
+    rules = list(judged.broken)
+    found = _located(source, [rule.path for rule in rules])
+    return {rule.name: found[rule.path] for rule in rules if rule.path in found}
 
 
 def _reference(references: Mapping[bool, ReferenceRun], experiment: Experiment) -> ReferenceRun:
@@ -236,7 +271,11 @@ def _places(source: Source, workflow: Workflow, plan: Plan) -> dict[str, Place]:
         path = path_of(workflow, Diagnostic("", "", where=name))
         if path is not None:
             paths[name] = path
-    wanted = list(dict.fromkeys(paths.values()))
-    found = locate(source.file, wanted, overlays=source.overlays, inputs=source.inputs, providers=registry.contracts())
-    spots = {path: Place(one.file, one.line, one.column) for path, one in zip(wanted, found, strict=False)}
+    spots = _located(source, list(dict.fromkeys(paths.values())))
     return {name: spots[path] for name, path in paths.items() if path in spots}
+
+
+def _located(source: Source, paths: Sequence[Path_]) -> dict[Path_, Place]:
+    contracts = registry.contracts()
+    found = locate(source.file, paths, overlays=source.overlays, inputs=source.inputs, providers=contracts)
+    return {path: Place(one.file, one.line, one.column) for path, one in zip(paths, found, strict=False)}

@@ -135,3 +135,12 @@ def called(policy: str, data: str, names: Sequence[str]) -> str:
         f'{literal(names)} |> std.array.map (fun name => {{ field = name, value = judge rules."%{{name}}" plan }})\n'
         "|> std.record.from_array"
     )
+
+
+def judged(raw: str, data: str, rules: Sequence[Path_]) -> str:
+    """For each of these rules of `rehearsal` what it gives for each of the ends in a JSON file."""
+    return (
+        f"{_WALK}let ends = {content(data, 'json')} in let raw = {raw} in\n"
+        f"[{', '.join(literal(path) for path in rules)}]\n"
+        "|> std.array.map (fun path => let rule = inside path raw in std.array.map (fun end => rule end) ends)"
+    )

@@ -19,7 +19,7 @@ OF_ACCOUNTS = ("auth", "quota")  # faults that are the same for everything in an
 LASTING = frozenset({"capacity", "quota", "auth", "exit", "refused", "expired", "vanishes", "timeout"})
 NESTED = 2  # faults of which the matrix shows the last; what more of them together do is no single one's doing
 DURATIONS_MOST = 100_000
-ENDS_MOST = 5_000
+ENDS_BYTES = 16_000_000  # of different ends that the rules of the file are called with
 
 
 class Cause(Struct, frozen=True):
@@ -61,6 +61,7 @@ class Tally:
         self.causes: dict[Cause, Examples] = {}
         self.ends: dict[bytes, DifferentEnd] = {}
         self.ends_left_out = 0
+        self._end_bytes = 0
         self.seconds: list[float] = []
         self.costs: dict[str, list[float]] = {}
 
@@ -125,8 +126,9 @@ class Tally:
             seen.count += 1
             if simpler(result, seen.result):
                 seen.result = result
-        elif len(self.ends) < ENDS_MOST:
+        elif self._end_bytes < ENDS_BYTES:
             self.ends[result.end] = DifferentEnd(result)
+            self._end_bytes += len(result.end)
         else:
             self.ends_left_out += 1
 
@@ -136,22 +138,27 @@ class Tally:
             cause: msgspec.structs.replace(found) for cause, found in self.causes.items() if "+" not in cause.fault
         }
         for cause, found in self.causes.items():
-            if "+" in cause.fault:
-                same = (c for c in merged if c.kind == cause.kind and c.fault in cause.fault.split("+"))
-                if (known := next(same, None)) is None:
-                    merged[cause] = found
-                else:
-                    merged[known].count += found.count
+            if cause.fault and (known := next((c for c in merged if _explains(c, cause)), None)) is not None:
+                merged[known].count += found.count
+                merged.pop(cause, None)
+            elif cause not in merged:
+                merged[cause] = found
         return merged
 
-    def found_by_user(self, function: str, end: DifferentEnd) -> None:
-        """A function of the user's file says that an end is wrong."""
+    def hear_rule(self, rule: str, end: DifferentEnd) -> None:
+        """A rule of the user's file is broken by an end."""
         injections = end.result.experiment.injections
         place = self.operation_of(injections[0]) if injections else STORE
-        fault = "+".join(dict.fromkeys(map(_word, injections)))
-        cause = Cause(str(Invariant.USER), place, fault, function)
-        self._found(cause, function, end.result)
+        cause = Cause(str(Invariant.USER), place, "+".join(dict.fromkeys(map(_word, injections))), rule)
+        self._found(cause, rule, end.result)
         self.causes[cause].count += end.count - 1
+
+
+def _explains(one: Cause, other: Cause) -> bool:
+    """Whether what one cause says is said by the other as well: it takes no fault at all, or one of several."""
+    if (one.kind, one.why) != (other.kind, other.why):
+        return False
+    return not one.fault or ("+" in other.fault and one.fault in other.fault.split("+"))
 
 
 def simpler(one: Result, other: Result) -> bool:
