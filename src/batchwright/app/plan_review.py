@@ -1,8 +1,11 @@
-"""Plans a file so that roles can read the plan, or why there is none."""
+"""Reads what roles need of files: the plan of a workflow, or why there is none, and the report of a rehearsal."""
 
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
+
+import msgspec
 
 from batchwright.agents.slices.plan_source import PlanSource
 from batchwright.app.planned import Planned
@@ -10,9 +13,11 @@ from batchwright.app.plans import make_plan
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.app.workflow_source import Source
-from batchwright.errors import PlanRefused
+from batchwright.errors import PlanRefused, UsageError
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.scalar import SimulationSettings
+from batchwright.regular_files import contents
+from batchwright.views.rehearsal import RehearsalView
 
 
 async def read_plan(settings: Settings, source: Source, simulation: SimulationSettings | None) -> PlanSource:
@@ -23,6 +28,15 @@ async def read_plan(settings: Settings, source: Source, simulation: SimulationSe
         found = tuple(one for one in refused.diagnostics if isinstance(one, Diagnostic))
         return PlanSource(str(source.file), None, found)
     return plan_source_of(str(source.file), planned)
+
+
+def read_rehearsal(file: Path) -> RehearsalView:
+    """The report that `rehearse --json` printed. Raises UsageError."""
+    try:
+        return msgspec.json.decode(contents(file), type=RehearsalView)
+    except (OSError, ValueError) as error:
+        hint = "Make one: batchwright rehearse FILE --json > report.json"
+        raise UsageError(f"{file} is no report of a rehearsal: {error}", hint=hint) from error
 
 
 def plan_source_of(subject: str, planned: Planned) -> PlanSource:

@@ -15,7 +15,7 @@ from batchwright.agents.slices.registry import SLICES
 from batchwright.app.agent_ledger import AgentLedger, AgentUsage, day_of
 from batchwright.app.definition_edit import more_servers
 from batchwright.app.language_model import LanguageModel, worded
-from batchwright.app.plan_review import read_plan
+from batchwright.app.plan_review import read_plan, read_rehearsal
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.cli.agent_printer import show_answer, show_prompts, show_slice, show_usage
@@ -105,6 +105,8 @@ def ask(
         if not like:
             raise UsageError("--like is missing", hint=f"batchwright ask {role} {subject} --like SERVER --count 2")
         found = answered(role, more_servers(settings, source, like, count, zone), words, budget)
+    elif reads is Subject.REHEARSAL:
+        found = answered(role, read_rehearsal(Path(subject)), words, budget)
     elif reads is Subject.PLAN and Path(subject).is_file():
         found = answered(role, asyncio.run(read_plan(settings, source, simulation)), words, budget)
     else:

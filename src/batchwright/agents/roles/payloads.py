@@ -123,12 +123,15 @@ class DriftSummary(Struct, frozen=True, tag="drift_summary"):
 
 
 class RehearsalSummary(Struct, frozen=True, tag="rehearsal_summary"):
-    """What a rehearsal found, and how much it looked at."""
+    """What a rehearsal found, and how much it looked at. `trusted`: it found the bug that was planted in it."""
 
     file: str
     ok: bool
-    findings: int
-    scenarios: int
+    errors: int
+    warnings: int
+    runs: int
+    crashes: int
+    trusted: bool
 
 
 Payload = (
