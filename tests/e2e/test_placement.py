@@ -112,6 +112,7 @@ def test_killed_before_and_after_it_moves_each_server_ends_where_there_is_room(c
     status = clouds.type.json("status", "latest")
     assert {one["name"]: one["zone"] for one in status["servers"]} == where
     assert {one["name"]: one["total"] for one in status["providers"]} == {"upcloud": 2, "hetzner": 1}
+    assert {one["id"]: one["provider"] for one in status["operations"]}["workers"] == "upcloud, hetzner"
     [far] = [name for name, zone in where.items() if zone == "fsn1"]
     told = clouds.type("explain", "latest", f"workers/{far}").stdout
     assert "it goes to hetzner cx23 fsn1 instead" in " ".join(told.split())

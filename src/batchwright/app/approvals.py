@@ -112,10 +112,14 @@ def _is_for(one: HoldAnswer, step: str, digest: str) -> bool:
     return (one.step, one.hash) == (step, digest)
 
 
+ENDED_HINT = "See what the run did with: batchwright status RUN"
+
+
 def _refuse_late(run: Run, step: str, until: float, now: float) -> None:
     if run.status in RUN_ENDED or run.status is RunState.ROLLING_BACK or run.cancelling:
         state = "Cancelling" if run.cancelling and run.status not in RUN_ENDED else run.status
-        raise ApprovalLate(f"run {run.id} is {state}; its questions are closed")
+        again = run.status in (RunState.FAILED, RunState.CANCELLED)
+        raise ApprovalLate(f"run {run.id} is {state}; its questions are closed", hint=None if again else ENDED_HINT)
     if run.step(step) not in run.asking:
         raise ApprovalLate(f"the question of {step} was decided: it is {run.record(step).state}")
     if until and now >= until:

@@ -165,7 +165,7 @@ class LocalCommands:
                 code = await process.wait()
         except TimeoutError:
             await _end(process, trace, self._clock)
-            return Unknown(f"{request.name} did not end within {launch.seconds:g} s and was stopped{said(output)}")
+            return Unknown(f"{request.name} did not end within {launch.seconds:.3g} s and was stopped{said(output)}")
         except BaseException:
             await _end(process, trace, self._clock)
             raise

@@ -195,7 +195,7 @@ async def _run(
     except TimeoutError:
         await _swept(connection, launch.mark, "end")
         output.close()
-        return Unknown(f"{request.name} did not end within {launch.seconds:g} s and was stopped{said(output)}")
+        return Unknown(f"{request.name} did not end within {launch.seconds:.3g} s and was stopped{said(output)}")
     except asyncio.CancelledError:
         await _swept(connection, launch.mark, "end")
         raise

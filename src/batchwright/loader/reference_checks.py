@@ -21,6 +21,7 @@ SHELL = ("run", "undo", "unless", "env")  # fields whose texts a shell may read
 OTHERS = (("http", "url"), ("http", "contains"), ("tcp", "host"), ("ask",))  # further fields that may hold references
 WHOLE = "operation"  # what a dependency waits for, if not only for its own server
 LITERAL = "For a literal ${ write $${."
+NONE_KNOWN = "There is no {} in this file that it could mean."
 PLACES = "They are allowed in variables, run, undo, unless, env, user_data, http and tcp."
 
 OWN_FIELDS = ("address", "name")
@@ -164,7 +165,8 @@ def _of(reference: Reference, got: str, known: Sequence[str], what: str = "") ->
     if got in known:
         return None
     about = f'there is no {what} "{got}"' if what else f'it has no "{got}"'
-    return Diagnostic("unknown-reference", f"`{reference}`: {about}", suggestion(got, list(known)))
+    hint = suggestion(got, list(known)) if known else NONE_KNOWN.format(what or "field")
+    return Diagnostic("unknown-reference", f"`{reference}`: {about}", hint)
 
 
 def _unfit(known: _Names, operation: Mapping[str, Any], path: Path_, reference: Reference) -> Diagnostic | None:

@@ -22,7 +22,7 @@ from batchwright.model.secret_reference import SecretReference
 from batchwright.operations.check import CheckRequest, HttpCheck, Redirects, TcpCheck
 from batchwright.printable import shortened
 from batchwright.probes.base import CONNECT_SECONDS, ProbeContext
-from batchwright.redaction import Redactor, secrets_in_environment
+from batchwright.redaction import Redactor, masked, secrets_in_environment
 from batchwright.secret_resolver import Reveal, revealed
 
 LOOK_SECONDS = 10.0  # for one look: all of its redirects together
@@ -34,6 +34,17 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 class _AddressRefused(Exception):
     """An untrusted workflow may not have this host contacted."""
+
+
+class _UrlUnfit(Exception):
+    """The URL names no host that can be contacted."""
+
+
+def _host_and_port(url: Any) -> tuple[str, int] | None:
+    """What to contact for a URL, None if it names no host that can be."""
+    if url.scheme not in ("http", "https") or url.raw_user is not None or not (url.raw_host and url.port):
+        return None
+    return url.raw_host, url.port
 
 
 class NetworkProber:
@@ -66,8 +77,11 @@ class NetworkProber:
                     return await self._connect(request.tcp, context)
                 assert request.http is not None
                 return await self._get(request.http, headers, redact, context, seconds)
+        except _UrlUnfit as error:
+            hint = "Look at the values in it: batchwright explain RUN STEP"
+            return Rejected(Fault(FaultClass.INVALID, str(error), "url-unfit", hint))
         except TimeoutError:
-            seen = f"no answer within {seconds:g} s"
+            seen = f"no answer within {seconds:.3g} s"
         except _AddressRefused as error:
             hint = "The operator can allow it in config.toml: [checks] private_hosts = [...]"
             return Rejected(Fault(FaultClass.INVALID, str(error), "address-not-allowed", hint))
@@ -123,10 +137,14 @@ class NetworkProber:
         from batchwright.probes.http_get import URL, get
 
         first = url = URL(http.url, encoded=True)
+        if _host_and_port(url) is None:  # made so by a value of this run: another look would find the same
+            raise _UrlUnfit(
+                f"{shortened(masked(redact.shown(http.url)), SHOWN_MOST)} is not a URL that can be contacted"
+            )
         for _ in range(REDIRECTS_MOST + 1):
-            if url.scheme not in ("http", "https") or not url.raw_host or url.raw_user is not None or not url.port:
-                raise ValueError("the URL is not one of a host that can be contacted")
-            addresses = await self._addresses(url.raw_host, url.port, context)
+            if (place := _host_and_port(url)) is None:
+                raise ValueError("the redirect leads to a URL that cannot be contacted")
+            addresses = await self._addresses(*place, context)
             own = headers if url.origin() == first.origin() else {}
             limits = http.contains.encode() or None, SHOWN_MOST, seconds
             status, onwards, body = await get(url, own, addresses, *limits)

@@ -234,7 +234,7 @@ def _doubts(run: Run) -> list[int]:
 
 def operation_progress(run: Run, shape: PlanIndex, ended: list[bool]) -> tuple[OperationProgress, ...]:
     """How far each operation has got; `ended` is what `ended_operations` gives."""
-    backward = run.status in ROLLBACK
+    backward, at = run.status in ROLLBACK, _moved_to(run, shape)
     rows = []
     for i, op in enumerate(run.plan.operations):
         counts = {state.value: count for state, count in run.counts[i].items() if count}
@@ -245,11 +245,17 @@ def operation_progress(run: Run, shape: PlanIndex, ended: list[bool]) -> tuple[O
             done, total = run.counts[i].get(S.SUCCEEDED, 0), _wanted(run, i)
             state = _forward_word(run, shape, ended, i)
         waiting_for = () if ended[i] else tuple(run.plan.operations[o].id for o in shape.before[i] if not ended[o])
-        names = (op.id, op.type, op.provider)
+        names = (op.id, op.type, ", ".join(at.get(i, (op.provider,))))
         rows.append(
             OperationProgress(*names, state, done, total, counts, _despite(run, op), waiting_for, *wave_now(run, i))
         )
     return tuple(rows)
+
+
+def _moved_to(run: Run, shape: PlanIndex) -> dict[int, tuple[str, ...]]:
+    """The providers at which the steps of an operation are, for those of which a server moved."""
+    moved = {run.step_operation[i] for i in run.moved}
+    return {op: tuple(dict.fromkeys(run.steps[i].provider for i in shape.steps[op])) for op in moved}
 
 
 def _wanted(run: Run, op: int) -> int:
@@ -319,9 +325,9 @@ def _providers(
 ) -> tuple[ProviderProgress, ...]:
     rows: dict[str, Counter[str]] = {}
     bad = failed_state(run)
-    for op in operations:
-        if op.provider:
-            row = rows.setdefault(op.provider, Counter())
+    for planned, op in zip(run.plan.operations, operations, strict=True):
+        if planned.provider:
+            row = rows.setdefault(planned.provider, Counter())
             row.update(done=op.done, total=op.total, failed=op.counts.get(bad.value, 0))
     for i in run.moved:
         rows[run.plan.steps[i].provider].subtract(_counted_at_provider(run, i))

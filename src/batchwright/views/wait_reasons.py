@@ -246,5 +246,6 @@ def retry_reason(run: Run, until: float, fault: Fault, around: Circumstances, no
     halted = run.status is not RunState.ROLLING_BACK and (run.cancelling or run.stopping)
     if run.status is RunState.PAUSED or halted or not around.driven:
         return f"retry held up: {fault.kind}: {one_line(fault.message)}"
-    when = f"in {duration(until - now)}" if until > now else "when a slot is free"
-    return f"retry {when}: {fault.kind}: {one_line(fault.message)}"
+    if until <= now:
+        return f"waits for a free slot to try again, after {fault.kind}: {one_line(fault.message)}"
+    return f"retry in {duration(until - now)}: {fault.kind}: {one_line(fault.message)}"

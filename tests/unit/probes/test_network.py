@@ -255,9 +255,13 @@ def test_a_number_that_programs_read_in_several_ways_is_no_host(host: str) -> No
     assert web.heads == []
 
 
-def test_a_user_in_the_url_is_no_host() -> None:
+@pytest.mark.parametrize("front", ["a.example:of-the-user@", "/"])
+def test_a_url_that_a_value_made_unfit_ends_the_check_at_once(front: str) -> None:
     web = Web(answer())
-    assert words(seen(web, lambda web: HttpCheck(f"http://a.example@127.0.0.1:{web.port}/"), RESTRICTED))
+    found = seen(web, lambda web: HttpCheck(f"http://{front}127.0.0.1:{web.port}/"), RESTRICTED)
+    assert isinstance(found, Rejected)
+    assert found.fault.code == "url-unfit"
+    assert "of-the-user" not in found.fault.message
     assert web.heads == []
 
 

@@ -61,7 +61,10 @@ def test_retries_tell_when_and_why() -> None:
     view = shown(story, 2)
     assert reasons(view)["retry in 2.0 s: transient: the service is not available"] == 2
     assert (view.retries, view.providers[0].retries, view.operations[0].state) == (2, 2, "retrying")
-    assert reasons(shown(story, 9))["retry when a slot is free: transient: the service is not available"] == 2
+    assert (
+        reasons(shown(story, 9))["waits for a free slot to try again, after transient: the service is not available"]
+        == 2
+    )
 
 
 @pytest.mark.parametrize(
