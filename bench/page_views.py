@@ -17,11 +17,13 @@ from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 from batchwright.testing.plans import plan_of, servers, workflow
-from batchwright.views.execution_history import history_of
+from batchwright.views.execution_history import RunHistory, history_of
 from batchwright.views.failure_causes import failure_causes
 from batchwright.views.graph_layout import graph_layout
 from batchwright.views.operation_strips import operation_strips
 from batchwright.views.run_why import run_why
+from batchwright.views.step_card import step_card
+from batchwright.views.step_events import step_event_numbers
 from batchwright.views.step_pages import StepOrder, StepQuery, step_page
 from batchwright.views.timeline import TimelineQuery, timeline
 from batchwright.views.wait_reasons import Circumstances
@@ -87,12 +89,17 @@ def seconds(work: Callable[[], object]) -> float:
     return best
 
 
+def _events_of(history: RunHistory, events: list[ev.AnyEvent], step: str) -> list[tuple[int, ev.AnyEvent]]:
+    numbers = step_event_numbers(history, history.run.step(step), history.seq)
+    return [(seq, events[seq - 1]) for seq in (1, *numbers)]
+
+
 def main() -> None:
     """A table: CPU of each view, and as a share of the fold and the history that it is made from."""
     plan = large_plan()
     events = journal(plan)
     run, history = Run.replay(events), history_of(events)
-    now = events[-1].at
+    now, last = events[-1].at, plan.steps[-1].id
     fold, told = seconds(lambda: Run.replay(events)), seconds(lambda: history_of(events))
     views: dict[str, Callable[[], object]] = {
         "graph": lambda: graph_layout(plan),
@@ -103,6 +110,9 @@ def main() -> None:
         "steps, found by text": lambda: step_page(run, history, now, StepQuery(find="no room w-3")),
         "failures by cause": lambda: failure_causes(run),
         "why": lambda: run_why(run, history, now, Circumstances()),
+        "card of a step, with its few events": lambda: step_card(
+            run, history, _events_of(history, events, last), last, now, Circumstances()
+        ),
     }
     print(f"| {len(plan.steps):,} steps, {len(events):,} events | CPU ms | of fold and history | answer, kB |")
     print("|--|--|--|--|")

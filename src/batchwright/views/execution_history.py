@@ -30,6 +30,9 @@ _OF_MANY = (
     *(ev.DriverStarted, ev.RunEnded, ev.RunReopened, ev.DoubtForgotten, ev.RollbackStarted, ev.SweepEnded),
     *(ev.RunStarted, ev.RollbackEnded),
 )  # events that may change many steps
+_NOTED = frozenset(
+    {ev.DriverStarted, *_MARKS, ev.StepSkipped, ev.GatePassed, ev.StepRetrying, ev.OperationOpened}
+)  # that explain other steps than their own
 MARKS_MOST = 200  # that one answer has: the newest
 
 
@@ -72,6 +75,7 @@ class RunHistory:
 
     def __init__(self, created: ev.RunCreated) -> None:
         self.run = Run(created)
+        self._slots = created.plan.parallel_limit
         self.shape = plan_index(created.plan)
         self.times = array("d", [created.at])  # of each event; never earlier than the one before
         self.changes: list[list[Change]] = [[] for _ in self.run.records]
@@ -96,10 +100,12 @@ class RunHistory:
     def take(self, event: ev.AnyEvent) -> None:
         """Add the next event; the first one is in it from the beginning."""
         last = self.times[-1]
-        self._note_full()
+        if len(self.run.in_flight) >= self._slots:
+            self._note_full()
         i = self.run.apply(event)
         self.times.append(max(last, event.at))
-        self._note_causes(event, i)
+        if type(event) in _NOTED:
+            self._note_causes(event, i)
         if i is not None:
             self.step_events[i].append(self.seq)
             self._note(i, self.times[-1])
@@ -117,8 +123,6 @@ class RunHistory:
             self._marks.append(HistoryMark(self.seq, self.times[-1], tag, event_line(event)))
 
     def _note_full(self) -> None:
-        if len(self.run.in_flight) < self.run.plan.parallel_limit:
-            return
         if self._full and self._full[-1][1] == self.seq:
             self._full[-1][1] += 1
         else:
