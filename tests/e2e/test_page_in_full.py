@@ -56,6 +56,15 @@ def ended(window: Browser, run: str, word: str = "Completed") -> Any:
     return tab
 
 
+def accessible(tab: Any) -> list[str]:
+    """What axe finds on a page."""
+    try:
+        from axe_playwright_python.sync_playwright import Axe
+    except ModuleNotFoundError:
+        missing("axe-playwright-python is not installed")
+    return [f"{one['id']} {one['nodes'][0]['html'][:120]}" for one in Axe().run(tab).response["violations"]]
+
+
 def drawn(tab: Any) -> None:
     """Wait until a screen has all its answers."""
     tab.locator("main, table").first.wait_for()
@@ -64,15 +73,16 @@ def drawn(tab: Any) -> None:
 
 
 def test_every_screen_is_for_everybody(stage: Stage) -> None:
-    try:
-        from axe_playwright_python.sync_playwright import Axe
-    except ModuleNotFoundError:
-        missing("axe-playwright-python is not installed")
     run, open_ = stage.submit(workflow("axe", 12), "--sim", "fail=axe-0003"), stage.submit(asking("asks"))
     screens = [
         *("/", "/ui/plan", "/ui/approvals", "/ui/servers", "/ui/service", "/ui/environments/axe?simulated=true"),
         *("/ui/service?part=lanes", "/ui/service?part=access", "/ui/taskservs", "/ui/taskservs?name=nginx"),
-        *("/ui/drift?environment=simulated:axe", "/ui/destroy?environment=simulated:axe", f"/ui/runs/{run}/checks"),
+        *(
+            "/ui/drift?environment=simulated:axe",
+            "/ui/destroy?environment=simulated:axe",
+            f"/ui/runs/{run}/checks",
+            "/ui/rehearsal",
+        ),
         *(f"/ui/runs/{run}", f"/ui/runs/{run}?ops=list&only=failed", f"/ui/runs/{run}/steps/web/axe-0001"),
         *(f"/ui/runs/{run}/rollback", f"/ui/runs/{open_}", "/ui/plain"),
     ]
@@ -86,8 +96,7 @@ def test_every_screen_is_for_everybody(stage: Stage) -> None:
                     tab = window.page(screen)
                     drawn(tab)
                     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), (screen, width)
-                    told = Axe().run(tab).response["violations"]
-                    found += [f"{screen} {width} {scheme}: {one['id']} {one['nodes'][0]['html'][:120]}" for one in told]
+                    found += [f"{screen} {width} {scheme}: {one}" for one in accessible(tab)]
                     tab.close()
     assert found == []
 
@@ -185,7 +194,7 @@ def test_an_environment_is_looked_at_for_drift_and_destroyed_after_its_preview(s
 
 
 def test_a_run_is_cancelled_by_force_and_the_audit_trail_has_it(stage: Stage) -> None:
-    run = stage.submit(workflow("forced", 30, parallel_limit=2), "--sim", "boot_seconds=3600")
+    run = stage.submit(workflow("forced", 30, parallel_limit=2), "--sim", "answer_seconds=60")
     with browser(stage.url) as window:
         tab = ended(window, run, "Running")
         tab.locator(".cmds summary").click()
@@ -206,6 +215,26 @@ def test_a_run_is_cancelled_by_force_and_the_audit_trail_has_it(stage: Stage) ->
         tab.get_by_label("Find in the audit trail").fill(run)
         tab.get_by_role("row").filter(has_text="force=true").wait_for()
         assert tab.get_by_role("row").filter(has_text=run).count() == 2  # it was submitted, too
+
+
+def test_the_report_of_a_rehearsal_is_shown(stage: Stage, tmp_path: Path) -> None:
+    file, report = tmp_path / "dress.json", tmp_path / "report.json"
+    file.write_text(json.dumps(workflow("dress", 2)))
+    words = ["rehearse", str(file), "--json", "--faults", "crash,capacity", "--seconds", "2"]
+    rehearsed = run_in_process(words, environment(stage.home), tmp_path)
+    assert rehearsed.stdout.startswith("{"), rehearsed.stderr
+    report.write_text(rehearsed.stdout)
+    found = json.loads(rehearsed.stdout)
+    with browser(stage.url) as window:
+        tab = window.page("/ui/rehearsal")
+        tab.get_by_label("The report, as JSON").fill('{"findings": []}')
+        tab.get_by_role("alert").filter(has_text="This is not the report of a rehearsal").wait_for()
+        tab.get_by_label("Open a report").set_input_files(report)
+        tab.get_by_role("heading", name="Rehearsal of dress").wait_for()
+        tab.get_by_text(found["headline"], exact=True).wait_for()
+        assert tab.locator("details.fi").count() == len(found["findings"])
+        tab.get_by_role("row").filter(has_text="a zone has no room").get_by_role("img").first.wait_for()
+        assert accessible(tab) == []
 
 
 def test_tabs_of_one_browser_share_the_stream_of_a_run(stage: Stage) -> None:

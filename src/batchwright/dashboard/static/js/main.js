@@ -12,7 +12,7 @@ const KEYS = [['/', 'find in what is shown'], ['Ctrl K', 'go to anything'], ['j 
 // -- which screen: its module is loaded when it is first shown, all others when there is time
 const MODULES = { home: () => import('./home.js'), run: () => import('./run.js'), step: () => import('./step.js'), rollback: () => import('./rollback.js'), plan: () => import('./plan.js'),
   approvals: () => import('./approvals.js'), servers: () => import('./servers.js'), service: () => import('./service.js'), taskservs: () => import('./taskservs.js'),
-  destroy: () => import('./destroy.js'), drift: () => import('./drift.js'), checks: () => import('./checks.js') };
+  destroy: () => import('./destroy.js'), drift: () => import('./drift.js'), checks: () => import('./checks.js'), rehearsal: () => import('./rehearsal.js') };
 const loaded = store({});
 async function load(name) {
   if (name in loaded.get()) return;
@@ -33,7 +33,7 @@ function screenOf(path) {
   if (['destroy', 'drift'].includes(what)) return [what, { destroy: 'DestroyScreen', drift: 'DriftScreen' }[what], { key: place.get().query.get('environment') || '' }, ''];
   if (what === 'runs' && more === 'steps' && rest.length) return ['step', 'StepScreen', { run: word, step: rest.join('/'), key: parts.join('/') }, ''];
   if (what === 'environments' && word) return ['servers', 'EnvironmentScreen', { name: parts.slice(2).join('/'), key: parts.join('/') }, ''];
-  const screen = { approvals: 'Approvals', plan: 'PlanScreen', servers: 'Servers', service: 'Service', taskservs: 'Taskservs' }[what];
+  const screen = { approvals: 'Approvals', plan: 'PlanScreen', servers: 'Servers', service: 'Service', taskservs: 'Taskservs', rehearsal: 'RehearsalScreen' }[what];
   return screen ? [what, screen, {}, 'ui/' + what] : ['', '', {}, null];
 }
 function Screen({ module, name, props }) {
@@ -125,7 +125,7 @@ const open = { ears: new Set(), set(what) { for (const ear of this.ears) ear(wha
 function Palette({ close }) {
   const [words, set] = useState('');
   const runs = useGet(RUNS, { query: { limit: 200 } }), envs = useGet('v1/environments');
-  const all = [...PAGES.map(([path, word]) => [word, 'page', href(path)]),
+  const all = [...[...PAGES, ['ui/rehearsal', 'Rehearsal report']].map(([path, word]) => [word, 'page', href(path)]),
     ...(envs.data?.items || []).map((one) => [one.name, 'environment', href(`ui/environments/${one.name}`, { simulated: one.simulated ? 'true' : '' })]),
     ...(runs.data?.items || []).map((one) => [`${one.run} ${one.environment}`, `run, ${one.status}`, href(`ui/runs/${one.run}`)])];
   const found = all.filter(([word]) => word.toLowerCase().includes(words.toLowerCase())).slice(0, 12);

@@ -43,7 +43,7 @@ export function PlanScreen() {
     area.current.setSelectionRange(from, from + 1);
   };
   const mistakes = (checked?.diagnostics || []);
-  return html`<main class="page fades" id="main"><header><h1>Plan a workflow</h1><p class="q">Paste or upload a file. It is checked as you type; nothing is contacted before you ask for the plan, and nothing is changed before you approve it.</p></header>
+  return html`<main class="page fades" id="main"><header><h1>Plan a workflow</h1><p class="q">Paste or upload a file. It is checked as you type; nothing is contacted before you ask for the plan, and nothing is changed before you approve it. What would happen if anything went wrong, <a href=${href('ui/rehearsal')}>a rehearsal</a> shows.</p></header>
     <div class="two"><div class="sec"><div class="row wrap"><label class="btn">Upload a file<input class="sr" type="file" accept=".ncl,.json,.yaml,.yml" onChange=${(e) => read(e.target.files[0])} /></label>
         <label class="row"><span class="q">Language</span><select class="in" value=${type} onChange=${(e) => setType(e.target.value)}><option value=${NICKEL}>Nickel</option><option value="application/json">JSON</option><option value="application/yaml">YAML</option></select></label>
         <span class="grow" /><span class="q" role="status">${!text.trim() ? '' : checked?.text !== text ? 'Checking…' : checked.ok ? 'No mistake found' : many(mistakes.filter((one) => one.severity !== 'warning').length || 1, 'mistake')}</span></div>
