@@ -8,10 +8,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-from batchwright.taskservs.runner.child_protocol import Done, OutputLine, Stopped, job_decoder, stop_decoder, written
+from batchwright.taskservs.runner.child_protocol import (
+    CommandChunk,
+    Done,
+    OutputLine,
+    RunCommand,
+    Word,
+    job_decoder,
+    reply_decoder,
+    written,
+)
 
 
-def say(word: Done | OutputLine | Stopped) -> None:
+def say(word: Word) -> None:
     sys.stdout.buffer.write(written(word))
     sys.stdout.buffer.flush()
 
@@ -21,32 +30,29 @@ def main() -> None:
     if job.name == "says":
         os.write(1, Path(job.folder).read_bytes())
         return
-    first, *rest = (host.id for host in job.hosts)
-    say(OutputLine(first, f"{job.verb} {job.name} for {', '.join((first, *rest))}"))
+    say(OutputLine(f"{job.verb} {job.name} for {job.host.name}"))
     match job.name:
         case "answers":
-            for host in (first, *rest):
-                say(Done(host, ok=True))
+            say(Done(ok=True))
         case "dies":
-            say(Done(first, ok=True))
             print("the last words", file=sys.stderr, flush=True)
             os._exit(9)
         case "babbles":
             os.write(1, b"this is no message\n")
             sys.stdin.buffer.read()
-        case "obeys":
-            say(Stopped(stop_decoder.decode(sys.stdin.buffer.readline()).host))
-            sys.stdin.buffer.read()
         case "environment":
-            say(OutputLine(first, ",".join(sorted(os.environ))))
-            say(Done(first, ok=True))
+            say(OutputLine(",".join(sorted(os.environ))))
+            say(Done(ok=True))
+        case "runs":
+            for command in ("one", "two"):
+                say(RunCommand(command, b"input"))
+                while isinstance(reply := reply_decoder.decode(sys.stdin.buffer.readline()), CommandChunk):
+                    say(OutputLine(f"{command}: {reply.data.decode()}"))
+                say(OutputLine(f"{command}: {reply}"))
+            say(Done(ok=True))
         case "starts" | "hangs":
             started = subprocess.Popen(["sleep", "1000"])
-            say(OutputLine(first, f"{os.getpid()} {started.pid}"))
+            say(OutputLine(f"{os.getpid()} {started.pid}"))
             while job.name == "hangs":
                 signal.pause()
-            for host in (first, *rest):
-                say(Done(host, ok=True))
-        case "is-deaf":
-            while True:
-                sys.stdin.buffer.read()
+            say(Done(ok=True))

@@ -20,13 +20,13 @@ from batchwright.commands.base import Launch
 from batchwright.commands.local import LocalCommands
 from batchwright.model.call_outcome import Applied, Rejected, Unknown
 from batchwright.model.fault import FaultClass
-from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.command import CommandRequest
-from batchwright.taskservs.runner.child_process import ChildProcess, Hearer
+from batchwright.taskservs.runner.child_process import ChildProcess
 from batchwright.taskservs.runner.child_protocol import ChildJob, Done, Host, Verb
 from batchwright.taskservs.runner.fork_server import ForkServer, NotBegun
 from batchwright.testing.virtual_clock import EPOCH
 from tests.support.command_line import COMMAND, PATIENCE, environment
+from tests.support.no_commands import no_commands
 
 REQUEST = CommandRequest("true", ("/bin/true",))
 
@@ -151,16 +151,13 @@ def test_a_program_that_was_begun_but_cannot_be_waited_for_is_ended_and_told(tmp
 def test_a_runner_without_its_process_has_done_nothing(started: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A3: and it can do it when there are descriptors again."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-    job = ChildJob("answers", "", "", Verb.INSTALL, (Host("a", "a", "", SshAccess(""), "", "", {}),))
+    job = ChildJob("answers", "", "", Verb.INSTALL, Host("a", "", "", "", {}))
 
     async def main(server: ForkServer) -> None:
-        done: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
-        child = ChildProcess(server, {"a": Hearer(lambda _line: None, done)})
+        child = ChildProcess(server, no_commands(), lambda _line: None)
         with without_descriptors(), pytest.raises(NotBegun, match="Too many open files"):
             await child.run(job)
-        assert not done.done()
-        await child.run(job)
-        assert done.result() == Done("a", ok=True)
+        assert await child.run(job) == Done(ok=True)
 
     with contextlib.closing(ForkServer("tests.support.fake_child")) as server:
         if started:

@@ -9,14 +9,12 @@ from pathlib import Path
 
 import asyncssh
 import pytest
-from msgspec.structs import replace
 from tests.support.children import child
 
 from batchwright.login_output import OUTPUT_MAX
 from batchwright.model.fault import FaultClass
 from batchwright.model.ssh_access import SshAccess
 from batchwright.taskservs.runner.direct_ssh_connection import TOOK_TOO_LONG, SshConnection, Unreachable, connected
-from batchwright.taskservs.runner.pyinfra_login import needs_agent
 
 # sudo as it is met: it warns of what does not matter, and may refuse
 SUDO = """#!/bin/sh
@@ -182,16 +180,3 @@ def test_a_connection_that_breaks_is_told(tmp_path: Path) -> None:
             await running
 
     play(tmp_path, lambda rig: with_connection(rig, use))
-
-
-def test_the_agent_is_for_servers_whose_key_it_holds(tmp_path: Path) -> None:
-    """The process that installs gets its socket for these only, as tests/e2e/test_handing_over.py sees."""
-    private = asyncssh.generate_private_key("ssh-ed25519")
-    private.write_private_key(str(tmp_path / "key"))
-    private.write_private_key(str(tmp_path / "locked"), passphrase="secret", rounds=1, ignore_few_rounds=True)
-    private.write_public_key(str(tmp_path / "key.pub"))
-    own, named, locked = (SshAccess("127.0.0.1", key=str(tmp_path / name)) for name in ("key", "key.pub", "locked"))
-    assert not needs_agent(own)
-    assert not needs_agent(SshAccess("127.0.0.1", key=str(tmp_path / "none")))
-    for access in (named, locked, SshAccess("127.0.0.1"), replace(own, jump=named), replace(named, jump=own)):
-        assert needs_agent(access)

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from batchwright.model.call_outcome import CheckResult
 from batchwright.model.fault import FaultClass
 from batchwright.model.secret_reference import SecretReference
-from batchwright.model.ssh_access import SshAccess
 from batchwright.model.taskserv import Platform, Taskserv
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.redaction import Redactor
@@ -22,7 +21,7 @@ from batchwright.taskservs.runner.child_protocol import (
     Host,
     Member,
     OutputLine,
-    Stopped,
+    RunCommand,
     Verb,
     job_decoder,
     word_decoder,
@@ -83,14 +82,14 @@ def test_what_checks_find_in_their_environment() -> None:
 
 
 def test_a_failed_deploy_says_which_operation_and_the_end_of_its_output_without_secrets() -> None:
-    done = Done("h", ok=False, failed="write it", fault="an operation failed", tail=("first", "it is s3cret"))
+    done = Done(ok=False, failed="write it", fault="an operation failed", tail=("first", "it is s3cret"))
     fault = failed("redis", done, Redactor(["s3cret"])).fault
     assert fault.message == "redis: write it\nfirst\nit is ***"
     assert fault.kind is FaultClass.TRANSIENT
 
 
 def test_a_deploy_that_is_wrong_is_not_tried_again() -> None:
-    done = Done("h", ok=False, fault="deploy.py of x: line 3: NameError: name 'y' is not defined", bug=True)
+    done = Done(ok=False, fault="deploy.py of x: line 3: NameError: name 'y' is not defined", bug=True)
     fault = failed("x", done, NOTHING).fault
     assert (fault.kind, fault.message) == (FaultClass.PERMANENT, f"x: {done.fault}")
 
@@ -120,8 +119,8 @@ def test_an_entry_without_platforms_goes_anywhere() -> None:
 
 def test_changes_are_told_and_so_is_that_there_were_none() -> None:
     told: list[str] = []
-    tell_changes(Done("h", ok=True, operations=9, changes=tuple("abcdefg")), told.append)
-    tell_changes(Done("h", ok=True, operations=9), told.append)
+    tell_changes(Done(ok=True, operations=9, changes=tuple("abcdefg")), told.append)
+    tell_changes(Done(ok=True, operations=9), told.append)
     assert told == ["changed by 7 of 9 operations: a, b, c, d, e and 2 more", "nothing changed"]
 
 
@@ -130,18 +129,17 @@ def test_changes_are_told_and_so_is_that_there_were_none() -> None:
 
 @given(st.text(), st.dictionaries(st.text(), st.one_of(st.text(), st.integers(-(2**60), 2**60), st.booleans())))
 def test_a_job_is_one_line_and_comes_out_as_it_went_in(name: str, variables: dict[str, str | int | bool]) -> None:
-    access = SshAccess("127.77.0.5", host_keys=("ssh-ed25519 AAAA",), jump=SshAccess("10.0.0.1"))
-    host = Host(
-        "s1", name, "127.77.0.5", access, "token", "default", variables, {"join": name}, cluster=Member(1, 2, "x")
-    )
-    job = ChildJob("redis", "7.0", "/folder", Verb.REMOVE, (host,))
+    host = Host(name, "127.77.0.5", "token", "default", variables, {"join": name}, cluster=Member(1, 2, "x"))
+    job = ChildJob("redis", "7.0", "/folder", Verb.REMOVE, host)
     line = written(job)
     assert line.count(b"\n") == 1
     assert job_decoder.decode(line) == job
 
 
-@pytest.mark.parametrize("word", [OutputLine("s1", "a\nb\u2028c"), Done("s1", ok=True, changes=("x",)), Stopped("s1")])
-def test_words_come_out_as_they_went_in(word: OutputLine | Done | Stopped) -> None:
+@pytest.mark.parametrize(
+    "word", [OutputLine("a\nb\u2028c"), Done(ok=True, changes=("x",)), RunCommand("x", b"\xff\n", seconds=1)]
+)
+def test_words_come_out_as_they_went_in(word: OutputLine | Done | RunCommand) -> None:
     line = written(word)
     assert line.count(b"\n") == 1
     assert word_decoder.decode(line) == word

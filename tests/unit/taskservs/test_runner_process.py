@@ -1,17 +1,27 @@
-"""A child process is heard, stopped, and when it dies everybody who waits for it knows."""
+"""A child process is heard, its commands are run, and when it dies this is known."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from tests.support.no_commands import no_commands
 
-from batchwright.model.ssh_access import SshAccess
 from batchwright.taskservs.runner import child_process
-from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess, Hearer
-from batchwright.taskservs.runner.child_protocol import ChildJob, Done, Host, Verb
+from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess
+from batchwright.taskservs.runner.child_protocol import (
+    ChildJob,
+    CommandChunk,
+    CommandEnd,
+    Done,
+    Host,
+    Reply,
+    RunCommand,
+    Verb,
+)
 from batchwright.taskservs.runner.fork_server import ForkServer
 
 Scenario = Callable[["Heard"], Awaitable[None]]
@@ -25,6 +35,7 @@ def server() -> Iterator[ForkServer]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
         patch.setenv("AWS_SECRET_ACCESS_KEY", "planted")
+        patch.setenv("SSH_AUTH_SOCK", "/run/agent")
         server.start()
     yield server
     server.close()
@@ -33,7 +44,6 @@ def server() -> Iterator[ForkServer]:
 @pytest.fixture
 def play(server: ForkServer, monkeypatch: pytest.MonkeyPatch) -> Play:
     monkeypatch.setattr(child_process, "END_SECONDS", 0.5)
-    monkeypatch.setattr(child_process, "STOP_SECONDS", 0.5)
 
     def play(scenario: Scenario) -> None:
         async def main() -> None:
@@ -45,31 +55,23 @@ def play(server: ForkServer, monkeypatch: pytest.MonkeyPatch) -> Play:
 
 
 class Heard:
-    """Two servers and what was heard of them."""
+    """A server and what was heard of it."""
 
     def __init__(self, server: ForkServer) -> None:
         self.server = server
-        loop = asyncio.get_running_loop()
         self.told: list[str] = []
-        self.first_line = asyncio.Event()
-        self.done = {host: loop.create_future() for host in ("a", "b")}
-        self.child = ChildProcess(server, {host: Hearer(self._tell, done) for host, done in self.done.items()})
+        self.child = ChildProcess(server, no_commands(), self.told.append)
 
-    def _tell(self, line: str) -> None:
-        self.told.append(line)
-        self.first_line.set()
-
-    async def run(self, name: str, folder: Path = Path("/")) -> None:
-        hosts = tuple(Host(host, host, "", SshAccess(""), "token", "default", {}) for host in self.done)
+    async def run(self, name: str, folder: Path = Path("/")) -> Done:
         async with asyncio.timeout(60):
-            await self.child.run(ChildJob(name, "1", str(folder), Verb.INSTALL, hosts))
+            host = Host("a", "", "token", "default", {})
+            return await self.child.run(ChildJob(name, "1", str(folder), Verb.INSTALL, host))
 
 
-def test_lines_and_answers_go_to_who_wants_them(play: Play) -> None:
+def test_its_lines_are_told_and_its_answer_is_given(play: Play) -> None:
     async def scenario(heard: Heard) -> None:
-        await heard.run("answers")
-        assert heard.told == ["install answers for a, b"]
-        assert [future.result() for future in heard.done.values()] == [Done("a", ok=True), Done("b", ok=True)]
+        assert await heard.run("answers") == Done(ok=True)
+        assert heard.told == ["install answers for a"]
 
     play(scenario)
 
@@ -77,59 +79,49 @@ def test_lines_and_answers_go_to_who_wants_them(play: Play) -> None:
 @pytest.mark.parametrize(("name", "words"), [
     ("dies", "the runner's process ended with 9: the last words"), ("babbles", "the runner's process ended with 0"),
 ])  # fmt: skip
-def test_who_has_no_answer_when_it_ends_is_told_so(play: Play, name: str, words: str) -> None:
+def test_one_that_ends_without_an_answer_has_died(play: Play, name: str, words: str) -> None:
     async def scenario(heard: Heard) -> None:
-        await heard.run(name)
         with pytest.raises(ChildDied, match=words):
-            heard.done["b"].result()
-        assert isinstance(heard.done["a"].exception(), ChildDied) is (name == "babbles")
+            await heard.run(name)
 
     play(scenario)
 
 
-def test_a_server_that_nobody_waits_for_any_more_is_not_begun(play: Play) -> None:
+def test_its_commands_are_run_one_after_another(play: Play) -> None:
+    class Commands:
+        async def run(self, asked: RunCommand, hear: Callable[[Reply], Awaitable[None]]) -> CommandEnd:
+            await hear(CommandChunk(asked.input))
+            await hear(CommandChunk(b"err", error=True))
+            return CommandEnd(7) if asked.command == "one" else CommandEnd(None, "lost")
+
     async def scenario(heard: Heard) -> None:
-        heard.done["a"].cancel()
-        await heard.child.stop("a")  # it has not even been started
-        await heard.run("answers")
-        assert heard.done["b"].result() == Done("b", ok=True)
-        assert heard.told == ["install answers for b"]
+        heard.child = ChildProcess(heard.server, cast(Any, Commands()), heard.told.append)
+        assert await heard.run("runs") == Done(ok=True)
+        one, two = CommandEnd(7), CommandEnd(None, "lost")
+        expected = ["one: input", "one: err", f"one: {one}", "two: input", "two: err", f"two: {two}"]
+        assert heard.told[1:] == expected
 
     play(scenario)
 
 
-def test_one_that_is_told_to_let_go_of_a_server_does(play: Play) -> None:
+def test_what_breaks_while_a_command_is_run_is_not_hidden(play: Play) -> None:
+    class Commands:
+        async def run(self, *_: object) -> CommandEnd:
+            raise RuntimeError("a bug")
+
     async def scenario(heard: Heard) -> None:
-        running = asyncio.create_task(heard.run("obeys"))
-        await heard.first_line.wait()
-        await heard.child.stop("b")
-        assert not heard.done["a"].done()  # it is alive, and the other server's work goes on
-        running.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await running
-        await heard.child.stop("b")  # it is gone: nothing is left to let go of
+        heard.child = ChildProcess(heard.server, cast(Any, Commands()), heard.told.append)
+        with pytest.raises(RuntimeError, match="a bug"):
+            await heard.run("runs")
 
     play(scenario)
 
 
-def test_one_that_does_not_obey_is_killed(play: Play) -> None:
+def test_it_gets_no_credentials_from_the_environment(play: Play) -> None:
     async def scenario(heard: Heard) -> None:
-        running = asyncio.create_task(heard.run("is-deaf"))
-        await heard.first_line.wait()
-        await heard.child.stop("b")
-        await running
-        with pytest.raises(ChildDied, match="ended with -9"):
-            heard.done["a"].result()
-        assert isinstance(heard.done["b"].exception(), ChildDied)
-
-    play(scenario)
-
-
-def test_it_is_not_given_what_is_none_of_its_business(play: Play) -> None:
-    async def scenario(heard: Heard) -> None:
-        heard.done["b"].cancel()
         await heard.run("environment")
         assert "AWS_SECRET_ACCESS_KEY" not in heard.told[-1]
+        assert "SSH_AUTH_SOCK" not in heard.told[-1]
         assert "PATH" in heard.told[-1]
 
     play(scenario)
@@ -138,31 +130,33 @@ def test_it_is_not_given_what_is_none_of_its_business(play: Play) -> None:
 @pytest.mark.parametrize(
     "said",
     [
-        b'{"type":"line","host":"nobody","text":""}\n',
-        b'{"type":"line","host":"a","text":"\xff"}\n',
-        b'{"type":"line","host":"a","text":"","more":' + b"[" * 50_000 + b"\n",
+        b'{"type":"nothing","text":""}\n',
+        b'{"type":"line","text":"\xff"}\n',
+        b'{"type":"line","text":"","more":' + b"[" * 50_000 + b"\n",
         b"x" * 4_000 + b"\n",
     ],
-    ids=["of no server", "no UTF-8", "too deep", "too long"],
+    ids=["unknown", "no UTF-8", "too deep", "too long"],
 )
 def test_one_that_says_what_is_no_message_counts_as_dead(
     play: Play, said: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(child_process, "WORD_BYTES", 1_000 if said.startswith(b"x") else 1_000_000)
-    (tmp_path / "words").write_bytes(b'{"type":"done","host":"a","ok":true}\n' + said)
+    (tmp_path / "words").write_bytes(b'{"type":"line","text":"first"}\n' + said + b'{"type":"done","ok":true}\n')
 
     async def scenario(heard: Heard) -> None:
-        await heard.run("says", tmp_path / "words")
-        assert heard.done["a"].result() == Done("a", ok=True)
-        assert isinstance(heard.done["b"].exception(), ChildDied)
+        with pytest.raises(ChildDied):
+            await heard.run("says", tmp_path / "words")
+        assert heard.told == ["first"]
 
     play(scenario)
 
 
-def test_its_last_words_are_made_fit_for_all_who_hear_them(play: Play) -> None:
+def test_its_last_words_are_shown_without_secrets(play: Play) -> None:
     async def scenario(heard: Heard) -> None:
-        heard.child = ChildProcess(heard.server, heard.child._hearers, lambda said: said.replace("last", "***"))
-        await heard.run("dies")
-        assert str(heard.done["b"].exception()).endswith("the *** words")
+        heard.child = ChildProcess(
+            heard.server, no_commands(), heard.told.append, lambda said: said.replace("last", "***")
+        )
+        with pytest.raises(ChildDied, match=r"the \*\*\* words"):
+            await heard.run("dies")
 
     play(scenario)

@@ -69,7 +69,7 @@ async def _here(work: Callable[..., Any], *given: Any) -> Any:
 
 
 async def changed(_visit: ServerExecutor) -> Done:
-    return Done("s", ok=True, operations=3, changes=("one",))
+    return Done(ok=True, operations=3, changes=("one",))
 
 
 def applied(
@@ -87,7 +87,7 @@ def applied(
     call = ServerExecutor(entry, request, target, job, rest.get("reveal", lambda _: "s3cret"), VirtualClock())
 
     async def main() -> Applied | Rejected | Unknown:
-        return await call.apply(verb, seconds, "s", deploy)
+        return await call.apply(verb, seconds, lambda _server: deploy(call))
 
     return run_virtual(main())
 
@@ -191,7 +191,7 @@ def test_a_removal_takes_the_mark_away(
     monkeypatch: pytest.MonkeyPatch, was_marked: bool, changes: tuple[str, ...], expected: bool
 ) -> None:
     async def deploy(_visit: ServerExecutor) -> Done:
-        return Done("s", ok=True, changes=changes)
+        return Done(ok=True, changes=changes)
 
     place = Place(monkeypatch, **{"taskservs/redis.json": ScriptResult(0, "gone\n" if was_marked else "")})
     assert applied(Verb.REMOVE, deploy) == Applied(expected)

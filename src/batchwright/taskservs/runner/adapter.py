@@ -1,12 +1,10 @@
-"""The runner port over SSH: pyinfra in child processes for changes, asyncssh for read-only work."""
+"""The runner port over SSH: pyinfra in child processes decides on changes, asyncssh talks to servers."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
-from collections.abc import Mapping, Sequence
-from functools import reduce
+from collections.abc import Mapping
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -24,16 +22,17 @@ from batchwright.ssh_client import Unreachable
 from batchwright.taskservs.base import NO_JOB, Target, TaskservCall
 from batchwright.taskservs.catalogue import digest_of, read_entry
 from batchwright.taskservs.runner import shell_snippets
-from batchwright.taskservs.runner.batcher import Batcher
 from batchwright.taskservs.runner.checks import run_checks
-from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess, Hearer
+from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess
 from batchwright.taskservs.runner.child_protocol import ChildJob, Done, Verb
+from batchwright.taskservs.runner.command_relay import CommandRelay
 from batchwright.taskservs.runner.fork_server import ForkServer, NotBegun
 from batchwright.taskservs.runner.outcomes import failed
 from batchwright.taskservs.runner.packed_artifacts import PackedSources
 from batchwright.taskservs.runner.readiness import ready
-from batchwright.taskservs.runner.server_executor import ServerExecutor
+from batchwright.taskservs.runner.server_executor import PreparedServer, ServerExecutor
 
+FORKS_MAX = 100  # at a time; each takes some 7 MiB
 LOOK_SECONDS = 20.0  # for a server to become ready when it is only looked at
 
 
@@ -44,15 +43,6 @@ class Installable(Struct, frozen=True):
     folder: Path
 
 
-class BatchKind(Struct, frozen=True):
-    """Calls that can share a process."""
-
-    name: str
-    version: str
-    folder: str
-    verb: Verb
-
-
 class PyinfraRunner:
     """The runner of a process, for all providers and runs. It works on each server with one call at a time."""
 
@@ -61,10 +51,9 @@ class PyinfraRunner:
     ) -> None:
         self._catalogue, self._reveal, self._clock = dict(catalogue), reveal, clock
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
-        self._names = (f"s{number:07}" for number in itertools.count())
         self._server = server or ForkServer()
+        self._forks = asyncio.Semaphore(FORKS_MAX)
         self._packed = PackedSources()
-        self._gathering: Batcher[tuple[BatchKind, ServerExecutor], Done] = Batcher(clock, self._carry)
 
     async def install(
         self, request: TaskservRequest, target: Target, job: TaskservCall = NO_JOB
@@ -102,28 +91,20 @@ class PyinfraRunner:
         if lock.locked():
             job.tell("waiting for another task on this server")
         async with lock:
-            return await visit.apply(verb, seconds, next(self._names), lambda one: self._deploy(verb, known, one))
+            return await visit.apply(verb, seconds, lambda server: self._deploy(verb, known, visit, server))
 
-    async def _deploy(self, verb: Verb, known: Installable, visit: ServerExecutor) -> Done:
-        kind = BatchKind(visit.request.name, visit.request.version, str(known.folder), verb)
-        return await self._gathering.join(kind, (kind, visit))
+    async def _deploy(self, verb: Verb, known: Installable, visit: ServerExecutor, server: PreparedServer) -> Done:
+        """Run the deploy in a fork of its own."""
+        request = visit.request
+        commands = CommandRelay(visit.access, server.connection, server.stack)
+        job = ChildJob(request.name, request.version, str(known.folder), verb, server.host)
+        async with self._forks:
+            return await ChildProcess(self._server, commands, visit.tell, visit.shown).run(job)
 
     def _load(self) -> None:
         """Let the fork server load while the server becomes ready. If it cannot be started now, the fork says why."""
         with contextlib.suppress(OSError, RuntimeError, MemoryError):
             self._server.start()
-
-    async def _carry(self, batch: Sequence[tuple[tuple[BatchKind, ServerExecutor], asyncio.Future[Done]]]) -> None:
-        """Run one fork for all servers of a batch."""
-        kind, visits = batch[0][0][0], [visit for (_, visit), _ in batch]
-        hosts = tuple(visit.host for visit in visits if visit.host is not None)
-        hearers = {host.id: Hearer(visit.tell, answer) for host, ((_, visit), answer) in zip(hosts, batch, strict=True)}
-        child = ChildProcess(
-            self._server, hearers, lambda said: reduce(lambda text, visit: visit.shown(text), visits, said)
-        )
-        for visit in visits:
-            visit.child = child
-        await child.run(ChildJob(kind.name, kind.version, kind.folder, kind.verb, hosts))
 
     # -- looking ------------------------------------------------------------------------------------------------
 
@@ -150,10 +131,11 @@ class PyinfraRunner:
         visit.sources = await self._packed.of(request, known.entry, job.folder)
         try:
             filled = await visit.filled()
-            async with asyncio.timeout(job.seconds), ready(visit.access, self._clock, visit.tell, LOOK_SECONDS):
-                visit.as_host(next(self._names), filled, {}, "")
-            async with asyncio.timeout(job.seconds):
-                done = await self._deploy(Verb.PREVIEW, known, visit)
+            async with asyncio.timeout(job.seconds), contextlib.AsyncExitStack() as stack:
+                looked = ready(visit.access, self._clock, visit.tell, LOOK_SECONDS)
+                connection = await stack.enter_async_context(looked)
+                server = PreparedServer(visit.as_host(filled, {}, ""), connection, stack)
+                done = await self._deploy(Verb.PREVIEW, known, visit, server)
         except Unreachable as error:
             raise _asked_in_vain(target, error) from error
         except (ChildDied, NotBegun, TimeoutError) as error:

@@ -1,107 +1,101 @@
-"""One child process of the runner: sends its job and passes on its messages for each server."""
+"""The child process of one call: gets its job, runs its commands on the server, and passes on its messages."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-
-from msgspec import Struct
-from msgspec.structs import replace
+import contextlib
+from collections.abc import Callable
 
 from batchwright.printable import printable
 from batchwright.taskservs.runner.child_protocol import (
     ChildJob,
     Done,
-    Host,
     OutputLine,
-    Stop,
-    Stopped,
+    Reconnect,
+    Reply,
+    RunCommand,
     Word,
     word_decoder,
     written,
 )
+from batchwright.taskservs.runner.command_relay import CommandRelay
 from batchwright.taskservs.runner.fork_server import ForkedProcess, ForkServer
 
 WORD_BYTES = 32 * 1024 * 1024  # of one message, with lines as long as they can be
-STOP_SECONDS = 3.0  # for the child to stop working on a server
 END_SECONDS = 5.0  # for the child to end when it has nothing left to do
 REST_SECONDS = 1.0  # for the rest of its output when it has ended, since what it started may hold that open
 ERRORS_KEPT = 4_000  # bytes of its stderr
 
 
 class ChildDied(Exception):
-    """The child ended before it reported on a server: what it did there is unknown."""
-
-
-class Hearer(Struct, frozen=True, eq=False):
-    """A listener for one server: `tell` receives its lines, `done` its result."""
-
-    tell: Callable[[str], None]
-    done: asyncio.Future[Done]
+    """The child ended before it reported: what it did on the server is unknown."""
 
 
 class ChildProcess:
-    """A fork for one job and those who listen to it, by server. `shown` makes its last words fit for all of them."""
+    """A fork for one job. Only this process has a connection to the server: when `run` is cancelled, nothing more is
+    sent there. `shown` makes the fork's last words fit to be shown.
+    """
 
     def __init__(
-        self, server: ForkServer, hearers: Mapping[str, Hearer], shown: Callable[[str], str] = printable
+        self,
+        server: ForkServer,
+        commands: CommandRelay,
+        tell: Callable[[str], None],
+        shown: Callable[[str], str] = printable,
     ) -> None:
-        self._server = server
-        self._hearers = hearers
-        self._shown = shown
-        self._stopped = {host: asyncio.Event() for host in hearers}
-        self._process: ForkedProcess | None = None
-        self._given = False  # whether it has received its job
+        self._server, self._commands, self._tell, self._shown = server, commands, tell, shown
+        self._asked: asyncio.Queue[RunCommand | Reconnect] = asyncio.Queue(1)
         self._errors = b""
 
-    async def run(self, job: ChildJob) -> None:
-        """Run it from start to end. Servers without a result by then get ChildDied. Raises NotBegun."""
-        process = self._process = await self._server.fork(WORD_BYTES)
+    async def run(self, job: ChildJob) -> Done:
+        """Run it from start to end. Raises NotBegun, ChildDied."""
+        process = await self._server.fork(WORD_BYTES)
         listening = asyncio.create_task(self._listen(process))
-        reading = {listening, asyncio.create_task(self._keep_errors(process))}
+        errors, serving = asyncio.create_task(self._keep_errors(process)), asyncio.create_task(self._serve(process))
         ended = asyncio.create_task(process.wait())
+        tasks = {listening, errors, serving, ended}
         try:
-            process.stdin.write(written(replace(job, hosts=self._wanted(job))))
-            self._given = True
-            await asyncio.wait({listening, ended}, return_when=asyncio.FIRST_COMPLETED)
-            code = await _end(process, ended)
-            await asyncio.wait(reading, timeout=REST_SECONDS)
-            if listening.done():
-                listening.result()
+            process.stdin.write(written(job))
+            await asyncio.wait({listening, serving, ended}, return_when=asyncio.FIRST_COMPLETED)
+            code = None
+            if not listening.done() or listening.result() is None:
+                if serving.done():
+                    serving.result()
+                code = await _end(process, ended)
+                await asyncio.wait({listening, errors}, timeout=REST_SECONDS)
+            done = listening.result() if listening.done() else None
         finally:
-            for task in (*reading, ended):
+            for task in tasks:
                 task.cancel()
             process.close()
-        for one in self._hearers.values():
-            if not one.done.done():
-                one.done.set_exception(ChildDied(self._last_words(code)))
+            await asyncio.wait(tasks)
+        if done is None:
+            raise ChildDied(self._last_words(code))
+        return done
 
-    def _wanted(self, job: ChildJob) -> tuple[Host, ...]:
-        """The servers that somebody still waits for."""
-        return tuple(host for host in job.hosts if not self._hearers[host.id].done.done())
-
-    async def stop(self, host: str) -> None:
-        """See that nothing more is sent to a server that nobody waits for; a child that does not obey is killed."""
-        process = self._process
-        if process is None or not self._given or process.ended:
-            return
-        process.stdin.write(written(Stop(host)))
-        try:
-            async with asyncio.timeout(STOP_SECONDS):
-                await self._stopped[host].wait()
-        except TimeoutError:
-            process.kill()
-
-    async def _listen(self, process: ForkedProcess) -> None:
-        while (word := await _word(process.stdout)) is not None and word.host in self._hearers:
+    async def _listen(self, process: ForkedProcess) -> Done | None:
+        while (word := await _word(process.stdout)) is not None:
             match word:
-                case OutputLine(host=host, text=text):
-                    self._hearers[host].tell(text)
-                case Stopped(host=host):
-                    self._stopped[host].set()
-                case Done(host=host):
-                    if not self._hearers[host].done.done():
-                        self._hearers[host].done.set_result(word)
+                case OutputLine(text=text):
+                    self._tell(text)
+                case Done():
+                    return word
+                case _:
+                    await self._asked.put(word)
+        return None
+
+    async def _serve(self, process: ForkedProcess) -> None:
+        async def reply(one: Reply) -> None:
+            process.stdin.write(written(one))
+            await process.stdin.drain()
+
+        with contextlib.suppress(ConnectionError):  # it has ended
+            while True:
+                asked = await self._asked.get()
+                if isinstance(asked, Reconnect):
+                    await reply(await self._commands.reconnect())
+                else:
+                    await reply(await self._commands.run(asked, reply))
 
     async def _keep_errors(self, process: ForkedProcess) -> None:
         while chunk := await process.stderr.read(ERRORS_KEPT):

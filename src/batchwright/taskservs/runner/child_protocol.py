@@ -1,4 +1,4 @@
-"""What the runner and its child process tell each other: one job on stdin, lines of JSON both ways."""
+"""What the runner and its child process tell each other: one job, then lines of JSON both ways."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import msgspec
 from msgspec import Struct
 
 from batchwright.model.scalar import PlainValue
-from batchwright.model.ssh_access import SshAccess
 
 
 class Verb(StrEnum):
@@ -39,16 +38,15 @@ class HostSource(Struct, frozen=True):
 
 
 class Host(Struct, frozen=True):
-    """One server of a job. `id` is its name on the wire, `token` marks its processes, `temp` is a private folder there.
+    """The server of a job. `token` marks its processes, `temp` is a private folder there, `sudo`: its login is not
+    root's.
 
     `variables` and `outputs` may hold secrets in the clear: a job is only ever written into a pipe. `sources` are by
     the name of their variable, `secrets` the names of variables that are secret.
     """
 
-    id: str
     name: str
     address: str
-    access: SshAccess
     token: str
     variant: str
     variables: dict[str, PlainValue]
@@ -57,39 +55,64 @@ class Host(Struct, frozen=True):
     secrets: tuple[str, ...] = ()
     cluster: Member | None = None
     temp: str = ""
+    sudo: bool = False
 
 
 class ChildJob(Struct, frozen=True):
-    """One task service on many servers. `folder` holds its deploy.py."""
+    """One task service on one server. `folder` holds its deploy.py."""
 
     name: str
     version: str
     folder: str
     verb: Verb
-    hosts: tuple[Host, ...]
-
-
-class Stop(Struct, frozen=True, tag="stop"):
-    """Parent to child: stop working on one server at once."""
-
-    host: str
+    host: Host
 
 
 class OutputLine(Struct, frozen=True, tag="line"):
     """One line of output."""
 
-    host: str
     text: str
 
 
+class RunCommand(Struct, frozen=True, tag="run"):
+    """Child to parent: run this on the server. Its input is `input`, then the local file `file`, if there is one.
+
+    `seconds` is its time limit, 0 for none.
+    """
+
+    command: str
+    input: bytes
+    file: str = ""
+    seconds: float = 0
+    pty: bool = False
+
+
+class Reconnect(Struct, frozen=True, tag="reconnect"):
+    """Child to parent: connect to the server again, which has restarted."""
+
+
+class CommandChunk(Struct, frozen=True, tag="chunk"):
+    """Parent to child: output of the command; `error`: its standard error."""
+
+    data: bytes
+    error: bool = False
+
+
+class CommandEnd(Struct, frozen=True, tag="end"):
+    """Parent to child: the command, or the reconnection, has ended. Without an exit code `why` says what went wrong."""
+
+    code: int | None
+    why: str = ""
+    timed_out: bool = False
+
+
 class Done(Struct, frozen=True, tag="done"):
-    """How it ended on one server. `changes` are the operations that changed something, or would.
+    """How it ended. `changes` are the operations that changed something, or would.
 
     `failed` names the operation that did not work, `fault` says why in words where its output does not, `tail` is the
     end of its output. `bug`: the deploy itself is wrong, so doing it again is of no use.
     """
 
-    host: str
     ok: bool
     operations: int = 0
     changes: tuple[str, ...] = ()
@@ -99,19 +122,14 @@ class Done(Struct, frozen=True, tag="done"):
     bug: bool = False
 
 
-class Stopped(Struct, frozen=True, tag="stopped"):
-    """Child to parent: nothing more is sent to this server."""
-
-    host: str
-
-
-Word = OutputLine | Done | Stopped
+Word = OutputLine | RunCommand | Reconnect | Done
+Reply = CommandChunk | CommandEnd
 
 job_decoder = msgspec.json.Decoder(ChildJob)
-stop_decoder = msgspec.json.Decoder(Stop)
+reply_decoder: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)
 word_decoder: msgspec.json.Decoder[Word] = msgspec.json.Decoder(Word)
 
 
-def written(value: ChildJob | Stop | Word) -> bytes:
+def written(value: ChildJob | Reply | Word) -> bytes:
     """One line for the pipe."""
     return msgspec.json.encode(value) + b"\n"

@@ -11,7 +11,7 @@ from pyinfra.api.exceptions import NestedOperationError, PyinfraError
 
 from batchwright.model.map_variable_paths import nested
 from batchwright.taskservs.debian import DeployImpossible
-from batchwright.taskservs.runner.child_protocol import ChildJob, Host, Verb
+from batchwright.taskservs.runner.child_protocol import ChildJob, Verb
 
 DEPLOY_FILE = "deploy.py"
 
@@ -60,8 +60,9 @@ def _function(path: Path, verb: Verb) -> Deploy:
     return function
 
 
-def values(job: ChildJob, host: Host) -> SimpleNamespace:
+def values(job: ChildJob) -> SimpleNamespace:
     """What a deploy function is given: `v`."""
+    host = job.host
     cluster = host.cluster
     return SimpleNamespace(
         **{

@@ -66,6 +66,18 @@ class SshConnection:
         how = "did not end in time" if answer.code in (None, TOOK_TOO_LONG) else f"exited with code {answer.code}"
         raise interfering(self._user, self._host, answer.login, how)
 
+    @contextlib.asynccontextmanager
+    async def process(self, command: str, *, pty: bool) -> AsyncIterator[asyncssh.SSHClientProcess[bytes]]:
+        """A process on the server, with its streams. Entering and using it raises what LOST names.
+
+        Leaving it closes them. It is not waited for: a server keeps them open until the process ends.
+        """
+        process = await self._inner.create_process(command, encoding=None, term_type="xterm" if pty else None)
+        try:
+            yield process
+        finally:
+            process.close()
+
 
 @contextlib.asynccontextmanager
 async def connected(access: SshAccess) -> AsyncIterator[SshConnection]:

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 MAIN = "batchwright.taskservs.runner.fork_server_main"
 MODULE = "batchwright.taskservs.runner.child_main"
-PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "SSH_AUTH_SOCK", "TMPDIR", "VIRTUAL_ENV")
+PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR", "VIRTUAL_ENV")
 ERRORS_KEPT = 4_000  # bytes of its stderr
 END_SECONDS = 5.0  # for the server to end when its input has ended
 

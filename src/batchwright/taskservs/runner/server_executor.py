@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.errors import SecretMissing, VariableInvalid
@@ -25,7 +26,7 @@ from batchwright.taskservs.base import Target, TaskservCall
 from batchwright.taskservs.package_locks import LOCK_SECONDS
 from batchwright.taskservs.runner import shell_snippets
 from batchwright.taskservs.runner.checks import first_failing
-from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess
+from batchwright.taskservs.runner.child_process import ChildDied
 from batchwright.taskservs.runner.child_protocol import Done, Host, HostSource, Member, Verb
 from batchwright.taskservs.runner.direct_ssh_connection import SshConnection, connected
 from batchwright.taskservs.runner.fork_server import NotBegun
@@ -42,8 +43,19 @@ LAST_SECONDS = 1.0  # of the time limit, left to say why a server did not become
 END_SECONDS = 12.0  # for ending on the server what was broken off; the engine gives 15
 
 
+class PreparedServer(Struct, frozen=True):
+    """A server that is ready for a deploy, and the connection to it. `stack` closes what the deploy opens."""
+
+    host: Host
+    connection: SshConnection
+    stack: contextlib.AsyncExitStack
+
+
+Run = Callable[[PreparedServer], Awaitable[Done]]
+
+
 class ServerExecutor:
-    """One call. `deploy` joins the next batch and returns its result; the batch sets `child` when it begins."""
+    """One call."""
 
     def __init__(
         self,
@@ -55,7 +67,6 @@ class ServerExecutor:
         clock: Clock,
     ) -> None:
         self.entry, self.request, self.target, self.job = entry, request, target, job
-        self.child: ChildProcess | None = None
         self.host: Host | None = None
         self.sources: dict[str, HostSource] = {}
         self.token = job.token or f"{request.name}@{target.ref}"
@@ -111,13 +122,11 @@ class ServerExecutor:
             return None
         return Member(cluster.number, cluster.size, (self.job.leader or self.target).address)
 
-    def as_host(self, name: str, filled: Filled, outputs: dict[str, str], temp: str) -> Host:
+    def as_host(self, filled: Filled, outputs: dict[str, str], temp: str) -> Host:
         """The server as the child process gets it."""
         self.host = Host(
-            id=name,
             name=self.target.name,
             address=self.target.address,
-            access=self.access,
             token=self.token,
             variant=self.request.variant,
             variables=filled.values,
@@ -126,18 +135,17 @@ class ServerExecutor:
             secrets=tuple(key for key, one in self.request.variables.items() if isinstance(one, SecretReference)),
             cluster=self.member,
             temp=temp,
+            sudo=self.access.user != "root",
         )
         return self.host
 
     # -- install and remove -------------------------------------------------------------------------------------
 
-    async def apply(
-        self, verb: Verb, seconds: float, name: str, deploy: Callable[[ServerExecutor], Awaitable[Done]]
-    ) -> Applied | Rejected | Unknown:
+    async def apply(self, verb: Verb, seconds: float, run: Run) -> Applied | Rejected | Unknown:
         """Install or remove. If interrupted, by the time limit or from outside, it is stopped on the server too."""
         try:
             async with asyncio.timeout(seconds):
-                return await self._apply(verb, seconds, name, deploy)
+                return await self._apply(verb, seconds, run)
         except TimeoutError:
             if not self._touched:
                 return Rejected(Fault(FaultClass.TIMEOUT, f"the server did not become ready within {seconds:g} s"))
@@ -153,9 +161,7 @@ class ServerExecutor:
         except (SecretMissing, VariableInvalid) as error:
             return Rejected(Fault(FaultClass.PERMANENT, error.message, error.code, error.hint))
 
-    async def _apply(
-        self, verb: Verb, seconds: float, name: str, deploy: Callable[[ServerExecutor], Awaitable[Done]]
-    ) -> Applied | Rejected | Unknown:
+    async def _apply(self, verb: Verb, seconds: float, run: Run) -> Applied | Rejected | Unknown:
         filled = await self.filled()
         async with contextlib.AsyncExitStack() as stack:
             try:
@@ -169,9 +175,9 @@ class ServerExecutor:
                 return prepared if isinstance(prepared, Rejected) else outputs  # type: ignore[return-value]
             private = [text for key, text in outputs.items() if self.entry.outputs[key].secret]
             self._redact = Redactor((*filled.secrets, *private))
-            self.as_host(name, filled, outputs, prepared)
+            server = PreparedServer(self.as_host(filled, outputs, prepared), connection, stack)
             try:
-                done = await deploy(self)
+                done = await run(server)
                 if not done.ok:
                     await self._remove_folder()
                     return failed(self.request.name, done, self._redact)
@@ -285,8 +291,6 @@ class ServerExecutor:
         """Stop on the server what this call runs there. None if that is certain, otherwise why it is not."""
         try:
             async with asyncio.timeout(END_SECONDS):
-                if self.child is not None and self.host is not None:
-                    await self.child.stop(self.host.id)
                 if not self._touched:
                     return None
                 async with connected(self.access) as connection:
