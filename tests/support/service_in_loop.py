@@ -105,7 +105,10 @@ async def serving(
     async with made as supervisor, HealthMonitor(supervisor) as monitor:
         app = make_app(supervisor, monitor, **options)
         config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=2)
-        sock = socket.create_server(("127.0.0.1", 0))
+        # With its protocol, as in api/server.py: asyncio sets TCP_NODELAY on such sockets only, and without that each
+        # answer of a connection waits 40 ms for an acknowledgement.
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
         server = ServiceServer(config, connections or Connections(MOST))
         task = asyncio.create_task(server.serve([sock]))
