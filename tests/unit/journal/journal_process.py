@@ -1,6 +1,8 @@
 """A process of its own with a journal, for tests that kill it, race it, or are kept out by it.
 
-    python journal_process.py MODE BACKEND PATH COUNT
+    python journal_process.py MODE BACKEND PATH COUNT [MARKS]
+
+For postgres PATH is the URL of the database, and MARKS a folder.
 
 append: appends to run "aaaa" (COUNT times, 0: for ever) and prints each sequence number that was acknowledged
 signal: leaves COUNT signals for run "aaaa" and prints how many it left
@@ -16,6 +18,7 @@ from pathlib import Path
 from batchwright.errors import RunNotFound
 from batchwright.journal.base import Journal
 from batchwright.journal.lease_holder import own_holder
+from batchwright.journal.postgres import PostgresAddress, PostgresJournal
 from batchwright.journal.sqlite import SqliteJournal
 from batchwright.journal.surreal import SurrealJournal
 from batchwright.model.delivery import Delivery
@@ -71,8 +74,12 @@ async def open_and_close(journal: Journal, count: int) -> None:
 
 
 async def main() -> None:
-    mode, backend, path, count = sys.argv[1:]
-    journal: Journal = SqliteJournal(Path(path)) if backend == "sqlite" else SurrealJournal(Path(path))
+    mode, backend, path, count, *marks = sys.argv[1:]
+    journal: Journal
+    if backend == "postgres":
+        journal = PostgresJournal(PostgresAddress(path), Path(*marks))
+    else:
+        journal = SqliteJournal(Path(path)) if backend == "sqlite" else SurrealJournal(Path(path))
     if mode == "open":
         await open_and_close(journal, int(count))
         return
