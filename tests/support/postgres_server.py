@@ -60,6 +60,14 @@ def _person() -> dict[str, Any]:
     return {"user": person.pw_uid, "group": person.pw_gid, "extra_groups": []}
 
 
+def chowned(path: Path, content: bytes) -> None:
+    """Write a file that the server alone may read."""
+    path.write_bytes(content)
+    path.chmod(0o600)
+    if not os.getuid():
+        os.chown(path, _person()["user"], _person()["group"])
+
+
 def new_folder() -> Path:
     """A folder for a server, short enough for the path of its socket."""
     memory = Path("/dev/shm")
@@ -86,7 +94,36 @@ class PostgresServer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        self.remove()
+
+    @property
+    def port(self) -> str:
+        """Of its socket and of TCP."""
+        return self._settings.get("port", "5432")
+
+    def remove(self) -> None:
+        """Remove its folder."""
         shutil.rmtree(self.folder)
+
+    def reload(self) -> None:
+        """Make it read its settings again, and wait until new connections have them."""
+        with self.connect() as connection:
+            [[before]] = connection.execute("SELECT pg_conf_load_time()").fetchall()
+            connection.execute("SELECT pg_reload_conf()")
+        while True:
+            with self.connect() as connection:
+                if connection.execute("SELECT pg_conf_load_time()").fetchall() != [(before,)]:
+                    return
+
+    def replicate(self, primary: PostgresServer) -> None:
+        """A standby of another server, as it is now; it follows from then on."""
+        words = ["-d", primary.url("postgres"), "-D", str(self.data), "-R", "-X", "stream", "-c", "fast"]
+        subprocess.run([binary("pg_basebackup"), *words], check=True, capture_output=True, cwd="/", **_person())
+
+    def promote(self) -> None:
+        """Make a standby the primary."""
+        command = [binary("pg_ctl"), "promote", "-w", "-D", str(self.data)]
+        subprocess.run(command, check=True, capture_output=True, cwd="/", **_person())
 
     def make(self) -> None:
         """A new cluster; its superuser is USER, whom the socket trusts, and over TCP by password."""
@@ -139,7 +176,7 @@ class PostgresServer:
 
     def url(self, database: str) -> str:
         """The URL of a database, over the socket."""
-        return f"postgresql://{USER}@/{database}?host={self.folder}"
+        return f"postgresql://{USER}@/{database}?host={self.folder}&port={self.port}"
 
     def new_database(self) -> PostgresAddress:
         """A new, empty database."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from msgspec import Struct
 
@@ -35,22 +35,18 @@ class PostgresAddress(Struct, frozen=True):
     sslkey: str = ""
 
     def __str__(self) -> str:
-        parts, told = urlsplit(self.url), self._query()
-        hosts = parts.netloc.rpartition("@")[2] or told.get("host", "") or "the local socket"
+        told = self._query()
+        hosts = self._parts.netloc.rpartition("@")[2] or told.get("host", "") or "the local socket"
         return f"{unquote(hosts)}/{self.database} (schema {self.schema})"
 
     @property
     def database(self) -> str:
         """The name of the database; the URL names it."""
-        return unquote(urlsplit(self.url).path.strip("/")) or self._query().get("dbname", "")
+        return unquote(self._parts.path.strip("/")) or self._query().get("dbname", "")
 
     def check(self) -> None:
         """Raise StoreUnavailable if this is no address, without showing it: it may hold a password."""
-        try:
-            parts = urlsplit(self.url)
-        except ValueError:
-            parts = urlsplit("")
-        if parts.scheme not in SCHEMES or not self.database:
+        if self._parts.scheme not in SCHEMES or not self.database:
             raise StoreUnavailable("this is not the URL of a PostgreSQL database", hint=EXAMPLE)
         if not _SCHEMA.fullmatch(self.schema) or len(self.schema) > MOST_SCHEMA:
             raise StoreUnavailable(
@@ -74,13 +70,20 @@ class PostgresAddress(Struct, frozen=True):
             given["password"] = self.password()
         return {name: value for name, value in given.items() if value}
 
+    @property
+    def _parts(self) -> SplitResult:
+        try:
+            return urlsplit(self.url)
+        except ValueError:
+            return urlsplit("")
+
     def _is_here(self) -> bool:
         """Whether every host is this machine."""
-        hosts = [host.rpartition(":")[0] or host for host in urlsplit(self.url).netloc.rpartition("@")[2].split(",")]
+        hosts = [host.rpartition(":")[0] or host for host in self._parts.netloc.rpartition("@")[2].split(",")]
         hosts += self._query().get("host", "").split(",")
         hosts += self._query().get("hostaddr", "").split(",")
         near = ("", "localhost", "127.0.0.1", "::1", "[::1]")
         return all(host in near or Path(unquote(host)).is_absolute() for host in hosts)
 
     def _query(self) -> dict[str, str]:
-        return dict(parse_qsl(urlsplit(self.url).query))
+        return dict(parse_qsl(self._parts.query))

@@ -101,8 +101,8 @@ class Notifications:
     async def _hear(self, connection: PostgresConnection) -> None:
         """Until the connection breaks, which raises OperationalError."""
         loop, raw = asyncio.get_running_loop(), connection.raw
-        ready = asyncio.Event()
-        loop.add_reader(raw.fileno(), ready.set)
+        ready, descriptor = asyncio.Event(), raw.fileno()  # a broken connection does not tell it any more
+        loop.add_reader(descriptor, ready.set)
         try:
             while True:
                 await ready.wait()
@@ -113,7 +113,7 @@ class Notifications:
                         for hint in tuple(self._hints.get(run, ())):
                             hint()
         finally:
-            loop.remove_reader(raw.fileno())
+            loop.remove_reader(descriptor)
 
     def _hint_all(self) -> None:
         for hints in tuple(self._hints.values()):
