@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from batchwright.journal.postgres import PostgresAddress
 from batchwright.providers.simulated import World
 from batchwright.testing import provider_kill_suite
 from tests.conformance.surreal_bridge import PASSWORD, USER, Bridge
@@ -19,11 +20,12 @@ SIM = (
 
 
 # Of each run: its store, the seed, how many servers, and how many kills
-RUNS = [("filesystem", 0, 24, 6), ("surrealdb-server", 0, 12, 3)]
+RUNS = [("filesystem", 0, 24, 6), ("surrealdb-server", 0, 12, 3), ("postgres", 0, 8, 2)]
 MORE = [
     *(("filesystem", seed) for seed in range(1, 5)),
     *(("surrealdb", seed) for seed in (0, 1)),
     ("surrealdb-server", 0),
+    ("postgres", 0),
 ]
 LONG = [pytest.param(*run, 76, 15, marks=pytest.mark.long) for run in MORE]
 
@@ -49,6 +51,8 @@ class Terminal(provider_kill_suite.Terminal):
     def __init__(self, folder: Path, seed: int, store: str, servers: int, server: str = "") -> None:
         environ = {"URL": server, "USER": USER, "PASSWORD": PASSWORD}
         told = {f"BATCHWRIGHT_SURREALDB_{key}": value for key, value in environ.items()}
+        if store == "postgres":
+            told = {"BATCHWRIGHT_POSTGRES_URL": server}
         super().__init__(folder, seed, workflow(f"kill{seed}", store.removesuffix("-server"), servers // 2), told)
         self.seed, self.store, self.servers = seed, store, servers
 
@@ -59,9 +63,18 @@ class Terminal(provider_kill_suite.Terminal):
 
 @pytest.mark.parametrize(("store", "seed", "servers", "kills"), [*RUNS, *LONG])
 def test_a_run_killed_at_random_leaves_no_duplicate_and_no_orphan(
-    store: str, seed: int, servers: int, kills: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    store: str,
+    seed: int,
+    servers: int,
+    kills: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
-    if store == "surrealdb-server":
+    if store == "postgres":
+        address: PostgresAddress = request.getfixturevalue("postgres")
+        kill_and_look(Terminal(tmp_path, seed, store, servers, address.url), kills, capsys)
+    elif store == "surrealdb-server":
         with Bridge() as bridge:
             kill_and_look(Terminal(tmp_path, seed, store, servers, bridge.url), kills, capsys)
     else:

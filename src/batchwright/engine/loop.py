@@ -18,7 +18,7 @@ from batchwright.engine.machine import Machine
 from batchwright.engine.monotonic_clocks import RunClock
 from batchwright.engine.performer import Performer
 from batchwright.errors import StoreFull
-from batchwright.journal.base import Journal, Lease, Snapshot
+from batchwright.journal.base import ChangeHints, Journal, Lease, Snapshot
 from batchwright.journal.lease_holder import LEASE_SECONDS
 from batchwright.model import events as ev
 from batchwright.model.clock import Clock
@@ -362,18 +362,19 @@ class Driver:
         """
         after = min(seen, self.run.heard)
         self.signals_read = seen
-        while True:
-            await self._clock.sleep(self._signal_seconds)
-            began = self._clock.now()
-            for number, signal in await self._journal.signals(self.run.id, after):
-                after = number
-                self.signals_read = max(number, seen)
-                if number > seen or signal.kind is SignalKind.ANSWER:
-                    self._signals.append((number, signal))
+        with contextlib.closing(ChangeHints(self._journal, self.run.id)) as hints:
+            while True:
+                await hints.wait(self._clock.sleep(self._signal_seconds))
+                began = self._clock.now()
+                for number, signal in await self._journal.signals(self.run.id, after):
+                    after = number
+                    self.signals_read = max(number, seen)
+                    if number > seen or signal.kind is SignalKind.ANSWER:
+                        self._signals.append((number, signal))
+                        self._wake.set()
+                self._signals_read_at = began
+                if self.run.holds:
                     self._wake.set()
-            self._signals_read_at = began
-            if self.run.holds:
-                self._wake.set()
 
 
 def _ahead(run: Run, clock: Clock) -> float:

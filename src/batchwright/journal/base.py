@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -298,5 +299,31 @@ class Watchable(Protocol):
     """A store that tells of what other processes write. A hint can be lost: whoever must know looks now and then."""
 
     def watch(self, run: str, hint: Callable[[], None]) -> Callable[[], None]:
-        """Call `hint`, in the event loop, whenever a run may have changed; gives what ends that."""
+        """Call `hint`, in the event loop, whenever another process may have changed a run; gives what ends that."""
         ...
+
+
+class ChangeHints:
+    """Hears of changes to a run by other processes, where its store tells of them."""
+
+    def __init__(self, journal: Journal, run: str) -> None:
+        self._heard = asyncio.Event()
+        self._end = journal.watch(run, self._heard.set) if isinstance(journal, Watchable) else None
+
+    async def wait(self, sleep: Coroutine[Any, Any, None]) -> None:
+        """Return when `sleep` does, or as soon as there is a hint."""
+        if self._end is None:
+            await sleep
+            return
+        waiting = [asyncio.ensure_future(sleep), asyncio.ensure_future(self._heard.wait())]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waiting:
+                one.cancel()
+        self._heard.clear()
+
+    def close(self) -> None:
+        """Hear nothing more."""
+        if self._end is not None:
+            self._end()

@@ -14,7 +14,7 @@ from typing import Protocol
 from batchwright.app.run_reader import HOLDER_SECONDS
 from batchwright.engine.limits import Limits, calls_of
 from batchwright.errors import BatchwrightError
-from batchwright.journal.base import Journal
+from batchwright.journal.base import Journal, Watchable
 from batchwright.journal.lease_holder import LeaseObserver
 from batchwright.model.clock import Clock
 from batchwright.model.events import AnyEvent
@@ -146,6 +146,7 @@ class RunFeed:
         self._past_lock = asyncio.Lock()
         self._past: tuple[int, tuple[bytes, int]] = (-1, (b"", 0))
         self._pump: asyncio.Task[None] | None = None
+        self._unwatch: Callable[[], None] | None = None
         self._light_at = 0.0
 
     # -- what is known ------------------------------------------------------------------------------------------
@@ -195,7 +196,7 @@ class RunFeed:
     # -- the journal --------------------------------------------------------------------------------------------
 
     def hint(self) -> None:
-        """Note that the driver in this process has written something, or has ended."""
+        """Note that a driver has written something, or has ended."""
         self._hinted = True
         self._hint.set()
 
@@ -249,6 +250,8 @@ class RunFeed:
         """Begin to read after this event, or with a snapshot."""
         reader = Subscription(self, after)
         self._readers[reader] = None
+        if self._unwatch is None and isinstance(self.journal, Watchable):
+            self._unwatch = self.journal.watch(self.run.id, self.hint)
         if self._pump is None or self._pump.done():
             self._pump = asyncio.get_running_loop().create_task(self._keep_pumping())
         return reader
@@ -260,6 +263,9 @@ class RunFeed:
             self._ring.clear()
             self._ring_bytes = 0
             self._past = (-1, (b"", 0))
+            if self._unwatch is not None:
+                self._unwatch()
+                self._unwatch = None
             if self._pump is not None:
                 self._pump.cancel()
                 self._pump = None

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterable
 
 import psycopg
 from psycopg import sql as text
@@ -30,6 +31,7 @@ class Notifications:
         self._address = address
         self._channel = f"batchwright:{address.schema}"
         self._reader = reader
+        self._own = secrets.token_hex(6)  # begins our messages, which we need not hear
         self._changed: dict[str, None] = {}
         self._telling: asyncio.Task[None] | None = None
         self._hints: dict[str, list[Callable[[], None]]] = {}
@@ -66,7 +68,7 @@ class Notifications:
 
     async def _tell(self) -> None:
         while self._changed:
-            runs = " ".join(list(self._changed)[:RUNS_MOST])
+            runs = " ".join([self._own, *list(self._changed)[:RUNS_MOST]])
             self._changed.clear()
             values = {"channel": self._channel, "runs": runs}
             with contextlib.suppress(BatchwrightError):  # what could not be told is found by looking
@@ -78,7 +80,7 @@ class Notifications:
             with contextlib.suppress(BatchwrightError, psycopg.Error):
                 connection = await self._connection()
                 try:
-                    self._hint_all()  # what was missed until now
+                    self._hint(list(self._hints))  # what was missed until now
                     await self._hear(connection)
                 finally:
                     connection.close()
@@ -109,13 +111,12 @@ class Notifications:
                 ready.clear()
                 raw.pgconn.consume_input()
                 while (heard := raw.pgconn.notifies()) is not None:
-                    for run in heard.extra.decode().split():
-                        for hint in tuple(self._hints.get(run, ())):
-                            hint()
+                    sender, *runs = heard.extra.decode().split()
+                    self._hint([] if sender == self._own else runs)
         finally:
             loop.remove_reader(descriptor)
 
-    def _hint_all(self) -> None:
-        for hints in tuple(self._hints.values()):
-            for hint in tuple(hints):
+    def _hint(self, runs: Iterable[str]) -> None:
+        for run in runs:
+            for hint in tuple(self._hints.get(run, ())):
                 hint()

@@ -1,15 +1,19 @@
-"""The crash exploration with the real embedded SurrealDB store: what each process left is what the next one opens."""
+"""The crash exploration with real stores that others share: what each process left is what the next one opens."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from batchwright.journal.base import Journal
+from batchwright.journal.postgres import PostgresAddress, PostgresJournal
 from batchwright.journal.surreal import SurrealJournal
 from batchwright.testing.crash_points import CrashPoint, When
 from batchwright.testing.virtual_clock import run_virtual
@@ -21,10 +25,8 @@ from tests.crash.test_explore import SCENARIOS, check, reference
 class StandingStill:
     """A journal in another thread's real loop. Virtual time stands still while it works."""
 
-    name = SurrealJournal.name
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, folder: Path) -> None:
-        self._loop, self._inner = loop, SurrealJournal(folder)
+    def __init__(self, loop: asyncio.AbstractEventLoop, inner: Journal) -> None:
+        self._loop, self._inner, self.name = loop, inner, inner.name
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         async def call(*args: Any, **more: Any) -> Any:
@@ -34,11 +36,11 @@ class StandingStill:
 
 
 class StoredLives(Lives):
-    """Each process opens the folder anew."""
+    """Each process opens the store anew."""
 
-    def __init__(self, scenario: Scenario, loop: asyncio.AbstractEventLoop, folder: Path) -> None:
+    def __init__(self, scenario: Scenario, loop: asyncio.AbstractEventLoop, make: Callable[[], Journal]) -> None:
         super().__init__(scenario)
-        self._open = lambda: StandingStill(loop, folder)
+        self._open = lambda: StandingStill(loop, make())
 
     async def process(self, point: CrashPoint) -> bool:
         journal = self._open()
@@ -69,21 +71,45 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
-@pytest.mark.parametrize("name", ["rollback", pytest.param("mixed-hostile", marks=pytest.mark.long)])
+def surrealdb(folder: Path, request: pytest.FixtureRequest) -> Callable[[int], Journal]:
+    return lambda number: SurrealJournal(folder / str(number))
+
+
+def postgres(folder: Path, request: pytest.FixtureRequest) -> Callable[[int], Journal]:
+    address: PostgresAddress = request.getfixturevalue("postgres")
+    return lambda number: PostgresJournal(replace(address, schema=f"n{number}"), folder)
+
+
+@pytest.mark.parametrize(
+    ("backend", "name", "stride"),
+    [
+        (surrealdb, "rollback", 1),
+        (postgres, "rollback", 12),
+        pytest.param(surrealdb, "mixed-hostile", 1, marks=pytest.mark.long),
+        pytest.param(postgres, "rollback", 1, marks=pytest.mark.long),
+        pytest.param(postgres, "mixed-hostile", 1, marks=pytest.mark.long),
+    ],
+)
 def test_the_end_is_the_same_wherever_the_process_dies(
-    name: str, loop: asyncio.AbstractEventLoop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    backend: Callable[[Path, pytest.FixtureRequest], Callable[[int], Journal]],
+    name: str,
+    stride: int,
+    loop: asyncio.AbstractEventLoop,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A run and its rollback. The faults of a cloud, which `mixed-hostile` adds, do not reach the store: test_explore
     dies at every call among them."""
-    scenario = SCENARIOS[name]
+    scenario, make = SCENARIOS[name], backend(tmp_path, request)
     wanted, calls = reference(scenario)
     explored = 0
-    for n in range(1, calls + 1):
+    for n in range(1, calls + 1, stride):
         point = CrashPoint(n, list(When)[n % 2])
-        lives = StoredLives(scenario, loop, tmp_path / str(n))
+        lives = StoredLives(scenario, loop, partial(make, n))
         outcome, processes = run_virtual(live_through(scenario, point, lives=lives))
         assert processes > 1 or point.n == calls, point
         check(scenario, wanted, outcome, str(point))
         explored += 1
     with capsys.disabled():
-        print(f"\n{name}: {explored} crash points on a real SurrealDB store, always {scenario.ends}")
+        print(f"\n{name}: {explored} crash points on a real {backend.__name__} store, always {scenario.ends}")
