@@ -67,6 +67,8 @@ def test_a_run_is_watched_from_its_file_on_and_a_killed_service_leaves_no_hole(t
             assert seen == list(range(1, count + 1))
 
             tab.get_by_role("button", name="Now").click()
+            tab.get_by_text("Hand-over note").click()
+            tab.get_by_text("Completed: 24 of 24 steps done.").wait_for()
             tab.get_by_label("Find in steps").fill("0007")
             tab.get_by_role("row").filter(has_text="shop-0007").dblclick()
             tab.get_by_role("heading", name="web/shop-0007").wait_for()

@@ -74,6 +74,13 @@ function Operation({ op, run }) {
     <${Facts} items=${[['state', op.state], ['provider', op.provider], ['waits for', op.waiting_for.join(', ')], ['went on despite', op.despite.join(', ')]]} /><${Copy} text=${`batchwright status ${run}`} /></div>`;
 }
 
+/** What roles say of the run: the facts that `ask` prints, computed when they are opened. */
+function Told({ run, role, title }) {
+  const at = useQuery('at'), [open, set] = useState(false), got = useGet(open ? `v1/agents/${role}` : '', { query: { run, at } });
+  const plain = (text) => text.replace(/<\/?data>/g, '"').replaceAll('&lt;', '<').replaceAll('&gt;', '>');
+  return html`<details onToggle=${(event) => set(event.currentTarget.open)}><summary class="b">${title}</summary>${open ? html`<${Loading} got=${got}>${(got.data?.reports || []).map((each) => html`<${Copy} label=${title} text=${`${each.summary}\n${plain(each.text)}`} />`)}<${Copy} text=${`batchwright ask ${role} ${run}`} /><//>` : ''}</details>`;
+}
+
 /** Why the run does not go on, or what it does; also as it was at an earlier moment. */
 function Now({ run, view, when }) {
   const at = useQuery('at'), got = useGet(`${one(run)}/why`, { query: { at }, when: at ? 0 : when }), why = got.data;
@@ -82,5 +89,6 @@ function Now({ run, view, when }) {
     ${why.in_flight.length ? html`<section><h3>In flight</h3><ul>${why.in_flight.slice(0, 8).map((step) => html`<li class="row line-28"><span class="w104"><${State} of=${step.state} /></span><button class="btn bare name el grow" onClick=${() => put({ sel: step.step })}>${step.step}</button><span class="q el">${step.said || ''}</span><span class="q nw">${dur(why.time - step.attempt_at)}</span></li>`)}</ul>
       ${more ? html`<p class="q">and ${num(more)} more</p>` : ''}</section>` : ''}
     ${list('Waiting, and for what', why.waiting)}${list('Not run, and why', [...view.skipped, ...view.not_wanted])}
-    ${view.past ? '' : html`${view.providers.some((each) => each.limit) ? html`<section><h3>Providers</h3><ul>${view.providers.filter((each) => each.limit).map((each) => html`<li>${each.name}: <span class="q">${each.limit}</span></li>`)}</ul></section>` : ''}${why.next ? html`<p class="q">${why.next}</p>` : ''}<${Copy} text=${`batchwright monitor ${run}`} />`}` : ''}<//></div>`;
+    ${view.past ? '' : html`${view.providers.some((each) => each.limit) ? html`<section><h3>Providers</h3><ul>${view.providers.filter((each) => each.limit).map((each) => html`<li>${each.name}: <span class="q">${each.limit}</span></li>`)}</ul></section>` : ''}${why.next ? html`<p class="q">${why.next}</p>` : ''}<${Copy} text=${`batchwright monitor ${run}`} />`}
+    ${why.failures.length ? html`<${Told} run=${run} role="triage" title="Why it failed, and what can be done" />` : ''}<${Told} run=${run} role="handover" title="Hand-over note" />` : ''}<//></div>`;
 }

@@ -23,10 +23,10 @@ export function Time({ at, seconds }) {
   return html`<time datetime=${at ? new Date(at * 1e3).toISOString() : ''} title=${stamp(at)}>${clock(at, mode, seconds)}</time>`;
 }
 
-export function Copy({ text }) {
+export function Copy({ text, label = 'The command that does the same' }) {
   const [done, set] = useState(false);
   const copy = async () => { await navigator.clipboard?.writeText(text); set(true); setTimeout(() => set(false), 1500); };
-  return html`<div class="copy"><code tabindex="0" role="textbox" aria-readonly="true" aria-label="The command that does the same">${text}</code>
+  return html`<div class="copy"><code tabindex="0" role="textbox" aria-readonly="true" aria-label=${label}>${text}</code>
     <button class="btn bare" onClick=${copy}>${done ? 'Copied' : 'Copy'}</button></div>`;
 }
 
