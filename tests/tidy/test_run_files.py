@@ -17,6 +17,7 @@ from tests.support.command_line import environment
 # two for waves: what waits for what, and the waves of a plan in words;
 # one for where else servers may be created; one for what stores in SQL share
 FILES_MOST = 149
+DRAWN = {"views/eta.py", "operations/base.py"}  # by a screen that is drawn while the run lasts: on a busy machine
 FILE = """{ batch_workflow = {
   name = "one", version = "1", operations = [{
     id = "web", type = "server_batch", provider = "simulated",
@@ -45,4 +46,4 @@ def test_a_run_executes_few_files(tmp_path: Path) -> None:
     listed = "\n".join(f"{name}: {', '.join(functions)}" for name, functions in executed.items())
     assert "engine/loop.py" in executed, listed
     assert [name for name in executed if name.startswith(NEEDLESS)] == []
-    assert len(executed) <= FILES_MOST, f"{len(executed)} files:\n{listed}"
+    assert len(executed.keys() - DRAWN) <= FILES_MOST, f"{len(executed)} files:\n{listed}"
