@@ -154,10 +154,11 @@ stat -c 'file %a %U %G %n' -- FILES 2>/dev/null
 sha256sum -- FILES 2>/dev/null
 """
 _LOOK_AT_UNIT = """
-sed 's/^/due /' NOTE 2>/dev/null
-unit=$(systemctl show -p ActiveState -p UnitFileState -p MainPID UNIT)
+[ ! -e NOTE ] || sed 's/^/due /' NOTE
+unit=$(systemctl show -p MainPID -p ActiveState -p UnitFileState UNIT)
 echo "$unit"
-case $(readlink "/proc/$(echo "$unit" | sed -n 's/^MainPID=//p')/exe") in *' (deleted)') echo 'due restart' ;; esac
+pid=${unit#*MainPID=}
+case $(readlink "/proc/${pid%%[!0-9]*}/exe") in *' (deleted)') echo 'due restart' ;; esac
 true
 """  # its program was replaced by another version while it runs
 
@@ -306,7 +307,9 @@ def _states(names: Sequence[str]) -> dict[str, tuple[str, str]]:
     one too.
     """
     query = "dpkg-query -W -f '${Package} ${db:Status-Abbrev} ${Version}\\n' " + " ".join(names)
-    said = host.get_fact(Command, f"{query} 2>/dev/null; grep -qs batchwright {POLICY} && echo {POLICY} left -; true")
+    said = host.get_fact(
+        Command, f"{query} 2>/dev/null; [ -e {POLICY} ] && grep -qs batchwright {POLICY} && echo {POLICY} left -; true"
+    )
     words = [line.split() for line in (said or "").splitlines()]
     return {word[0]: (word[1], word[2]) for word in words if len(word) == 3 and word[1] not in ("un", "pn")}
 

@@ -10,7 +10,7 @@ import pytest
 
 from batchwright.model.taskserv import TaskservCheck
 from batchwright.redaction import Redactor
-from batchwright.taskservs.runner.checks import first_failing, run_checks
+from batchwright.taskservs.runner.checks import CheckScript, run_checks
 from batchwright.taskservs.runner.direct_ssh_connection import ScriptResult
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
@@ -56,10 +56,15 @@ def test_what_does_not_pass_is_tried_again(tmp_path: Path) -> None:
     checks, told = [READS, check("slow", counted, retries=3), VARIABLE], list[str]()
 
     async def run() -> object:
-        return await first_failing(Shell(), checks, {"port": "80"}, Redactor(()), VirtualClock(), told.append)  # type: ignore[arg-type]
+        together = CheckScript(Shell(), checks, {"port": "80"}, "echo before >&2\n", "echo noted; exit 5\n")  # type: ignore[arg-type]
+        return await together.until_noted(Redactor(()), VirtualClock(), told.append)
 
-    assert run_virtual(run()) is None
+    assert run_virtual(run()) == ScriptResult(5, "noted\n")
     assert told == ["check reads: ok", "check slow: ok", "check variable: ok"]
+    shell = Shell()
+    passing = CheckScript(shell, [READS, VARIABLE], {"port": "80"}, noted="echo noted; exit 5\n")  # type: ignore[arg-type]
+    assert run_virtual(passing.until_noted(Redactor(()), VirtualClock(), told.append)) == ScriptResult(5, "noted\n")
+    assert shell.scripts == 1
     checks[1] = check("slow", "echo never; exit 1", retries=1)
     failing = run_virtual(run())
     assert failing is not None

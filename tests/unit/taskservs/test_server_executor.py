@@ -21,6 +21,7 @@ from batchwright.taskservs.runner import server_executor as module
 from batchwright.taskservs.runner.child_process import ChildDied
 from batchwright.taskservs.runner.child_protocol import Done, Verb
 from batchwright.taskservs.runner.direct_ssh_connection import ScriptResult, Unreachable
+from batchwright.taskservs.runner.readiness import FirstScript
 from batchwright.taskservs.runner.server_executor import ServerExecutor
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
@@ -41,6 +42,7 @@ class Place:
         self.down: Unreachable | None = None
         monkeypatch.setattr(asyncio, "to_thread", _here)  # the virtual clock does not wait for threads
         monkeypatch.setattr(module, "ready", self.ready)
+        monkeypatch.setattr(module, "ready_with", self.ready_with)
         monkeypatch.setattr(module, "connected", self.ready)
 
     @contextlib.asynccontextmanager
@@ -49,16 +51,40 @@ class Place:
             raise self.down
         yield self
 
+    @contextlib.asynccontextmanager
+    async def ready_with(
+        self, script: FirstScript, access: SshAccess, *_: object
+    ) -> AsyncIterator[tuple[Place, ScriptResult]]:
+        async with self.ready(access):
+            script.sent(True)
+            yield self, await self.script(script.text, script.seconds)
+
     async def script(self, text: str, _seconds: float) -> ScriptResult:
         if self.down is not None:
             raise self.down  # connections that were open are lost
+        if "batchwright_passed=0" in text:
+            return self._checked(text)
         self.scripts.append(text)
         if "kill -TERM" in text and "os-release" not in text:
             return ScriptResult(0, "ended 0\n")
+        return self._answer(text)
+
+    def _answer(self, text: str) -> ScriptResult:
         for word, answer in self.answers.items():
             if word.replace("_", " ") in text:
                 return answer.pop(0) if isinstance(answer, list) else answer
         return ScriptResult(0, "")
+
+    def _checked(self, text: str) -> ScriptResult:
+        """All checks in one script, which notes the install if all pass."""
+        checks, _, noted = text.rpartition("echo $batchwright_passed\n")
+        passed = checks.count("batchwright_code=$?")
+        self.scripts.append(checks)
+        if passed and self._answer(checks).code:
+            return ScriptResult(0, "0\n")
+        self.scripts.append(noted)
+        answer = self._answer(noted)
+        return ScriptResult(answer.code, f"{passed}\n{answer.output}")
 
     def ran(self, word: str) -> int:
         return sum(word in text for text in self.scripts)
@@ -145,7 +171,7 @@ def test_a_check_is_tried_again_and_its_last_words_are_told(monkeypatch: pytest.
     assert answer == Rejected(
         Fault(FaultClass.PERMANENT, "redis: the check ping fails: no PONG, but ***", "check-failed")
     )
-    assert place.ran("ping it") == 3
+    assert place.ran("ping it") == 4  # with the others, then by itself with its retries
     assert place.ran("taskservs/redis.json") == 0
 
 

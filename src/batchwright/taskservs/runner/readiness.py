@@ -6,20 +6,33 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
+from msgspec import Struct
+
 from batchwright.model.clock import Clock
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ssh_access import SshAccess
 from batchwright.ssh_client import Unreachable
 from batchwright.taskservs.base import Tell
-from batchwright.taskservs.runner.direct_ssh_connection import SshConnection, connected
+from batchwright.taskservs.runner.direct_ssh_connection import ScriptResult, SshConnection, connected
 from batchwright.taskservs.runner.shell_snippets import FIRST_START
 
 POLL_SECONDS = 2.0
 TELL_SECONDS = 6.0  # between two equal lines
 LOOK_SECONDS = 20.0  # for one look at how far its start is
+NOT_READY = 219  # exit code
 DENIED_SECONDS = 120.0  # a server that starts may let nobody in before it has been given the key
 
 Connect = Callable[[SshAccess], AbstractAsyncContextManager[SshConnection]]
+
+
+class FirstScript(Struct, frozen=True):
+    """A script for a server that is run as soon as it is ready, in one go with the look whether it is. `sent` is told
+    whether it may have begun.
+    """
+
+    text: str = ""
+    seconds: float = 0.0
+    sent: Callable[[bool], object] = bool
 
 
 @contextlib.asynccontextmanager
@@ -27,23 +40,41 @@ async def ready(
     access: SshAccess, clock: Clock, tell: Tell, seconds: float, connect: Connect = connected
 ) -> AsyncIterator[SshConnection]:
     """A connection to the server once it is ready. Raises Unreachable, at the latest after so many seconds."""
+    async with ready_with(FirstScript(), access, clock, tell, seconds, connect) as (connection, _):
+        yield connection
+
+
+@contextlib.asynccontextmanager
+async def ready_with(
+    script: FirstScript, access: SshAccess, clock: Clock, tell: Tell, seconds: float, connect: Connect = connected
+) -> AsyncIterator[tuple[SshConnection, ScriptResult]]:
+    """As `ready`, and how the script ended."""
     async with AsyncExitStack() as stack:
-        yield await _wait(stack, access, clock, tell, seconds, connect)
+        yield await _wait(stack, script, access, clock, tell, seconds, connect)
 
 
 async def _wait(
-    stack: AsyncExitStack, access: SshAccess, clock: Clock, tell: Tell, seconds: float, connect: Connect
-) -> SshConnection:
+    stack: AsyncExitStack,
+    script: FirstScript,
+    access: SshAccess,
+    clock: Clock,
+    tell: Tell,
+    seconds: float,
+    connect: Connect,
+) -> tuple[SshConnection, ScriptResult]:
     began, told_at, told = clock.now(), 0.0, ""
+    text = f"(\n{FIRST_START})\n[ $? = 0 ] || exit {NOT_READY}\n{script.text}"
     while True:
         async with AsyncExitStack() as attempt:
             denied = False
             try:
                 connection = await attempt.enter_async_context(connect(access))
-                look = await connection.script(FIRST_START, LOOK_SECONDS)
-                if look.code == 0:
+                script.sent(True)
+                look = await connection.script(text, LOOK_SECONDS + script.seconds)
+                if look.code != NOT_READY and (script.text or look.code == 0):
                     stack.push_async_exit(attempt.pop_all())
-                    return connection
+                    return connection, look
+                script.sent(False)
                 why = " ".join(look.tail.split()) or f"a look at its start ended with {look.code}"
             except Unreachable as error:
                 if error.lasting:

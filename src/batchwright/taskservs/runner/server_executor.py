@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.errors import SecretMissing, VariableInvalid
-from batchwright.model.call_outcome import Applied, Rejected, Unknown
+from batchwright.model.call_outcome import Applied, CheckResult, Rejected, Unknown
 from batchwright.model.clock import Clock
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.scalar import PlainValue
@@ -25,13 +25,13 @@ from batchwright.ssh_client import Unreachable
 from batchwright.taskservs.base import Target, TaskservCall
 from batchwright.taskservs.package_locks import LOCK_SECONDS
 from batchwright.taskservs.runner import shell_snippets
-from batchwright.taskservs.runner.checks import first_failing
+from batchwright.taskservs.runner.checks import CheckScript
 from batchwright.taskservs.runner.child_process import ChildDied
 from batchwright.taskservs.runner.child_protocol import Done, Host, HostSource, Member, Verb
-from batchwright.taskservs.runner.direct_ssh_connection import SshConnection, connected
+from batchwright.taskservs.runner.direct_ssh_connection import ScriptResult, SshConnection, connected
 from batchwright.taskservs.runner.fork_server import NotBegun
 from batchwright.taskservs.runner.outcomes import failed, tell_changes, unhealthy, unsupported
-from batchwright.taskservs.runner.readiness import ready
+from batchwright.taskservs.runner.readiness import FirstScript, ready, ready_with
 from batchwright.taskservs.runner.variables import Filled, environment, fill
 
 PREPARE_SECONDS = 300.0 + LOCK_SECONDS  # packages that were left half-way may take their time
@@ -165,9 +165,10 @@ class ServerExecutor:
         filled = await self.filled()
         async with contextlib.AsyncExitStack() as stack:
             try:
-                first = ready(self.access, self._clock, self.tell, seconds - LAST_SECONDS)
-                connection = await stack.enter_async_context(first)
-                prepared = await self._prepare(connection)
+                first = FirstScript(self._preparation, PREPARE_SECONDS, self._sent)
+                ready_now = ready_with(first, self.access, self._clock, self.tell, seconds - LAST_SECONDS)
+                connection, ran = await stack.enter_async_context(ready_now)
+                prepared = await self._prepare(connection, ran)
                 outputs = await (self._outputs(filled) if verb is Verb.INSTALL else self._outputs_at_leave(filled))
             except Unreachable as error:
                 return Rejected(error.fault)
@@ -192,16 +193,21 @@ class ServerExecutor:
             except Unreachable as error:
                 return Unknown(error.fault.message)
 
-    async def _prepare(self, connection: SshConnection) -> str | Rejected:
+    def _sent(self, sent: bool) -> None:
+        self._touched = sent
+
+    @property
+    def _preparation(self) -> str:
+        return shell_snippets.prepare(self.token, private=self.access.user != "root")
+
+    async def _prepare(self, connection: SshConnection, ran: ScriptResult) -> str | Rejected:
         """Stop what an earlier attempt left running, and repair it. Returns the private folder there, "" for root.
+        `ran` is how the first try ended.
 
         It waits until no other process holds a package lock. That is reported here at once; each later use waits too.
         """
-        self._touched = True
-        private = self.access.user != "root"
         until, told = self._clock.now() + LOCK_SECONDS, ""
         while True:
-            ran = await connection.script(shell_snippets.prepare(self.token, private=private), PREPARE_SECONDS)
             if ran.code != 0:
                 message = f"the server could not be prepared (exit code {ran.code}): {self.shown(ran.tail)}"
                 return Rejected(Fault(FaultClass.TRANSIENT, message, "prepare-failed"))
@@ -221,6 +227,7 @@ class ServerExecutor:
                 told = who
                 self.tell(f"waiting for {who}: another process is changing packages")
             await self._clock.sleep(BUSY_SECONDS)
+            ran = await connection.script(self._preparation, PREPARE_SECONDS)
         os, release = (*found.get("platform", ()), "", "")[:2]
         return unsupported(self.entry, os, release) or next(iter(found.get("temp", ())), "")
 
@@ -264,17 +271,17 @@ class ServerExecutor:
     async def _conclude(self, connection: SshConnection, verb: Verb, filled: Filled, done: Done) -> Applied | Rejected:
         """Run the checks and write the marker. Raises Unreachable."""
         assert self.host is not None
-        if self.host.temp:
-            await connection.script(shell_snippets.remove_folder(self.host.temp), SCRIPT_SECONDS)
-        noted = shell_snippets.remove_marker(self.request.name)
+        before = shell_snippets.remove_folder(self.host.temp) if self.host.temp else ""
+        noted, checks = shell_snippets.remove_marker(self.request.name), self.entry.check
         if verb is Verb.INSTALL:
-            around = self.surroundings(filled)
-            check = await first_failing(connection, self.entry.check, around, self._redact, self._clock, self.tell)
-            if check is not None:
-                return unhealthy(self.request.name, check)
             at = datetime.fromtimestamp(self._clock.now(), UTC).isoformat(timespec="seconds")
             noted = shell_snippets.write_marker(self.request.name, self.request.version, self.token, at)
-        ran = await connection.script(noted, SCRIPT_SECONDS)
+        else:
+            checks = ()
+        together = CheckScript(connection, checks, self.surroundings(filled), before, noted)
+        ran = await together.until_noted(self._redact, self._clock, self.tell)
+        if isinstance(ran, CheckResult):
+            return unhealthy(self.request.name, ran)
         if ran.code != 0:
             return Rejected(Fault(FaultClass.TRANSIENT, f"the marker could not be written: {self.shown(ran.tail)}"))
         tell_changes(done, self.tell)
