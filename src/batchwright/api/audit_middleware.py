@@ -18,19 +18,11 @@ from batchwright.model.clock import Clock
 from batchwright.model.role import Role
 from batchwright.service.audit import Audit, AuditEntry, AuditLine, shown, told
 
-PARAMETERS = (
-    "simulate",
-    "sim",
-    "plan_hash",
-    "force",
-    "redo",
-    "skip",
-    "forget",
-    "output",
-    "step",
-    "ask",
-    "hash",
-)  # of calls that change something
+PARAMETERS = (  # of calls that change something; a comment is kept in the journal
+    *("action", "anyway", "ask", "environment", "event", "failed", "force", "forget"),
+    *("hash", "output", "plan_hash", "redo", "ref", "reinstall", "remove", "retire"),
+    *("run", "sim", "simulate", "skip", "step", "wait"),
+)
 
 log = logging.getLogger("batchwright.api")
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
+from batchwright.api.app import LOOKS, described
+from batchwright.api.audit_middleware import PARAMETERS
 from batchwright.app.access_tokens import Tokens
 from batchwright.app.settings import Settings
 from batchwright.model.role import Role
@@ -152,3 +155,14 @@ def test_the_audit_trail_is_told_in_pages(tmp_path: Path) -> None:
     assert [entry["status"] for entry in entries] == [404, 404, 202]
     assert entries[0]["code"] == "run-not-found"
     assert [(entry["run"], entry["who"]) for entry in mine["items"]] == [(run, "local")]
+
+
+def test_the_audit_trail_has_every_parameter_of_a_change() -> None:
+    changing = [
+        operation
+        for path, item in json.loads(described())["paths"].items()
+        for verb, operation in item.items()
+        if verb in ("post", "delete") and path not in LOOKS
+    ]
+    names = {one["name"] for operation in changing for one in operation.get("parameters", ()) if one["in"] == "query"}
+    assert names - {"comment"} == set(PARAMETERS)

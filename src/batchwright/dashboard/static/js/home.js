@@ -24,7 +24,7 @@ export function Home() {
   return html`<main class="page fades" id="main"><h1 class="sr">Runs and environments</h1><${Loading} got=${runs}>
     ${rows.length ? html`<${Urgent} items=${urgent} />` : html`<${Empty} />`}
     ${envs.data?.items.length ? html`<${Environments} items=${envs.data.items} rows=${rows} />` : ''}
-    ${rows.length ? html`<${Runs} rows=${rows} more=${runs.data.next_cursor} />` : ''}<//></main>`;
+    ${rows.length ? html`<${Runs} rows=${rows} more=${runs.data.next_cursor} /><${Section} title="On the shell"><${Copy} text="batchwright environments" /><${Copy} text="batchwright list" /><//>` : ''}<//></main>`;
 }
 
 /** What needs a person: questions, runs that nobody drives, environments whose newest run failed. */
