@@ -6,6 +6,7 @@ import errno
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from importlib.resources.abc import Traversable
 from typing import Any, TypeVar
 
@@ -81,13 +82,20 @@ def examine(folder: Traversable) -> Examined:
     except ValueError as error:
         reading.wrong(str(error), "Keep only what an install needs in the folder.")
         return reading.result(None)
-    entry = reading.entry(body) if len(body) <= ENTRY_BYTES_MAX else None
     if len(body) > ENTRY_BYTES_MAX:
         reading.wrong(f"the file has more than {ENTRY_BYTES_MAX} bytes", "Keep only metadata in it.")
+        return reading.result(None)
+    examined = _parsed(str(source), folder.name, body)
+    return examined if examined.entry is None else replace(examined, entry=replace(examined.entry, digest=digest))
+
+
+@lru_cache(maxsize=128)  # YAML takes milliseconds, and a service reads the same files for each workflow
+def _parsed(source: str, folder: str, body: bytes) -> Examined:
+    reading = _Reading(source)
+    entry = reading.entry(body)
     if entry is not None:
-        for message, hint in (*_name_mistakes(entry, folder.name), *_mistakes(entry)):
+        for message, hint in (*_name_mistakes(entry, folder), *_mistakes(entry)):
             reading.wrong(message, hint)
-        entry = replace(entry, digest=digest)
     return reading.result(entry)
 
 
