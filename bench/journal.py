@@ -13,13 +13,17 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
+
+from tests.support.postgres_server import PostgresServer, new_folder
 
 from batchwright.errors import StorePackageMissing
 from batchwright.journal import event_codec
 from batchwright.journal.base import Journal, Lease
 from batchwright.journal.memory import MemoryJournal
+from batchwright.journal.postgres import PostgresJournal
 from batchwright.journal.sqlite import SqliteJournal
 from batchwright.journal.surreal import SurrealJournal
 from batchwright.model.events import AnyEvent, StepStarted, StepSucceeded
@@ -124,15 +128,18 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=1.0, help="for each figure")
     options.add_argument("--folder", type=Path, help="on the disk to measure; default: the temporary folder")
     chosen = options.parse_args()
-    with tempfile.TemporaryDirectory(dir=chosen.folder) as name:
-        folder = Path(name)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=chosen.folder)))
         for appenders in APPENDERS:
             show(f"raw limit   {appenders:>4} appenders x 1", raw(folder, appenders, 1, chosen.seconds))
         show(f"raw limit      1 appender  x {BATCH}", raw(folder, 1, BATCH, chosen.seconds))
+        server = stack.enter_context(PostgresServer(new_folder(in_memory=False)))
+        address = server.new_database()
         journals: list[tuple[str, Callable[[], Journal]]] = [
             ("memory", MemoryJournal),
             ("filesystem", lambda: SqliteJournal(folder / "journal.db")),
             ("surrealdb", lambda: SurrealJournal(folder / "surreal")),
+            ("postgres", lambda: PostgresJournal(address, folder)),
         ]
         for adapter, make in journals:
             asyncio.run(measure(adapter, make, chosen.seconds))

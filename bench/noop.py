@@ -8,13 +8,17 @@ import os
 import resource
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
+
+from tests.support.postgres_server import PostgresServer, new_folder
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.engine.limits import Lane, Limits
 from batchwright.engine.loop import Driver
 from batchwright.journal import event_codec
 from batchwright.journal.base import Journal
+from batchwright.journal.postgres import PostgresAddress, PostgresJournal
 from batchwright.journal.replay import load_run
 from batchwright.journal.sqlite import SqliteJournal
 from batchwright.journal.surreal import SurrealJournal
@@ -102,7 +106,9 @@ async def drive(journal: Journal, run: Run, plan: Plan, *, stop_at: float = 0.0)
 
 
 def store_in(folder: Path, store: str) -> Journal:
-    """The journal that is measured."""
+    """The journal that is measured; `store` may be the URL of a PostgreSQL database."""
+    if store.startswith("postgresql:"):
+        return PostgresJournal(PostgresAddress(store), folder)
     return SurrealJournal(folder / "surrealdb") if store == "surrealdb" else SqliteJournal(folder / "journal.db")
 
 
@@ -156,5 +162,8 @@ async def measure(kind: str, count: int, limit: int, folder: Path, store: str = 
 
 
 if __name__ == "__main__":
-    kind, count, limit, folder, *store = sys.argv[1:]
-    print(json.dumps(asyncio.run(measure(kind, int(count), int(limit), Path(folder), *store))))
+    kind, count, limit, folder, *rest = sys.argv[1:]
+    store = rest[0] if rest else "filesystem"
+    with PostgresServer(new_folder(in_memory=False)) if store == "postgres" else nullcontext() as server:
+        place = server.new_database().url if server is not None else store
+        print(json.dumps(asyncio.run(measure(kind, int(count), int(limit), Path(folder), place))))

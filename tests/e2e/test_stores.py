@@ -16,11 +16,12 @@ from tests.support import service_in_loop as services
 from tests.support.command_line import COMMAND, environment, run_in_process
 
 from batchwright.app.settings import Settings, SurrealConfig
+from batchwright.journal.postgres import PostgresAddress
 from batchwright.model.secret_reference import SecretReference
 
 SIM = ("answer_seconds=0.001", "boot_seconds=0.001", "destroy_seconds=0.001", "read_seconds=0.001", "spread=0")
 OK, NO, COULD_NOT = 0, 1, 2
-FILESYSTEM, FOLDER, SERVER = "filesystem", "surrealdb", "surrealdb-server"
+FILESYSTEM, FOLDER, SERVER, POSTGRES = "filesystem", "surrealdb", "surrealdb-server", "postgres"
 
 
 def workflow(name: str, backend: str, servers: int) -> dict[str, Any]:
@@ -119,6 +120,35 @@ def test_runs_move_between_stores_and_live_on(terminal: Terminal) -> None:
     said = terminal.json("status", run, code=COULD_NOT, BATCHWRIGHT_SURREALDB_URL="")
     assert said["error"]["code"] == "run-moved"
     assert "is in the store surrealdb-server" in said["error"]["message"]
+
+
+def test_runs_move_to_a_postgres_database_and_back(postgres: PostgresAddress, tmp_path: Path) -> None:
+    """Nothing says where the database is: neither what is printed nor what is in the state folder knows its URL."""
+    terminal = Terminal(tmp_path)
+    url = postgres.url.replace("@", ":correct%20horse@", 1)  # the socket asks for no password
+    terminal.environ["BATCHWRIGHT_POSTGRES_URL"] = url
+    run = terminal.run("moving", "filesystem")["run"]
+    terminal.run("born", "postgres")
+    assert terminal.stores() == {"moving": FILESYSTEM, "born": POSTGRES}
+    for origin, destination in ((FILESYSTEM, POSTGRES), (POSTGRES, FILESYSTEM), (FILESYSTEM, POSTGRES)):
+        before = terminal.type("events", run, "--json")
+        made = terminal.migrate(origin, destination, "moving")
+        assert ([one["left"] for one in made["runs"]], made["environments"][0]["resources"]) == ([""], 3)
+        assert terminal.stores()["moving"] == destination
+        assert terminal.type("events", run, "--json") == before
+        terminal.check()
+    assert terminal.json("rollback", run, "--yes")["status"] == "RolledBack"
+    terminal.json("store", "prune", "--keep", "1")
+    terminal.check()
+    told = [
+        path for path in (tmp_path / "state").rglob("*") if path.is_file() and b"correct%20horse" in path.read_bytes()
+    ]
+    assert not told
+    unreachable = f"postgresql://me:{PASSWORD.replace(' ', '%20')}@127.0.0.1:1/db"
+    said = terminal.run("never", "postgres", code=NO, BATCHWRIGHT_POSTGRES_URL=unreachable)
+    [problem] = said["error"]["diagnostics"]
+    assert (problem["code"], problem["where"]) == ("store-unreachable", "storage_backend")
+    assert "horse" not in json.dumps(said)
 
 
 def test_a_migration_that_is_killed_goes_on(terminal: Terminal) -> None:

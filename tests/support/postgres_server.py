@@ -68,10 +68,10 @@ def chowned(path: Path, content: bytes) -> None:
         os.chown(path, _person()["user"], _person()["group"])
 
 
-def new_folder() -> Path:
+def new_folder(*, in_memory: bool = True) -> Path:
     """A folder for a server, short enough for the path of its socket."""
     memory = Path("/dev/shm")
-    near = memory.is_dir() and shutil.disk_usage(memory).free > MEMORY_MOST
+    near = in_memory and memory.is_dir() and shutil.disk_usage(memory).free > MEMORY_MOST
     folder = Path(tempfile.mkdtemp(prefix="bwpg-", dir=memory if near else "/tmp"))
     if not os.getuid():
         os.chown(folder, _person()["user"], _person()["group"])
