@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
+from batchwright.agents.roles.registry import answered
+from batchwright.api import agents
 from tests.support.service_in_loop import RUNS, Serving, serving, workflow
 
 
@@ -45,6 +50,16 @@ async def look(service: Serving, run: str, good: str) -> None:
         answer = await service.get(f"{path}/{kind}", params=params)
         assert answer.status == code, (kind, answer.body)
     assert (await service.get(f"{RUNS}/zzzz/slices/status")).status == 404
+    threads: list[bool] = []
+
+    def watched(*asked: Any) -> Any:
+        threads.append(threading.current_thread() is loop_thread)
+        return answered(*asked)
+
+    loop_thread = threading.current_thread()
+    with patch.object(agents, "answered", watched):
+        assert (await service.get("/v1/agents/triage", params={"run": run})).status == 200
+    assert threads == [False]  # the loop goes on meanwhile
     triage = (await service.get("/v1/agents/triage", params={"run": run})).json
     assert [one["role"] for one in triage["reports"]] == ["diagnoser", "provider", "monitor", "recovery"]
     assert triage["reports"][0]["payload"]["first_step"] == "web/flow-0004"

@@ -18,14 +18,14 @@ from batchwright.agents.slices.provider_account import SLOWER, latencies, provid
 from batchwright.agents.slices.recovery import RecoveryWay, Way, recovery_ways
 from batchwright.agents.slices.registry import run_slice
 from batchwright.agents.slices.run_source import RunSource, parsed
-from batchwright.agents.slices.untrusted_text import name
+from batchwright.agents.slices.untrusted_text import cleaned, name
 from batchwright.model.lifecycle import RUN_ENDED, StepState
 from batchwright.views.display_state import LOST
 from batchwright.views.eta import remaining_seconds
 from batchwright.views.failure_causes import failure_causes
 from batchwright.views.text_format import counted, duration
 
-CAUSES_MOST = 20
+CAUSES_MOST, CODE_MOST = 20, 60
 
 
 def _monitor(source: RunSource, query: str, budget: int) -> RoleAnswer:
@@ -73,7 +73,8 @@ def _diagnoser(source: RunSource, query: str, budget: int) -> RoleAnswer:
         run=run.id,
         failed=causes.failed,
         causes=tuple(
-            CauseCount(one.kind, one.code, one.provider, one.place, one.count, one.steps[0]) for one in causes.items
+            CauseCount(one.kind, cleaned(one.code, CODE_MOST), one.provider, one.place, one.count, one.steps[0])
+            for one in causes.items
         ),
         causes_more=causes.items_more,
         first_step=step,

@@ -111,13 +111,13 @@ def _operation_sections(source: RunSource, operation: str) -> tuple[Section, ...
         if one.id == operation
     ]
     return (
-        Section("operations that it needs", f"show {operation}", needs),
-        Section("operations that need it", f"show {operation}", then),
+        Section("operations that it needs", f"show {name(operation)}", needs),
+        Section("operations that need it", f"show {name(operation)}", then),
     )
 
 
 def _step_parts(source: RunSource, i: int) -> tuple[list[Fact], tuple[Section, ...]]:
-    run, own = source.run, source.run.plan.steps[i].id
+    run, own = source.run, name(source.run.plan.steps[i].id)
     server = server_names(run.plan)[i]
     row = step_row(run, server, display_state(run, i), i, source.now)
     kind, step = type_of(run.steps[i]), run.steps[i]

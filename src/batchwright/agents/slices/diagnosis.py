@@ -131,7 +131,7 @@ def _stopped(run: Run) -> Iterator[Fact]:
 
 
 def _log_query(shown: Sequence[FailureCause]) -> str:
-    return f"find log step={shown[0].steps[0]}" if shown else "find log"
+    return f"find log step={name(shown[0].steps[0])}" if shown else "find log"
 
 
 def _output(source: RunSource, shown: Sequence[FailureCause]) -> Iterator[Fact]:

@@ -83,7 +83,9 @@ def provider_slice(source: RunSource, query: str, budget: int) -> Slice:
     causes = [one for one in failure_causes(run, CAUSES_READ).items if one.provider == chosen]
     kinds = dict.fromkeys(FaultClass(one.kind) for one in causes)
     sections = (
-        Section("actions", f"find provider={chosen}", [_latency(one) for one in latencies(source, chosen)], least=4),
+        Section(
+            "actions", f"find provider={name(chosen)}", [_latency(one) for one in latencies(source, chosen)], least=4
+        ),
         Section(
             "causes",
             "find causes",
@@ -100,7 +102,7 @@ def provider_slice(source: RunSource, query: str, budget: int) -> Slice:
             max(0, len(causes) - ROWS_MOST),
         ),
         Section("kinds of errors", "see docs/faults.md", [_meaning(kind) for kind in kinds]),
-        Section("facts", f"show {chosen}", list(_facts(run, chosen))),
+        Section("facts", f"show {name(chosen)}", list(_facts(run, chosen))),
         Section("other providers", "find providers", [Fact("other", f"other: {ids(known, 5)}")] if known[1:] else []),
     )
     return fit("provider", run.id, run.seq, budget, head, sections)
