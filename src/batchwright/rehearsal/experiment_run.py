@@ -79,7 +79,8 @@ def undisturbed(
     rehearsed: Rehearsed, *, rollback: bool = False, make: MakeRun = make_run
 ) -> tuple[ReferenceRun, Result]:
     """The run without any fault, and the judgement of it."""
-    run = make(rehearsed, Experiment((), rollback), 10_000_000, False)
+    most = CALLS_LEAST * 10 + CALLS_TIMES * 20 * len(rehearsed.plan.steps)
+    run = make(rehearsed, Experiment((), rollback), most, False)
     point = InjectionPoint(run, (), observe=True)
 
     async def main() -> EndState:
@@ -126,17 +127,17 @@ def carry_out(
     try:
         end = run_virtual(main())
     except (TooManyCalls, TimeoutError) as error:
-        broken = BrokenInvariant(Invariant.ENDS, "", f"{type(error).__name__} {error}".strip())
-        return Result(
-            experiment,
-            ExperimentOutcome.BROKEN,
-            "",
-            (broken,),
-            tuple(run.help),
-            tuple(run.fired),
-            trace=tuple(run.trace or ()),
-        )
+        return _unended(run, Invariant.ENDS, error)
+    except Exception as error:
+        return _unended(run, Invariant.RAISES, error)
     return _judged(run, reference, end, tuple(recovery.values()), trace=trace)
+
+
+def _unended(run: RehearsedRun, invariant: Invariant, error: BaseException) -> Result:
+    """The result of a run that came to no end."""
+    broken = BrokenInvariant(invariant, "", f"{type(error).__name__} {error}".strip())
+    told = (broken,), tuple(run.help), tuple(run.fired)
+    return Result(run.experiment, ExperimentOutcome.BROKEN, "", *told, trace=tuple(run.trace or ()))
 
 
 async def _end(run: RehearsedRun) -> EndState:

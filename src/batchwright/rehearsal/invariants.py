@@ -32,6 +32,7 @@ class Invariant(StrEnum):
     FOREIGN = "foreign"  # what is nobody's business here stays as it is
     FENCE = "fence"  # a process that lost the run sends nothing more
     ENDS = "ends"  # it comes to an end, with the help of people where it asks for it
+    RAISES = "raises"  # nothing in the engine raises what nobody expects
     USER = "user"  # what the user's own file says
 
 

@@ -85,10 +85,11 @@ def rehearsal_view(
 
 
 def _rank(cause: Cause, found: Examples) -> tuple[int, int, str, str]:
-    return words.LEVELS.index(_level(cause)), -found.count, cause.operation, cause.kind
+    return words.LEVELS.index(level_of(cause)), -found.count, cause.operation, cause.kind
 
 
-def _level(cause: Cause) -> str:
+def level_of(cause: Cause) -> str:
+    """How bad it is: error, warning or note."""
     if cause.kind in ("doubt", "resume", "rollback", "stuck"):
         by_nature = LASTING & {cause.why, *cause.fault.split("+")}
         if cause.kind == "stuck" and "vanishes" not in cause.fault:
@@ -116,7 +117,7 @@ def _finding(
         traced = carry_out(rehearsed, references[experiment.rollback], experiment, trace=True).trace if at else ()
     return RehearsalFinding(
         id=f"F{number}",
-        level=_level(cause),
+        level=level_of(cause),
         kind=cause.kind,
         title=words.finding_title(cause.kind, about, cause.why),
         operation=cause.operation,

@@ -175,6 +175,7 @@ _TITLES = {
     "foreign": "a server of somebody else was touched",
     "fence": "a process that had lost the run still changed something",
     "ends": "the run does not come to an end",
+    "raises": "the engine ends with an unexpected error",
     "user": "a rule of the file does not hold",
     "stuck": "resuming does not help",
     "doubt": "a person would be asked what became of a command",
