@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -41,6 +42,7 @@ def base32(data: bytes) -> str:
     return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(0, len(data) * 8, 5))
 
 
+@lru_cache(maxsize=20_000)
 def step_token(run: str, step: str, generation: int) -> str:
     """The token of a step's create call; `generation` grows each time an unusable server has to be replaced.
 

@@ -24,7 +24,7 @@ from batchwright.rehearsal.simulated_run import PROCESSES_MAX
 from batchwright.testing.virtual_clock import run_virtual
 
 VIRTUAL_MOST = 30 * 86_400.0  # seconds
-CALLS_TIMES, CALLS_LEAST = 20, 5_000  # bounds of the calls of one process, by those of the undisturbed run
+CALLS_TIMES, CALLS_LEAST = 60, 5_000  # bounds of the calls of one process, by those of the undisturbed run
 KEPT_CALLS = 80  # of a recovery, each of which stands for those that are alike
 OF_COMMANDS = (Invariant.COMMAND_ONCE, Invariant.UNDONE)
 MakeRun = Callable[[Rehearsed, Experiment, int, bool], RehearsedRun]

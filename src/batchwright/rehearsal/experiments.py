@@ -24,7 +24,8 @@ class ExperimentList(Struct, frozen=True):
 
     first: tuple[Experiment, ...]
     alike: tuple[Experiment, ...]
-    points: int  # calls before and after which the process may die
+    points: int  # sides of calls at which the process may die
+    same: int  # of these, points at which a death leaves the same as at another one, which is tried
 
 
 def single_faults(
@@ -34,11 +35,19 @@ def single_faults(
     ranked: list[tuple[float, int, Experiment]] = []
     alike: list[Experiment] = []
     known: set[tuple[str, str]] = set()
+    left: set[tuple[bool, int]] = set()  # states that a death leaves behind
+    same = 0
     references = [(forward, False)] + ([(backward, True)] if backward is not None else [])
     for reference, rollback in references:
         for call in (*_questions(rehearsed, rollback=rollback), *reference.calls):
             for rank, fault in _faults(rehearsed, call, chosen):
                 experiment = Experiment((Injection.at(call, fault),), rollback)
+                if fault in (BEFORE, AFTER):
+                    state = rollback, call.before if fault == BEFORE else call.after
+                    if state in left:
+                        same += 1
+                        continue
+                    left.add(state)
                 if (call.alike, fault) in known:
                     alike.append(experiment)
                 else:
@@ -46,7 +55,8 @@ def single_faults(
                     ranked.append((rank + 0.5 * rollback, len(ranked), experiment))
     random.Random(seed).shuffle(alike)
     points = 2 * sum(len(reference.calls) for reference, _ in references)
-    return ExperimentList(tuple(one for _, _, one in sorted(ranked, key=lambda one: one[:2])), tuple(alike), points)
+    first = tuple(one for _, _, one in sorted(ranked, key=lambda one: one[:2]))
+    return ExperimentList(first, tuple(alike), points, same)
 
 
 def _questions(rehearsed: Rehearsed, *, rollback: bool) -> Iterator[PortCall]:

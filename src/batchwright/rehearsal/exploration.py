@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import logging
 import multiprocessing
@@ -27,8 +28,8 @@ from batchwright.rehearsal.fault_menu import EFFECTS
 from batchwright.rehearsal.injection import AFTER, Experiment
 from batchwright.rehearsal.rehearsed_run import Rehearsed
 
-MOST = 200  # experiments that are like others, and with random faults, where no time was asked for
-CHUNK = 4
+MOST = 120  # experiments that are like others, and with random faults, where no time was asked for
+BATCH_MOST, BATCH_SECONDS = 256, 1.0  # experiments between two looks at the time, and how long they should take
 
 
 class ExplorationOptions(Struct, frozen=True):
@@ -45,9 +46,12 @@ class ExplorationOptions(Struct, frozen=True):
 
 
 class Explored(Struct):
-    """How far an exploration came. `points` are the sides of all calls at which a process may die."""
+    """How far an exploration came. `points` are the sides of all calls at which a process may die; at `same` of them it
+    leaves the same behind as at another one.
+    """
 
     points: int = 0
+    same: int = 0
     kinds: int = 0
     kinds_done: int = 0
     alike: int = 0
@@ -75,21 +79,20 @@ class Workers(AbstractContextManager["Workers"]):
 
     def __init__(self, rehearsed: Rehearsed, references: dict[bool, ReferenceRun], workers: int, make: MakeRun) -> None:
         _Job.current = (rehearsed, references, make)
+        self._workers = workers
         fork = workers > 1 and "fork" in multiprocessing.get_all_start_methods()
-        self._pool = multiprocessing.get_context("fork").Pool(workers) if fork else None
+        self._pool = multiprocessing.get_context("fork").Pool(workers, _begin) if fork else None
 
     def results(self, experiments: Iterable[tuple[Experiment, bool]], until: float) -> Iterator[Result]:
         """The results of as many experiments as there is time for, in any order; the flag asks for the recovery."""
-        if self._pool is None:
-            for one in experiments:
-                if time.monotonic() > until:
-                    return
-                yield _carried_out(one)
-            return
-        for chunk in _batched(experiments):
-            if time.monotonic() > until:
-                return
-            yield from self._pool.imap_unordered(_carried_out, chunk, CHUNK)
+        rest, size = iter(experiments), self._workers
+        while (now := time.monotonic()) < until and (batch := tuple(itertools.islice(rest, size))):
+            if self._pool is None:
+                yield from map(_carried_out, batch)
+            else:
+                yield from self._pool.imap_unordered(_carried_out, batch, max(1, size // (4 * self._workers)))
+            took = max(1e-3, time.monotonic() - now)
+            size = max(self._workers, min(BATCH_MOST, round(size * BATCH_SECONDS / took)))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -99,16 +102,16 @@ class Workers(AbstractContextManager["Workers"]):
             self._pool.join()
 
 
+def _begin() -> None:
+    """In a process that was forked: what it inherits is never garbage, and its own garbage is seldom looked for."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
 class _Job:
     """What the processes inherit."""
 
     current: Any = None
-
-
-def _batched(experiments: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
-    rest = iter(experiments)
-    while chunk := tuple(itertools.islice(rest, CHUNK * 8)):
-        yield chunk
 
 
 def _carried_out(one: tuple[Experiment, bool]) -> Result:
@@ -140,7 +143,7 @@ def explore(
     forward, backward = references[False], references.get(True)
     told = (rehearsed, forward, backward, options.faults, options.seed)
     listed = single_faults(*told)
-    explored = Explored(points=listed.points, kinds=len(listed.first), alike=len(listed.alike))
+    explored = Explored(points=listed.points, same=listed.same, kinds=len(listed.first), alike=len(listed.alike))
     crashes: list[Result] = []
 
     def hear(result: Result) -> None:

@@ -16,7 +16,8 @@ _EXAMPLE = "--at 'servers/web-01 create:after'"
 
 class PortCall(Struct, frozen=True):
     """One call of a port. `subject` is a step, a provider or the store; `number` counts its calls of this verb in its
-    process, from 1. `alike` is what it has in common with calls of which one stands for all.
+    process, from 1. `alike` is what it has in common with calls of which one stands for all. `before` and `after` are
+    numbers of the states that a process leaves behind which dies there: what is durable, and which calls are in flight.
     """
 
     subject: str
@@ -25,6 +26,8 @@ class PortCall(Struct, frozen=True):
     operation: str = ""
     provider: str = ""
     alike: str = ""
+    before: int = 0
+    after: int = 0
 
     def __str__(self) -> str:
         return f"{self.subject} {self.verb}" + (f"#{self.number}" if self.number > 1 else "")

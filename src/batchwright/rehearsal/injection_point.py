@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from msgspec.structs import replace
+
 from batchwright.model import events as ev
 from batchwright.rehearsal.fault_effects import DisturbedRun, PendingCall, injected
 from batchwright.rehearsal.fault_menu import EFFECTS, RECORD
@@ -17,6 +19,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 STORE = "store"
+_OF_LEASES = ("acquire", "release")
 
 
 class TooManyCalls(BaseException):
@@ -49,6 +52,9 @@ class InjectionPoint(CrashPoint):
         self._number = run.count + 1
         self._waiting = {(one.subject, one.verb, one.number): one for one in injections}
         self.observed: list[PortCall] | None = [] if observe else None
+        self._states: dict[object, int] = {}  # numbers of what a process may leave behind
+        self._changes = 0
+        self._in_flight: dict[str, None] = {}  # calls that change something, in the order in which they began
         self.frozen: asyncio.Event | None = None  # set when the process runs again
         self.sent: list[str] = []  # changes that it asked for after it had been suspended
         self._counts: Counter[tuple[str, str]] = Counter()
@@ -67,7 +73,31 @@ class InjectionPoint(CrashPoint):
         if self._made > self._run.calls_most:
             raise TooManyCalls(str(about))
         if self.observed is not None:
-            self.observed.append(about)
+            return await self._observed(self.observed, PendingCall(about, call, args, kwargs))  # type: ignore[no-any-return]
+        return await self._answered(PendingCall(about, call, args, kwargs))  # type: ignore[no-any-return]
+
+    async def _observed(self, observed: list[PortCall], call: PendingCall) -> Any:
+        """The answer of a call, which is kept with the states before and after it."""
+        about, place, before = call.about, len(observed), self._state()
+        observed.append(about)
+        changes = about.verb in EFFECTS or about.verb.startswith(RECORD) or about.verb in _OF_LEASES
+        if changes:
+            self._in_flight[str(about)] = None
+            self._changes += 1
+        try:
+            return await self._answered(call)
+        finally:
+            if changes:
+                del self._in_flight[str(about)]
+                self._changes += 1
+            observed[place] = replace(about, before=before, after=self._state())
+
+    def _state(self) -> int:
+        """The number of what the process would leave behind now."""
+        return self._states.setdefault((self._changes, *self._in_flight), len(self._states) + 1)
+
+    async def _answered(self, call: PendingCall) -> Any:
+        about = call.about
         if self.frozen is not None and self.frozen.is_set() and about.verb in EFFECTS:
             self.sent.append(str(about))
         self._run.traced(self._number, about)
@@ -75,9 +105,9 @@ class InjectionPoint(CrashPoint):
         try:
             answer: Any
             if injection is None and not self._run.is_disturbed:
-                answer = await call(*args, **kwargs)
+                answer = await call.send()
             else:
-                answer = await self._disturbed(injection, PendingCall(about, call, args, kwargs))
+                answer = await self._disturbed(injection, call)
         except Exception:
             self.check()  # a dead process sees no errors
             raise
@@ -85,7 +115,7 @@ class InjectionPoint(CrashPoint):
         if about.verb == "acquire" and self.frozen is not None:
             self.frozen = None  # from here on the run is its own again
         self.check()
-        return answer  # type: ignore[no-any-return]
+        return answer
 
     async def thawed(self) -> None:
         """Wait while the process is suspended."""

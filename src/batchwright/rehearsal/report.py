@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import shlex
+import time
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
 from batchwright.rehearsal.experiment_run import ExperimentOutcome, ReferenceRun, carry_out
-from batchwright.rehearsal.exploration import Explored, without_warnings
+from batchwright.rehearsal.exploration import Explored
 from batchwright.rehearsal.rehearsed_run import Rehearsed, TraceEntry
 from batchwright.rehearsal.tally import LASTING, STORE, Cause, Examples, Tally
 from batchwright.views import rehearsal as words
@@ -26,6 +27,7 @@ from batchwright.views.rehearsal import (
 )
 
 MOMENTS_MOST = 40  # of a timeline
+TRACE_SECONDS = 5.0  # after which the findings that are left, which are less serious, get no timeline
 _MARKS = {"starts": "starts", "dies": "dies", "ends": "ends", "fault": "fault", "is": "suspended", "a": "help"}
 _QUIET = ("describe", "find", "access", "acquire", "release", "held", "environment", "resources", "summaries")
 
@@ -59,8 +61,10 @@ def rehearsal_view(
     """The report."""
     plan, forward = rehearsed.plan, references[False]
     ordered = sorted(tally.merged().items(), key=lambda one: _rank(*one))
+    until = time.monotonic() + TRACE_SECONDS
     findings = tuple(
-        _finding(n, rehearsed, references, cause, found, file) for n, (cause, found) in enumerate(ordered, 1)
+        _finding(n, rehearsed, references, cause, found, file, traced=time.monotonic() < until)
+        for n, (cause, found) in enumerate(ordered, 1)
     )
     return RehearsalView(
         file=file.shown,
@@ -105,6 +109,8 @@ def _finding(
     cause: Cause,
     found: Examples,
     file: RehearsedFile,
+    *,
+    traced: bool,
 ) -> RehearsalFinding:
     experiment = found.result.experiment
     about = tuple(sorted(found.about, key=lambda one: (-found.about[one], one)))
@@ -113,8 +119,9 @@ def _finding(
     alternatives = any(one.alternatives for one in rehearsed.plan.steps if one.operation == cause.operation)
     at = str(experiment)
     repeat = shlex.join(["batchwright", "rehearse", *file.command, "--at", at, "--seed", str(file.seed)])
-    with without_warnings():
-        traced = carry_out(rehearsed, references[experiment.rollback], experiment, trace=True).trace if at else ()
+    moments: Sequence[TraceEntry] = ()
+    if at and traced:
+        moments = carry_out(rehearsed, references[experiment.rollback], experiment, trace=True).trace
     return RehearsalFinding(
         id=f"F{number}",
         level=level_of(cause),
@@ -131,7 +138,7 @@ def _finding(
         file=place.file,
         line=place.line,
         column=place.column,
-        timeline=_timeline(traced),
+        timeline=_timeline(moments),
     )
 
 
@@ -181,6 +188,7 @@ def _coverage(tally: Tally, explored: Explored) -> RehearsalCoverage:
         tally.experiments,
         tally.crashes,
         explored.points,
+        explored.same,
         explored.kinds,
         explored.kinds_done,
         explored.nested,

@@ -82,14 +82,18 @@ class RehearsalSpread(Struct, frozen=True):
 
 
 class RehearsalCoverage(Struct, frozen=True):
-    """How much was tried. `kinds` are faults at calls that are not alike, `alike` those of which one stands for all.
+    """How much was tried.
 
-    `nested` are faults while a crash was recovered from, `chance` runs with several faults at random places.
+    `points` are the sides of all calls; at `same` of them a process that dies leaves the same behind as at another one,
+    so they are no experiments of their own. `kinds` are faults at calls that are not alike, `alike` those of which one
+    stands for all. `nested` are faults while a crash was recovered from, `chance` runs with several faults at random
+    places, and `not_reached` those of which not all faults took place.
     """
 
     runs: int
     crashes: int
     points: int
+    same: int
     kinds: int
     kinds_done: int
     nested: int

@@ -66,6 +66,7 @@ def _tried(view: RehearsalView) -> str:
             f"{seen.nested_done:,} of {seen.nested:,} inside a recovery",
             f"{seen.alike_done:,} of {seen.alike:,} at calls like one of them",
             f"{seen.chance:,} at random",
+            f"{seen.points:,} points at which a process may die, {seen.same:,} of which leave what another one leaves",
         ]
     return ", ".join(parts) + f"; {duration(seen.seconds)}, seed {view.seed}"
 

@@ -59,7 +59,8 @@ def test_an_exploration_tries_every_kind_and_finds_only_what_people_must_do() ->
     options = ExplorationOptions(frozenset({"crash", "lost_answers"}), seconds=600.0)
     explored = explore(REHEARSED, references(), options, tally.hear)
     assert (explored.kinds_done, explored.nested_done) == (explored.kinds, explored.nested)
-    assert explored.kinds > 50
+    assert explored.kinds > 25
+    assert 0 < explored.same < explored.points
     assert {cause.kind for cause in tally.causes} == {"doubt"}
     assert {cause.operation for cause in tally.causes} == {"migrate"}
     assert tally.outcomes[ExperimentOutcome.BROKEN] == tally.outcomes[ExperimentOutcome.STUCK] == 0
