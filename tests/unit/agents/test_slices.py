@@ -230,3 +230,50 @@ def test_strange_names_stay_fenced_in_every_slice(kind: str) -> None:
         assert "tool" not in outside_fences(text)
         assert "\u202e" not in text
         assert "\x1b" not in text
+
+
+def counts(found: Slice, kind: str, what: str) -> int:
+    """How many things of a kind a slice speaks of, shown and left out."""
+    shown = sum(fact.count for fact in found.facts if fact.kind == kind)
+    return shown + sum(one.count for one in found.omitted if one.what == what)
+
+
+def test_what_is_shown_and_what_is_left_out_add_up() -> None:
+    names = [f"s{i:03d}" for i in range(300)]
+    story = Story(servers("web", *names), parallel_limit=300).begin().start(*(f"web/{one}" for one in names), at=0)
+    found = sliced(story, 5, "status")
+    assert counts(found, "running", "steps in flight") == 300
+    for i, one in enumerate(names[:200]):
+        letters = chr(97 + i // 26) + chr(97 + i % 26)
+        story.tell(ev.StepOutput(T0 + 5, f"web/{one}", 1, tuple(f"line {n}" for n in range(30))))
+        story.fail(f"web/{one}", at=6, fault=Fault(FaultClass.INVALID, f"refused {letters}"))
+    for budget in (250, 2_000):
+        assert counts(sliced(story, 9, "status", "", budget), "failed", "failed steps") == 200
+        told = sliced(story, 9, "diagnose", "", budget)
+        assert counts(told, "cause", "causes") == 200
+        assert counts(told, "output", "lines of output") == 5 * 30
+    log = sliced(story, 9, "find", "log step=web/s000 line", 200)
+    assert counts(log, "log", "log") == 30
+    assert counts(sliced(story, 9, "show", "web/s000", 300), "log", "lines of its log") == 32
+
+
+def test_reasons_beyond_the_first_are_counted() -> None:
+    names = [f"s{i:02d}" for i in range(20)]
+    story = (
+        Story(servers("web", "a"), *(servers(one, one, after=["web"]) for one in names)).begin().start("web/a", at=0)
+    )
+    story.fail("web/a", at=1)
+    for one in names:
+        story.skip(f"{one}/{one}", 2, f"reason {one}", "web/a")
+    for kind, what in (("status", "steps that will not run"), ("diagnose", "skipped steps")):
+        assert counts(sliced(story, 3, kind), "skipped", what) == 20
+
+
+def test_evidence_names_the_line_of_its_event() -> None:
+    found = sliced(failed_run(), 6, "diagnose")
+    lines = {fact.text: fact.evidence[0].line for fact in found.facts if fact.kind == "output"}
+    assert lines == {
+        "output: web/b event 7: <data>no room</data> x2": 3, "output: web/b event 7: <data>begins</data>": 1
+    }  # fmt: skip
+    shown = sliced(failed_run(), 6, "show", "web/b")
+    assert [fact.evidence[0].line for fact in shown.facts if fact.kind == "log"] == [0, 4, 3, 2, 1, 0]

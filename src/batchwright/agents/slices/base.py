@@ -6,7 +6,10 @@ from msgspec import Struct
 
 
 class Evidence(Struct, frozen=True, omit_defaults=True):
-    """Where a fact comes from: an event's number (0: none), a step (""), and a line of that step's output (0: none)."""
+    """Where a fact comes from: an event's number (0: none), a step (""), and a line of that event's output (0: none).
+
+    Of a file, `line` is a line of it.
+    """
 
     seq: int = 0
     step: str = ""

@@ -87,10 +87,10 @@ def comparison_slice(source: RunSource, query: str, budget: int) -> Slice:
         )
         for one in causes.items
     ]
-    marks = source.history.marks(run.seq)[-MARKS_MOST:]
+    marks = source.history.marks(run.seq)
     sections = (
         Section("questions", "show questions", questions),
-        Section("failed steps", "diagnose", failed, causes.items_more, weighed=True),
+        Section("failed steps", "diagnose", failed, causes.failed - sum(fact.count for fact in failed), weighed=True),
         Section("differences", "find steps", list(_differences(source)), least=3),
         Section("actions", "find providers", list(_speeds(source)), least=2),
         Section(
@@ -102,8 +102,9 @@ def comparison_slice(source: RunSource, query: str, budget: int) -> Slice:
                     f"+{duration(one.at - run.created_at)} event {one.seq}: {fenced(one.text, 160)}",
                     (Evidence(one.seq),),
                 )
-                for one in reversed(marks)
+                for one in reversed(marks[-MARKS_MOST:])
             ],
+            max(0, len(marks) - MARKS_MOST),
             least=3,
         ),
         Section("servers", "find servers", list(_servers(run))),

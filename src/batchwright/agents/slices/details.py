@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from batchwright.agents.slices.base import Evidence, Fact, Slice
 from batchwright.agents.slices.outline import Section, fit
-from batchwright.agents.slices.run_source import RunSource, run_facts
+from batchwright.agents.slices.run_source import RunSource, evidence_of, run_facts
 from batchwright.agents.slices.untrusted_text import fenced, name
 from batchwright.errors import UsageError
 from batchwright.model.run import Run, made_something
@@ -131,11 +131,16 @@ def _step_parts(source: RunSource, i: int) -> tuple[list[Fact], tuple[Section, .
     values = [f"{one.reference} = {fenced(str(one.value), 120)}" for one in value_origins(run, i)]
     states = operation_states(run)
     needs, then = prerequisites(run, i, states), dependents(run, i, states)
-    log = list(_log(source, i))
+    entries = list(step_entries(source.history, i, run.seq, source.events_of(i)))
+    log = [
+        Fact("log", f"log event {one.seq}: {fenced(one.text)}", (evidence,))
+        for one, evidence in reversed(list(evidence_of(entries))[-LINES_MOST:])
+    ]
+    unread = len(entries) - len(log) + source.unread(i)
     sections = (
         Section("reasons to wait", f"show {own}", [Fact("waits", f"waits for: {fenced(one)}") for one in waits]),
         Section("changes", f"show {own}", [Fact("change", f"change: {fenced(change_words(c))}") for c in step.changes]),
-        Section("lines of its log", f"find log step={own}", log, least=3),
+        Section("lines of its log", f"find log step={own}", log, unread, 3),
         Section("steps that it needs", f"show {own}", [_neighbour("needs", one) for one in needs]),
         Section("steps that need it", f"show {own}", [_neighbour("then", one) for one in then]),
         Section("values", f"show {own}", [Fact("value", f"value: {one}") for one in values]),
@@ -163,10 +168,3 @@ def _step_line(source: RunSource, i: int, row: StepRow) -> Fact:
     if row.message:
         parts.append(fenced(row.message))
     return Fact("step", ", ".join(parts), (source.evidence(i),))
-
-
-def _log(source: RunSource, i: int) -> Iterator[Fact]:
-    """The newest lines first."""
-    entries = list(step_entries(source.history, i, source.run.seq, source.events_of(i)))
-    for one in reversed(entries[-LINES_MOST:]):
-        yield Fact("log", f"log event {one.seq}: {fenced(one.text)}", (Evidence(one.seq, one.step, one.n),))

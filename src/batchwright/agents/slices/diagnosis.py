@@ -54,17 +54,22 @@ def diagnosis_slice(source: RunSource, query: str, budget: int) -> Slice:
     head.append(next_fact(view.next))
     many = len(found) > MANY and not kind
     unread = max(0, len(shown) - ROWS_MOST) + (0 if kind else every.items_more)
+    blocked = list(_blocked(view))
+    more_blocked = run.count(StepState.SKIPPED) - sum(fact.count for fact in blocked)
+    output = list(_output(source, shown))
+    lines = sum(len(_lines(source, one.steps[0])) for one in shown[:LOGS_MOST])
+    more_different = max(0, run.count(StepState.FAILED) - LOGS_MOST) if source.earlier else 0
     again = f"diagnose{f' cause={kind}' if kind else ''} offset=" + "{shown}"
     sections = (
         Section("questions", "show questions", [_asks(one.step, one.question) for one in view.asks]),
         Section("kinds of failure", "find causes", list(_kinds(run)) if many else [], least=3),
         Section("causes", again, [_cause(source, one) for one in shown[:ROWS_MOST]], unread, 2, begin=skipped),
         Section("stopped providers", "find providers", list(_stopped(run))),
-        Section("lines of output", _log_query(shown), list(_output(source, shown)), least=2),
+        Section("lines of output", _log_query(shown), output, max(0, lines - sum(fact.count for fact in output)), 2),
         Section("places where it worked", "find steps state=succeeded", list(_contrast(run, shown))),
-        Section("reasons", "find state=skipped", list(_blocked(view))),
+        Section("skipped steps", "find state=skipped", blocked, max(0, more_blocked), weighed=True),
         Section("steps in doubt", "find state=in_doubt", _doubts(source, view), view.doubts_more),
-        Section("differences", "ask reporter", list(_against_earlier(source))),
+        Section("differences", "ask reporter", list(_against_earlier(source)), more_different),
     )
     return fit("diagnose", run.id, run.seq, budget, head, sections)
 
@@ -141,17 +146,21 @@ def _output(source: RunSource, shown: Sequence[FailureCause]) -> Iterator[Fact]:
         yield from (tail[turn] for tail in tails if turn < len(tail))
 
 
+def _lines(source: RunSource, step: str) -> list[tuple[int, int, str]]:
+    """Lines of a step's output that are not empty: the event, which line of it, and the text."""
+    return [
+        (seq, number, line)
+        for seq, event in source.events_of(source.run.index[step])
+        if isinstance(event, ev.StepOutput)
+        for number, line in enumerate(event.lines, 1)
+        if line.strip()
+    ]
+
+
 def _tail(source: RunSource, step: str) -> list[Fact]:
-    lines: list[tuple[int, int, str]] = []  # event, number of the line among the step's, text
-    number = 0
-    for seq, event in source.events_of(source.run.index[step]):
-        if isinstance(event, ev.StepOutput):
-            for line in event.lines:
-                number += 1
-                if line.strip():
-                    lines.append((seq, number, line))
+    """The newest lines of a step's output first; equal ones that follow one another are one."""
     folded: list[tuple[int, int, str, int]] = []
-    for seq, number, line in reversed(lines):
+    for seq, number, line in reversed(_lines(source, step)):
         if folded and folded[-1][2] == line:
             folded[-1] = (*folded[-1][:3], folded[-1][3] + 1)
         elif len(folded) < LINES_MOST:
@@ -160,7 +169,7 @@ def _tail(source: RunSource, step: str) -> list[Fact]:
             break
     return [
         Fact("output", f"output: {name(step)} event {seq}: {fenced(line)}{f' x{times}' if times > 1 else ''}",
-             (Evidence(seq, step, number),))
+             (Evidence(seq, step, number),), times)
         for seq, number, line, times in folded
     ]  # fmt: skip
 

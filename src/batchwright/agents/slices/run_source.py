@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -15,6 +15,7 @@ from batchwright.model.lifecycle import RUN_ENDED, StepState
 from batchwright.model.run import Run
 from batchwright.views.display_state import DisplayState, display_counts, total
 from batchwright.views.execution_history import RunHistory
+from batchwright.views.log_pages import LogEntry
 from batchwright.views.wait_reasons import Circumstances
 
 
@@ -36,6 +37,11 @@ class RunSource(Struct, frozen=True):
         """Those of `events` that are about this step."""
         own = frozenset(self.history.step_events[step])
         return [(seq, event) for seq, event in self.events if seq in own]
+
+    def unread(self, step: int) -> int:
+        """How many events of this step are not among `events`."""
+        known = sum(seq <= self.run.seq for seq in self.history.step_events[step])
+        return known - len(self.events_of(step))
 
     def evidence(self, step: int) -> Evidence:
         """Where the present state of a step comes from."""
@@ -67,6 +73,15 @@ def ids(names: Iterable[str], most: int = 3) -> str:
     every = list(names)
     more = f" +{len(every) - most}" if len(every) > most else ""
     return " ".join(name(one) for one in every[:most]) + more
+
+
+def evidence_of(entries: Iterable[LogEntry]) -> Iterator[tuple[LogEntry, Evidence]]:
+    """Lines of a step's log, each with its event and which line of that event's output it is."""
+    seq = line = 0
+    for one in entries:
+        line = line + 1 if one.seq == seq else 1
+        seq = one.seq
+        yield one, Evidence(one.seq, one.step, line if one.type == "step_output" else 0)
 
 
 class SliceQuery(Struct, frozen=True):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from batchwright.agents.slices.base import Evidence, Fact, Slice
 from batchwright.agents.slices.outline import Section, fit
-from batchwright.agents.slices.run_source import RunSource, SliceQuery, ids, parsed, run_facts
+from batchwright.agents.slices.run_source import RunSource, SliceQuery, evidence_of, ids, parsed, run_facts
 from batchwright.agents.slices.untrusted_text import fenced, name
 from batchwright.errors import UsageError
 from batchwright.model.run import Run
@@ -188,13 +188,15 @@ def _log(source: RunSource, told: SliceQuery) -> _Rows:
     i = source.run.step(step_named(source.run, _value(told, "step")))
     text = " ".join([*told.words, told.values.get("text", "")]).strip()
     search = LogSearch(LogQuery(find=text, after=0, limit=EVENTS_MOST))
-    search.take(step_entries(source.history, i, source.run.seq, source.events_of(i)))
+    entries = list(step_entries(source.history, i, source.run.seq, source.events_of(i)))
+    lines = {one.n: evidence for one, evidence in evidence_of(entries)}
+    search.take(entries)
     found = search.items[told.number("offset") :]
     rows = [
-        Fact("log", f"line {one.n} event {one.seq} {fenced(one.text)}", (Evidence(one.seq, one.step, one.n),))
-        for one in found[:ROWS_MOST]
+        Fact("log", f"line {one.n} event {one.seq} {fenced(one.text)}", (lines[one.n],)) for one in found[:ROWS_MOST]
     ]
-    return rows, len(found) - len(rows)
+    total = search.matching if text else len(entries)
+    return rows, max(0, total - told.number("offset") - len(rows)) + source.unread(i)
 
 
 _FINDERS: dict[str, Callable[[RunSource, SliceQuery], _Rows]] = {

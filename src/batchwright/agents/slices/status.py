@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from batchwright.agents.slices.base import Evidence, Fact, Slice
 from batchwright.agents.slices.outline import Section, fit
 from batchwright.agents.slices.run_source import RunSource, ids, next_fact, parsed, run_facts
 from batchwright.agents.slices.untrusted_text import fenced, name
-from batchwright.model.lifecycle import RUN_ENDED
+from batchwright.model.lifecycle import RUN_ENDED, StepState
 from batchwright.views.failure_causes import FailureCause, failure_causes
 from batchwright.views.run import OperationProgress, ProviderProgress, RunView, ViewBounds, run_view
 from batchwright.views.text_format import duration
@@ -29,12 +29,14 @@ def status_slice(source: RunSource, query: str, budget: int) -> Slice:
         head.append(_changes(source, after))
     head.append(next_fact(view.next))
     causes = failure_causes(run)
+    failed = [_failed(source, one) for one in causes.items]
+    skipped = [Fact("skipped", f"skipped: {s.steps} because {fenced(s.reason)}", count=s.steps) for s in view.skipped]
+    more_failed, more_skipped = causes.failed - _total(failed), run.count(StepState.SKIPPED) - _total(skipped)
+    running = list(_running(source))
     unfinished = [op for op in view.operations if op.state not in FINISHED]
     sections = (
         Section("questions", "show questions", [_asks(one.step, one.question) for one in view.asks]),
-        Section(
-            "failed steps", "diagnose", [_failed(source, one) for one in causes.items], causes.items_more, weighed=True
-        ),
+        Section("failed steps", "diagnose", failed, more_failed, weighed=True),
         Section(
             "steps in doubt", "find state=in_doubt", [_doubt(source, one) for one in view.doubts], view.doubts_more
         ),
@@ -44,17 +46,16 @@ def status_slice(source: RunSource, query: str, budget: int) -> Slice:
             [Fact("waits", f"waits: {w.steps} for {w.code}: {fenced(w.reason)}", count=w.steps) for w in view.waiting],
             weighed=True,
         ),
-        Section(
-            "steps that will not run",
-            "find state=skipped",
-            [Fact("skipped", f"skipped: {s.steps} because {fenced(s.reason)}", count=s.steps) for s in view.skipped],
-            weighed=True,
-        ),
+        Section("steps that will not run", "find state=skipped", skipped, max(0, more_skipped), weighed=True),
         Section("providers", "find providers", [_provider(one) for one in view.providers]),
         Section("operations", "find operations", [_operation(one) for one in unfinished]),
-        Section("steps in flight", "find state=started offset={shown}", list(_running(source)), least=2),
+        Section("steps in flight", "find state=started offset={shown}", running, len(run.in_flight) - len(running), 2),
     )
     return fit("status", run.id, run.seq, budget, head, sections)
+
+
+def _total(facts: Sequence[Fact]) -> int:
+    return sum(fact.count for fact in facts)
 
 
 def _times(view: RunView, now: float) -> Fact:
