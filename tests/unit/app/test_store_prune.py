@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from batchwright.app import environment_state as state_module
 from batchwright.app import store_prune
 from batchwright.app.environment_reader import all_environments, find_home, read_environment
 from batchwright.app.store_import import import_archive
@@ -26,6 +25,7 @@ from batchwright.errors import (
     RunArchived,
     StoreUnavailable,
 )
+from batchwright.journal import environment_state as state_module
 from batchwright.journal.environment_state import environment_problems, environment_state
 from batchwright.journal.memory import MemoryJournal
 from batchwright.journal.replay import load_turns
