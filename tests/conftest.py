@@ -26,7 +26,9 @@ assert examples.PART  # registers its profiles of hypothesis before any test is 
 SLOW = (
     *("tests/e2e/test_handing_over", "tests/e2e/test_shop", "tests/e2e/test_readme", "tests/crash/test_local"),
     *("tests/real/", "tests/crash/test_sigkill", "tests/unit/providers/local/", "tests/conformance/test_pyinfra"),
-    *("tests/conformance/test_local", "tests/crash/", "tests/e2e/", "tests/conformance/"),
+    *("tests/conformance/test_local", "tests/e2e/test_three_ways", "tests/e2e/test_service.py"),
+    *("tests/e2e/test_shared_resources", "tests/e2e/test_webhooks", "tests/e2e/test_nushell", "tests/e2e/test_servers"),
+    *("tests/crash/", "tests/e2e/", "tests/conformance/"),
 )
 
 
