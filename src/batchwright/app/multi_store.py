@@ -44,7 +44,8 @@ from batchwright.model.run_summary import RunSummary
 from batchwright.secret_resolver import reveal
 
 FOLDERS = ("filesystem", "surrealdb")  # those in the state folder
-STORES = (*FOLDERS, "surrealdb-server", "postgres")
+SHARED = ("surrealdb-server", "postgres")  # those that other machines use, too
+STORES = (*FOLDERS, *SHARED)
 LOCK_PAUSE, LOCK_TRIES = 0.05, 600  # seconds between two tries to be the one that begins an environment
 
 

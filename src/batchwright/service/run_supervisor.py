@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
 from weakref import WeakValueDictionary
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from batchwright.app.active_run import ActiveRun
 from batchwright.app.adapters import SharedRunner, SharedWorld
-from batchwright.app.multi_store import Stores
+from batchwright.app.multi_store import SHARED, Stores
 from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
 from batchwright.app.run_provenance import catalogue_digests, recorded_place, text_input
 from batchwright.app.runs import Runs, StoredRun
@@ -23,7 +23,10 @@ from batchwright.app.webhook_delivery import webhook_deliverer
 from batchwright.engine.limits import Limits
 from batchwright.errors import (
     BatchwrightError,
+    EnvironmentRefused,
+    PlanRefused,
     RunHeld,
+    SequenceConflict,
     ServiceStopping,
     StoreError,
     TooManyRequests,
@@ -42,6 +45,7 @@ from batchwright.service.submissions import Submission, Submissions
 
 MAX_DRIVEN = 1_000  # runs that are driven at once
 AGAIN_SECONDS, AGAIN_MAX = 5.0, 300.0  # until a run that could not be driven is taken up again, doubled each time
+OTHERS_SECONDS = 10.0  # between two looks for runs that other services of the same store have begun
 SIGNAL_SECONDS = 1.0  # between two reads of other processes' signals; those of this process arrive at once
 REST_SECONDS = 60.0  # that a run is driven while only people are waited for
 
@@ -101,9 +105,7 @@ class RunSupervisor:
             log.error("the store %s is skipped, and its runs are not driven: %s", name, error.message)
         if not self.stores.troubles:
             self.desk.remember(rows)
-        for row in rows:
-            if row.status not in RUN_ENDED or row.rollback_due:
-                self.undriven[row.run] = 0.0
+        self._note_unfinished(rows)
         await self._adopt()
         self.webhooks.start()
         self._caring = asyncio.create_task(self._care())
@@ -121,12 +123,23 @@ class RunSupervisor:
     # -- taking up what was left ----------------------------------------------------------------------------------
 
     async def _care(self) -> None:
+        looked = self.clock.monotonic()
         while True:
             await self.clock.sleep(AGAIN_SECONDS)
             try:
+                shared = not {*self.stores.existing_names()}.isdisjoint(SHARED)
+                if shared and self.clock.monotonic() - looked >= OTHERS_SECONDS:
+                    looked = self.clock.monotonic()
+                    self._note_unfinished(await self.stores.summaries(partial=True))
                 await self._adopt()
             except BatchwrightError as error:
                 log.warning("unfinished runs cannot be read: %s", error.message)
+
+    def _note_unfinished(self, rows: Sequence[RunSummary]) -> None:
+        """Drive these runs as soon as nobody does: another service may have begun them, and die."""
+        for row in rows:
+            if (row.status not in RUN_ENDED or row.rollback_due) and row.run not in self.driven:
+                self.undriven.setdefault(row.run, 0.0)
 
     async def _adopt(self) -> None:
         """Drive every unfinished run that no process drives; a paused one stays paused, one that asks people rests."""
@@ -175,7 +188,12 @@ class RunSupervisor:
             if earlier is not None:
                 return await self.feeds.find(earlier), False
             self.refuse_more()
-            stored = await self.desk.begin(submission, partial(self._create, submission))
+            try:
+                stored = await self.desk.begin(submission, partial(self._create, submission))
+            except (EnvironmentRefused, PlanRefused, SequenceConflict):
+                if (earlier := await self.desk.earlier(submission)) is None:
+                    raise
+                return await self.feeds.find(earlier), False  # another service began it at this moment
         return await self.start(stored), True
 
     async def start(self, stored: StoredRun) -> RunFeed:

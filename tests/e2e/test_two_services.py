@@ -1,0 +1,151 @@
+"""Two services on one PostgreSQL store, as behind one address: whichever is asked, it is the same runs."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+from urllib.error import HTTPError, URLError
+
+import pytest
+from tests.support.service_process import service_process
+
+from batchwright.journal.postgres import PostgresAddress
+from batchwright.providers.simulated import World
+
+RUNS = "/v1/workflows/batch"
+SIM = {"answer_seconds": "0.05", "boot_seconds": "0.5", "read_seconds": "0.01", "destroy_seconds": "0.1"}
+SUBMIT = f"{RUNS}/submit?simulate=true" + "".join(f"&sim={key}={value}" for key, value in SIM.items())
+LOOKS = 6_000  # at something that is bound to happen
+
+
+def flow(name: str, count: int) -> dict[str, Any]:
+    configs = [{"name": f"{name}-{i:02d}", "plan": "1xCPU-2GB", "zone": "de-fra1"} for i in range(count)]
+    retry = {"max_attempts": 15, "initial_delay": 0.1, "max_delay": 0.5}
+    up = {"id": "up", "type": "server_batch", "provider": "upcloud", "server_configs": configs, "retry": retry}
+    about = {"name": name, "version": "1", "storage_backend": "postgres", "parallel_limit": 3}
+    return {"batch_workflow": {**about, "operations": [up]}}
+
+
+def ask(url: str, path: str, body: Any = None, **headers: str) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url + path, data, {"Content-Type": "application/json", **headers})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read())
+    except HTTPError as error:
+        with error:
+            raise AssertionError(error.read()) from None
+
+
+def events(url: str, run: str, after: int) -> Iterator[int]:
+    """The numbers of a run's events as a service streams them, until it ends or breaks."""
+    headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
+    request = urllib.request.Request(f"{url}{RUNS}/{run}/progress", headers=headers)
+    fields: dict[str, str] = {}
+    try:
+        with urllib.request.urlopen(request, timeout=60) as stream:
+            for line in stream:
+                name, _, value = line.decode().strip().partition(": ")
+                fields = fields | {name: value} if name else {}
+                if fields.get("event") == "end":
+                    return
+                if name and fields.get("event") == "event" and {"id", "data"} <= fields.keys():
+                    yield int(fields["id"])
+    except (OSError, URLError, ValueError):
+        return
+
+
+def until(url: str, run: str, *wanted: str) -> dict[str, Any]:
+    for _ in range(LOOKS):
+        view: dict[str, Any] = ask(url, f"{RUNS}/{run}")
+        if view["status"] in wanted:
+            return view
+        time.sleep(0.02)  # between two looks
+    raise AssertionError(f"{run} never was {wanted}: {view['status']}")
+
+
+class Services:
+    """Services of one database and one simulated world, each with a state folder of its own."""
+
+    def __init__(self, folder: Path, address: PostgresAddress, stack: ExitStack) -> None:
+        self._folder, self._address, self._stack = folder, address, stack
+        self.world_file = folder / "world.db"
+        self._running: dict[str, tuple[str, Popen[str]]] = {}
+
+    def begin(self, name: str) -> str:
+        """Its address."""
+        home = self._folder / name
+        (home / "state").mkdir(parents=True, exist_ok=True)
+        world = home / "state" / "simulated.db"
+        if not world.is_symlink():
+            world.symlink_to(self.world_file)
+        started = service_process(home, BATCHWRIGHT_POSTGRES_URL=self._address.url)
+        self._running[name] = self._stack.enter_context(started)
+        return self._running[name][0]
+
+    def kill(self, name: str) -> None:
+        _, process = self._running.pop(name)
+        process.kill()
+        process.wait(60)
+
+    def servers(self) -> Counter[str]:
+        world = World(self.world_file)
+        names = Counter(server.name for server in world.servers())
+        world.close()
+        return names
+
+
+def test_what_one_service_began_the_other_shows_steers_and_completes(postgres: PostgresAddress, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        services = Services(tmp_path, postgres, stack)
+        one, two = services.begin("one"), services.begin("two")
+        run = ask(one, SUBMIT, flow("shop", 12), **{"Idempotency-Key": "k"})["run"]
+        assert ask(two, SUBMIT, flow("shop", 12), **{"Idempotency-Key": "k"})["run"] == run
+        ask(two, f"{RUNS}/{run}/pause", {})
+        until(one, run, "Paused")
+        ask(two, f"{RUNS}/{run}/resume", {})
+        with ThreadPoolExecutor(2) as both:  # the same key at both at once is one run
+            answers = both.map(lambda url: ask(url, SUBMIT, flow("cafe", 2), **{"Idempotency-Key": "c"}), (one, two))
+            [cafe] = {answer["run"] for answer in answers}
+        seen: list[int] = []
+        for number in events(one, run, 0):
+            seen.append(number)
+            if len(seen) == 20:
+                services.kill("one")
+        seen += events(two, run, seen[-1])
+        view = until(two, run, "Completed")
+        assert (view["status"], view["store"]) == ("Completed", "postgres")
+        assert seen == list(range(1, len(seen) + 1))
+        names = [f"shop-{i:02d}" for i in range(12)] + [f"cafe-{i:02d}" for i in range(2)]
+        until(two, cafe, "Completed")
+        assert services.servers() == Counter(names)
+
+
+@pytest.mark.long
+def test_services_killed_in_turn_complete_every_run(postgres: PostgresAddress, tmp_path: Path) -> None:
+    chance, kills, runs = random.Random(3), 0, dict[str, str]()
+    with ExitStack() as stack:
+        services = Services(tmp_path, postgres, stack)
+        urls = {name: services.begin(name) for name in ("one", "two")}
+        for number in range(8):
+            urls_now = list(urls.values())
+            name = f"flow{number}"
+            runs[name] = ask(chance.choice(urls_now), SUBMIT, flow(name, 12), **{"Idempotency-Key": name})["run"]
+        while kills < 10:
+            victim = chance.choice(list(urls))
+            time.sleep(chance.uniform(0.2, 1.5))  # lets them work; nothing depends on how long
+            services.kill(victim)
+            kills += 1
+            urls[victim] = services.begin(victim)
+        for run in runs.values():
+            until(chance.choice(list(urls.values())), run, "Completed")
+        assert services.servers() == Counter(f"{name}-{i:02d}" for name in runs for i in range(12))
