@@ -23,7 +23,7 @@ TOP = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "bench/RESULTS.md": "explanation/measurements.md",
-    "plugins/libcloud/README.md": "providers/libcloud.md",
+    **{str(page.relative_to(ROOT)): f"providers/{page.parent.name}.md" for page in ROOT.glob("plugins/*/README.md")},
 }
 NAV: dict[str, tuple[str, ...]] = {
     "Start": (
@@ -48,7 +48,7 @@ NAV: dict[str, tuple[str, ...]] = {
             "docs/providers/hetzner.md",
             "docs/providers/static.md",
         ),
-        "plugins/libcloud/README.md",
+        *(source for source in TOP if source.startswith("plugins/")),
     ),
     "Explanation": ("ARCHITECTURE.md", "SECURITY.md", "bench/RESULTS.md"),
     "Compared": (

@@ -28,7 +28,7 @@ from batchwright.journal.store_folder import make_private
 from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
-from batchwright.model.fault import Fault
+from batchwright.model.fault import PASSING, Fault
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.openssh_command import is_plain, known_hosts, ssh_command, with_command
 from batchwright.model.public_key import fingerprint
@@ -38,6 +38,7 @@ from batchwright.model.ssh_access import ServerLogin, SshAccess
 from batchwright.providers import registry
 from batchwright.providers.base import Provider
 
+DESTROY_SECONDS, DESTROY_PAUSE = 30.0, 0.5  # for refusals that pass; the pause is doubled each time
 HERE = ("local", "static")  # providers of this machine, which keep what they made in a folder of their name
 
 
@@ -120,7 +121,9 @@ class FoundServers(Struct, frozen=True):
             raise UsageError(f"{len(matching)} servers are called {word!r}", hint=f"Use a reference instead: {refs}")
         if not matching:
             left_out = "".join(f"; {trouble.where} could not be queried" for trouble in self.troubles)
-            raise ServerNotFound(f"there is no server {word!r}{left_out}")
+            rest = [one for one in self.servers if word in one.name.split()]
+            hint = f"Of one of that name this is left: {rest[0].ref} ({rest[0].name})" if rest else None
+            raise ServerNotFound(f"there is no server {word!r}{left_out}", hint=hint)
         return matching[0]
 
 
@@ -281,7 +284,14 @@ class Servers:
             hold,
             lambda _: None,
         )
-        return await calls.destroy()
+        until, pause = self._clock.monotonic() + DESTROY_SECONDS, DESTROY_PAUSE
+        while (fault := await calls.destroy()) is not None and fault.kind in PASSING:
+            # what is left of it, a disk or an address, is known to this process only: it does not give up soon
+            if self._clock.monotonic() + pause > until:
+                break
+            await self._clock.sleep(pause)
+            pause *= 2
+        return fault
 
 
 def _no_login(access: SshAccess | None, missing: str) -> str:
