@@ -6,8 +6,10 @@ from collections import Counter
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from batchwright.agents.slices.plan_source import PlanSource
+from batchwright.app.multi_store import Stores
 from batchwright.app.planned import Planned
 from batchwright.app.plans import make_plan
 from batchwright.app.settings import Settings
@@ -15,9 +17,14 @@ from batchwright.app.system_clock import SystemClock
 from batchwright.app.workflow_source import Source
 from batchwright.errors import PlanRefused, UsageError
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.model.environment import EnvironmentKey
+from batchwright.model.lifecycle import RunState
+from batchwright.model.plan import Plan
 from batchwright.model.scalar import SimulationSettings
 from batchwright.regular_files import contents
 from batchwright.views.rehearsal import RehearsalView
+
+PAST_MOST = 10  # runs before
 
 
 async def read_plan(settings: Settings, source: Source, simulation: SimulationSettings | None) -> PlanSource:
@@ -27,7 +34,17 @@ async def read_plan(settings: Settings, source: Source, simulation: SimulationSe
     except PlanRefused as refused:  # the file is not valid
         found = tuple(one for one in refused.diagnostics if isinstance(one, Diagnostic))
         return PlanSource(str(source.file), None, found)
-    return plan_source_of(str(source.file), planned)
+    seen = plan_source_of(str(source.file), planned)
+    return seen if planned.plan is None else replace(seen, past=await past_seconds(settings, planned.plan))
+
+
+async def past_seconds(settings: Settings, plan: Plan) -> tuple[float, ...]:
+    """How long the newest completed runs of the plan's environment took, in seconds."""
+    key = EnvironmentKey.of(plan)
+    async with Stores(settings) as stores:
+        rows = [row for row in await stores.summaries(partial=True) if row.environment_key == key]
+    good = [row for row in rows if row.status is RunState.COMPLETED and row.ended_at > row.started_at > 0]
+    return tuple(row.ended_at - row.started_at for row in good[:PAST_MOST])
 
 
 def read_rehearsal(file: Path) -> RehearsalView:

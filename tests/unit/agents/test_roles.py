@@ -138,13 +138,16 @@ def test_every_role_keeps_its_budget_with_a_thousand_servers(role: str) -> None:
 
 def test_a_reviewer_puts_what_cannot_be_undone_first() -> None:
     plan = Story(servers("web", "a", "b"), command("go", "deploy.sh", after=["web"])).run.plan
-    (told, forecast) = answered("review", PlanSource("shop.ncl", plan, (), {"EUR": 0.04})).reports
+    (told, forecast) = answered(
+        "review", PlanSource("shop.ncl", plan, (), {"EUR": 0.04}, (), (60.0, 90.0, 70.0))
+    ).reports
     assert isinstance(told.payload, PlanRisks)
     assert (told.payload.destroys, told.payload.not_undone, told.payload.not_repeated) == (0, 1, 1)
     assert told.text.splitlines()[1] == "not undone: 1 of go: go/run"
     assert isinstance(forecast.payload, PlanForecast)
     assert (forecast.payload.creates, forecast.payload.per_hour) == ({"upcloud": 2}, {"EUR": 0.04})
     assert "stage 2: go, 1 steps" in forecast.text
+    assert "3 completed runs before: median 1 min 10 s, longest 1 min 30 s" in forecast.text
     assert forecast.payload.critical_path[-1] == "go/run"
 
 
@@ -197,10 +200,11 @@ def finding(level: str, repeat: str, title: str = "a person is asked") -> Rehear
 
 
 def rehearsed(*findings: RehearsalFinding, planted: int = 1) -> RehearsalView:
+    none = dict.fromkeys(RehearsalCoverage.__struct_fields__, 0)
     return RehearsalView(
         file="s.ncl", workflow="s", environment="s", ok=False, headline="found", seed=1, steps=3, status="Completed",
         findings=findings, matrix=(), faults=(), duration=RehearsalSpread(2.0, 2.0, 3.0, 90.0), cost={},
-        coverage=RehearsalCoverage(40, 9, 12, 11, 10, 0, 0, 0, 0, 0, 0, 1.0),
+        coverage=RehearsalCoverage(**{**none, "runs": 40, "crashes": 9}),
         self_check=RehearsalSelfCheck("lost token", "", planted), not_explored=("nothing",), cannot_tell=(),
     )  # fmt: skip
 

@@ -35,7 +35,7 @@ def _rehearser(source: RehearsalView, query: str, budget: int) -> RoleAnswer:
         warnings=levels["warning"],
         runs=source.coverage.runs,
         crashes=source.coverage.crashes,
-        trusted=source.self_check.runs > 0,
+        trusted=source.self_check.found,
     )
     found = f"{counted(levels['error'], 'error')} and {counted(levels['warning'], 'warning')}"
     trust = "" if payload.trusted else " Its planted bug was not found: do not trust it."

@@ -89,7 +89,7 @@ PLAN_ROLES = (
         "In which order, how long, at what cost?",
         Subject.PLAN,
         500,
-        ("problem", "time", "cost", "account", "stage", "warning"),
+        ("problem", "time", "past", "cost", "account", "stage", "warning"),
         f"Say how the run would go, what takes longest and what could shorten it. {ASK_ONLY}",
         _planner,
     ),

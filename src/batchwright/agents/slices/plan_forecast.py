@@ -14,7 +14,7 @@ from batchwright.model.plan import Plan
 from batchwright.plan.critical_path import Estimate, estimate
 from batchwright.views.plan import plan_view
 from batchwright.views.planned_changes import Symbol, symbols
-from batchwright.views.text_format import duration
+from batchwright.views.text_format import counted, duration
 
 MORE = "batchwright plan --steps"
 
@@ -34,7 +34,14 @@ def forecast_slice(source: PlanSource, query: str, budget: int) -> Slice:
         Section("warnings", MORE, problems(source)),
         Section("notes", MORE, [Fact("note", f"note: {fenced(one)}") for one in plan_view(plan).notes]),
     )
-    return fit("plan_forecast", "", 0, budget, [plan_fact(source), _time(plan, expected), _cost(source)], sections)
+    return fit(
+        "plan_forecast",
+        "",
+        0,
+        budget,
+        [plan_fact(source), _time(plan, expected), *_past(source), _cost(source)],
+        sections,
+    )
 
 
 def creates(plan: Plan) -> dict[str, int]:
@@ -62,6 +69,13 @@ def _time(plan: Plan, expected: Estimate) -> Fact:
     limit = f"parallel_limit {plan.parallel_limit}"
     held = ", which the limit holds up" if expected.least > expected.critical_seconds else ""
     return Fact("time", f"takes at least {duration(expected.least)}: {path}, {limit}{held}")
+
+
+def _past(source: PlanSource) -> Iterator[Fact]:
+    if source.past:
+        took = sorted(source.past)
+        number = counted(len(took), "completed run")
+        yield Fact("past", f"{number} before: median {duration(took[len(took) // 2])}, longest {duration(took[-1])}")
 
 
 def _cost(source: PlanSource) -> Fact:

@@ -18,7 +18,7 @@ class PlanSource(Struct, frozen=True):
     """A plan, or the diagnostics that say why there is none. `subject` is the file or the run that it is of.
 
     `per_hour` is what its new servers cost, by currency, as far as prices are known; `unpriced` are the providers that
-    say none.
+    say none. `past` are the seconds that the newest completed runs of its environment took.
     """
 
     subject: str
@@ -26,6 +26,7 @@ class PlanSource(Struct, frozen=True):
     diagnostics: tuple[Diagnostic, ...] = ()
     per_hour: Mapping[str, float] = {}
     unpriced: tuple[str, ...] = ()
+    past: tuple[float, ...] = ()
 
 
 def plan_fact(source: PlanSource) -> Fact:

@@ -26,7 +26,7 @@ def rehearsal_slice(source: RehearsalView, query: str, budget: int) -> Slice:
             f" kinds of points; took {duration(spread.undisturbed)} undisturbed, at most {duration(spread.most)}",
         ),
     ]
-    if not checked.runs:
+    if not checked.found:
         head.insert(1, Fact("untrusted", "the planted bug was not found: do not trust this report"))
     ordered = sorted(source.findings, key=lambda one: LEVELS.index(one.level) if one.level in LEVELS else len(LEVELS))
     sections = (
