@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 
 from batchwright.emulators.cloud import CloudEmulator
 from batchwright.errors import ProviderUnavailable, UsageError
+from batchwright.installed_entry_points import entry_points
 from batchwright.model.did_you_mean import close_matches
 
 GROUP = "batchwright.emulators"

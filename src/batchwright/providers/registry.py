@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 from batchwright.errors import ProviderUnavailable
+from batchwright.installed_entry_points import entry_points
 from batchwright.model.clock import Clock
 from batchwright.model.did_you_mean import close_matches
 from batchwright.providers.base import Provider

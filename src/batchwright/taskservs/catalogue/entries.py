@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import NoReturn
 
 from batchwright.errors import CatalogueInvalid
+from batchwright.installed_entry_points import entry_points
 from batchwright.model.taskserv import Taskserv, by_provided_name
 from batchwright.taskservs.catalogue.metadata import ENTRY_FILE, closest, examine
 
