@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -215,6 +217,40 @@ def test_a_run_is_cancelled_by_force_and_the_audit_trail_has_it(stage: Stage) ->
         tab.get_by_label("Find in the audit trail").fill(run)
         tab.get_by_role("row").filter(has_text="force=true").wait_for()
         assert tab.get_by_role("row").filter(has_text=run).count() == 2  # it was submitted, too
+
+
+def test_a_run_is_resumed_with_answers_for_its_commands_in_doubt(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    command = {"id": "migrate", "type": "command", "run": ["sh", "-c", f"touch {begun}; sleep 600"], "outputs": ["KEY"]}
+    use = {"id": "use", "type": "command", "run": ["echo", "${outputs.migrate.KEY}"], "dependencies": ["migrate"]}
+    inner = {"name": "answers", "version": "1", "operations": [command, use]}
+    (tmp_path / "answers.json").write_text(json.dumps({"batch_workflow": inner}))
+    with service_process(tmp_path, "--allow-commands") as (_, first):
+        done = run_in_process(
+            ["submit", "answers.json", "--json", "--state-dir", str(tmp_path / "state")],
+            environment(tmp_path),
+            tmp_path,
+        )
+        assert done.returncode == 0, done.stderr
+        run = json.loads(done.stdout)["run"]
+        for _ in range(3_000):
+            if begun.exists():
+                break
+            time.sleep(0.01)
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+    with service_process(tmp_path, "--allow-commands") as (url, _), browser(url) as window:
+        tab = ended(window, run, "Failed")
+        tab.get_by_role("button", name="Resume…").click()
+        assert tab.get_by_role("button", name="Resume", exact=True).is_disabled()
+        tab.get_by_label("Mark it as done").check()
+        tab.get_by_label("What it gave as KEY").fill("it's done")
+        line = f"batchwright resume {run} --skip migrate/run --output 'migrate.KEY=it'\\''s done'"
+        tab.get_by_role("dialog").get_by_text(line, exact=True).wait_for()
+        tab.get_by_role("button", name="Resume", exact=True).click()
+        tab.locator(".st.big", has_text="Completed").wait_for()
+        tab.goto(f"{url}/ui/runs/{run}/steps/use/run")
+        tab.get_by_text("it's done").first.wait_for()
 
 
 def test_the_report_of_a_rehearsal_is_shown(stage: Stage, tmp_path: Path) -> None:
