@@ -92,6 +92,8 @@ def test_people_sign_in_by_a_code_and_see_only_what_they_may_do(tmp_path: Path) 
         tab.get_by_role("link", name="Service", exact=True).click()
         tab.get_by_role("link", name="Tokens and audit").click()
         tab.get_by_text("are shown to admins").wait_for()
+        place = "document.querySelector('.bar').compareDocumentPosition(document.querySelector('main'))"
+        assert tab.evaluate(f"{place} & Node.DOCUMENT_POSITION_FOLLOWING")  # also if its module came late
         assert tab.get_by_role("table").count() == 0
         window.expected += ("status of 403",)
         call = "{method: 'POST', body: '{}', headers: {'Content-Type': 'application/json'}}"

@@ -161,8 +161,8 @@ function App() {
   const theme = at.query.get('theme');
   useEffect(() => { if (theme) document.documentElement.dataset.theme = theme; else delete document.documentElement.dataset.theme; }, [theme]);
   const [module, name, props, here] = screenOf(at.path);
-  return html`<${Bar} here=${here} /><${Banner} /><${Notice} />
-    ${why ? html`<${SignIn} why=${why} />` : me || (module === 'run' && !code) /* what it asks need not wait */ ? html`<${Screen} module=${module} name=${name} props=${props} />` : ''}
+  return html`<div class="cl"><${Bar} here=${here} /><${Banner} /><${Notice} /></div>
+    <div class="cl">${why ? html`<${SignIn} why=${why} />` : me || (module === 'run' && !code) /* what it asks need not wait */ ? html`<${Screen} module=${module} name=${name} props=${props} />` : ''}</div>
     ${dialog === 'help' ? html`<${Help} close=${() => setDialog('')} />` : dialog === 'palette' ? html`<${Palette} close=${() => setDialog('')} />` : ''}`;
 }
 

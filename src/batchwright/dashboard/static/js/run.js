@@ -28,7 +28,7 @@ function Followed({ run, first }) {
   const at = useQuery('at'), got = useGet(one(run), { when: changes, first }), graph = useGet(`${one(run)}/graph`, { query: { most: NODES } }), ops = useGet(`${one(run)}/operations`, { query: { at }, when: at ? 0 : changes });
   known.current = got.data || known.current;
   const newest = Number(got.etag?.replaceAll('"', '').split('-').pop()) || 0;
-  const view = ops.data ? { ...known.current, operations: ops.data.items, counts: ops.data.counts, ...sums(ops.data), ...(at ? then(ops.data) : {}) } : known.current, shown = ops.data?.seq === Number(at);
+  const view = ops.data ? { ...known.current, operations: ops.data.items, counts: ops.data.counts, ...(at || ops.data.seq >= newest ? sums(ops.data) : {}), ...(at ? then(ops.data) : {}) } : known.current, shown = ops.data?.seq === Number(at);
   const state = stateOf(view);
   useMoments(at, newest);
   useTitle(`${view.environment} ${num(view.done)}/${num(view.total)}`, state);
