@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -85,7 +86,8 @@ def rehearse(
     settings, clock = settings_of(state_dir, catalogue), SystemClock()
     source = source_of(file, overlay, inputs, env, retire=retire, replace=replace)
     words = tuple(part.strip() for part in (faults or "").split(",") if part.strip())
-    command = _command(file, overlay, inputs, against)
+    given = {"--overlay": overlay, "--set": inputs, "--against": against, "--env": env, "--replace": replace}
+    command = _command(file, {**given, "--catalogue": catalogue, "--state-dir": state_dir}, retire=retire)
     options = RehearsalOptions(words, seconds, seed, at or "", against or "", 0, command)
     answer = carry_through(settings, clock, source, options)
     report = answer.report
@@ -117,9 +119,10 @@ def _write(file: Path | None, text: str, option: str) -> None:
             raise UsageError(f"{option} {file}: {error.strerror}", hint="Name a file that can be written.") from error
 
 
-def _command(file: Path, overlay: list[Path] | None, inputs: list[str] | None, against: str | None) -> tuple[str, ...]:
-    words = [os.fspath(file)]
-    for option, values in (("--overlay", overlay), ("--set", inputs), ("--against", [against] if against else None)):
-        for value in values or ():
+def _command(file: Path, given: Mapping[str, object], *, retire: bool) -> tuple[str, ...]:
+    """The words that rehearse the file in the same way."""
+    words = [os.fspath(file), *(["--retire"] if retire else [])]
+    for option, values in given.items():
+        for value in values if isinstance(values, list) else [values] if values is not None else []:
             words += [option, str(value)]
     return tuple(words)

@@ -13,6 +13,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.model.lifecycle import RunState, StepState
+from batchwright.model.plan import Plan
+from batchwright.model.workflow import DependencyKind
+from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.simulated.catalog import profile_of
 from batchwright.rehearsal.end_state import EndState
 from batchwright.rehearsal.injection import Experiment, Injection, PortCall
@@ -178,8 +181,9 @@ def _broken(run: RehearsedRun, reference: ReferenceRun, end: EndState) -> list[B
     scenario, wanted = run.scenario, reference.end
     found = _worldly(run)
     if end.status is wanted.status:
-        about = Scenario(scenario.name, scenario.plan, {}, races=bool(run.vanished), vanishes=scenario.vanishes)
-        found += broken_invariants(about, wanted, end)
+        races = bool(run.vanished) or (_may_lose_steps(scenario.plan) and end.steps != wanted.steps)
+        about = Scenario(scenario.name, scenario.plan, {}, races=races, vanishes=scenario.vanishes)
+        found += [one for one in broken_invariants(about, wanted, end) if not _asked_for(run, end, one)]
     else:
         found += [BrokenInvariant(Invariant.NO_DUPLICATE, name, str(end.names[name])) for name in end.duplicates]
         found += [BrokenInvariant(Invariant.NO_LEFTOVER, ref) for ref in end.orphans]
@@ -192,11 +196,29 @@ def _broken(run: RehearsedRun, reference: ReferenceRun, end: EndState) -> list[B
     if end.status is RunState.ROLLED_BACK:
         left = end.names - run.existing_names
         found += [BrokenInvariant(Invariant.NO_LEFTOVER, name, "after the rollback") for name in left]
-        lost = run.existing_names - end.names - Counter(run.vanished)
+        lost = run.existing_names - end.names - Counter(run.vanished) - Counter(retired_servers(scenario.plan))
         found += [BrokenInvariant(Invariant.NOTHING_LOST, name, "after the rollback") for name in lost]
     if run.rehearsed.environment is not None:  # its runs are not in this store
         found = [one for one in found if "are not what its runs add up to" not in one.seen]
     return found
+
+
+def _asked_for(run: RehearsedRun, end: EndState, broken: BrokenInvariant) -> bool:
+    """Whether a command ran more than once since a person had it run again."""
+    return broken.invariant is Invariant.COMMAND_ONCE and 1 < end.ran[broken.about] <= 1 + run.redone[broken.about]
+
+
+def _may_lose_steps(plan: Plan) -> bool:
+    """Whether a run may complete although some of its steps did not succeed."""
+    soft = any(one.kind is not DependencyKind.HARD for op in plan.operations for one in op.dependencies)
+    return soft or any(op.min_success or op.when for op in plan.operations)
+
+
+def retired_servers(plan: Plan) -> list[str]:
+    """The names of servers that a plan destroys, which its rollback does not bring back."""
+    return [
+        one.request.name for one in plan.steps if one.retired is not None and isinstance(one.request, ServerRequest)
+    ]
 
 
 def _worldly(run: RehearsedRun) -> list[BrokenInvariant]:

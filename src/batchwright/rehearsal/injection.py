@@ -10,7 +10,7 @@ from batchwright.errors import UsageError
 
 BEFORE, AFTER = "before", "after"  # the process dies on this side of the call
 ROLLBACK = "rollback: "  # begins the text of an experiment in which the run is rolled back once it has completed
-_FORM = re.compile(r"(?P<subject>\S+) (?P<verb>[^:@#]+?)(?:#(?P<number>\d+))?(?:@(?P<process>\d+))?:(?P<fault>\w+)")
+_FORM = re.compile(r"(.+?) (record [^\s:@#]+|[a-z_]+)(?:#(\d+))?(?:@(\d+))?:(\w+)")
 _EXAMPLE = "--at 'servers/web-01 create:after'"
 
 

@@ -104,6 +104,7 @@ class RehearsedRun(SimulatedRun):
         self.fired: list[Injection] = []
         self.help: list[Help] = []
         self._helps = 0
+        self.redone: Counter[str] = Counter()  # commands that a person had run again
         self.broken: list[BrokenInvariant] = []
         self.vanished: set[str] = set()  # names of servers that somebody destroyed
         self.trace: list[TraceEntry] | None = [] if trace else None
@@ -325,6 +326,11 @@ class RehearsedRun(SimulatedRun):
         if needed not in self.help:
             self.help.append(needed)
         self._tell(f"a person helps: {needed.kind}", ", ".join(needed.steps[:3]))
+
+    def answer(self, doubts: list[int], machine: Machine, now: float) -> list[ev.AnyEvent]:
+        events = super().answer(doubts, machine, now)
+        self.redone.update(step for one in events if isinstance(one, ev.RunReopened) for step in one.redo)
+        return events
 
     def _reopened(self, machine: Machine, now: float) -> Sequence[ev.AnyEvent]:
         return machine.reopen(now, "user")

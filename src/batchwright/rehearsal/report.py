@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from batchwright.rehearsal.experiment_run import ExperimentOutcome, ReferenceRun, carry_out
+from batchwright.model.plan import OLD
+from batchwright.rehearsal.experiment_run import ExperimentOutcome, ReferenceRun, carry_out, retired_servers
 from batchwright.rehearsal.exploration import Explored
+from batchwright.rehearsal.injection import Experiment
 from batchwright.rehearsal.rehearsed_run import Rehearsed, TraceEntry
 from batchwright.rehearsal.tally import LASTING, STORE, Cause, Examples, Tally
 from batchwright.views import rehearsal as words
@@ -60,6 +62,7 @@ def rehearsal_view(
 ) -> RehearsalView:
     """The report."""
     plan, forward = rehearsed.plan, references[False]
+    _note_what_is_not_restored(rehearsed, references, tally)
     ordered = sorted(tally.merged().items(), key=lambda one: _rank(*one))
     until = time.monotonic() + TRACE_SECONDS
     findings = tuple(
@@ -88,6 +91,13 @@ def rehearsal_view(
     )
 
 
+def _note_what_is_not_restored(rehearsed: Rehearsed, references: Mapping[bool, ReferenceRun], tally: Tally) -> None:
+    """A server that the run destroys is gone for good, whatever is rolled back."""
+    for step in rehearsed.plan.steps if True in references else ():
+        if step.retired is not None and step.request.name in retired_servers(rehearsed.plan):
+            tally.note(Cause("not_restored", step.operation, ""), step.id, Experiment(rollback=True))
+
+
 def _rank(cause: Cause, found: Examples) -> tuple[int, int, str, str]:
     return words.LEVELS.index(level_of(cause)), -found.count, cause.operation, cause.kind
 
@@ -95,11 +105,11 @@ def _rank(cause: Cause, found: Examples) -> tuple[int, int, str, str]:
 def level_of(cause: Cause) -> str:
     """How bad it is: error, warning or note."""
     if cause.kind in ("doubt", "resume", "rollback", "stuck"):
-        by_nature = LASTING & {cause.why, *cause.fault.split("+")}
+        by_nature = (LASTING | {"clock_jump"}) & {cause.why, *cause.fault.split("+")}
         if cause.kind == "stuck" and "vanishes" not in cause.fault:
             return "error"
         return "note" if by_nature and cause.kind != "doubt" else "warning"
-    return "note" if cause.kind in ("answer", "taken_back") else "error"
+    return "note" if cause.kind in ("answer", "taken_back", "not_restored") else "error"
 
 
 def _finding(
@@ -115,9 +125,10 @@ def _finding(
     experiment = found.result.experiment
     about = tuple(sorted(found.about, key=lambda one: (-found.about[one], one)))
     step = next((one for one in about if one), "")
-    place = file.places.get(step) or file.places.get(cause.operation) or Place()
+    place = file.places.get(step.removesuffix(OLD)) or file.places.get(cause.operation) or Place()
     alternatives = any(one.alternatives for one in rehearsed.plan.steps if one.operation == cause.operation)
-    at = str(experiment)
+    answering = {one.id for one in rehearsed.plan.steps if one.request.answers}
+    at = str(experiment) if experiment.injections else ""
     repeat = shlex.join(["batchwright", "rehearse", *file.command, "--at", at, "--seed", str(file.seed)])
     moments: Sequence[TraceEntry] = ()
     if at and traced:
@@ -131,7 +142,7 @@ def _finding(
         fault=cause.fault,
         about=about[:20],
         runs=found.count,
-        do=words.what_to_do(cause.kind, step, cause.fault, cause.why),
+        do=words.what_to_do(cause.kind, step, cause.fault, cause.why, answers=step in answering),
         instead=words.instead(cause.kind, cause.fault, alternatives=alternatives),
         at=at,
         repeat=repeat if at else shlex.join(["batchwright", "rehearse", *file.command]),

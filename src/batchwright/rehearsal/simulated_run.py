@@ -161,15 +161,19 @@ class SimulatedRun:
         return EnvironmentTurn(run, state.row, state.resources, state.newest)
 
     def answer(self, doubts: list[int], machine: Machine, now: float) -> list[ev.AnyEvent]:
-        """What a user who has looked says: what did its work is taken as done, anything else is run again."""
-        steps = [machine.run.plan.steps[i].id for i in doubts]
-        done = [step for step in steps if self.ledger.ran[step]]
+        """What a user who has looked says: what did its work is taken as done, anything else is run again.
+
+        So is a command that names its answers: only running it tells which one it gives.
+        """
+        steps = [machine.run.plan.steps[i] for i in doubts]
+        done = [step for step in steps if self.ledger.ran[step.id] and not step.request.answers]
         gave = [
-            f"{key}={self.ledger.gave.get(step, {}).get(key, 'looked up')}"
+            f"{step.operation}.{key}={self.ledger.gave.get(step.id, {}).get(key, 'looked up')}"
             for step in done
-            for key in machine.run.plan.steps[machine.run.step(step)].request.outputs
+            for key in step.request.outputs
         ]
-        return machine.reopen(now, "user", [step for step in steps if step not in done], done, gave)
+        redo = [step.id for step in steps if step not in done]
+        return machine.reopen(now, "user", redo, [step.id for step in done], gave)
 
     async def _acquire(self, journal: ProcessJournal) -> Lease:
         lease, silent, holder = None, None, f"elsewhere:{journal.process}:1"

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from batchwright.rehearsal.experiment_run import ExperimentOutcome, Result
-from batchwright.rehearsal.injection import Injection
+from batchwright.rehearsal.injection import Experiment, Injection
 from batchwright.rehearsal.invariants import Invariant
 from batchwright.rehearsal.rehearsed_run import Rehearsed
 
@@ -93,12 +93,16 @@ class Tally:
         injections = result.fired or result.experiment.injections
         words = tuple(dict.fromkeys(map(_word, injections)))
         fault, place = "+".join(words), self.operation_of(injections[0]) if injections else STORE
-        found = [(Cause(str(one.invariant), place, fault), one.about) for one in result.broken]
+        found = [
+            (Cause(str(one.invariant), self._operations.get(one.about, place), fault), one.about)
+            for one in result.broken
+        ]
         if lasting := next((one for one in injections if _word(one) in LASTING), None):  # it is why people are needed
             fault, place = _word(lasting), self.operation_of(lasting)
             place = self._accounts.get(lasting.subject, place) if fault in OF_ACCOUNTS else place
         if result.outcome is ExperimentOutcome.STUCK:
-            found.append((Cause("stuck", place, fault), next((one.steps[0] for one in result.help if one.steps), "")))
+            step = next((step for one in result.help for step in one.steps if step in self._operations), "")
+            found.append((Cause("stuck", self._operations.get(step, place), fault), step))
         if result.outcome is ExperimentOutcome.ROLLED_BACK:
             found.append((Cause("taken_back", place, fault), next((one.subject for one in injections), "")))
         if result.outcome is ExperimentOutcome.HELP:
@@ -144,6 +148,10 @@ class Tally:
             elif cause not in merged:
                 merged[cause] = found
         return merged
+
+    def note(self, cause: Cause, about: str, experiment: Experiment) -> None:
+        """Something that is so without any fault."""
+        self._found(cause, about, Result(experiment, ExperimentOutcome.SAME, ""))
 
     def hear_rule(self, rule: str, end: DifferentEnd) -> None:
         """A rule of the user's file is broken by an end."""

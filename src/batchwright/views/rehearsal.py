@@ -49,7 +49,8 @@ class RehearsalMoment(Struct, frozen=True, omit_defaults=True):
 class RehearsalFinding(Struct, frozen=True):
     """Findings of one cause.
 
-    `kind` is an invariant that does not hold, or what people had to do (doubt, resume, rollback, answer), or stuck.
+    `kind` is an invariant that does not hold, what people had to do (doubt, resume, rollback, answer), stuck,
+    taken_back or not_restored.
     `about` are the steps, servers or functions, `runs` is in how many runs it was found. `repeat` is the command that
     repeats the simplest of them, at the point `at`.
     """
@@ -186,6 +187,7 @@ _TITLES = {
     "resume": "the run stops, and a person has to resume it",
     "rollback": "the rollback leaves something, and a person has to try it again",
     "taken_back": "the run takes itself back, with all that it created",
+    "not_restored": "a rollback does not bring it back",
     "answer": "the run waits until somebody answers",
 }
 
@@ -213,9 +215,11 @@ def finding_title(kind: str, about: tuple[str, ...], why: str) -> str:
     return f"{named}{title}{more}"
 
 
-def what_to_do(kind: str, step: str, fault: str, why: str) -> str:
+def what_to_do(kind: str, step: str, fault: str, why: str, *, answers: bool) -> str:
     """What a person would have to do when it happens."""
     match kind:
+        case "doubt" if answers:
+            return f"It has to run again, since only running it tells its answer: batchwright resume RUN --redo {step}"
         case "doubt":
             return (
                 "Look whether it ran, then: batchwright resume RUN "
@@ -231,6 +235,8 @@ def what_to_do(kind: str, step: str, fault: str, why: str) -> str:
             return "Run the file again: batchwright run FILE. Its plan sees that the server is gone."
         case "stuck":
             return "Look at it: batchwright explain RUN STEP; or take it back: batchwright rollback RUN"
+        case "not_restored":
+            return "Keep what is on it elsewhere before it is destroyed."
         case "taken_back":
             return f"{_mend(fault, why)}, then run the file again: batchwright run FILE"
         case "user":
@@ -253,6 +259,7 @@ _MENDS = {
     "refused": "Change what was refused",
     "expired": "Find somebody who answers",
     "timeout": "Mend what is slow or not well",
+    "clock_jump": "Set the clock right",
     "vanishes": "Find out who destroyed the server",
 }
 

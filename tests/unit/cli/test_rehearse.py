@@ -79,3 +79,18 @@ def test_what_cannot_be_rehearsed(file: Path, words: list[str], said: str, capsy
     assert run_command(["rehearse", str(file), *words]) == Exit.COULD_NOT
     told = capsys.readouterr()
     assert said in told.out + told.err
+
+
+def test_what_an_environment_has_is_begun_with_and_only_read(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["run", str(file), "--sim", "time_scale=0"]) == Exit.OK
+    file.write_text(FILE.replace("de-fra1", "nl-ams1").replace('["./migrate"]', '["./migrate"], idempotent = true'))
+    capsys.readouterr()
+    against = ["rehearse", str(file), "--against", "small", "--replace", "a", "--at", "up/a create:after", "--json"]
+    assert run_command(against) == Exit.OK
+    report = json.loads(capsys.readouterr().out)
+    (found,) = report["findings"]
+    assert (found["kind"], found["about"], found["level"]) == ("not_restored", ["up/a!old"], "note")
+    assert "--replace a" in found["repeat"]
+    assert run_command(["environments", "--json"]) == Exit.OK
+    (row,) = json.loads(capsys.readouterr().out)["environments"]
+    assert row["servers"] == 1

@@ -15,6 +15,7 @@ KNOWN = frozenset({"before", "after", "capacity"})
     [
         "servers/web-03 create:after",
         "upcloud find#3:before",
+        "(retire servers)/web-2 destroy:after",
         "rollback: servers/web-03 destroy@2:after",
         "servers/a record StepStarted+StepCreated#2@3:before + servers/b create:capacity",
     ],
