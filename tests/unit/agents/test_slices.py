@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.agents.stories import sliced, stress
+from tests.unit.agents.stories import sliced, source_of, stress
 from tests.unit.views.story import T0, Story, fleet
 
+from batchwright.agents.slices import diagnosis
 from batchwright.agents.slices.base import Slice
 from batchwright.agents.slices.outline import LARGER, LEAST_BUDGET
-from batchwright.agents.slices.registry import SLICES
+from batchwright.agents.slices.registry import SLICES, run_slice
 from batchwright.agents.slices.search import WHATS
+from batchwright.agents.slices.untrusted_text import fenced
 from batchwright.errors import StepNotFound, UsageError
 from batchwright.model import events as ev
 from batchwright.model.fault import Fault, FaultClass
@@ -277,3 +279,21 @@ def test_evidence_names_the_line_of_its_event() -> None:
     }  # fmt: skip
     shown = sliced(failed_run(), 6, "show", "web/b")
     assert [fact.evidence[0].line for fact in shown.facts if fact.kind == "log"] == [0, 4, 3, 2, 1, 0]
+
+
+def test_the_work_of_a_diagnosis_does_not_grow_with_the_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    cleaned: list[str] = []
+
+    def counting(text: str, most: int = 240) -> str:
+        cleaned.append(text)
+        return fenced(text, most)
+
+    monkeypatch.setattr(diagnosis, "fenced", counting)
+    few, many = (
+        source_of(stress(2_000, failed, groups), 20, "diagnose") for failed, groups in ((100, 90), (1_900, 600))
+    )
+    run_slice("diagnose", few)
+    first = len(cleaned)
+    run_slice("diagnose", many)
+    assert len(cleaned) - first <= first + 40
+    assert len(many.events) == len(few.events)

@@ -10,11 +10,10 @@ from msgspec import Struct
 from batchwright.agents.slices.base import Evidence, Fact, Slice
 from batchwright.agents.slices.outline import Section, fit
 from batchwright.agents.slices.provider_account import latencies, providers_of
-from batchwright.agents.slices.run_source import RunSource, ids, next_fact, parsed, run_facts
+from batchwright.agents.slices.run_source import RunSource, ids, next_fact, parsed, question_facts, run_facts
 from batchwright.agents.slices.untrusted_text import fenced, name
 from batchwright.model.lifecycle import StepState
 from batchwright.model.run import Run
-from batchwright.views.approvals import open_questions
 from batchwright.views.failure_causes import failure_causes
 from batchwright.views.next_action import next_action
 from batchwright.views.steps import servers
@@ -76,7 +75,6 @@ def comparison_slice(source: RunSource, query: str, budget: int) -> Slice:
     head = [*run_facts(source), _line("this run", now)]
     head.append(_line("last good run", before) if before else Fact("earlier", "last good run: there is none"))
     head.append(next_fact(next_action(run, driven=source.around.driven)))
-    questions = [Fact("asks", f"asks: {name(q.step)}: {fenced(q.question)}") for q in open_questions(run)]
     causes = failure_causes(run, CAUSES_READ)
     failed = [
         Fact(
@@ -89,7 +87,7 @@ def comparison_slice(source: RunSource, query: str, budget: int) -> Slice:
     ]
     marks = source.history.marks(run.seq)
     sections = (
-        Section("questions", "show questions", questions),
+        Section("questions", "show questions", question_facts(run)),
         Section("failed steps", "diagnose", failed, causes.failed - sum(fact.count for fact in failed), weighed=True),
         Section("differences", "find steps", list(_differences(source)), least=3),
         Section("actions", "find providers", list(_speeds(source)), least=2),

@@ -7,7 +7,15 @@ from collections.abc import Iterator, Sequence
 
 from batchwright.agents.slices.base import Evidence, Fact, Slice
 from batchwright.agents.slices.outline import Section, fit
-from batchwright.agents.slices.run_source import RunSource, ids, next_fact, parsed, run_facts
+from batchwright.agents.slices.run_source import (
+    RunSource,
+    doubt_facts,
+    ids,
+    next_fact,
+    parsed,
+    question_facts,
+    run_facts,
+)
 from batchwright.agents.slices.untrusted_text import fenced, name
 from batchwright.errors import UsageError
 from batchwright.model import events as ev
@@ -61,14 +69,14 @@ def diagnosis_slice(source: RunSource, query: str, budget: int) -> Slice:
     more_different = max(0, run.count(StepState.FAILED) - LOGS_MOST) if source.earlier else 0
     again = f"diagnose{f' cause={kind}' if kind else ''} offset=" + "{shown}"
     sections = (
-        Section("questions", "show questions", [_asks(one.step, one.question) for one in view.asks]),
+        Section("questions", "show questions", question_facts(run)),
         Section("kinds of failure", "find causes", list(_kinds(run)) if many else [], least=3),
         Section("causes", again, [_cause(source, one) for one in shown[:ROWS_MOST]], unread, 2, begin=skipped),
         Section("stopped providers", "find providers", list(_stopped(run))),
         Section("lines of output", _log_query(shown), output, max(0, lines - sum(fact.count for fact in output)), 2),
         Section("places where it worked", "find steps state=succeeded", list(_contrast(run, shown))),
         Section("skipped steps", "find state=skipped", blocked, max(0, more_blocked), weighed=True),
-        Section("steps in doubt", "find state=in_doubt", _doubts(source, view), view.doubts_more),
+        Section("steps in doubt", "find state=in_doubt", doubt_facts(source, view.doubts), view.doubts_more),
         Section("differences", "ask reporter", list(_against_earlier(source)), more_different),
     )
     return fit("diagnose", run.id, run.seq, budget, head, sections)
@@ -104,10 +112,6 @@ def _first(source: RunSource) -> Fact | None:
     step = run.plan.steps[i].id
     after = duration(history.at(seq) - run.created_at)
     return Fact("first", f"first failure: {name(step)} at event {seq}, after {after}", (Evidence(seq, step),))
-
-
-def _asks(step: str, question: str) -> Fact:
-    return Fact("asks", f"asks: {name(step)}: {fenced(question)}", (Evidence(0, step),))
 
 
 def _kinds(run: Run) -> Iterator[Fact]:
@@ -189,12 +193,6 @@ def _contrast(run: Run, shown: Sequence[FailureCause]) -> Iterator[Fact]:
 def _blocked(view: RunView) -> Iterator[Fact]:
     for one in view.skipped:
         yield Fact("skipped", f"skipped: {one.steps} steps because {fenced(one.reason)}", count=one.steps)
-
-
-def _doubts(source: RunSource, view: RunView) -> list[Fact]:
-    return [
-        Fact("doubt", f"in doubt: {name(step)}", (source.evidence(source.run.index[step]),)) for step in view.doubts
-    ]
 
 
 def _against_earlier(source: RunSource) -> Iterator[Fact]:

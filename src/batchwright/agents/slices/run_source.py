@@ -13,6 +13,7 @@ from batchwright.model.environment import EnvironmentKey
 from batchwright.model.events import AnyEvent
 from batchwright.model.lifecycle import RUN_ENDED, StepState
 from batchwright.model.run import Run
+from batchwright.views.approvals import open_questions
 from batchwright.views.display_state import DisplayState, display_counts, total
 from batchwright.views.execution_history import RunHistory
 from batchwright.views.log_pages import LogEntry
@@ -61,6 +62,20 @@ def run_facts(source: RunSource) -> list[Fact]:
     done = run.count(StepState.SUCCEEDED)
     steps = f"steps: {done} of {sum(states.values())} succeeded{''.join(f', {one}' for one in rest)}"
     return [Fact("run", title, (Evidence(run.seq),)), Fact("steps", steps, (Evidence(run.seq),))]
+
+
+def question_facts(run: Run) -> list[Fact]:
+    """What the run asks people now."""
+    return [
+        Fact("asks", f"asks: {name(one.step)}: {fenced(one.question)}", (Evidence(0, one.step),))
+        for one in open_questions(run)
+    ]
+
+
+def doubt_facts(source: RunSource, steps: Iterable[str]) -> list[Fact]:
+    """Steps whose outcome is not known."""
+    index = source.run.index
+    return [Fact("doubt", f"in doubt: {name(step)}", (source.evidence(index[step]),)) for step in steps]
 
 
 def next_fact(command: str) -> Fact:

@@ -7,7 +7,15 @@ from collections.abc import Iterator, Sequence
 
 from batchwright.agents.slices.base import Evidence, Fact, Slice
 from batchwright.agents.slices.outline import Section, fit
-from batchwright.agents.slices.run_source import RunSource, ids, next_fact, parsed, run_facts
+from batchwright.agents.slices.run_source import (
+    RunSource,
+    doubt_facts,
+    ids,
+    next_fact,
+    parsed,
+    question_facts,
+    run_facts,
+)
 from batchwright.agents.slices.untrusted_text import fenced, name
 from batchwright.model.lifecycle import RUN_ENDED, StepState
 from batchwright.views.failure_causes import FailureCause, failure_causes
@@ -35,11 +43,9 @@ def status_slice(source: RunSource, query: str, budget: int) -> Slice:
     running = list(_running(source))
     unfinished = [op for op in view.operations if op.state not in FINISHED]
     sections = (
-        Section("questions", "show questions", [_asks(one.step, one.question) for one in view.asks]),
+        Section("questions", "show questions", question_facts(run)),
         Section("failed steps", "diagnose", failed, more_failed, weighed=True),
-        Section(
-            "steps in doubt", "find state=in_doubt", [_doubt(source, one) for one in view.doubts], view.doubts_more
-        ),
+        Section("steps in doubt", "find state=in_doubt", doubt_facts(source, view.doubts), view.doubts_more),
         Section(
             "waiting steps",
             "find state=waiting",
@@ -77,19 +83,11 @@ def _changes(source: RunSource, after: int) -> Fact:
     return Fact("changed", f"since event {after}: {events} events; {told}", (Evidence(run.seq),), events)
 
 
-def _asks(step: str, question: str) -> Fact:
-    return Fact("asks", f"asks: {name(step)}: {fenced(question)}", (Evidence(0, step),))
-
-
 def _failed(source: RunSource, one: FailureCause) -> Fact:
     where = " ".join(name(part) for part in (one.code, one.provider, one.place) if part)
     first = source.evidence(source.run.index[one.steps[0]])
     text = f"failed: {one.count} {one.kind} {where}: {ids(one.steps[:1])}"
     return Fact("failed", text, (first,), one.count)
-
-
-def _doubt(source: RunSource, step: str) -> Fact:
-    return Fact("doubt", f"in doubt: {name(step)}", (source.evidence(source.run.index[step]),))
 
 
 def _provider(one: ProviderProgress) -> Fact:
