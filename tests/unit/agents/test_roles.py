@@ -68,8 +68,7 @@ def test_a_diagnoser_names_the_cause_and_its_evidence() -> None:
         1, "web/b", 8, 1
     )  # fmt: skip
     assert told.summary == (
-        "1 step failed for 1 cause, most of them quota at upcloud de-fra1; 1 step did not run because of that;"
-        " the first was web/b (event 8)."
+        "1 step failed: quota at upcloud de-fra1; 1 step did not run because of that; the first was web/b (event 8)."
     )
     assert (8, "web/b") in [(one.seq, one.step) for finding in told.findings for one in finding.evidence]
 

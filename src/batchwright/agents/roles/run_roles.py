@@ -91,7 +91,8 @@ def _diagnosis_words(found: Diagnosis) -> str:
     most = found.causes[0]
     number = len(found.causes) + found.causes_more
     where = " at " + " ".join(name(part) for part in (most.provider, most.place) if part) if most.provider else ""
-    told = f"{counted(found.failed, 'step')} failed for {counted(number, 'cause')}, most of them {most.kind}{where}"
+    told = f"{counted(found.failed, 'step')} failed"
+    told += f": {most.kind}{where}" if number == 1 else f" for {number} causes, most of them {most.kind}{where}"
     because = f"; {counted(found.skipped, 'step')} did not run because of that" if found.skipped else ""
     return f"{told}{because}; the first was {name(found.first_step)} (event {found.first_seq})."
 
