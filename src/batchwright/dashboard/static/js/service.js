@@ -103,7 +103,7 @@ function Audit() {
 }
 /** `POST /v1/workflows/batch/RUN/pause` is said as `pause`. */
 const SESSIONS = { 'POST /session': 'sign in', 'DELETE /session': 'sign out', 'POST /session/code': 'code to sign in' };
-const asked = (what) => SESSIONS[what] || what.replace(/^(POST|DELETE) \//, '$1 ').replace(/^POST v1\/(workflows\/batch\/)?/, '').replace(/^[a-z2-7]{12}\//, '');
+const asked = (what) => SESSIONS[what] || what.replace(/^POST \/v1\/workflows\/batch\/([a-z2-7]{12}\/)?/, '').replace(/^POST \/v1\//, '').replace(/^(POST|DELETE) \//, '$1 ');
 const decoded = (query) => [...new URLSearchParams(query)].map(([name, value]) => `${name}=${value}`).join(' ');
 function Answered({ one }) {
   if (!one.status) return /^(POST|DELETE)/.test(one.what) ? html`<${Mark} shape="half" colour="doubt">not known<//>` : html`<span class="q">on the shell</span>`;
