@@ -65,3 +65,6 @@ release: $(VENV)/.dev ## a dry run: build the packages twice, compare them, show
 
 docs: $(VENV)/.dev ## the documentation as a site, in build/site/site; opens from the folder, asks nobody else for anything
 	@scripts/docs_site.sh $(VENV)
+
+screenshots: $(VENV)/.dev ## pictures of the page with simulated runs, into screenshots/, in about ten minutes
+	$(BIN)/python scripts/screenshots.py

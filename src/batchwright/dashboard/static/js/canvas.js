@@ -7,6 +7,7 @@ export const palette = {};
 const ears = new Set();
 function colours() { // asked of the page, so that both schemes and forced colours hold
   const probe = document.createElement('i');
+  probe.style.forcedColorAdjust = 'none';
   document.body.append(probe);
   for (const name of NAMES) {
     probe.style.color = `var(--${name})`;
@@ -15,8 +16,11 @@ function colours() { // asked of the page, so that both schemes and forced colou
   probe.remove();
   for (const ear of ears) ear();
 }
-matchMedia('(prefers-color-scheme:dark)').addEventListener('change', colours);
+for (const query of ['(prefers-color-scheme:dark)', '(forced-colors:active)']) matchMedia(query).addEventListener('change', colours);
 new MutationObserver(colours).observe(document.documentElement, { attributes: true, attributeFilter: ['data-theme'] });
+
+let left = -Infinity; // when a drawing that had the focus gave way to another one, which gets it
+const FOLLOWS = 3000;
 
 /** `paint(c, width, height)` draws; `events` are handlers that get the event and the place in the canvas. */
 export function Canvas({ label, paint, events = {}, className = '' }) {
@@ -46,7 +50,9 @@ export function Canvas({ label, paint, events = {}, className = '' }) {
       if (state.current.events[event.type]?.(event, event.clientX - r.left, event.clientY - r.top, soon) === true) event.preventDefault();
     };
     for (const name of named) cv.addEventListener(name, hear, { passive: false });
-    return () => { watch.disconnect(); ears.delete(soon); cancelAnimationFrame(state.current.want); };
+    if (performance.now() - left < FOLLOWS && document.activeElement === document.body) cv.focus();
+    return () => {
+      if (document.activeElement === cv) left = performance.now(); watch.disconnect(); ears.delete(soon); cancelAnimationFrame(state.current.want); };
   }, []);
   return html`<div class=${'cv ' + className} ref=${box}><canvas ref=${canvas} tabindex="0" role="img" aria-label=${label} /></div>`;
 }

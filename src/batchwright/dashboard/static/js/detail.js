@@ -5,14 +5,14 @@ import { Copy, Facts, Loading, State, Strip, Time, VirtualList } from './parts.j
 import { href, picked, put, url, useQuery } from './store.js';
 import { STATES, dur, many, num } from './words.js';
 
-export function Detail({ run, view, when, tabs }) {
+export function Detail({ run, view, when, newest, tabs }) {
   const sel = useQuery('sel'), op = useQuery('op'), tab = useQuery('tab'), operation = !sel && view.operations.find((each) => each.id === op);
   const kinds = sel ? [['', 'Why'], ['log', 'Log'], ['hist', 'History']] : [['', operation ? 'Operation' : 'Now'], ['events', 'Events']];
   const here = kinds.some(([key]) => key === tab) ? tab : '';
   return html`<div class="ph">${tabs}<div class="row grow dh"><div class="row" role="group" aria-label="Tell">${kinds.map(([key, word]) => html`<button class="tab" aria-pressed=${String(key === here)} onClick=${() => put({ tab: key })}>${word}</button>`)}</div>
       <span class="grow" />${sel ? html`<a class="el" href=${href(`ui/runs/${run}/steps/${sel}`)} title=${sel}>${sel}</a>` : html`<span class="el q">${operation ? operation.id : ''}</span>`}</div></div>
     ${sel ? (here === 'log' ? html`<${Log} run=${run} step=${sel} when=${when} />` : html`<${Why} run=${run} step=${sel} when=${when} whole=${here === 'hist'} key=${sel} />`)
-    : here === 'events' ? html`<${Events} run=${run} when=${when} />` : operation ? html`<${Operation} op=${operation} run=${run} />` : html`<${Now} run=${run} view=${view} when=${when} />`}`;
+    : here === 'events' ? html`<${Events} run=${run} when=${when} newest=${newest} />` : operation ? html`<${Operation} op=${operation} run=${run} />` : html`<${Now} run=${run} view=${view} when=${when} />`}`;
 }
 
 export function Why({ run, step, when, whole }) {
@@ -47,25 +47,43 @@ function Line({ line, find, style }) {
   return html`<div class="vr" style=${style}><span class="ln">${line.n}</span><span class="tm"><${Time} at=${line.at} /></span><span class=${'el' + (head ? ` b c-${colour}` : '')} title=${line.text}>${text}</span></div>`;
 }
 
-/** All events of the run, by their number: what came since is asked for, so none is missing and none comes twice. */
-export function Events({ run, when }) {
-  const list = useRef([]), busy = useRef(false), [count, set] = useState(0);
+const EVENTS = 500, EVENTS_KEPT = 4_000; // asked for at a time; kept, so that a long run takes no more memory than a short one
+/** The events of the run by their number. Those after the last one are asked for, so none is missing and none comes twice; earlier ones when they are looked at. */
+export function Events({ run, when, newest }) {
+  const known = useRef(new Map()), last = useRef(Math.max(0, newest - EVENTS)), looked = useRef(0), busy = useRef(false), asked = useRef(new Set()), [count, set] = useState(0), [, redraw] = useState(0);
+  const get = async (after) => {
+    const { data } = await ask(`${one(run)}/events`, { query: { after, limit: EVENTS } }), far = (seq, from) => Math.abs(seq - from) > 2 * EVENTS;
+    for (const { seq, at, line } of data.items) known.current.set(seq, { at, line });
+    if (known.current.size > EVENTS_KEPT) for (const seq of [...known.current.keys()]) if (far(seq, looked.current) && far(seq, after)) known.current.delete(seq);
+    return data;
+  };
+  const earlier = async (after) => {
+    if (asked.current.has(after)) return;
+    asked.current.add(after);
+    looked.current = after;
+    await get(after).then(() => redraw((n) => n + 1), () => {}); // the banner says that the service does not answer
+    asked.current.delete(after);
+  };
   useEffect(() => {
     (async () => {
       if (busy.current) return;
       busy.current = true;
       try {
         for (let more = true; more;) {
-          const after = list.current.at(-1)?.seq || 0, { data } = await ask(`${one(run)}/events`, { query: { after, limit: 500 } });
-          list.current.push(...data.items.map(({ seq, at, line }) => ({ seq, at, line })));
-          set(list.current.length);
+          const data = await get(last.current);
+          last.current = data.items.at(-1)?.seq || last.current;
+          set(last.current);
           more = data.next_after != null;
         }
-      } catch { /* the banner says that the service does not answer; the next change asks again */ }
+      } catch { /* the next change asks again */ }
       busy.current = false;
     })();
   }, [run, when]);
-  return html`<${VirtualList} className="log" role="log" label="Events" count=${count} height=${20} selected=${count - 1} draw=${(i, style) => html`<div class="vr" data-seq=${list.current[i].seq} key=${i} style=${style}><span class="ln">${list.current[i].seq}</span><span class="tm"><${Time} at=${list.current[i].at} /></span><span class="el" title=${list.current[i].line}>${list.current[i].line}</span></div>`} />`;
+  return html`<${VirtualList} className="log" role="log" label="Events" count=${count} height=${20} selected=${count - 1} draw=${(i, style) => {
+    const event = known.current.get(i + 1);
+    if (!event) earlier(i - (i % EVENTS));
+    return html`<div class="vr" data-seq=${i + 1} key=${i} style=${style}><span class="ln">${i + 1}</span><span class="tm">${event ? html`<${Time} at=${event.at} />` : ''}</span><span class="el" title=${event?.line}>${event?.line || '…'}</span></div>`;
+  }} />`;
 }
 
 function Operation({ op, run }) {

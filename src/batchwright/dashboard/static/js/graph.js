@@ -8,7 +8,7 @@ const LOUD = ['failed', 'undo_failed', 'asking', 'in_doubt'], LIVE = ['started',
 const PORTRAIT = 500; // below this width layers go down instead of to the right
 
 export function Graph({ graph, view, zoom }) {
-  const wanted = operationOf(view, useQuery('op'), useQuery('sel')), picked = (graph.nodes.find((node) => node.id === wanted) || graph.nodes.find((node) => node.operations.includes(wanted)))?.id || '', limit = useQuery('reach') === '' ? Infinity : Number(useQuery('reach')), me = useRef({ hover: null, move: [0, 0], hits: [] }).current;
+  const wanted = operationOf(view, useQuery('op'), useQuery('sel')), picked = (graph.nodes.find((node) => node.id === wanted) || graph.nodes.find((node) => node.operations.includes(wanted)))?.id || '', far = useQuery('reach'), limit = far === '' ? Infinity : Number(far), me = useRef({ hover: null, move: [0, 0], hits: [] }).current;
   const shape = useMemo(() => indexed(graph), [graph]);
   useKeys({ '[': () => put({ reach: Math.max(0, Math.min(limit, shape.layers) - 1) }), ']': () => put({ reach: limit + 1 >= shape.layers ? '' : limit + 1 }) });
   const counts = useMemo(() => summed(graph, view.operations), [graph, view.operations]);

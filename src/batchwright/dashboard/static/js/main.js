@@ -6,8 +6,9 @@ import { go, href, live, notice, place, put, root, session, signedOut, store, us
 import { MODES, dur, now } from './words.js';
 
 const PAGES = [['', 'Runs'], ['ui/approvals', 'Approvals'], ['ui/plan', 'Plan'], ['ui/servers', 'Servers'], ['ui/taskservs', 'Task services'], ['ui/service', 'Service']];
-const KEYS = [['/', 'find in what is shown'], ['Ctrl K', 'go to anything'], ['j k', 'next, previous row'], ['Enter', 'open what is selected'], ['Esc', 'one level back'],
-  ['f F', 'next, previous failure'], ['w l h', 'why, log, history of a step'], [', .', 'one event back, on'], ['n', 'back to now'], ['c', 'copy the command for the shell'], ['t', 'times in UTC, local, relative'], ['?', 'these keys']];
+const KEYS = [['/', 'find in what is shown'], ['Ctrl K', 'go to anything'], ['1 2 3 4', 'graph, timeline, steps, detail'], ['m', 'one pane over all'], ['j k', 'next, previous row'], ['Enter', 'open what is selected'], ['Esc', 'one level back'],
+  ['f F', 'next, previous failure'], ['w l h', 'why, log, history of a step'], ['g', 'steps by state, by operation, as planned'], ['[ ]', 'how far around a selected operation'], ['+ - 0', 'graph nearer, farther, whole'],
+  ['i', 'fold idle time'], ['a', 'all rows of the timeline at once'], [', .', 'one event back, on'], ['< >', 'a hundredth of the run back, on'], ['n', 'back to now'], ['c', 'copy the command for the shell'], ['t', 'times in UTC, local, relative'], ['?', 'these keys']];
 
 // -- which screen: its module is loaded when it is first shown, all others when there is time
 const MODULES = { home: () => import('./home.js'), run: () => import('./run.js'), step: () => import('./step.js'), rollback: () => import('./rollback.js'), plan: () => import('./plan.js'),

@@ -40,7 +40,7 @@ function Followed({ run, first }) {
       <section class="pane p-g top" aria-label="Operations"><${Plan} run=${run} graph=${graph} view=${view} /></section>
       <section class="pane p-t top" aria-label="Timeline"><${Timeline} run=${run} view=${view} when=${changes} tabs=${html`<${Tabs} here="t" />`} /></section>
       <section class="pane p-s low" aria-label="Steps"><${Steps} run=${run} view=${view} graph=${graph.data} when=${changes} tabs=${html`<${Tabs} here="s" />`} /></section>
-      <section class="pane p-d low" aria-label="Detail"><${Detail} run=${run} view=${view} when=${changes} tabs=${html`<${Tabs} here="d" />`} /></section>
+      <section class="pane p-d low" aria-label="Detail"><${Detail} run=${run} view=${view} when=${changes} newest=${newest} tabs=${html`<${Tabs} here="d" />`} /></section>
     </main>`;
 }
 
