@@ -49,6 +49,7 @@ export async function ask(path, { method = 'GET', query, body, type = 'applicati
   const json = (answer.headers.get('content-type') || '').includes('json');
   const data = json && text ? JSON.parse(text) : text;
   if (answer.ok) return { data, etag: answer.headers.get('etag') || '' };
+  if (answer.status === 401) globalThis.firstRequests?.clear(); // they were refused, too
   if (answer.status === 401 && path !== 'session/code') signedOut.set(data.detail || 'this service asks for a token');
   throw new Problem(answer.status, json ? data : {});
 }
