@@ -1,7 +1,7 @@
 // Runs and environments: what needs a person first.
 import { html } from '../vendor/htm-preact.js';
 import { RUNS, useGet } from './net.js';
-import { Copy, Icon, Loading, Section, State, Strip, Table, Time } from './parts.js';
+import { Copy, Loading, Section, State, Strip, Table, Time } from './parts.js';
 import { href, put, useQuery } from './store.js';
 import { useTitle } from './title.js';
 import { ENDED, dur, many, now, stateOf } from './words.js';
@@ -53,7 +53,7 @@ function Environments({ items, rows }) {
   const cells = shown.slice(0, 100).map((one) => {
     const row = byRun.get(one.run);
     return [environmentLink(one), html`<a href=${href(`ui/runs/${one.run}`)}><${State} of=${row ? stateOf(row) : one.status} /></a>`, row ? html`<${Strip} counts=${countsOf(row)} small />` : '',
-      one.servers ?? '?', one.taskservs ?? '?', row?.by || '', html`<${Time} at=${one.since} />`, one.changing ? one.driver || 'nobody drives' : ''];
+      one.servers ?? '?', one.taskservs ?? '?', row?.by || '', html`<${Time} at=${one.since} />`, one.changing ? one.driver || (row && stateOf(row) === 'Asks' ? 'waits for a person' : 'nobody drives') : ''];
   });
   return html`<${Section} title="Environments" about="what lives on over its runs" tools=${items.length > 8 ? html`<input class="in" type="search" placeholder="Find an environment" aria-label="Find an environment" value=${find} onInput=${(e) => put({ env: e.target.value })} />` : ''}>
     <${Table} label="Environments" rows=${cells} heads=${[['Environment', 'nw'], ['Newest run', 'nw'], ['Steps', 'nw hide-s'], ['Servers', 'n hide-s'], ['Services', 'n hide-s'], ['Changed by', 'nw hide-s'], ['Since', 'n nw'], ['Driven by', 'nw hide-s']]}
@@ -73,4 +73,4 @@ function Runs({ rows, more }) {
 }
 
 const Empty = () => html`<section class="empty"><h2>No runs yet</h2><p>A run is one change of your servers. Nothing real is made by this first one:</p>
-  <${Copy} text="batchwright submit workflows/example_batch.ncl --simulate" /><p class="q"><${Icon} shape="tri" /> Or <a href=${href('ui/plan')}>paste a workflow</a> and look at its plan first.</p></section>`;
+  <${Copy} text="batchwright submit workflows/example_batch.ncl --simulate" /><p class="q">Or <a href=${href('ui/plan')}>paste a workflow</a> and look at its plan first.</p></section>`;

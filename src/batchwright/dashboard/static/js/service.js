@@ -22,7 +22,7 @@ export function Service() {
 function Health({ it }) {
   const all = useGet(`${RUNS}/stats`, { every: 15 });
   return html`<${Numbers} items=${[[num(it.driven), 'runs driven'], [num(it.undriven), 'unfinished, not driven', it.undriven ? 'bad' : ''], [num(it.readers), 'watch live'], [ms(it.event_loop_lag_seconds), 'behind, at worst', it.event_loop_lag_seconds > 1 ? 'bad' : ''], all.data && [num(all.data.runs), 'runs in all']]} />
-    ${it.still.length ? html`<${Section} title="Stands still" about=${it.still.length}><ul class="att box">${it.still.map((one) => html`<li><${Mark} shape="warn" colour="bad">${dur(one.seconds)}<//><span class="b">${one.workflow}</span><span class="msg el">${one.reason}</span><span class="go">${runLink(one.run)}</span></li>`)}</ul><//>` : ''}
+    ${it.still.length ? html`<${Section} title="Stands still" about=${it.still.length}><ul class="att box urgent">${it.still.map((one) => html`<li><${Mark} shape="warn" colour="bad">${dur(one.seconds)}<//><span class="b">${one.workflow}</span><span class="msg el">${one.reason}</span><span class="go">${runLink(one.run)}</span></li>`)}</ul><//>` : ''}
     <div class="two"><div class="sec big-gap">
       <${Section} title="Stores" about="where journals live"><${Table} label="Stores" heads=${[['Store', 'nw'], ['State', 'nw'], ['A look took', 'n nw'], ['Says', '']]} rows=${it.stores.map((one) => [html`<b>${one.name}</b>`, html`<${Well} ok=${one.ok} />`, ms(one.latency_seconds), one.message])} /><//>
       <${Section} title="Providers in use" about="by a run, now"><${Table} label="Providers" heads=${[['Provider', 'nw'], ['Account', 'nw'], ['State', 'nw'], ['Answered in', 'n nw'], ['Asked', 'nw hide-s'], ['Quota', '']]} empty=${html`<p class="q">No run uses one now.</p>`}

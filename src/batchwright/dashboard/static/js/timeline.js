@@ -263,7 +263,7 @@ function name(c, row, y, tall, gutter, picked, hover, s, few, w) {
   }
   c.fillText(fitText(c, row.step || row.operation, right - x0 - 15), x0 + 15, y + tall / 2 + 4);
   const last = row.step && row.bars.at(-1);
-  if (!few || !last) return;
+  if (!few || !last || (!last.next && row.state !== 'failed')) return;
   const text = row.state === 'failed' ? 'failed' : dur(last.end - row.bars[0].begin), x = s.X(last.end) + 7;
   c.font = font(11);
   c.fillStyle = palette[row.state === 'failed' ? 'bad' : 'ink-2'];
