@@ -10,14 +10,17 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from itertools import accumulate
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
 from urllib.error import HTTPError, URLError
 
 import pytest
+from tests.support.emulated import Running
 from tests.support.service_process import service_process
 
+from batchwright.emulators.upcloud import UpCloudBehaviour
 from batchwright.journal.postgres import PostgresAddress
 from batchwright.providers.simulated import World
 
@@ -81,14 +84,14 @@ class Services:
         self.world_file = folder / "world.db"
         self._running: dict[str, tuple[str, Popen[str]]] = {}
 
-    def begin(self, name: str) -> str:
-        """Its address."""
+    def begin(self, name: str, **more: str) -> str:
+        """Its address; `more` is added to its environment."""
         home = self._folder / name
         (home / "state").mkdir(parents=True, exist_ok=True)
         world = home / "state" / "simulated.db"
         if not world.is_symlink():
             world.symlink_to(self.world_file)
-        started = service_process(home, BATCHWRIGHT_POSTGRES_URL=self._address.url)
+        started = service_process(home, BATCHWRIGHT_POSTGRES_URL=self._address.url, **more)
         self._running[name] = self._stack.enter_context(started)
         return self._running[name][0]
 
@@ -128,6 +131,30 @@ def test_what_one_service_began_the_other_shows_steers_and_completes(postgres: P
         names = [f"shop-{i:02d}" for i in range(12)] + [f"cafe-{i:02d}" for i in range(2)]
         until(two, cafe, "Completed")
         assert services.servers() == Counter(names)
+
+
+@pytest.mark.long  # the closing sweep waits as long as the provider may be late
+def test_two_services_keep_within_the_limits_of_an_account_together(postgres: PostgresAddress, tmp_path: Path) -> None:
+    """Each would send three creates at a time by itself; both together never do more."""
+    with ExitStack() as stack:
+        behaviour = UpCloudBehaviour(answer_seconds=0.2, boot_seconds=0.2, stop_seconds=0.2)
+        cloud = stack.enter_context(Running(behaviour))
+        services = Services(tmp_path, postgres, stack)
+        for name in ("one", "two"):
+            place = tmp_path / name / ".config" / "batchwright"
+            place.mkdir(parents=True)
+            (place / "config.toml").write_text("[upcloud]\nconcurrency = 3\n")
+        urls = [services.begin(name, **cloud.environ) for name in ("one", "two")]
+        runs = [ask(url, f"{RUNS}/submit", flow(f"flow{n}", 6))["run"] for n, url in enumerate(urls)]
+        for run in runs:
+            until(random.choice(urls), run, "Completed")
+        sent: list[tuple[float, int]] = []
+        for run in runs:
+            for one in ask(urls[0], f"{RUNS}/{run}/events?limit=1000")["items"]:
+                sent += [(one["at"], {"step_started": 1, "step_created": -1}.get(one["type"], 0))]
+        in_flight = list(accumulate(change for _, change in sorted(sent)))
+        assert max(in_flight) == 3
+        assert in_flight[-1] == 0
 
 
 @pytest.mark.long

@@ -196,7 +196,7 @@ class Adapters:
         self.providers[name] = provider
         known = provider.capabilities
         rates = known.rate, known.burst, known.destroy_rate, known.destroy_burst
-        self.limits.add(name, Lane(known.concurrency, *rates))
+        self.limits.add(name, Lane(known.concurrency, *rates, account=name))
 
     def open_programs(self) -> None:
         """Prepare to run programs on this machine, and to probe from it. Raises ProviderUnavailable, StoreError."""

@@ -23,6 +23,7 @@ class Bucket:
         self.base_rate = self.rate = rate
         self.pace = LearnedRate()  # the rate that the account accepted, known once it has refused something
         self.refusals = Refusals()
+        self.share = 1.0  # of the rate: what this process may use while others use the account, too
         self.burst = max(1, burst)
         self.tokens = float(self.burst)
         self.in_flight = 0
@@ -46,16 +47,16 @@ class Bucket:
         return min(free, int(self.tokens))
 
     def top(self, now: float) -> float:
-        """The rate to return to: the stated one, or the learned one if lower. 0 if neither is known."""
-        learned = self.pace.limit(now)
-        return min(self.base_rate, learned) if self.base_rate and learned else self.base_rate or learned
+        """The rate to return to: our share of the stated one, or the learned one if lower. 0 if neither is known."""
+        learned, stated = self.pace.limit(now), self.base_rate * self.share
+        return min(stated, learned) if stated and learned else stated or learned
 
     def _refill(self, now: float) -> None:
         elapsed = max(0.0, now - self._refilled) if self._refilled else 0.0
         self._refilled = now
         top = self.top(now)
         self.rate = min(top, self.rate + top * RECOVERY * elapsed)
-        self.tokens = min(float(self.burst), self.tokens + self.rate * elapsed)
+        self.tokens = min(max(1.0, self.burst * self.share), self.tokens + self.rate * elapsed)
 
     def take(self) -> None:
         """Count a call as in flight and spend one token."""

@@ -17,6 +17,7 @@ from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.run_signal import Signal
 from batchwright.model.run_summary import RunSummary
 
+CLAIM_SECONDS = 15.0  # that a process's share of an account is valid
 PENDING_MOST = 1_000  # rows of deliveries that are read at a time
 
 
@@ -300,6 +301,28 @@ class Watchable(Protocol):
 
     def watch(self, run: str, hint: Callable[[], None]) -> Callable[[], None]:
         """Call `hint`, in the event loop, whenever another process may have changed a run; gives what ends that."""
+        ...
+
+
+class AccountClaim(Struct, frozen=True):
+    """What a process claims of an account that allows `capacity` calls at a time."""
+
+    account: str
+    process: str
+    capacity: int
+    in_flight: int
+    wants: bool  # whether calls are in flight or wait
+
+
+@runtime_checkable
+class SharesAccounts(Protocol):
+    """A store through which processes share the limits of accounts."""
+
+    async def claim(self, claim: AccountClaim) -> int:
+        """How many calls the process may have in flight, for CLAIM_SECONDS from before the call at most.
+
+        All claims of an account that are valid at the same time add up to its capacity at most.
+        """
         ...
 
 

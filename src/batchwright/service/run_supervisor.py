@@ -31,14 +31,15 @@ from batchwright.errors import (
     StoreError,
     TooManyRequests,
 )
-from batchwright.journal.base import Journal
-from batchwright.journal.lease_holder import HeldLease, LeaseObserver
+from batchwright.journal.base import Journal, SharesAccounts
+from batchwright.journal.lease_holder import HeldLease, LeaseObserver, own_holder
 from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 from batchwright.model.run_summary import RunSummary
 from batchwright.model.scalar import Scalar
+from batchwright.service.account_claims import AccountClaims
 from batchwright.service.run_feed import EventEncoder, RunFeed
 from batchwright.service.run_feeds import RunFeeds
 from batchwright.service.submissions import Submission, Submissions
@@ -88,11 +89,14 @@ class RunSupervisor:
         self.desk = Submissions(settings, clock, self.stores, self.world, simulation, allowed=self.allowed)
         self.stopping = False
         self.observers: list[Callable[[ActiveRun], None]] = []
-        self._limits = Limits()
+        shared = settings.postgres is not None  # other services may use the same accounts
+        self._limits = Limits(shared=shared)
+        self._claims = AccountClaims(self._shares, self._limits, clock, own_holder()) if shared else None
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.undriven: dict[str, float] = {}  # unfinished -> when to look whether it can be taken up
         self._delays: dict[str, float] = {}
         self._caring: asyncio.Task[None] | None = None
+        self._claiming: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> RunSupervisor:
         try:
@@ -109,7 +113,14 @@ class RunSupervisor:
         await self._adopt()
         self.webhooks.start()
         self._caring = asyncio.create_task(self._care())
+        if self._claims is not None:
+            self._claiming = asyncio.create_task(self._claims.keep())
         return self
+
+    async def _shares(self) -> SharesAccounts:
+        journal = await self.stores.get("postgres")
+        assert isinstance(journal, SharesAccounts)
+        return journal
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -332,6 +343,11 @@ class RunSupervisor:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._claims is not None and self._claiming is not None:
+            self._claiming.cancel()
+            await asyncio.gather(self._claiming, return_exceptions=True)
+            self._claiming = None
+            await self._claims.give_up()
         self.feeds.close()
         return len(self.undriven)
 

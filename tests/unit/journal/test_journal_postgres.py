@@ -164,10 +164,28 @@ def test_a_newer_store_and_a_lost_one_are_refused(server: PostgresServer, tmp_pa
     use(address, tmp_path)
     with server.connect(address.database) as connection:
         connection.execute("UPDATE batchwright.store SET version = 99")
-        refused(address, StoreNewer, "has format 99; this Batchwright knows formats up to 1", tmp_path)
+        refused(address, StoreNewer, "has format 99; this Batchwright knows formats up to", tmp_path)
         connection.execute("DROP SCHEMA batchwright CASCADE")
     refused(address, StoreBehind, "run aaaa, which had 4 events, is missing", tmp_path)
     use(address, tmp_path / "another machine")
+
+
+def test_an_older_store_is_upgraded_by_whoever_opens_it_first(server: PostgresServer, tmp_path: Path) -> None:
+    address = server.new_database()
+    use(address, tmp_path)
+    with server.connect(address.database) as connection:
+        connection.execute("DROP TABLE batchwright.permit")
+        connection.execute("UPDATE batchwright.store SET version = 1")
+
+        async def attempt() -> None:
+            journals = [PostgresJournal(address, tmp_path) for _ in range(4)]
+            await asyncio.gather(*(journal.open() for journal in journals))
+            assert len(await journals[0].read("aaaa")) == 4
+            await asyncio.gather(*(journal.aclose() for journal in journals))
+
+        asyncio.run(attempt())
+        assert connection.execute("SELECT version FROM batchwright.store").fetchall() == [(connect.SCHEMA_VERSION,)]
+        assert connection.execute("SELECT count(*) FROM batchwright.permit").fetchall() == [(0,)]
 
 
 def test_a_store_is_made_once_however_many_open_it(postgres: PostgresAddress, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from batchwright.journal.query_files import load
 from batchwright.journal.sql import data_access
 from batchwright.journal.sql.connection import NOTHING
 
-SCHEMA_VERSION = 1  # the number of the newest file in `schema`
+SCHEMA_VERSION = 2  # the number of the newest file in `schema`
 OLDEST_SERVER = 13
 CONNECT_SECONDS = 10
 _BESIDE: dict[str, Any] = {

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from batchwright.journal.base import UnusedSpace
+from batchwright.journal.base import AccountClaim, UnusedSpace
 from batchwright.journal.high_water_mark import HighWaterMark
+from batchwright.journal.postgres.account_claims import claim_share
 from batchwright.journal.postgres.address import PostgresAddress
 from batchwright.journal.postgres.connect import PostgresConnection, connect, open_store
 from batchwright.journal.postgres.notifications import Notifications
@@ -72,6 +73,10 @@ class PostgresJournal(SqlJournalBase):
         """Call `hint` when a run may have changed; see `journal.base.Watchable`."""
         assert self._notifications is not None
         return self._notifications.watch(run, hint)
+
+    async def claim(self, claim: AccountClaim) -> int:
+        """A share of an account; see `journal.base.SharesAccounts`."""
+        return await self._read(lambda connection: claim_share(connection, claim))
 
     async def _write(self, work: Callable[[SqlConnection], T], run: str = "") -> T:
         result = await super()._write(work, run)

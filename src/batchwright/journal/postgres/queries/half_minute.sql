@@ -1,0 +1,1 @@
+SELECT CAST(floor(extract(EPOCH FROM clock_timestamp()) / 30) AS BIGINT)
