@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import textwrap
+import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.support.command_line import Done, environment, run_in_process
 from tests.support.fake_service import fake_service
+
+from batchwright.app.settings import AgentsConfig
 
 DOCS = (Path(__file__).parents[3] / "docs" / "agents.md").read_text(encoding="utf-8")
 FILE = """{ batch_workflow = {
@@ -93,3 +98,10 @@ def test_what_cannot_be_answered_says_why(shop: Path) -> None:
     for line, said in REFUSED.items():
         done = batchwright(shop, line)
         assert (done.returncode, said in done.stderr) == (2, True), (line, done.stderr)
+
+
+def test_the_settings_that_the_docs_show_are_valid() -> None:
+    shown = re.search(r"^    \[agents\]\n((?:    \S.*\n)+)", DOCS, re.MULTILINE)
+    assert shown is not None
+    config = msgspec.convert(tomllib.loads(textwrap.dedent(shown[1])), AgentsConfig)
+    assert (config.api, config.daily_calls, config.daily_tokens) == ("openai", 100, 200_000)
