@@ -5,7 +5,7 @@ WORKFLOW ?= workflows/example_batch.ncl
 PLUGINS := $(wildcard plugins/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help run shop demo rehearsal test test-long check format bench docs release
+.PHONY: help run shop demo rehearsal test test-long check format bench bench-agents docs release
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -65,6 +65,9 @@ release: $(VENV)/.dev ## a dry run: build the packages twice, compare them, show
 
 docs: $(VENV)/.dev ## the documentation as a site, in build/site/site; opens from the folder, asks nobody else for anything
 	@scripts/docs_site.sh $(VENV)
+
+bench-agents: $(VENV)/.dev ## tokens of answers by each way, and whether they are right; fails if a gate does not hold
+	$(BIN)/python -m bench.agents
 
 screenshots: $(VENV)/.dev ## pictures of the page with simulated runs, into screenshots/, in about ten minutes
 	$(BIN)/python scripts/screenshots.py

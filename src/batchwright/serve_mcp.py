@@ -55,8 +55,9 @@ def mcp(
     client = client_for(os.environ, url=url, state_dir=state_dir)
     if allow_apply and not isinstance(client, HttpClient):
         raise UsageError("--allow-apply needs a service", hint=NEEDS_SERVICE)
-    key = state_key(settings_of(state_dir).state_dir)
-    planner = ChangePlanner(folder, simulation_of(simulate, sim), proposes=allow_apply)
+    settings = settings_of(state_dir)
+    key = state_key(settings.state_dir)
+    planner = ChangePlanner(folder, settings, simulation_of(simulate, sim), proposes=allow_apply)
     with ThreadPoolExecutor(1, "client") as thread:  # a local client has an event loop, which stays in its thread
         try:
             thread.submit(client.__enter__).result()

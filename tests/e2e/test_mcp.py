@@ -61,6 +61,9 @@ def test_a_client_starts_the_command_and_reads(tmp_path: Path) -> None:
             failed, text = await told(client, "plan_change", action="run", file="shop.json")
             assert (failed, "nothing was changed" in text) == (False, True), text
             texts.append(text)
+            failed, text = await told(client, "plan_change", action="run", file="shop.json", like="web-1", count=2)
+            assert (failed, "adds to web in shop.json: web-2 web-3" in text) == (False, True), text
+            assert json.loads((tmp_path / "shop.json").read_text()) == FILE  # the file stays as it is
             for outside in ("../outside.json", "/etc/hostname", "state/journal.db"):
                 assert (await told(client, "plan_change", action="run", file=outside))[0]
         return texts

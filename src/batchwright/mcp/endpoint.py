@@ -42,6 +42,7 @@ class McpEndpoint:
         self._app = app
         self._settings = settings
         self._apply = apply
+        self._key = b""
         self._busy = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,9 +84,9 @@ class McpEndpoint:
         sdk, manager = await asyncio.to_thread(_sdk)
         planner = ChangePlanner(None, proposes=self._apply)
         calls = ToolCalls(call, planner, time.monotonic, apply=self._apply)
-        key = await asyncio.to_thread(sdk.state_key, self._settings.state_dir)
+        self._key = self._key or await asyncio.to_thread(sdk.state_key, self._settings.state_dir)
         served = manager.StreamableHTTPSessionManager(
-            sdk.sdk_server(calls, key, caller.principal.id),
+            sdk.sdk_server(calls, self._key, caller.principal.id),
             json_response=True,
             stateless=True,
             max_request_body_size=BODY_MOST,

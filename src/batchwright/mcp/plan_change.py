@@ -10,8 +10,11 @@ from typing import Any
 
 import msgspec
 
+from batchwright.agents.slices.definition_patch import patch_slice
 from batchwright.agents.slices.untrusted_text import cleaned
+from batchwright.app.definition_edit import more_servers
 from batchwright.app.plans import make_plan
+from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.app.workflow_source import Source
 from batchwright.client.agent_queries import read_slice
@@ -28,19 +31,27 @@ from batchwright.views.plan import PlanView, plan_view
 from batchwright.views.proposal import ProposalView, plan_lines, undo_lines
 
 MEDIA = {".ncl": "text/x-nickel", ".json": "application/json", ".yaml": "application/yaml", ".yml": "application/yaml"}
+PATCH_TOKENS = 800
 NEEDS_SERVICE = "Start a service: batchwright serve. It keeps what was approved, and by whom."
 
 
 class ChangePlanner:
-    """Plans for one server of tools. `folder` is where files may be, None if the client's files are not here.
+    """Plans for one server of tools. `folder` is where files may be, None if the client's files are not here; then
+    there need be no `settings`.
 
     `proposes`: what is planned is recorded as a proposal, so that a person can approve it.
     """
 
     def __init__(
-        self, folder: Path | None, simulation: SimulationSettings | None = None, *, proposes: bool = False
+        self,
+        folder: Path | None,
+        settings: Settings | None = None,
+        simulation: SimulationSettings | None = None,
+        *,
+        proposes: bool = False,
     ) -> None:
         self._folder = folder
+        self._settings = settings
         self._simulation = simulation
         self._proposes = proposes
 
@@ -69,6 +80,8 @@ class ChangePlanner:
         if bool(file) == bool(text):
             raise UsageError("plan_change needs a file or a text", hint="Give one of the two.")
         path = self._allowed(file) if file else None
+        if given.get("like"):
+            return self._more_servers(path, given)
         if isinstance(client, HttpClient):
             return self._at_service(client, path, text)
         assert isinstance(client, LocalClient)
@@ -78,6 +91,13 @@ class ChangePlanner:
         if planned.plan is None:
             raise planned.refusal()
         return _planned(plan_view(planned.plan), planned.quotes, planned.diagnostics, f"batchwright run {file}")
+
+    def _more_servers(self, path: Path | None, given: Mapping[str, Any]) -> str:
+        """The edit that adds servers to a file, which stays as it is."""
+        if path is None or self._settings is None:
+            raise UsageError("like needs a file", hint="Give file.")
+        edit = more_servers(self._settings, Source(path), given["like"], given.get("count", 1), given.get("zone", ""))
+        return patch_slice(edit, PATCH_TOKENS).text + "next: edit the file so, then plan_change it without like\n"
 
     def _at_service(self, client: HttpClient, path: Path | None, text: str) -> str:
         body = _read(path) if path is not None else text
