@@ -1,17 +1,23 @@
-"""The runner of task services on real servers. Its packages are an extra, and `pyinfra_runner` checks for it."""
+"""The runner of task services on real servers. Its packages are an extra, and `pyinfra_runner` checks for it.
+
+The child process loads this too, so it imports next to nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batchwright.errors import TaskservPackageMissing
-from batchwright.model.clock import Clock
-from batchwright.model.taskserv import Taskserv
-from batchwright.secret_resolver import Reveal
-from batchwright.taskservs.base import Runner
-from batchwright.taskservs.runner.fork_server import ForkServer
+
+if TYPE_CHECKING:
+    from batchwright.model.clock import Clock
+    from batchwright.model.taskserv import Taskserv
+    from batchwright.secret_resolver import Reveal
+    from batchwright.taskservs.base import Runner
+    from batchwright.taskservs.runner.fork_server import ForkServer
 
 PACKAGES = ("asyncssh", "pyinfra")
 

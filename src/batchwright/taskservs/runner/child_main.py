@@ -15,11 +15,13 @@ sys.modules["invoke"] = None  # type: ignore[assignment]  # paramiko loads it fo
 
 # ruff: noqa: E402
 from pyinfra.api import Config, Inventory, State
+from pyinfra.api.arguments import all_global_arguments
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host as PyinfraHost
 from pyinfra.api.operation import OperationMeta
 from pyinfra.context import ctx_config, ctx_host, ctx_state
 
+from batchwright.taskservs import artifact_placement, certificates, listen_addresses  # noqa: F401 - for deploys
 from batchwright.taskservs.runner.child_protocol import ChildJob, Done, Host, OutputLine, Verb, job_decoder
 from batchwright.taskservs.runner.deploys import DeployFailed, load_deploy, values
 from batchwright.taskservs.runner.progress import ProgressListener, would
@@ -27,6 +29,8 @@ from batchwright.taskservs.runner.pyinfra_connector import Parent, PyinfraConnec
 from batchwright.taskservs.runner.shell_snippets import ENVIRONMENT, MARK
 
 TAIL_LINES = 30
+
+all_global_arguments()  # evaluates pyinfra's annotations, once for all forks
 
 
 class OneServer(Inventory):  # type: ignore[misc]
