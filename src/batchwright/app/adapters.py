@@ -25,7 +25,7 @@ from batchwright.journal.store_folder import make_private
 from batchwright.model.clock import Clock
 from batchwright.model.plan import Plan
 from batchwright.model.scalar import SimulationSettings
-from batchwright.model.workflow import Operation
+from batchwright.model.workflow import Operation, Workflow
 from batchwright.operations.base import PortKind
 from batchwright.operations.registry import type_of
 from batchwright.probes.base import Prober
@@ -44,6 +44,7 @@ from batchwright.secret_resolver import reveal
 from batchwright.taskservs.base import Runner
 from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.taskservs.runner import pyinfra_runner
+from batchwright.taskservs.runner.fork_server import ForkServer
 
 log = logging.getLogger("batchwright.providers")
 
@@ -80,6 +81,14 @@ class SharedRunner:
         self._settings, self._clock = settings, clock
         self._runners: dict[tuple[Path, ...], Runner] = {}
 
+    @cached_property
+    def _forks(self) -> ForkServer:
+        return ForkServer()
+
+    def load(self) -> None:
+        """Load what installs need, beside what is done until they begin."""
+        self._forks.load()
+
     def get(self, catalogues: tuple[Path, ...] | None = None) -> Runner:
         """The runner, with these folders of catalogues, or those of the settings; one serves all runs that have them.
 
@@ -88,7 +97,7 @@ class SharedRunner:
         folders = self._settings.catalogues if catalogues is None else catalogues
         if folders not in self._runners:
             found = load_catalogue(folders)
-            made = pyinfra_runner(found, found.folders, lambda one: reveal(one, os.environ), self._clock)
+            made = pyinfra_runner(found, found.folders, lambda one: reveal(one, os.environ), self._clock, self._forks)
             self._runners[folders] = made
         return self._runners[folders]
 
@@ -253,6 +262,12 @@ class Adapters:
         if provider not in self.runners:
             self.runners[provider] = self._new_runner(provider)
         return self.runners[provider]
+
+    def loading(self, workflow: Workflow | None) -> Adapters:
+        """These, while they load what installs need, beside what is done until then, if there certainly are some."""
+        if workflow is not None and workflow.changes.reinstall and self._simulation is None:
+            self._runner.load()
+        return self
 
     async def open_for(self, plan: Plan) -> None:
         """Open what an existing plan needs. Raises ProviderUnavailable; NotAllowed for another account."""

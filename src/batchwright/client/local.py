@@ -281,7 +281,7 @@ class LocalClient:
         """The plan of a checked file. What it opens stays open for `start`."""
         from batchwright.app.plans import plan_source
 
-        self._around = self.runs_here.adapters(simulation)
+        self._around = self.runs_here.adapters(simulation).loading(loaded.workflow)
         return self.wait(plan_source(self.settings, self.stores, self._around, source, loaded, simulation))
 
     def check_plan_file(self, file: OpenedPlanFile) -> Planned:

@@ -29,7 +29,7 @@ from batchwright.taskservs.runner.command_relay import CommandRelay
 from batchwright.taskservs.runner.fork_server import ForkServer, NotBegun
 from batchwright.taskservs.runner.outcomes import failed
 from batchwright.taskservs.runner.packed_artifacts import PackedSources
-from batchwright.taskservs.runner.readiness import ready
+from batchwright.taskservs.runner.readiness import FirstScript, ready, ready_with
 from batchwright.taskservs.runner.server_executor import PreparedServer, ServerExecutor
 
 FORKS_MAX = 100  # at a time; each takes some 7 MiB
@@ -86,7 +86,7 @@ class PyinfraRunner:
         visit = ServerExecutor(known.entry, request, target, job, self._reveal, self._clock)
         if verb is Verb.INSTALL:
             visit.sources = await self._packed.of(request, known.entry, job.folder)
-        self._load()
+        self._server.load()  # while the server becomes ready
         lock = self._locks.setdefault((target.provider, target.ref), asyncio.Lock())
         if lock.locked():
             job.tell("waiting for another task on this server")
@@ -101,11 +101,6 @@ class PyinfraRunner:
         async with self._forks:
             return await ChildProcess(self._server, commands, visit.tell, visit.shown).run(job)
 
-    def _load(self) -> None:
-        """Let the fork server load while the server becomes ready. If it cannot be started now, the fork says why."""
-        with contextlib.suppress(OSError, RuntimeError, MemoryError):
-            self._server.start()
-
     # -- looking ------------------------------------------------------------------------------------------------
 
     async def installed(self, target: Target) -> tuple[str, ...]:
@@ -116,8 +111,9 @@ class PyinfraRunner:
         if target.access is None:
             raise ServerUnreachable(_unreachable(target))
         try:
-            async with ready(target.access, self._clock, NO_JOB.tell, LOOK_SECONDS) as connection:
-                ran = await connection.script(shell_snippets.list_installed(probes), LOOK_SECONDS)
+            script = FirstScript(shell_snippets.list_installed(probes), LOOK_SECONDS)
+            async with ready_with(script, target.access, self._clock, NO_JOB.tell, LOOK_SECONDS) as (_, ran):
+                pass
         except Unreachable as error:
             raise _asked_in_vain(target, error) from error
         if ran.code != 0:
@@ -127,7 +123,7 @@ class PyinfraRunner:
     async def preview(self, request: TaskservRequest, target: Target, job: TaskservCall = NO_JOB) -> tuple[str, ...]:
         """The operations that would change something. Raises ServerUnreachable, SecretMissing."""
         visit, known = self._visit(request, target, job)
-        self._load()
+        self._server.load()
         visit.sources = await self._packed.of(request, known.entry, job.folder)
         try:
             filled = await visit.filled()

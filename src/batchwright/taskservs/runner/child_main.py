@@ -21,7 +21,7 @@ from pyinfra.api.host import Host as PyinfraHost
 from pyinfra.api.operation import OperationMeta
 from pyinfra.context import ctx_config, ctx_host, ctx_state
 
-from batchwright.taskservs import artifact_placement, certificates, listen_addresses  # noqa: F401 - for deploys
+from batchwright.taskservs import certificates, listen_addresses  # noqa: F401 - for deploys
 from batchwright.taskservs.runner.child_protocol import ChildJob, Done, Host, OutputLine, Verb, job_decoder
 from batchwright.taskservs.runner.deploys import DeployFailed, load_deploy, values
 from batchwright.taskservs.runner.progress import ProgressListener, would

@@ -90,6 +90,11 @@ class ForkServer:
         self._process, self._control = process, ours
         self._finalizer = weakref.finalize(self, _end, process, ours)
 
+    def load(self) -> None:
+        """Start it before its first fork is needed. If it cannot be started now, the fork says why."""
+        with contextlib.suppress(OSError, RuntimeError, MemoryError):
+            self.start()
+
     def close(self) -> None:
         """End it, and all its forks. The next use starts another."""
         if self._finalizer is not None:

@@ -27,10 +27,13 @@ fi
 if [ -e /etc/systemd/system/batchwright-ready.service ] && [ ! -e /run/batchwright/ready ]; then
   echo "its first start has not ended"; exit 1
 fi
-if [ -d /run/systemd/system ] && [ "$(timeout 15 systemctl is-system-running)" = starting ]; then
-  echo "its services are still starting"; exit 1
+if [ -d /run/systemd/system ] && [ ! -e /run/batchwright-started ]; then
+  state=$(timeout 15 systemctl is-system-running)
+  [ $? != 124 ] || { echo "its system manager does not answer"; exit 1; }
+  case $state in starting | initializing) echo "its services are still starting"; exit 1 ;; esac
+  : > /run/batchwright-started
 fi
-"""
+"""  # /run is empty again after a restart, and the file saves the slowest question of each later look
 
 # What would leak into installs and checks from the server or its login: language, time zone, where programs are.
 ENVIRONMENT = {
@@ -97,8 +100,10 @@ http_answers() { # URL STATUS TEXT: a GET is answered with the status, and with 
         exec 3<>"/dev/tcp/$host/${port:-80}" || exit
         printf "GET %s HTTP/1.0\\r\\nHost: %s\\r\\n\\r\\n" "$target" "$authority" >&3
         head -c 4194304 <&3' - "$1" 2>&1 | tr -d '\\000\\r')
-    status=$(printf '%s\\n' "$said" | sed -n '1s/^HTTP[^ ]* \\([0-9]*\\).*/\\1/p')
+    status=
+    case $said in HTTP*' '*) status=${said#* } status=${status%%[!0-9]*} ;; esac
     if [ "$status" = "$2" ]; then
+        [ -n "$3" ] || return 0
         case $(printf '%s\\n' "$said" | sed '1,/^$/d') in *"$3"*) return 0 ;; esac
     fi
     printf '%s\\n' "$said" | tail -n 10
