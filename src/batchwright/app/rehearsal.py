@@ -39,7 +39,7 @@ from batchwright.rehearsal.exploration import ExplorationOptions, Explored, expl
 from batchwright.rehearsal.fault_menu import CRASH, FAULTS
 from batchwright.rehearsal.injection import AFTER, BEFORE, Experiment
 from batchwright.rehearsal.planted_bugs import self_check
-from batchwright.rehearsal.rehearsed_run import Rehearsed
+from batchwright.rehearsal.rehearsed import Rehearsed
 from batchwright.rehearsal.report import Place, RehearsedFile, rehearsal_view
 from batchwright.rehearsal.tally import Tally
 from batchwright.views.rehearsal import RehearsalSelfCheck, RehearsalView
@@ -105,7 +105,13 @@ def _rehearsed(
         judged = _judge(source, tally)
         if judged.mistakes:  # better known now than when everything has been explored
             return RehearsalAnswer(None, Planned(None, judged.mistakes, is_valid=False))
-        explored = _explored(rehearsed, references, options, chosen, experiment, tally)
+        repeated = None
+        if experiment is None:
+            explored = _explored(rehearsed, references, options, chosen, tally)
+        else:
+            explored = Explored()
+            repeated = carry_out(rehearsed, _reference(references, experiment), experiment, trace=True)
+            tally.hear(repeated)
         judged = _judge(source, tally) if judged.rules else judged
         if judged.mistakes:
             return RehearsalAnswer(None, Planned(None, judged.mistakes, is_valid=False))
@@ -116,7 +122,8 @@ def _rehearsed(
         checked = self_check(rehearsed, references, options.seed)
         proof = RehearsalSelfCheck(checked.bug.name, checked.bug.meaning, checked.runs)
         places = {**file.places, **_places_of_rules(source, judged)}
-        view = rehearsal_view(rehearsed, references, tally, explored, proof, replace(file, places=places))
+        told = replace(file, places=places)
+        view = rehearsal_view(rehearsed, references, tally, explored, proof, told, repeated)
         return RehearsalAnswer(view, planned)
 
 
@@ -125,12 +132,8 @@ def _explored(
     references: dict[bool, ReferenceRun],
     options: RehearsalOptions,
     chosen: frozenset[str],
-    experiment: Experiment | None,
     tally: Tally,
 ) -> Explored:
-    if experiment is not None:
-        tally.hear(carry_out(rehearsed, _reference(references, experiment), experiment))
-        return Explored()
     told = ExplorationOptions(
         chosen,
         60.0 if options.seconds is None else options.seconds,

@@ -103,7 +103,7 @@ def rehearse(
         for line in rehearsal_annotations(report):
             say(line)
     else:
-        for line in rehearsal_lines(report, timeline=at is not None):
+        for line in rehearsal_lines(report):
             say(line)
     if not report.self_check.found:
         note("error: the rehearsal did not find the bug that it had planted in itself, so it proves nothing", "red")

@@ -21,7 +21,8 @@ from batchwright.rehearsal.end_state import EndState
 from batchwright.rehearsal.injection import Experiment, Injection, PortCall
 from batchwright.rehearsal.injection_point import InjectionPoint, TooManyCalls
 from batchwright.rehearsal.invariants import BrokenInvariant, Invariant, broken_invariants, unplanned
-from batchwright.rehearsal.rehearsed_run import Help, Rehearsed, RehearsedRun, TraceEntry
+from batchwright.rehearsal.rehearsed import Help, Rehearsed, TraceEntry
+from batchwright.rehearsal.rehearsed_run import RehearsedRun
 from batchwright.rehearsal.scenario import Scenario
 from batchwright.rehearsal.simulated_run import PROCESSES_MAX
 from batchwright.testing.virtual_clock import run_virtual

@@ -13,7 +13,7 @@ from msgspec import Struct
 from batchwright.rehearsal.experiment_run import ReferenceRun, Result
 from batchwright.rehearsal.fault_menu import ASK, EFFECTS, RECORD, faults_of, wanted
 from batchwright.rehearsal.injection import AFTER, BEFORE, Experiment, Injection, PortCall
-from batchwright.rehearsal.rehearsed_run import Rehearsed
+from batchwright.rehearsal.rehearsed import Rehearsed
 
 RANDOM_INJECTIONS = 4
 _NESTED = {"find": "list_lag", "describe": "list_lag", "create": "lost_answers", "destroy": "lost_answers"}

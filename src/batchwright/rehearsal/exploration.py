@@ -26,7 +26,7 @@ from batchwright.rehearsal.experiment_run import (
 from batchwright.rehearsal.experiments import at_random, in_recovery, single_faults
 from batchwright.rehearsal.fault_menu import EFFECTS
 from batchwright.rehearsal.injection import AFTER, Experiment
-from batchwright.rehearsal.rehearsed_run import Rehearsed
+from batchwright.rehearsal.rehearsed import Rehearsed
 
 MOST = 120  # experiments that are like others, and with random faults, where no time was asked for
 BATCH_MOST, BATCH_SECONDS = 256, 1.0  # experiments between two looks at the time, and how long they should take

@@ -39,6 +39,7 @@ class ObservedRun(DisturbedRun, Protocol):
     def is_disturbed(self) -> bool: ...
     def name_of(self, ref: str) -> str: ...
     def traced(self, process: int, call: PortCall) -> None: ...
+    def watched(self, call: PortCall, port: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]: ...
     def fire(self, process: int, injection: Injection) -> None: ...
     def answered(self, outcome: object) -> object: ...
 
@@ -72,9 +73,10 @@ class InjectionPoint(CrashPoint):
         self._made += 1
         if self._made > self._run.calls_most:
             raise TooManyCalls(str(about))
+        pending = PendingCall(about, self._run.watched(about, call), args, kwargs)
         if self.observed is not None:
-            return await self._observed(self.observed, PendingCall(about, call, args, kwargs))  # type: ignore[no-any-return]
-        return await self._answered(PendingCall(about, call, args, kwargs))  # type: ignore[no-any-return]
+            return await self._observed(self.observed, pending)  # type: ignore[no-any-return]
+        return await self._answered(pending)  # type: ignore[no-any-return]
 
     async def _observed(self, observed: list[PortCall], call: PendingCall) -> Any:
         """The answer of a call, which is kept with the states before and after it."""

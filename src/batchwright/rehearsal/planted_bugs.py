@@ -22,7 +22,8 @@ from batchwright.providers.simulated import Simulation
 from batchwright.rehearsal.experiment_run import ExperimentOutcome, MakeRun, ReferenceRun, carry_out
 from batchwright.rehearsal.experiments import single_faults
 from batchwright.rehearsal.injection import AFTER, Experiment
-from batchwright.rehearsal.rehearsed_run import Rehearsed, RehearsedRun
+from batchwright.rehearsal.rehearsed import Rehearsed
+from batchwright.rehearsal.rehearsed_run import RehearsedRun
 from batchwright.rehearsal.timed_ports import TimedLedger
 from batchwright.taskservs.base import Runner
 from batchwright.testing.crash_points import CrashPoint

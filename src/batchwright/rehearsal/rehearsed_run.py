@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
-
-from msgspec import Struct
 
 from batchwright.engine.limits import Lane
 from batchwright.engine.machine import Machine
@@ -19,20 +17,22 @@ from batchwright.journal.environment_state import environment_state
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.approver import Principal
-from batchwright.model.environment import Environment, EnvironmentKey, Resource
+from batchwright.model.call_outcome import Rejected
+from batchwright.model.environment import EnvironmentKey
 from batchwright.model.lifecycle import RunState, StepState
-from batchwright.model.plan import Plan
 from batchwright.model.run import Run, unsettled
 from batchwright.model.run_signal import HoldAnswer, Signal, SignalKind
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.operations.taskserv_batch import TaskservRequest
-from batchwright.providers.base import Capabilities, Provider
+from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulated, SimulatedServer, Simulation
 from batchwright.rehearsal.existing_servers import build_bystanders, build_existing, write_existing
 from batchwright.rehearsal.fault_effects import StandingFault, SuspendedProcess
+from batchwright.rehearsal.fault_menu import EFFECTS
 from batchwright.rehearsal.injection import Experiment, Injection, PortCall
 from batchwright.rehearsal.injection_point import InjectionPoint
 from batchwright.rehearsal.invariants import BrokenInvariant, Invariant
+from batchwright.rehearsal.rehearsed import Help, Rehearsed, TraceEntry
 from batchwright.rehearsal.scenario import Scenario
 from batchwright.rehearsal.simulated_run import ASKING, ProcessJournal, SimulatedRun
 from batchwright.rehearsal.timed_ports import TimedLedger, TimedRunner
@@ -45,39 +45,6 @@ RESTS_AFTER = 900.0  # seconds after which a run that waits for nothing but peop
 SIGNALS_EVERY = 5.0  # seconds between two looks whether somebody has said something
 SIGNALS_SELDOM = 60.0  # where nobody is asked
 HELP_MOST = 4  # times that people help a run before it counts as stuck, after which they would run the file again
-
-
-class Rehearsed(Struct, frozen=True):
-    """What is rehearsed: the plan, what its providers promise, and what its environment has already.
-
-    `settings` are those of the simulation; `existing` are servers and what is on them, by provider.
-    """
-
-    plan: Plan
-    capabilities: Mapping[str, Capabilities]
-    settings: dict[str, Any]
-    environment: Environment | None = None
-    resources: tuple[Resource, ...] = ()
-
-
-class Help(Struct, frozen=True):
-    """What a person had to do before the run went on: `kind` says what, `steps` where, and `why` the class of a fault.
-
-    The kinds are doubt (say what became of a command), resume, rollback (try it again) and answer (a late one).
-    """
-
-    kind: str
-    steps: tuple[str, ...]
-    why: str = ""
-
-
-class TraceEntry(Struct, frozen=True, omit_defaults=True):
-    """What happened when, in seconds since the start; `process` 0 is the world."""
-
-    at: float
-    process: int
-    what: str
-    about: str = ""
 
 
 class RehearsedRun(SimulatedRun):
@@ -195,6 +162,19 @@ class RehearsedRun(SimulatedRun):
         if self.trace is not None and not call.verb.startswith(("signals", "renew", "read", "snapshot")):
             self.trace.append(TraceEntry(self._since(), process, call.verb, call.subject))
 
+    def watched(self, call: PortCall, port: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """A port that tells the timeline when it has changed the world."""
+        if self.trace is None or call.verb not in EFFECTS:
+            return port
+
+        async def watched(*args: Any, **more: Any) -> Any:
+            outcome = await port(*args, **more)
+            if not isinstance(outcome, Rejected):
+                self._tell(f"did {call.verb}", call.subject)
+            return outcome
+
+        return watched
+
     def _tell(self, what: str, about: str = "", process: int = 0) -> None:
         if self.trace is not None:
             self.trace.append(TraceEntry(self._since(), process, what, about))
@@ -249,7 +229,7 @@ class RehearsedRun(SimulatedRun):
         await asyncio.wait([work, suspends], return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             self._suspended.append((work, point))
-            self._tell("is suspended", process=self.count)
+            self._tell("suspended", process=self.count)
             return False
         suspends.cancel()
         self.ended = self.cloud_clock.now()
@@ -265,7 +245,7 @@ class RehearsedRun(SimulatedRun):
                 raise
             return False
         except BatchwrightError as error:  # the command ends with this error, and the user starts it again
-            self._tell(f"ends with the error {error.code}", process=self.count)
+            self._tell("error", error.code, process=self.count)
             return False
 
     async def settled(self) -> None:
@@ -325,7 +305,7 @@ class RehearsedRun(SimulatedRun):
         self._asks.clear()
         if needed not in self.help:
             self.help.append(needed)
-        self._tell(f"a person helps: {needed.kind}", ", ".join(needed.steps[:3]))
+        self._tell(f"help {needed.kind}", ", ".join(needed.steps[:3]))
 
     def answer(self, doubts: list[int], machine: Machine, now: float) -> list[ev.AnyEvent]:
         events = super().answer(doubts, machine, now)

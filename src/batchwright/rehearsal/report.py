@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from batchwright.model.plan import OLD
-from batchwright.rehearsal.experiment_run import ExperimentOutcome, ReferenceRun, carry_out, retired_servers
+from batchwright.rehearsal.experiment_run import ExperimentOutcome, ReferenceRun, Result, carry_out, retired_servers
 from batchwright.rehearsal.exploration import Explored
 from batchwright.rehearsal.injection import Experiment
-from batchwright.rehearsal.rehearsed_run import Rehearsed, TraceEntry
-from batchwright.rehearsal.tally import LASTING, STORE, Cause, Examples, Tally
+from batchwright.rehearsal.rehearsed import Rehearsed, TraceEntry
+from batchwright.rehearsal.tally import LASTING, STORE, Cause, Examples, Tally, words_of
 from batchwright.views import rehearsal as words
 from batchwright.views.rehearsal import (
     RehearsalCell,
@@ -26,11 +26,11 @@ from batchwright.views.rehearsal import (
     RehearsalSelfCheck,
     RehearsalSpread,
     RehearsalView,
+    RepeatedExperiment,
 )
 
 MOMENTS_MOST = 40  # of a timeline
 TRACE_SECONDS = 5.0  # after which the findings that are left, which are less serious, get no timeline
-_MARKS = {"starts": "starts", "dies": "dies", "ends": "ends", "fault": "fault", "is": "suspended", "a": "help"}
 _QUIET = ("describe", "find", "access", "acquire", "release", "held", "environment", "resources", "summaries")
 
 
@@ -59,8 +59,9 @@ def rehearsal_view(
     explored: Explored,
     self_check: RehearsalSelfCheck,
     file: RehearsedFile,
+    repeated: Result | None = None,
 ) -> RehearsalView:
-    """The report."""
+    """The report; `repeated` is the one experiment that was asked for."""
     plan, forward = rehearsed.plan, references[False]
     _note_what_is_not_restored(rehearsed, references, tally)
     ordered = sorted(tally.merged().items(), key=lambda one: _rank(*one))
@@ -88,6 +89,15 @@ def rehearsal_view(
         not_explored=_not_explored(rehearsed, explored, tally),
         cannot_tell=words.CANNOT_TELL,
         providers=dict(file.providers),
+        repeated=_repeated(repeated) if repeated is not None else None,
+    )
+
+
+def _repeated(result: Result) -> RepeatedExperiment:
+    fired = set(result.fired)
+    missed = tuple(str(one) for one in result.experiment.injections if one not in fired)
+    return RepeatedExperiment(
+        str(result.experiment), str(result.outcome), result.status, missed, _timeline(result.trace)
     )
 
 
@@ -127,6 +137,7 @@ def _finding(
     step = next((one for one in about if one), "")
     place = file.places.get(step.removesuffix(OLD)) or file.places.get(cause.operation) or Place()
     alternatives = any(one.alternatives for one in rehearsed.plan.steps if one.operation == cause.operation)
+    fault = cause.fault or words_of(experiment)
     answering = {one.id for one in rehearsed.plan.steps if one.request.answers}
     at = str(experiment) if experiment.injections else ""
     repeat = shlex.join(["batchwright", "rehearse", *file.command, "--at", at, "--seed", str(file.seed)])
@@ -139,7 +150,7 @@ def _finding(
         kind=cause.kind,
         title=words.finding_title(cause.kind, about, cause.why),
         operation=cause.operation,
-        fault=cause.fault,
+        fault=fault,
         about=about[:20],
         runs=found.count,
         do=words.what_to_do(cause.kind, step, cause.fault, cause.why, answers=step in answering),
@@ -158,10 +169,10 @@ def _timeline(traced: Sequence[TraceEntry]) -> tuple[RehearsalMoment, ...]:
     moments: list[RehearsalMoment] = []
     for one in traced:
         first = one.what.split(" ")[0]
-        mark = _MARKS.get(first, "")
-        if not mark and (first in _QUIET or first == "record"):
+        if first in _QUIET or first == "record":
             continue
-        moments.append(RehearsalMoment(one.at, one.process, f"{one.what} {one.about}".strip(), mark))
+        mark = first if first in words.MARKS else ""
+        moments.append(RehearsalMoment(one.at, one.process, words.moment(one.what, one.about), mark))
     if len(moments) > MOMENTS_MOST:
         fault = next((i for i, one in enumerate(moments) if one.mark == "fault"), 0)
         begin = max(0, min(fault - MOMENTS_MOST // 4, len(moments) - MOMENTS_MOST))

@@ -11,7 +11,7 @@ from msgspec import Struct
 from batchwright.rehearsal.experiment_run import ExperimentOutcome, Result
 from batchwright.rehearsal.injection import Experiment, Injection
 from batchwright.rehearsal.invariants import Invariant
-from batchwright.rehearsal.rehearsed_run import Rehearsed
+from batchwright.rehearsal.rehearsed import Rehearsed
 
 STORE = "(store)"  # the place of what is no operation's
 OF_ACCOUNTS = ("auth", "quota")  # faults that are the same for everything in an account
@@ -177,6 +177,11 @@ def simpler(one: Result, other: Result) -> bool:
 def _complexity(one: Result) -> tuple[int, int, bool, str]:
     experiment = one.experiment
     return len(experiment.injections), one.processes, experiment.rollback, str(experiment)
+
+
+def words_of(experiment: Experiment) -> str:
+    """The faults of an experiment in one word: `crash+exit`."""
+    return "+".join(dict.fromkeys(map(_word, experiment.injections)))
 
 
 def _word(injection: Injection) -> str:

@@ -43,7 +43,7 @@ class RehearsalMoment(Struct, frozen=True, omit_defaults=True):
     at: float
     process: int
     what: str
-    mark: str = ""  # starts, dies, ends, suspended, fault, help; empty for an ordinary call
+    mark: str = ""  # one of MARKS; empty for an ordinary call
 
 
 class RehearsalFinding(Struct, frozen=True):
@@ -119,6 +119,18 @@ class RehearsalSelfCheck(Struct, frozen=True):
         return self.runs > 0
 
 
+class RepeatedExperiment(Struct, frozen=True):
+    """The one experiment that was asked for with --at. `outcome` is same, rolled_back, help, stuck or broken; `missed`
+    are faults that did not take place, since the run made no such call.
+    """
+
+    at: str
+    outcome: str
+    status: str
+    missed: tuple[str, ...]
+    timeline: tuple[RehearsalMoment, ...]
+
+
 class RehearsalView(Struct, frozen=True):
     """All of it. `ok`: there is no error and no warning. Durations are in seconds, costs by currency."""
 
@@ -140,7 +152,16 @@ class RehearsalView(Struct, frozen=True):
     not_explored: tuple[str, ...]
     cannot_tell: tuple[str, ...]
     providers: dict[str, str] = {}
+    repeated: RepeatedExperiment | None = None
 
+
+OUTCOMES = {
+    "same": "it ended as without the fault",
+    "rolled_back": "the run took itself back",
+    "help": "it ended as without the fault, once a person had helped",
+    "stuck": "a person could not bring it to its end by resuming",
+    "broken": "it did not end as it must",
+}
 
 FAULTS = {
     "crash": "the process dies just before or just after a call",
@@ -282,6 +303,30 @@ def instead(kind: str, fault: str, *, alternatives: bool) -> str:
     if kind == "resume" and fault in ("transient", "never_ready", "lost_answers"):
         return "Let it try more often: retry = { max_attempts = ... }"
     return ""
+
+
+MARKS = frozenset({"starts", "dies", "ends", "suspended", "error", "fault", "help", "vanished"})
+_MOMENTS = {
+    "suspended": "is suspended",
+    "error": "ends with the error {about}",
+    "vanished": "somebody destroys {about}",
+    "help doubt": "a person says what became of {about}",
+    "help resume": "a person mends it and resumes the run",
+    "help rollback": "a person mends it and rolls back again",
+    "help answer": "a person answers {about}",
+    "did create": "{about} exists",
+    "did destroy": "{about} is destroyed",
+    "did change": "{about} is changed",
+    "did install": "{about} is installed",
+    "did remove": "{about} is removed",
+    "did run": "{about} has run",
+    "did undo": "{about} is undone",
+}
+
+
+def moment(what: str, about: str) -> str:
+    """One line of a timeline."""
+    return _MOMENTS.get(what, "{what} {about}").format(what=what, about=about).strip()
 
 
 def headline(view_findings: tuple[RehearsalFinding, ...], runs: int, crashes: int) -> str:

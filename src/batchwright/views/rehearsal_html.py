@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from html import escape
 
 from batchwright.views.rehearsal import (
+    OUTCOMES,
     RehearsalFinding,
     RehearsalMoment,
     RehearsalRow,
@@ -43,6 +44,10 @@ def _page(view: RehearsalView) -> Iterator[str]:
     yield "<h2>Findings</h2>" if view.findings else "<p>There are no findings.</p>"
     for finding in view.findings:
         yield from _finding(finding)
+    if view.repeated is not None:
+        said = f"{view.repeated.at}: {OUTCOMES[view.repeated.outcome]} ({view.repeated.status or 'no end'})"
+        yield f"<h2>The experiment</h2><p>{escape(said)}.</p>"
+        yield from _timeline(view.repeated.timeline)
     yield "<h2>What happened where</h2>"
     yield from _matrix(view)
     yield "<h2>Faults</h2><table><tr><th>fault</th><th>took place</th><th>what it is</th></tr>"
@@ -85,17 +90,22 @@ def _finding(one: RehearsalFinding) -> Iterator[str]:
     if one.instead:
         yield f"<p>Instead: {escape(one.instead)}</p>"
     yield f"<p>Repeat: <code>{escape(one.repeat)}</code></p>"
-    if one.timeline:
-        yield "<details><summary>Timeline</summary>"
-        yield _lanes(one.timeline)
-        yield '<div class="wide"><table><tr><th>time</th><th>processes</th><th>the world</th></tr>'
-        for moment in one.timeline:
-            what = escape(f"{moment.process}: {moment.what}" if moment.process else moment.what)
-            cells = f"<td>{what}</td><td></td>" if moment.process else f"<td></td><td>{what}</td>"
-            marked = ' class="mark"' if moment.mark else ""
-            yield f'<tr{marked}><td class="time">{duration(moment.at)}</td>{cells}</tr>'
-        yield "</table></div></details>"
+    yield from _timeline(one.timeline)
     yield "</section>"
+
+
+def _timeline(moments: tuple[RehearsalMoment, ...]) -> Iterator[str]:
+    if not moments:
+        return
+    yield "<details><summary>Timeline</summary>"
+    yield _lanes(moments)
+    yield '<div class="wide"><table><tr><th>time</th><th>processes</th><th>the world</th></tr>'
+    for moment in moments:
+        what = escape(f"{moment.process}: {moment.what}" if moment.process else moment.what)
+        cells = f"<td>{what}</td><td></td>" if moment.process else f"<td></td><td>{what}</td>"
+        marked = ' class="mark"' if moment.mark else ""
+        yield f'<tr{marked}><td class="time">{duration(moment.at)}</td>{cells}</tr>'
+    yield "</table></div></details>"
 
 
 def _lanes(moments: tuple[RehearsalMoment, ...]) -> str:

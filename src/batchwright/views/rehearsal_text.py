@@ -6,12 +6,13 @@ import textwrap
 from collections.abc import Iterator
 
 from batchwright.views.rehearsal import (
-    LEVELS,
+    OUTCOMES,
     RehearsalFinding,
     RehearsalMoment,
     RehearsalRow,
     RehearsalSpread,
     RehearsalView,
+    RepeatedExperiment,
     fault_words,
 )
 from batchwright.views.text_format import counted, duration
@@ -21,18 +22,21 @@ _SIGNS = {"broken": "!", "stuck": "!", "help": "?", "rolled_back": "<", "same": 
 _FINDINGS_MOST = 12
 
 
-def rehearsal_lines(view: RehearsalView, *, timeline: bool = False) -> Iterator[str]:
-    """The report, line by line; with the timeline of each finding if asked for."""
+def rehearsal_lines(view: RehearsalView) -> Iterator[str]:
+    """The report, line by line."""
     yield view.headline
     yield from _wrapped(_tried(view), "  ")
     yield ""
     for finding in view.findings[:_FINDINGS_MOST]:
-        yield from _finding(finding, timeline=timeline)
+        yield from _finding(finding)
         yield ""
     if len(view.findings) > _FINDINGS_MOST:
         yield f"{counted(len(view.findings) - _FINDINGS_MOST, 'more finding')}: --json or --html shows them all"
         yield ""
-    if view.matrix:
+    if view.repeated is not None:
+        yield from _repeated(view.repeated)
+        yield ""
+    if view.matrix and view.repeated is None:
         yield "What happened where (runs; . as without the fault, < rolled back,"
         yield "? with a person's help, ! not right):"
         for row in view.matrix:
@@ -48,7 +52,7 @@ def rehearsal_lines(view: RehearsalView, *, timeline: bool = False) -> Iterator[
         + (f"found after {counted(found.runs, 'run')}." if found.found else "NOT found."),
         "  ",
     )
-    if view.not_explored:
+    if view.not_explored and view.repeated is None:
         yield "Not looked at:"
         for one in view.not_explored:
             yield from _wrapped(f"- {one}", "  ")
@@ -71,7 +75,7 @@ def _tried(view: RehearsalView) -> str:
     return ", ".join(parts) + f"; {duration(seen.seconds)}, seed {view.seed}"
 
 
-def _finding(one: RehearsalFinding, *, timeline: bool) -> Iterator[str]:
+def _finding(one: RehearsalFinding) -> Iterator[str]:
     place = f"{one.file}:{one.line}: " if one.line else ""
     yield from _wrapped(f"{one.level} {one.id}: {place}{one.title}", "  ")
     if one.fault:
@@ -80,17 +84,22 @@ def _finding(one: RehearsalFinding, *, timeline: bool) -> Iterator[str]:
     if one.instead:
         yield from _wrapped(f"  instead: {one.instead}", "    ")
     yield f"  repeat: {one.repeat}"
-    if timeline:
-        yield from _timeline(one.timeline)
+
+
+def _repeated(one: RepeatedExperiment) -> Iterator[str]:
+    yield from _wrapped(f"{one.at}: {OUTCOMES[one.outcome]} ({one.status or 'no end'}).", "  ")
+    for missed in one.missed:
+        yield from _wrapped(f"  {missed} did not take place: the run made no such call", "    ")
+    yield from _timeline(one.timeline)
 
 
 def _timeline(moments: tuple[RehearsalMoment, ...]) -> Iterator[str]:
     """Two tracks: processes on the left, the world on the right."""
-    yield f"  {'time':>10}  {'processes':<38}world"
+    yield f"  {'time':>10}  {'processes':<32}world"
     for one in moments:
         left = f"{one.process}: {one.what}" if one.process else ""
         right = "" if one.process else one.what
-        yield f"  {duration(one.at):>10}  {left[:37]:<38}{right}".rstrip()[:WIDTH]
+        yield f"  {duration(one.at):>10}  {left:<31} {right}".rstrip()
 
 
 def _row(row: RehearsalRow) -> Iterator[str]:
@@ -116,6 +125,3 @@ def _wrapped(text: str, indent: str) -> list[str]:
     return textwrap.wrap(
         text, WIDTH, initial_indent=first, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
-
-
-__all__ = ["LEVELS", "WIDTH", "rehearsal_lines"]

@@ -32,7 +32,7 @@ from batchwright.model.plan import Guard, Step
 from batchwright.model.run import Run
 from batchwright.providers.simulated import Simulated, SimulatedRunner
 from batchwright.rehearsal.command_ledger import CommandLedger
-from batchwright.rehearsal.rehearsed_run import Rehearsed
+from batchwright.rehearsal.rehearsed import Rehearsed
 from tests.unit.rehearsal.plans import small
 
 Patch = pytest.MonkeyPatch

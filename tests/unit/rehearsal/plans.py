@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from batchwright.model.plan import Guard, Plan
 from batchwright.providers.base import Capabilities
-from batchwright.rehearsal.rehearsed_run import Rehearsed
+from batchwright.rehearsal.rehearsed import Rehearsed
 from tests.crash.scenarios import Settings, command, installs, plan, servers
 
 UNGUARDED = Capabilities(Guard.LABEL_ONLY, 120.0, visible_seconds=30.0, create_seconds=12.0, poll_seconds=2.0)
