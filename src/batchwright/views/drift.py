@@ -38,11 +38,11 @@ class DriftedField(Struct, frozen=True):
 class DriftItem(Struct, frozen=True):
     """A server, a task service on one, or a server that should not be there.
 
-    `kind` is "server", "taskserv", "orphan" (a run of this environment created it and no run uses it) or "leftover" (it
-    should have been destroyed). `server` is the server it is, or is on. `labels` are the single labels behind the field
-    "labels", "" where there is none. `trouble` says in words what is wrong with it
-    as a whole, or why it could not be looked at. `changes` is what installing the task service again would change,
-    `failed_checks` are its checks that fail. `reason` and `end` are those of the acceptance, also if that has ended.
+    `kind` is "server", "taskserv", "orphan" (the run `run` of this environment created it and no run uses it) or
+    "leftover" (it should have been destroyed). `server` is the server it is, or is on. `labels` are the single labels
+    behind the field "labels", "" where there is none. `trouble` says in words what is wrong with it as a whole, or why
+    it could not be looked at. `changes` is what installing the task service again would change, `failed_checks` are its
+    checks that fail. `reason` and `end` are those of the acceptance, also if that has ended.
     """
 
     kind: str
@@ -58,6 +58,7 @@ class DriftItem(Struct, frozen=True):
     failed_checks: tuple[CheckResult, ...] = ()
     reason: str = ""
     end: str = ""
+    run: str = ""
 
     def judged(self, accepted: Iterable[AcceptedDifference], today: date) -> DriftItem:
         """The same, with what the workflow accepts of it. That something is gone is never accepted."""
@@ -204,6 +205,7 @@ def orphans(
         DriftItem(
             ORPHAN, other.name, DriftState.DRIFTED, other.name, provider, other.ref,
             trouble=f"run {other.run} created it, and no run uses it",
+            run=other.run,
         )
         for provider, observed in seen.items()
         for others in observed.managed.values()

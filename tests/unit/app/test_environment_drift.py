@@ -181,7 +181,7 @@ def test_a_leftover_counts_while_it_is_there() -> None:
     assert len(item(SEEN, replace(SEEN, ref="ref-0", state=ServerState.GONE), one=left)) == 1
     facts = ProviderFacts("upcloud", "acme", Guard.TOKEN, 30.0)
     seen = {"upcloud": ProviderObserved(facts, managed={"web": (SEEN, replace(SEEN, ref="ref-0"))})}
-    assert [one.ref for one in orphans([WEB], seen, frozenset({RUN}))] == ["ref-0"]
+    assert [(one.ref, one.run) for one in orphans([WEB], seen, frozenset({RUN}))] == [("ref-0", RUN)]
     assert orphans([WEB], seen, frozenset({"bbbbbbbbbbbb"})) == ()  # another environment's
 
 

@@ -35,17 +35,17 @@ function Found({ found, all }) {
   const say = found.ok ? 'Everything is as its runs left it.' : `${[found.counts.drifted && `${many(found.counts.drifted, 'thing differs', 'things differ')}`, found.counts.unknown && `${num(found.counts.unknown)} could not be looked at`].filter(Boolean).join(', ')}.`;
   return html`<p class="say">${say}${found.changing ? html` Run ${runLink(found.changing)} was changing it meanwhile, so some of this may be its work.` : ''}</p>
     <${Numbers} items=${Object.entries(STATES).filter(([state]) => found.counts[state] || state === 'same').map(([state, [text, , colour]]) => [num(found.counts[state]), text, colour])} />
-    ${shown.slice(0, 300).map(([server, items]) => html`<${Server} name=${server} items=${items} all=${all} run=${found.run} key=${server} />`)}
+    ${shown.slice(0, 300).map(([server, items]) => html`<${Server} name=${server} items=${items} all=${all} key=${server} />`)}
     ${quiet || all ? html`<p><a class="btn" href=${href('ui/drift', { environment: (found.simulated ? 'simulated:' : '') + found.environment, all: all ? '' : 'yes' })}>${all ? 'Only what differs' : `Show the ${many(quiet, 'server')} that ${quiet === 1 ? 'is' : 'are'} the same`}</a></p>` : ''}`;
 }
 
-function Server({ name, items, all, run }) {
+function Server({ name, items, all }) {
   const server = items.find((one) => one.kind === 'server'), shown = items.filter((one) => all || one.state !== 'same');
-  return html`<${Section} title=${name} about=${server ? `${server.provider} ${server.ref}` : ''}><ul class="box flush">${shown.map((one) => html`<${Item} one=${one} run=${run} />`)}</ul><//>`;
+  return html`<${Section} title=${name} about=${server ? `${server.provider} ${server.ref}` : ''}><ul class="box flush">${shown.map((one) => html`<${Item} one=${one} />`)}</ul><//>`;
 }
 
-function Item({ one, run }) {
-  const [text, shape, colour] = STATES[one.state] || STATES.unknown, labels = one.labels || [], advice = doing(one, run);
+function Item({ one }) {
+  const [text, shape, colour] = STATES[one.state] || STATES.unknown, labels = one.labels || [], advice = doing(one);
   const rows = [...one.fields.filter((field) => field.field !== 'labels' || !labels.length).map((field) => [field.field, field]), ...labels.map((label) => [`label ${label.field}`, label])];
   return html`<li class="dr"><div class="row wrap"><b>${one.kind === 'server' ? 'the server' : one.kind === 'orphan' ? 'a server of no run' : one.kind === 'leftover' ? 'a server that should be gone' : one.name}</b><${Mark} shape=${shape} colour=${colour}>${text}<//>${one.trouble ? html`<span>${one.trouble}</span>` : ''}${['orphan', 'leftover'].includes(one.kind) ? html`<span class="mono">${one.ref}</span>` : ''}</div>
     ${rows.length ? html`<table class="tb cmp"><thead><tr><th scope="col">What</th><th scope="col">Asked for</th><th scope="col">Found</th></tr></thead><tbody>${rows.map(([field, each]) => html`<tr><td data-head="">${field}</td><td data-head="Asked for">${each.expected || html`<span class="f">none</span>`}</td><td data-head="Found" class="c-retry b">${each.found || html`<span class="f">none</span>`}</td></tr>`)}</tbody></table>` : ''}
@@ -56,10 +56,10 @@ function Item({ one, run }) {
 }
 
 /** What to do about a difference, and the line for the shell. */
-function doing(one, run) {
+function doing(one) {
   if (one.state === 'unknown') return ['Look again once it can be reached.', ''];
   if (one.state !== 'drifted') return null;
-  if (one.kind === 'orphan') return ['Nothing needs it. This lists what carries the run’s label and is in no journal, and removes it after a question.', `batchwright gc --run ${one.trouble.match(/run (\S+) created/)?.[1] || run}`];
+  if (one.kind === 'orphan') return ['Nothing needs it. This lists what carries the run’s label and is in no journal, and removes it after a question.', `batchwright gc --run ${one.run}`];
   if (one.kind === 'leftover') return ['The next run of this environment destroys it.', 'batchwright run FILE'];
   if (one.kind === 'taskserv') return ['Installing it again changes it back; or write the change into the file.', `batchwright run FILE --reinstall ${one.name}`];
   if (one.trouble) return ['The next run of its file makes it anew.', 'batchwright plan FILE'];
