@@ -13,7 +13,9 @@ import pytest
 from tests.support.postgres_server import PostgresServer
 from tests.unit.journal.test_journal_killed import KILLS, SCRIPT, last_of_run
 
+from batchwright.errors import StoreUnreachable
 from batchwright.journal.postgres import PostgresAddress, PostgresJournal
+from batchwright.testing.journal_suite import begun
 
 
 @contextmanager
@@ -61,6 +63,22 @@ def test_a_driver_goes_on_when_its_server_was_killed_in_the_midst(kills: int, tm
                 assert asyncio.run(last_seen(journal)) >= acknowledged
             acknowledged = told(output, 5)
         assert asyncio.run(last_of_run(PostgresJournal(address, tmp_path))) >= acknowledged
+
+
+def test_a_journal_can_be_closed_while_its_server_is_away(tmp_path: Path) -> None:
+    async def attempt(server: PostgresServer) -> None:
+        journal = PostgresJournal(server.new_database(), tmp_path)
+        await journal.open()
+        await begun(journal)
+        server.kill()
+        reading = asyncio.create_task(journal.read("aaaa"))
+        await asyncio.wait([reading], timeout=0.01)
+        await asyncio.wait_for(journal.aclose(), 20)  # far below the time for which a server is looked for
+        with pytest.raises(StoreUnreachable):
+            await reading
+
+    with PostgresServer() as server:
+        asyncio.run(attempt(server))
 
 
 async def last_seen(journal: PostgresJournal) -> int:

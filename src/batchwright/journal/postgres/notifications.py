@@ -21,6 +21,7 @@ from batchwright.journal.postgres.transactions import PostgresReader
 
 PACE_SECONDS = 0.05  # between two messages of this process
 RUNS_MOST = 200  # in one message, which has room for 8,000 bytes; more are left to those who look
+FAREWELL_SECONDS = 1.0  # for the last message
 RETRY_SECONDS = 2.0  # between two attempts to listen again
 
 
@@ -59,12 +60,13 @@ class Notifications:
         return end
 
     async def aclose(self) -> None:
-        """Send what is still to be told, and listen no more."""
+        """Send what is still to be told, if the server is there, and listen no more."""
         if self._telling is not None:
-            await asyncio.wait([self._telling])
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.wait([self._listening])
+            await asyncio.wait([self._telling], timeout=FAREWELL_SECONDS)
+        for task in (self._telling, self._listening):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
 
     async def _tell(self) -> None:
         while self._changed:

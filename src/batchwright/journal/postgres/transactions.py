@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -182,6 +183,7 @@ class PostgresReader:
         self._connect = connect
         self._address = address
         self._idle: list[PostgresConnection] = []  # append and pop are atomic
+        self._closing = threading.Event()
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="batchwright-journal-read")
 
     def keep(self, connection: PostgresConnection) -> None:
@@ -193,13 +195,14 @@ class PostgresReader:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._guarded, work)
 
     async def aclose(self) -> None:
-        """Disconnect once the queued reads are answered."""
+        """Disconnect once the queued reads are answered; a server that is away is waited for no longer."""
+        self._closing.set()
         await asyncio.to_thread(self._threads.shutdown)
         while self._idle:
             self._idle.pop().close()
 
     def _guarded(self, work: Callable[[SqlConnection], T]) -> T:
-        attempt = _Attempts(self._address)
+        attempt = _Attempts(self._address, self._closing)
         while True:
             connection = self._idle.pop() if self._idle else attempt.connected(self._connect)
             try:
@@ -221,8 +224,9 @@ class PostgresReader:
 class _Attempts:
     """How long and how often one piece of work is tried."""
 
-    def __init__(self, address: PostgresAddress) -> None:
+    def __init__(self, address: PostgresAddress, closing: threading.Event | None = None) -> None:
         self._address = address
+        self._closing = closing or threading.Event()  # set: no more attempts
         self._until: float | None = None
         self._conflicts = 0
         self._pause = PAUSES[0]
@@ -235,7 +239,7 @@ class _Attempts:
             except (StoreUnreachable, StoreStandby):
                 if self._is_over():
                     raise
-                time.sleep(self._pause)
+                self._closing.wait(self._pause)
                 self._pause = min(2 * self._pause, PAUSES[1])
 
     def lost(self, error: psycopg.Error) -> None:
@@ -254,4 +258,4 @@ class _Attempts:
         now = time.monotonic()
         if self._until is None:
             self._until = now + RECONNECT_SECONDS
-        return now > self._until
+        return now > self._until or self._closing.is_set()
