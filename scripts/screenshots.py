@@ -240,6 +240,20 @@ class Photographer:
                 tab.screenshot(path=FOLDER / picture(name, width, scheme), full_page=not name.startswith("run"))
                 tab.close()
 
+    def disconnected(self, url: str, path: str, service: subprocess.Popen[str]) -> None:
+        """Pictures of a run whose service was killed while it was looked at."""
+        tabs = []
+        for width, scheme in self.wanted("run-disconnected"):
+            size = {"width": width, "height": WIDTHS[width]}
+            tabs.append((self._program.new_page(viewport=size, color_scheme=scheme), width, scheme))
+            tabs[-1][0].goto(url + path)
+            ready(tabs[-1][0])
+        service.kill()
+        for tab, width, scheme in tabs:
+            tab.locator(".banner").wait_for()
+            tab.screenshot(path=FOLDER / picture("run-disconnected", width, scheme))
+            tab.close()
+
 
 def picture(name: str, width: int, scheme: str) -> str:
     """The name of its file."""
@@ -262,16 +276,20 @@ def main(words: Sequence[str]) -> None:
         for home in (empty, full):
             home.mkdir()
         names = {"home-empty": "/", "approvals-empty": "/ui/approvals", "servers-empty": "/ui/servers"}
-        if any(map(photographer.wanted, names)):
+        if any(map(photographer.wanted, (*names, "sign-in"))):
             service = Service(empty)
             with service.running():
                 photographer.take(service.url, names)
+                words = ["token", "create", "--role", "viewer", "--state-dir", str(empty / "state")]
+                subprocess.run([sys.executable, "-m", "batchwright", *words], check=True, capture_output=True)
+                photographer.take(service.url, {"sign-in": "/"})
         service = Service(full)
-        with service.running():
+        with service.running() as process:
             runs = stage(service)
             if any(map(photographer.wanted, LARGE)):
                 runs |= stage_large(service)
             photographer.take(service.url, screens(runs))
+            photographer.disconnected(service.url, f"/ui/runs/{runs['run-12-asks']}", process)
         program.close()
 
 

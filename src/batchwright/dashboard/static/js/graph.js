@@ -85,8 +85,13 @@ export function say(op, provider = op?.provider) {
 }
 
 /** Where boxes lie: their size, and the corner of a place in the layout. */
-function geometry(w, h, { layers, tall, mean, me, zoom }) {
+function geometry(w, h, { graph, layers, tall, mean, me, zoom }) {
   const down = w < PORTRAIT, room = [w - 32, h - 24], scale = zoom || 1;
+  if (!graph.edges.length && layers === 1 && !down) { // nothing hangs together: as many columns as it takes to name them
+    const columns = Math.min(Math.floor(room[0] / 112), Math.ceil(tall / Math.max(1, Math.floor(room[1] / 44)))), bw = Math.min(208, room[0] / columns - 8) * scale, bh = Math.min(52, Math.max(36, room[1] / Math.ceil(tall / columns) - 8)) * scale;
+    const ox = 16 + Math.max(0, (room[0] - columns * (bw + 8)) / 2) + me.move[0], oy = 12 + Math.max(0, (room[1] - Math.ceil(tall / columns) * (bh + 8)) / 2) + me.move[1];
+    return { down, bw, bh, gx: 8, gy: 8, named: false, place: (_, row) => { const i = Math.round(row - 0.5); return [ox + (i % columns) * (bw + 8), oy + Math.floor(i / columns) * (bh + 8)]; } };
+  }
   let bw, bh, gx, gy, named;
   if (down) {
     bw = Math.min(168, Math.max(74, (room[0] / tall) * 0.9)); gx = Math.min(20, Math.max(6, (room[0] - bw * tall) / Math.max(1, tall - 1)));

@@ -109,7 +109,8 @@ function SignIn({ why }) {
     }
   };
   useEffect(() => { document.title = 'Sign in · Batchwright'; }, []);
-  return html`<main class="mid" id="main"><h1>Batchwright</h1><p>${why || 'This service asks for an access token.'} On a machine where you use the command line, this opens the page signed in:</p>
+  const told = why && `${why[0].toUpperCase()}${why.slice(1)}${why.endsWith('.') ? '' : '.'}`;
+  return html`<main class="mid" id="main"><h1>Batchwright</h1><p>${told || 'This service asks for an access token.'} On a machine where you use the command line, this opens the page signed in:</p>
     <${Copy} text="batchwright open" />
     <form class="sec" onSubmit=${send}><label class="sec"><span class="q">Or paste a token</span><input class="in mono" ref=${token} type="password" name="token" autocomplete="off" required aria-invalid=${wrong ? 'true' : undefined} aria-describedby="wrong" /></label>
     <p id="wrong" class="c-bad" role="alert">${wrong}</p><div class="row"><button class="btn pri">Sign in</button></div></form>
