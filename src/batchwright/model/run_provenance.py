@@ -26,7 +26,8 @@ class RunInputs(Struct, frozen=True, omit_defaults=True):
     secret; `catalogues` are the folders of the user's own task services. `revision` is the git commit of the file's
     folder, "" outside a repository; `clean` says whether files and commit are the same, None if that is not known.
     `folder` is the folder of the file, which the folders of commands are relative to; `started` is the folder where
-    Batchwright was started, which commands without a folder work in. `machine` is a host name, `by` a user.
+    Batchwright was started, which commands without a folder work in. `machine` is a host name, `by` a user;
+    `approved_by` is who approved the proposal of the run, if it was proposed.
 
     `plan_file` is set when the plan came from one; `folder` and `started` are then those of `run`, all else those of
     `plan`.
@@ -42,6 +43,7 @@ class RunInputs(Struct, frozen=True, omit_defaults=True):
     machine: str = ""
     by: str = ""
     plan_file: InputFile | None = None
+    approved_by: str = ""
 
     def bounded(self) -> RunInputs:
         """The same with long values shortened, for a view."""

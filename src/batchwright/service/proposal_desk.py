@@ -137,6 +137,7 @@ class ProposalDesk:
             environment=wanted.environment,
             retire=wanted.retire,
             principal=who.id,
+            approved_by=_approver(proposal),
         )
         feed, _ = await self._supervisor.submit(submission)
         return feed
@@ -147,4 +148,9 @@ class ProposalDesk:
         if feed.seq != proposal.seq:
             raise RunChanged(f"run {feed.run.id} is at event {feed.seq} now, no longer at event {proposal.seq}")
         unchanged = lambda feed: feed.seq == proposal.seq  # noqa: E731
-        return await RunControl(self._supervisor).act(proposal.run, _SIGNALS.get(proposal.action), who, unchanged)
+        both = replace(who, name=f"{who.name}, approved by {_approver(proposal)}")
+        return await RunControl(self._supervisor).act(proposal.run, _SIGNALS.get(proposal.action), both, unchanged)
+
+
+def _approver(proposal: Proposal) -> str:
+    return proposal.decision.name if proposal.decision is not None else ""

@@ -222,7 +222,7 @@ class RunSupervisor:
         runs = Runs(self.settings, self.stores, self.clock)
         sent = text_input(submission.name, submission.text)
         own = await asyncio.to_thread(catalogue_digests, self.settings.catalogues)
-        inputs = replace(recorded_place(), files=(sent,), catalogues=own)
+        inputs = replace(recorded_place(), files=(sent,), catalogues=own, approved_by=submission.approved_by)
         return await runs.create(
             plan, *who, client=True, inputs=inputs, run=self.desk.run_id(submission), principal=submission.principal
         )

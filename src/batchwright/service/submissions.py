@@ -82,6 +82,7 @@ class Submission(Struct, frozen=True):
     retire: bool = False  # what the workflow no longer asks for may be destroyed
     reinstall: tuple[str, ...] = ()  # what is installed again although nothing changed
     principal: str = ""  # the caller, as Principal.id
+    approved_by: str = ""  # who has approved it, if it was proposed
 
     def digest(self) -> str:
         """Identifies the content of a submission, whatever its key; empty without a key."""

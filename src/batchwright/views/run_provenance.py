@@ -23,6 +23,7 @@ def inputs_line(inputs: RunInputs | None) -> str:
         state = {True: "", False: ", and files differ from it", None: ", files not compared"}[inputs.clean]
         parts.append(f"commit {inputs.revision[:DIGITS]}{state}")
     parts.append(f"by {inputs.by} on {inputs.machine}")
+    parts += [f"approved by {inputs.approved_by}"] if inputs.approved_by else []
     if inputs.plan_file is not None:
         parts.append(f"applied from {_file(inputs.plan_file)}")
     return printable(", ".join(parts))

@@ -82,6 +82,8 @@ def test_a_proposal_runs_once_somebody_else_has_approved_it(tmp_path: Path) -> N
             assert (theirs.status, theirs.json["code"]) == (403, "proposal-unapproved")
             run = (await here.post("agent", f"{own}/apply")).json["run"]
             await here.until(run, "Completed")
+            created = (await here.ask("look", "GET", f"{RUNS}/{run}/events", params={"limit": "1"})).json["items"][0]
+            assert (created["by"], created["inputs"]["approved_by"]) == ("agent", "ada")
             twice = await here.post("agent", f"{own}/apply")
             assert (twice.status, twice.json["code"]) == (409, "proposal-closed")
             [line] = (await here.ask("look", "GET", PROPOSALS)).json["items"]
@@ -149,6 +151,9 @@ def test_a_rollback_is_bound_to_the_run_as_it_was(tmp_path: Path) -> None:
             proposals._replace(older.hash, lambda one: replace(one, seq=one.seq + 1), older.at)
             assert (await here.post("agent", f"{PROPOSALS}/{older.hash}/apply")).status == 202
             await here.until(run, "RolledBack")
+            events = (await here.ask("look", "GET", f"{RUNS}/{run}/events", params={"limit": "500"})).json["items"]
+            [begun] = [one for one in events if one["type"] == "rollback_started"]
+            assert begun["by"] == "agent, approved by ada"
             ended = await here.post("agent", f"{RUNS}/{run}/proposals", action="resume")
             assert (ended.status, ended.json["code"]) == (409, "not-allowed")
             wrong = await here.post("agent", f"{RUNS}/{run}/proposals", action="apply")
