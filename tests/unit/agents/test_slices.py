@@ -16,6 +16,7 @@ from batchwright.errors import StepNotFound, UsageError
 from batchwright.model import events as ev
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import RunState
+from batchwright.printable import shortened
 from batchwright.testing.plans import servers
 
 QUOTA = Fault(FaultClass.QUOTA, "the quota of 20 cores is used up", code="QuotaExceeded", hint="Ask for more.")
@@ -297,3 +298,10 @@ def test_the_work_of_a_diagnosis_does_not_grow_with_the_failures(monkeypatch: py
     run_slice("diagnose", many)
     assert len(cleaned) - first <= first + 40
     assert len(many.events) == len(few.events)
+
+
+def test_the_end_of_a_secret_that_was_cut_in_its_middle_is_not_shown() -> None:
+    command = shortened(f"deploy {'--flag ' * 40} API_TOKEN=0123456789{'x' * 60}the-end then more", 120)
+    assert "xthe-end" in command
+    assert "the-end" not in fenced(command)
+    assert "then more" in fenced(command)

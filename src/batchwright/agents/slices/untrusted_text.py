@@ -17,6 +17,9 @@ _ASSIGNED = re.compile(  # name = value, for names of secrets
     r"(?i)([\w-]*(?:token|secret|passw(?:or)?d|passphrase|credentials?|private[_-]?key|api[_-]?key|access[_-]?key"
     r"|account[_-]?key|encryption[_-]?key)[\w-]*[\"']?\s*(?:[:=]|=>)\s*)(\"[^\"]*\"|'[^']*'|[^\s\"',;&)}\]]+)"
 )
+_CUT = re.compile(
+    r"( \.\.\. \([\d,]+ characters\) \.\.\. )\S+"
+)  # of `shortened`: what follows may be the end of a secret
 _KNOWN = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"
     r"|(?i:\b(?:bearer|basic)\s+)[\w.~+/=-]{8,}"
@@ -45,6 +48,6 @@ def name(text: str) -> str:
 
 def without_secrets(text: str) -> str:
     """The text without what looks like a secret by its shape, its name, or its place in an address."""
-    shown = _KNOWN.sub(BLOT, text)
+    shown = _CUT.sub(rf"\g<1>{BLOT}", _KNOWN.sub(BLOT, text))
     shown = _ASSIGNED.sub(rf"\g<1>{BLOT}", shown)
     return masked(shown) if "://" in shown else shown
