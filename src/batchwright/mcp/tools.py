@@ -100,7 +100,7 @@ def invalid_argument(tool: Tool, given: Mapping[str, Any]) -> str:
             if value not in schema["enum"]:
                 return f"{name} must be one of {', '.join(schema['enum'])}"
         elif schema["type"] == "string":
-            most = schema.get("maxLength", WORKFLOW_MOST)
+            most = WORKFLOW_MOST if name == "text" else schema.get("maxLength", TEXT_MOST)
             if not isinstance(value, str) or len(value) > most:
                 return f"{name} must be a text of at most {most:,} characters"
         elif isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:

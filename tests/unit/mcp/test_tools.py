@@ -46,6 +46,13 @@ def test_a_server_that_reads_does_not_offer_to_apply() -> None:
         (PLAN_CHANGE, {"action": "destroy"}, "action must be one of run, resume, cancel, rollback"),
         (PLAN_CHANGE, {"action": {"run": 1}}, "action must be one of"),
         (APPLY, {"hash": None}, "hash must be a text"),
+        (APPLY, {"hash": "0" * 501}, "hash must be a text of at most 500 characters"),
+        (
+            PLAN_CHANGE,
+            {"action": "run", "text": "x" * 1_000_001},
+            "text must be a text of at most 1,000,000 characters",
+        ),
+        (PLAN_CHANGE, {"action": "run", "text": "x" * 1_000_000}, ""),
         (STATUS, {"run": "latest", "after": 3, "wait": 0}, ""),
     ],
 )
