@@ -15,6 +15,7 @@ from tests.support.postgres_server import PASSWORD, USER, PostgresServer, chowne
 from batchwright.app.multi_store import Stores
 from batchwright.app.settings import PostgresConfig, Settings
 from batchwright.errors import (
+    SequenceConflict,
     StoreBehind,
     StoreDenied,
     StoreError,
@@ -195,6 +196,45 @@ def test_a_store_is_made_once_however_many_open_it(postgres: PostgresAddress, tm
         await asyncio.gather(*(one.create(created(f"run{n}"), summary_of(f"run{n}")) for n, one in enumerate(journals)))
         assert len(await journals[0].runs()) == 8
         await asyncio.gather(*(journal.aclose() for journal in journals))
+
+    asyncio.run(attempt())
+
+
+def test_what_a_writer_remembers_wrongly_breaks_no_chain(postgres: PostgresAddress, tmp_path: Path) -> None:
+    async def attempt() -> None:
+        async with opened(lambda: PostgresJournal(postgres, tmp_path)) as journal:
+            assert isinstance(journal, PostgresJournal)
+            assert journal._writer is not None
+            lease = await begun(journal)
+            await journal.append(lease, 1, [])
+            known = journal._writer.transactions._known  # type: ignore[attr-defined]
+            assert await journal.append(lease, 1, steps(2, 3)) == 4
+            older = known["aaaa"]
+            assert await journal.append(lease, 4, steps(5, 3)) == 7
+            assert known["aaaa"] != older
+            known["aaaa"] = older
+            assert await journal.append(lease, 7, steps(8, 3)) == 10
+            assert await journal.read("aaaa", 1) == list(enumerate(steps(2, 9), 2))
+            assert (await journal.summary("aaaa")).steps == summary_of("aaaa").steps
+
+    asyncio.run(attempt())
+
+
+def test_a_refused_append_breaks_none_that_follow(postgres: PostgresAddress, tmp_path: Path) -> None:
+    """What an error in a pipeline skips was not prepared, whatever the driver thinks."""
+
+    async def attempt() -> None:
+        async with opened(lambda: PostgresJournal(postgres, tmp_path)) as journal:
+            lease, last = await begun(journal), 1
+            for _ in range(12):
+                wrong = [
+                    journal.append(lease, last + 7, steps(last, 1)),
+                    journal.append(lease, last + 8, steps(last, 2)),
+                ]
+                refusals = await asyncio.gather(*wrong, return_exceptions=True)
+                assert [type(one) for one in refusals] == [SequenceConflict, SequenceConflict]
+                last = await journal.append(lease, last, steps(last + 1, 2))
+            assert await journal.read("aaaa", 1) == list(enumerate(steps(2, 24), 2))
 
     asyncio.run(attempt())
 

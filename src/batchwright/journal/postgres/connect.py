@@ -123,7 +123,10 @@ def connect_only(address: PostgresAddress) -> PostgresConnection:
 
 def _checked(address: PostgresAddress, examine: Callable[[PostgresConnection], None]) -> PostgresConnection:
     try:
-        raw: Raw = psycopg.connect(address.url, autocommit=True, **(_BESIDE | address.parameters()))
+        # nothing is prepared: of a statement that an error in a pipeline skipped, the driver would think that it is
+        raw: Raw = psycopg.connect(
+            address.url, autocommit=True, prepare_threshold=None, **(_BESIDE | address.parameters())
+        )
     except psycopg.Error as error:
         raise explain(error, address, connecting=True) from None  # its text may hold the URL
     connection = PostgresConnection(raw)

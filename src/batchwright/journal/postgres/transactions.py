@@ -68,22 +68,17 @@ class _Changing(PostgresConnection):
     def change(self, name: str, values: Mapping[str, Any] = NOTHING) -> int:
         """Carry out a statement; gives how many rows it changed."""
         self._forget(name, values)
-        if name == "advance_run" and not self._careful:
-            self.raw.execute(SQL["advance_or_fail"], values)
+        run, summary = values.get("run", ""), values.get("summary")
+        before = self.left.get(run) or self._known.get(run)
+        if name == "advance_run" and before is not None and not self._careful:
+            self.raw.execute(SQL["advance_or_fail"], {**values, "before": before[2]})
         else:
             cursor = self.raw.execute(SQL[name], values)
             self._pipeline.sync()
-            if name != "advance_run" or cursor.rowcount != 1:
+            if name != "advance_run" or before is None or cursor.rowcount != 1:
                 return cursor.rowcount
-        run, summary = values["run"], values["summary"]
-        before = self.left.get(run) or self._known[run]
-        self.left[run] = (
-            run,
-            values["last"],
-            values["head"],
-            values["seal"],
-            before[4] if summary is None else summary,
-        )
+        summary = before[4] if summary is None else summary
+        self.left[run] = (run, values["last"], values["head"], values["seal"], summary)
         return 1
 
     def _forget(self, name: str, values: Mapping[str, Any]) -> None:
@@ -119,7 +114,7 @@ class PostgresTransactions:
         in_doubt: list[T] = []  # the result, if it may be durable already
         careful = False
         while True:
-            connection = self._connection
+            connection, begun = self._connection, False
             try:
                 if connection is None:
                     connection = self._connection = attempt.connected(self._connect)
@@ -127,12 +122,15 @@ class PostgresTransactions:
                 if in_doubt and self._was_committed(connection):
                     return in_doubt[0]
                 in_doubt.clear()
+                begun = True
                 return self._carry_out(connection, work, in_doubt, careful=careful)
             except psycopg.Error as error:
                 if connection is None or is_lost(error, connection):
                     self.close()
                     attempt.lost(error)
                     continue
+                if not begun:  # whether it was made is still not known, so it is not repeated
+                    raise explain(error, self._address) from error
                 in_doubt.clear()  # the server has answered
                 self._roll_back(connection)
                 if isinstance(error, DivisionByZero):
