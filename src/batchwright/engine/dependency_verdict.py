@@ -6,6 +6,7 @@ wanted" wins over "skipped", which wins over "run".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 from msgspec import Struct
@@ -13,7 +14,7 @@ from msgspec import Struct
 from batchwright.model.lifecycle import STEP_ENDED, StepState
 from batchwright.model.operation_end import OperationEnd, failure_certain, operation_end
 from batchwright.model.plan import PlannedOperation
-from batchwright.model.run import Run
+from batchwright.model.run import Run, unsettled
 from batchwright.model.workflow import Dependency, DependencyKind, DependencyScope
 
 S = StepState
@@ -81,9 +82,23 @@ class DependencyVerdict:
             if dependency.per is DependencyScope.OPERATION:
                 end = operation_end(run, run.operation_index[dependency.id])
                 assert end is not None, f"{op.id} is judged before {dependency.id} has ended"
-                verdicts.append(_by_edge(dependency, end, dependency.id))
+                steps = run.operation_steps[run.operation_index[dependency.id]]
+                verdicts.append(self._unless_in_doubt(dependency, steps) or _by_edge(dependency, end, dependency.id))
         verdicts += [self._by_answer(probe, answer) for probe, answer in op.when.items()]
         return _worst(verdicts)
+
+    def _unless_in_doubt(self, edge: Dependency, steps: Sequence[int]) -> Verdict | None:
+        """A failure is not handled while nobody knows whether there was one: a person is asked, and then the run is
+        resumed.
+        """
+        run = self._run
+        if edge.kind is not DependencyKind.FAILED or not run.plan.rules.known_failures:
+            return None
+        failed = [i for i in steps if run.records[i].state is S.FAILED]
+        if not failed or not all(unsettled(run, i) for i in failed):
+            return None
+        step = run.plan.steps[failed[0]].id
+        return Verdict(Outcome.SKIP, f"nobody knows yet whether step {step} failed", step)
 
     def _by_answer(self, probe: str, wanted: str) -> Verdict:
         run = self._run
@@ -133,7 +148,8 @@ class DependencyVerdict:
             return _by_edge(edge, OperationEnd.SUCCEEDED, step)
         if edge.kind is DependencyKind.HARD:
             return self._without(step, op)
-        return _by_edge(edge, OperationEnd.NOT_WANTED if state is S.NOT_WANTED else OperationEnd.FAILED, step)
+        end = OperationEnd.NOT_WANTED if state is S.NOT_WANTED else OperationEnd.FAILED
+        return self._unless_in_doubt(edge, [self._run.step(step)]) or _by_edge(edge, end, step)
 
     def _by_needs(self, i: int) -> Verdict:
         for need in self._run.plan.steps[i].needs:

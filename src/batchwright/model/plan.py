@@ -20,7 +20,7 @@ from batchwright.model.templates import PlannedValue, Value, Values
 from batchwright.model.webhook import Webhook
 from batchwright.model.workflow import AcceptedDifference, Dependency, DependencyKind, DependencyScope, OnFailure, Retry
 
-SEMANTICS = 3  # raised when the machine would decide differently; RULES says how old plans are driven
+SEMANTICS = 4  # raised when the machine would decide differently; RULES says how old plans are driven
 
 
 class Rules(Struct, frozen=True):
@@ -28,16 +28,19 @@ class Rules(Struct, frozen=True):
 
     `clear_looks`: a created server is put to use only when a look has shown that no other run created one of its name.
     `server_first`: no step starts on a server that is not there, whatever its dependencies allow.
+    `known_failures`: what handles a failure waits until somebody has said what became of a command in doubt.
     """
 
     clear_looks: bool
     server_first: bool
+    known_failures: bool
 
 
 RULES = {
-    1: Rules(clear_looks=False, server_first=False),
-    2: Rules(clear_looks=True, server_first=False),
-    3: Rules(clear_looks=True, server_first=True),
+    1: Rules(clear_looks=False, server_first=False, known_failures=False),
+    2: Rules(clear_looks=True, server_first=False, known_failures=False),
+    3: Rules(clear_looks=True, server_first=True, known_failures=False),
+    4: Rules(clear_looks=True, server_first=True, known_failures=True),
 }
 
 

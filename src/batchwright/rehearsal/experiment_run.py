@@ -205,8 +205,11 @@ def _broken(run: RehearsedRun, reference: ReferenceRun, end: EndState) -> list[B
 
 
 def _asked_for(run: RehearsedRun, end: EndState, broken: BrokenInvariant) -> bool:
-    """Whether a command ran more than once since a person had it run again."""
-    return broken.invariant is Invariant.COMMAND_ONCE and 1 < end.ran[broken.about] <= 1 + run.redone[broken.about]
+    """Whether a command ran more than once since a person had it run again, or handled a failure that there was."""
+    if broken.invariant is not Invariant.COMMAND_ONCE:
+        return False
+    handled = any(one.kind == "resume" for one in run.help) and end.ran[broken.about] == 1
+    return handled or 1 < end.ran[broken.about] <= 1 + run.redone[broken.about]
 
 
 def _may_lose_steps(plan: Plan) -> bool:

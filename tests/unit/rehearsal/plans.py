@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from batchwright.model.plan import Guard, Plan
+from batchwright.model.workflow import Dependency, DependencyKind
 from batchwright.providers.base import Capabilities
 from batchwright.rehearsal.rehearsed import Rehearsed
 from tests.crash.scenarios import Settings, command, installs, plan, servers
@@ -25,3 +26,11 @@ def small() -> Rehearsed:
     up = servers("up", "upcloud", "a", "b", timeout=600.0)
     on_them = installs("svc", "upcloud", up[1], "redis", after=("up",), remove=True)
     return rehearsed(plan(SETTINGS, up, on_them, command("migrate", after=("svc",))))
+
+
+def handled(semantics: int) -> Rehearsed:
+    """A command that must run once, and another one that handles its failure."""
+    op, steps = command("restore", idempotent=True)
+    handler = replace(op, dependencies=(Dependency("migrate", DependencyKind.FAILED),)), steps
+    made = rehearsed(plan(SETTINGS, command("migrate"), handler))
+    return replace(made, plan=replace(made.plan, semantics=semantics))

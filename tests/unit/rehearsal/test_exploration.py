@@ -12,7 +12,7 @@ from batchwright.rehearsal.fault_menu import CRASH, FAULTS
 from batchwright.rehearsal.injection import AFTER, BEFORE, Experiment
 from batchwright.rehearsal.planted_bugs import BUGS, self_check
 from batchwright.rehearsal.tally import Tally
-from tests.unit.rehearsal.plans import small
+from tests.unit.rehearsal.plans import handled, small
 
 REHEARSED = small()
 WORDS = FAULTS - {CRASH} | {AFTER, BEFORE}
@@ -71,3 +71,16 @@ def test_a_bug_that_is_planted_is_found(seed: int) -> None:
     checked = self_check(REHEARSED, references(), seed)
     assert checked.bug is BUGS[seed]
     assert checked.runs > 0
+
+
+@pytest.mark.parametrize(("semantics", "ends"), [(3, ExperimentOutcome.BROKEN), (4, ExperimentOutcome.HELP)])
+def test_a_failure_is_handled_only_once_it_is_known(semantics: int, ends: ExperimentOutcome) -> None:
+    """The command ran to its end and the process died: earlier versions handled a failure that there was not."""
+    made = handled(semantics)
+    known, _ = references_of(made)
+    result = carry_out(made, known[False], Experiment.parse("migrate/run run:after", WORDS))
+    assert result.outcome is ends
+    assert [one.about for one in result.broken] == ["restore/run"] * (ends is ExperimentOutcome.BROKEN)
+    failed = carry_out(made, known[False], Experiment.parse("migrate/run run:exit", WORDS))
+    assert (failed.outcome, failed.broken) == (ExperimentOutcome.HELP, ())
+    assert b'"restore/run":{"runs":1' in failed.end  # this one is known
