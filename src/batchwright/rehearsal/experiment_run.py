@@ -184,7 +184,11 @@ def _broken(run: RehearsedRun, reference: ReferenceRun, end: EndState) -> list[B
     if end.status is wanted.status:
         races = bool(run.vanished) or (_may_lose_steps(scenario.plan) and end.steps != wanted.steps)
         about = Scenario(scenario.name, scenario.plan, {}, races=races, vanishes=scenario.vanishes)
-        found += [one for one in broken_invariants(about, wanted, end) if not _asked_for(run, end, one)]
+        found += [
+            one
+            for one in broken_invariants(about, wanted, end)
+            if not (_asked_for(run, end, one) or _is_elsewhere(scenario.plan, wanted, end, one))
+        ]
     else:
         found += [BrokenInvariant(Invariant.NO_DUPLICATE, name, str(end.names[name])) for name in end.duplicates]
         found += [BrokenInvariant(Invariant.NO_LEFTOVER, ref) for ref in end.orphans]
@@ -202,6 +206,17 @@ def _broken(run: RehearsedRun, reference: ReferenceRun, end: EndState) -> list[B
     if run.rehearsed.environment is not None:  # its runs are not in this store
         found = [one for one in found if "are not what its runs add up to" not in one.seen]
     return found
+
+
+def _is_elsewhere(plan: Plan, wanted: EndState, end: EndState, broken: BrokenInvariant) -> bool:
+    """Whether a server is only at another of its places, where it may have another plan."""
+    name = broken.about
+    if broken.invariant is not Invariant.SAME_END or end.names[name] != wanted.names[name]:
+        return False
+    plans = {
+        one.plan for step in plan.steps if step.alternatives and step.request.name == name for one in step.requests
+    }
+    return end.servers[name][0] in plans and end.installed[name] == wanted.installed[name]
 
 
 def _asked_for(run: RehearsedRun, end: EndState, broken: BrokenInvariant) -> bool:
