@@ -210,6 +210,12 @@ def screens(runs: Mapping[str, str]) -> dict[str, str]:
         "plan": "/ui/plan",
         "servers": "/ui/servers",
         "service": "/ui/service",
+        "service-lanes": "/ui/service?part=lanes",
+        "service-access": "/ui/service?part=access",
+        "taskservs": "/ui/taskservs",
+        "destroy": "/ui/destroy?environment=simulated:shop",
+        "drift": "/ui/drift?environment=simulated:shop",
+        "checks": at["run-12"] + "/checks",
         "nowhere": "/ui/nowhere",
         "plain": "/ui/plain",
     }
