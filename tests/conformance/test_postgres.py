@@ -2,9 +2,11 @@
 
 import asyncio
 import random
+from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from batchwright.journal.base import Journal
 from batchwright.journal.postgres import PostgresAddress, PostgresJournal, transactions
@@ -32,6 +34,14 @@ def _give_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("case", journal_race_suite.CASES, ids=lambda case: case.__name__)
 def test_clients_that_meet(case: journal_suite.Case, postgres: PostgresAddress, tmp_path: Path) -> None:
     asyncio.run(case(lambda: PostgresJournal(postgres, tmp_path)))
+
+
+def test_clients_that_meet_again_and_again(postgres: PostgresAddress, tmp_path: Path) -> None:
+    """A transaction that met another one leaves a connection that can be used, whatever was sent after the error."""
+    [case] = [case for case in journal_race_suite.CASES if "signal" in case.__name__]
+    for number in range(6):
+        address = replace(postgres, schema=f"n{number}")
+        asyncio.run(case(partial(PostgresJournal, address, tmp_path / str(number))))
 
 
 @pytest.mark.long  # in `make test` each case runs over a connection that breaks, which asks for all that this one does

@@ -221,8 +221,6 @@ def test_what_a_writer_remembers_wrongly_breaks_no_chain(postgres: PostgresAddre
 
 
 def test_a_refused_append_breaks_none_that_follow(postgres: PostgresAddress, tmp_path: Path) -> None:
-    """What an error in a pipeline skips was not prepared, whatever the driver thinks."""
-
     async def attempt() -> None:
         async with opened(lambda: PostgresJournal(postgres, tmp_path)) as journal:
             lease, last = await begun(journal), 1
