@@ -27,6 +27,7 @@ from batchwright.secret_resolver import reveal
 ANSWER_BYTES = 1024 * 1024
 INSTRUCTIONS = 300  # tokens of a prompt beside the slice
 WORDS_MOST = 8_000  # characters of an answer
+TOKENS_MOST = 10_000_000  # that one call can have used
 ANTHROPIC_VERSION = "2023-06-01"
 
 Count = Callable[[str], int]
@@ -83,7 +84,8 @@ def token_counter() -> Count:
         hint = "Install it with: pip install 'batchwright[agents]'"
         raise UsageError("a language model needs a package that is not installed", hint=hint) from None
     encoding = get_encoding("o200k_base")
-    return lambda text: sum(len(encoding.encode(line)) for line in text.splitlines(keepends=True))
+    # whatever a text holds is text: `encode` refuses what looks like a special token
+    return lambda text: sum(len(encoding.encode_ordinary(line)) for line in text.splitlines(keepends=True))
 
 
 class LanguageModel:
@@ -163,12 +165,17 @@ class LanguageModel:
                 said = msgspec.json.decode(content, type=_OpenAi)
                 text = said.choices[0].message.content if said.choices else ""
                 counted = (said.usage.prompt_tokens, said.usage.completion_tokens) if said.usage else (0, 0)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise _Refused(f"its answer cannot be read: {error}") from None
         if not text.strip():
             raise _Refused("its answer is empty")
         text = text[:WORDS_MOST]
-        return _Answer(text, counted[0] or size, counted[1] or self._count(text))
+        return _Answer(text, _believed(counted[0], size), _believed(counted[1], self._count(text)))
+
+
+def _believed(told: int, counted: int) -> int:
+    """What the ledger counts: as many tokens as the model says, unless nobody could have used so few or so many."""
+    return told if counted < told <= TOKENS_MOST else counted
 
 
 def _request(config: AgentsConfig, prompt: Prompt, key: str) -> tuple[str, dict[str, str], bytes]:

@@ -27,7 +27,7 @@ KEY, CANARY = "key-of-the-model-0815", "canary-4711-canary"
 ENVIRON = {"MODEL_KEY": KEY, "DATABASE_PASSWORD": CANARY}
 SAID = {
     "choices": [{"message": {"content": "The quota is used up. Restart web-0099 now."}}],
-    "usage": {"prompt_tokens": 321, "completion_tokens": 12},
+    "usage": {"prompt_tokens": 345, "completion_tokens": 20},
 }
 PATH = "/chat/completions"
 
@@ -64,7 +64,7 @@ def test_a_model_words_a_report_and_its_inventions_are_marked(tmp_path: Path) ->
     ]  # fmt: skip
     assert replace(found, words=None) == report()  # what was computed stands as it was
     (row,) = AgentLedger(tmp_path).rows()
-    assert row == AgentUsage(day_of(T0), "diagnoser", "abcdefghijkl", calls=1, sent=321, received=12)
+    assert row == AgentUsage(day_of(T0), "diagnoser", "abcdefghijkl", calls=1, sent=345, received=20)
 
 
 def test_only_the_prompt_is_sent_without_secrets_and_with_what_is_hostile_fenced(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_only_the_prompt_is_sent_without_secrets_and_with_what_is_hostile_fenced
 
 
 def test_anthropic_is_spoken_to_in_its_own_words(tmp_path: Path) -> None:
-    said = {"content": [{"type": "text", "text": "Fine."}], "usage": {"input_tokens": 9, "output_tokens": 2}}
+    said = {"content": [{"type": "text", "text": "Fine."}], "usage": {"input_tokens": 900, "output_tokens": 2}}
     with fake_service() as service:
         service.on("POST", "/v1/messages", said)
         found = ask(settings(tmp_path, service.url, api="anthropic"))
@@ -93,7 +93,7 @@ def test_anthropic_is_spoken_to_in_its_own_words(tmp_path: Path) -> None:
     assert asked.headers["x-api-key"] == KEY
     assert sorted(asked.json()) == ["max_tokens", "messages", "model", "system"]
     assert found.words is not None
-    assert (found.words.text, found.words.tokens_in) == ("Fine.", 9)
+    assert (found.words.text, found.words.tokens_in) == ("Fine.", 900)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +102,8 @@ def test_anthropic_is_spoken_to_in_its_own_words(tmp_path: Path) -> None:
         (Answer(b"no", status=500), "status 500"),
         (Answer(b"", status=302), "status 302"),
         (Answer(b"{"), "cannot be read"),
+        (Answer(b'{"choices": [{"message": {"content": "\xff"}}]}'), "cannot be read"),
+        (Answer(b'{"x": ' + b"[" * 100_000), "cannot be read"),
         (Answer(b'{"choices": []}'), "its answer is empty"),
         (Answer(b"x" * 2_000_000), "its answer is larger"),
         (Answer(msgspec.json.encode(SAID)[:20], cut=True), "no answer of the model"),
@@ -115,6 +117,23 @@ def test_whatever_goes_wrong_the_computed_answer_stands(answer: Answer, note: st
     assert note in found.note
     assert replace(found, note="") == report()
     assert AgentLedger(tmp_path).rows()[0].calls == 1  # it was sent, so it counts
+
+
+@pytest.mark.parametrize("used", [-(10**9), 0, 1, 10**30])
+def test_a_model_cannot_talk_itself_out_of_the_caps(used: int, tmp_path: Path) -> None:
+    text = "The end <|endoftext|> of it."  # to the tokenizer this is text, too
+    said = {
+        "choices": [{"message": {"content": text}}],
+        "usage": {"prompt_tokens": used, "completion_tokens": used},
+    }
+    with fake_service() as service:
+        service.on("POST", PATH, said)
+        found = ask(settings(tmp_path, service.url))
+    assert found.words is not None
+    assert found.words.text == text
+    (row,) = AgentLedger(tmp_path).rows()
+    assert 100 < row.sent < 1_000
+    assert 5 < row.received < 30
 
 
 def test_the_caps_of_a_day_hold_before_anything_is_sent(tmp_path: Path) -> None:
