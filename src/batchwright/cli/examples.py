@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,8 @@ from batchwright.errors import UsageError
 from batchwright.model.did_you_mean import close_matches
 from batchwright.packaged_files import example_folder
 from batchwright.user_home import expanded
+
+OTHER_FOLDER = "Name another folder: --to DIR"
 
 Name = Annotated[str, typer.Argument(metavar="[NAME]", help="Copy this one, with the files that it uses.")]
 To = Annotated[Path, typer.Option("--to", metavar="DIR", help="Where to copy it; made if it is not there.")]
@@ -36,7 +39,7 @@ def examples(name: Name = "", to: To = Path(), json: Json = False, _no_color: No
 
 
 def copy_example(name: str, folder: Path) -> list[Path]:
-    """Copy an example and the folder of its name. Raises UsageError: unknown, or something is there already."""
+    """Copy an example and the folder of its name. Raises UsageError."""
     names = sorted(file.stem for file in example_folder().glob("*.ncl"))
     if name not in names:
         near = close_matches(name, names)
@@ -46,14 +49,17 @@ def copy_example(name: str, folder: Path) -> list[Path]:
         )
     wanted = [one for one in (example_folder() / f"{name}.ncl", example_folder() / name) if one.exists()]
     for one in wanted:
-        if (folder / one.name).exists():
-            raise UsageError(f"{folder / one.name} exists", hint="Name another folder: --to DIR")
-    folder.mkdir(parents=True, exist_ok=True)
-    for one in wanted:
-        if one.is_dir():
-            shutil.copytree(one, folder / one.name)
-        else:
-            shutil.copy(one, folder / one.name)
+        if os.path.lexists(folder / one.name):  # a link that leads nowhere is something, too
+            raise UsageError(f"{folder / one.name} exists", hint=OTHER_FOLDER)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for one in wanted:
+            if one.is_dir():
+                shutil.copytree(one, folder / one.name)
+            else:
+                shutil.copy(one, folder / one.name)
+    except OSError as error:
+        raise UsageError(f"cannot copy to {folder}: {error.strerror or error}", hint=OTHER_FOLDER) from error
     return [folder / one.name for one in wanted]
 
 
