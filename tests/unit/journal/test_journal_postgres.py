@@ -112,11 +112,18 @@ def test_tls_and_the_password_are_checked(server: PostgresServer, certificate: P
         (f"postgresql://me:{GEHEIM}@127.0.0.1", "not the URL of a PostgreSQL database"),
         (f"postgresql://me:{GEHEIM}@[::1/db", "not the URL of a PostgreSQL database"),
         (f"postgresql://me@127.0.0.1/db?pasword={GEHEIM}", "its URL cannot be read"),
+        (f"postgresql://me:%zz{GEHEIM}@127.0.0.1:1/db", "its URL cannot be read"),
+        (f"postgresql://me:a/{GEHEIM}@127.0.0.1:1/db", "not the URL of a PostgreSQL database"),
+        (f"postgresql://me:a?{GEHEIM}@127.0.0.1:1/db", "not the URL of a PostgreSQL database"),
+        (f"postgresql:/me:{GEHEIM}@127.0.0.1:1/db", "not the URL of a PostgreSQL database"),
+        (f"postgresql://me%3a{GEHEIM}%40127.0.0.1:1/db", "not the URL of a PostgreSQL database"),
+        (f"postgresql://127.0.0.1:{GEHEIM}/db", "not the URL of a PostgreSQL database"),
     ],
 )
 def test_an_address_that_leads_nowhere_is_told_without_its_password(url: str, match: str, tmp_path: Path) -> None:
     error = StoreUnavailable if "not the" in match else StoreUnreachable
     assert refused(PostgresAddress(url), error, match, tmp_path)
+    assert GEHEIM not in str(PostgresAddress(url))
 
 
 def test_a_server_elsewhere_has_to_prove_who_it_is() -> None:

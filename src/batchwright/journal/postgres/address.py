@@ -13,9 +13,13 @@ from msgspec import Struct
 from batchwright.errors import StoreUnavailable
 
 SCHEMES = ("postgresql", "postgres")
-EXAMPLE = "Write it as, for example, postgresql://batchwright@db.example.org/batchwright"
+EXAMPLE = (
+    "Write it as, for example, postgresql://batchwright@db.example.org/batchwright; in a password, / is %2F, @ is %40, "
+    "? is %3F, # is %23, % is %25."
+)
 MOST_SCHEMA = 40  # characters; PostgreSQL has 63 for a name, and channels are named after the schema
 
+_HOST = re.compile(r"(\[[^]]*\]|[^:]*)(:[0-9]*)?")
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]*")
 
 
@@ -35,6 +39,8 @@ class PostgresAddress(Struct, frozen=True):
     sslkey: str = ""
 
     def __str__(self) -> str:
+        if not self._is_plain():
+            return f"the PostgreSQL server (schema {self.schema})"
         told = self._query()
         hosts = self._parts.netloc.rpartition("@")[2] or told.get("host", "") or "the local socket"
         return f"{unquote(hosts)}/{self.database} (schema {self.schema})"
@@ -46,7 +52,7 @@ class PostgresAddress(Struct, frozen=True):
 
     def check(self) -> None:
         """Raise StoreUnavailable if this is no address, without showing it: it may hold a password."""
-        if self._parts.scheme not in SCHEMES or not self.database:
+        if self._parts.scheme not in SCHEMES or not self._is_plain() or not self.database:
             raise StoreUnavailable("this is not the URL of a PostgreSQL database", hint=EXAMPLE)
         if not _SCHEMA.fullmatch(self.schema) or len(self.schema) > MOST_SCHEMA:
             raise StoreUnavailable(
@@ -76,6 +82,12 @@ class PostgresAddress(Struct, frozen=True):
             return urlsplit(self.url)
         except ValueError:
             return urlsplit("")
+
+    def _is_plain(self) -> bool:
+        """Whether what would be shown of it is no part of a password in which a character was not escaped."""
+        hosts = unquote(self._parts.netloc.rpartition("@")[2])
+        rest = self._parts.path + self._parts.query + self._parts.fragment
+        return "@" not in rest + hosts and all(map(_HOST.fullmatch, hosts.split(",")))
 
     def _is_here(self) -> bool:
         """Whether every host is this machine."""

@@ -105,7 +105,6 @@ def open_store(address: PostgresAddress, mark: HighWaterMark, look_only: bool) -
 
     Raises StoreError.
     """
-    address.check()
     marked = [] if look_only else mark.recent()
 
     def prepare(connection: PostgresConnection) -> None:
@@ -122,6 +121,7 @@ def connect_only(address: PostgresAddress) -> PostgresConnection:
 
 
 def _checked(address: PostgresAddress, examine: Callable[[PostgresConnection], None]) -> PostgresConnection:
+    address.check()
     try:
         # nothing is prepared: of a statement that an error in a pipeline skipped, the driver would think that it is
         raw: Raw = psycopg.connect(
@@ -272,4 +272,5 @@ def _standby(address: PostgresAddress) -> StoreStandby:
 
 def _without_url(told: str, address: PostgresAddress) -> str:
     """libpq repeats what it could not read, which may be the URL with its password."""
-    return "its URL cannot be read" if "URI" in told or address.url in told else told
+    unread = ("URI", "percent-encoded", "invalid integer value", address.url)
+    return "its URL cannot be read" if any(words in told for words in unread) else told
