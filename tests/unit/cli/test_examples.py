@@ -12,7 +12,7 @@ from batchwright.errors import UsageError
 
 def test_a_link_at_the_place_of_the_copy_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "site.ncl").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UsageError, match="site.ncl exists"):
+    with pytest.raises(UsageError, match=r"site\.ncl exists"):
         copy_example("site", tmp_path)
     assert not (tmp_path / "elsewhere").exists()
 
