@@ -103,6 +103,8 @@ def invalid_argument(tool: Tool, given: Mapping[str, Any]) -> str:
             most = WORKFLOW_MOST if name == "text" else schema.get("maxLength", TEXT_MOST)
             if not isinstance(value, str) or len(value) > most:
                 return f"{name} must be a text of at most {most:,} characters"
+            if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+                return f"{name} has a character that no text has"
         elif isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
             return f"{name} must be a whole number"
     missing = [name for name in tool.required if name not in given]

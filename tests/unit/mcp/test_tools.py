@@ -45,6 +45,8 @@ def test_a_server_that_reads_does_not_offer_to_apply() -> None:
         (FIND, {"query": ["steps"]}, "query must be a text"),
         (PLAN_CHANGE, {"action": "destroy"}, "action must be one of run, resume, cancel, rollback"),
         (PLAN_CHANGE, {"action": {"run": 1}}, "action must be one of"),
+        (PLAN_CHANGE, {"action": "run", "file": "a\0.ncl"}, "file has a character that no text has"),
+        (STATUS, {"run": "\ud800"}, "run has a character that no text has"),
         (APPLY, {"hash": None}, "hash must be a text"),
         (APPLY, {"hash": "0" * 501}, "hash must be a text of at most 500 characters"),
         (
