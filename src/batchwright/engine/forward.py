@@ -201,7 +201,7 @@ class Forward:
         while self.timers and self.timers[0][0] <= now:
             self._wake(heapq.heappop(self.timers)[1])
         # some are woken into a stopped lane
-        return self._starts(self._take(permits), now) or self._skips(now) or self._moves(now)
+        return self._starts(self._take(permits), now) or self._skips(now) or self._moves(now) or self._skips(now)
 
     def _failures(self, now: float) -> list[ev.AnyEvent]:
         while self._hopeless:
@@ -225,8 +225,14 @@ class Forward:
 
     def _moves(self, now: float) -> list[ev.AnyEvent]:
         due = [self.moves.popleft() for _ in range(min(len(self.moves), SKIPS_MAX))]
-        waiting = (i for i in due if self.run.records[i].state in (StepState.WAITING, StepState.RETRYING))
-        return [event for i in waiting for event in moved_off(self.run, i, now)]
+        events: list[ev.AnyEvent] = []
+        for i in due:
+            if self.run.records[i].state in (StepState.WAITING, StepState.RETRYING):
+                moved = moved_off(self.run, i, now)
+                events += moved
+                if not moved:  # the place that was open when it was put here is closed by now
+                    self._queue(i)
+        return events
 
     def _wake(self, i: int) -> None:
         if self.run.records[i].state is StepState.RETRYING:

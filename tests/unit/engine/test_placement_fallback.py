@@ -13,9 +13,10 @@ from batchwright.model.call_outcome import Created, Rejected, Unknown
 from batchwright.model.environment_fold import turn_changes
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import RunState, StepState
-from batchwright.model.plan import Alternative
+from batchwright.model.plan import Alternative, Need
 from batchwright.model.run_signal import SignalKind
 from batchwright.model.run_snapshot import encode_snapshot, restore_run
+from batchwright.model.workflow import DependencyKind
 from batchwright.operations.server_batch import ServerRequest
 from tests.unit.engine.hand import Hand
 from tests.unit.engine.stage import QUICK, Part, installs, plan_of, servers
@@ -223,3 +224,15 @@ def test_the_environment_has_the_server_where_it_is() -> None:
     [server, *_] = turn_changes({}, hand.run, 1).resources.values()
     assert (server.provider, server.account, server.request["zone"]) == ("aws", "simulated-aws", "eu-central-1")
     assert server.token == hand.run.token(0)
+
+
+def test_a_step_whose_last_place_closes_as_it_is_released_is_skipped() -> None:
+    """It is to move to a place that was open when the step before it ended, and is closed right after that."""
+    operation, (first, second) = elsewhere("a", "b", on=(CAPACITY, QUOTA))
+    second = replace(second, needs=(Need("up/a", DependencyKind.SOFT),))
+    hand = hand_of((operation, [first, second]))
+    hand.answer("up/a", QUOTA)
+    assert hand.run.lane(0) == "aws"
+    hand.answer("up/a", QUOTA)
+    assert hand.run.record("up/a").state is StepState.FAILED
+    assert hand.run.record("up/b").state is StepState.SKIPPED
