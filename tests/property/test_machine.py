@@ -48,12 +48,23 @@ def expected(case: Case) -> dict[str, StepState]:
 
 
 def _together(case: Case, ends: dict[str, StepState], operation: str) -> str:
-    """How an operation ended: "good", "bad" or "not wanted"."""
-    states = [ends[step.id] for step in case.plan.steps if step.operation == operation]
-    wanted = [state for state in states if state is not StepState.NOT_WANTED]
+    """How an operation ended: "good", "bad", "in doubt" or "not wanted"."""
+    steps = [(i, step) for i, step in enumerate(case.plan.steps) if step.operation == operation]
+    wanted = [ends[step.id] for _, step in steps if ends[step.id] is not StepState.NOT_WANTED]
     if not wanted:
         return "not wanted"
-    return "good" if all(state is StepState.SUCCEEDED for state in wanted) else "bad"
+    if all(state is StepState.SUCCEEDED for state in wanted):
+        return "good"
+    failed = [(i, step) for i, step in steps if ends[step.id] is StepState.FAILED]
+    return "in doubt" if failed and all(_in_doubt(case.fates[i], step) for i, step in failed) else "bad"
+
+
+def _in_doubt(fates: tuple[str, ...], step: Step) -> bool:
+    """Whether nobody knows what became of a step that failed: it must not be run again, and gave no answer."""
+    if not isinstance(step.request, CommandRequest) or step.request.idempotent:
+        return False
+    end = next((word for word in fates if word in ("fail", "lost", "vanished")), "fail")
+    return end != "fail"
 
 
 def _verdict(
@@ -63,7 +74,7 @@ def _verdict(
     kinds = {kind: {before[d.id] for d in edges if d.kind is kind} for kind in DependencyKind}
     if "not wanted" in kinds[HARD] | kinds[FAILED] or "good" in kinds[FAILED]:
         return StepState.NOT_WANTED
-    return StepState.SKIPPED if "bad" in kinds[HARD] else None
+    return StepState.SKIPPED if kinds[HARD] & {"bad", "in doubt"} or "in doubt" in kinds[FAILED] else None
 
 
 def _end(fates: tuple[str, ...], step: Step) -> StepState:
