@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -24,8 +24,17 @@ from batchwright.model.proposal import Proposal, ProposalDecision
 from batchwright.regular_files import contents
 
 OPEN_SECONDS = 86_400.0
-OPEN_MOST, BYTES_MOST = 100, 16 * 1024 * 1024
+OPEN_MOST, OPEN_EACH, BYTES_MOST = 100, 20, 16 * 1024 * 1024
+TOO_MANY = "Refuse or carry out some: batchwright proposals list"
 COMMENT_MOST = 500  # characters
+
+
+def _refuse_many(pending: Sequence[Proposal], principal: str) -> None:
+    """Raise TooManyRequests if there is no place for one more of this principal, who must not take those of others."""
+    if len(pending) >= OPEN_MOST:
+        raise TooManyRequests(f"{OPEN_MOST} proposals are open", hint=TOO_MANY)
+    if sum(one.principal == principal for one in pending) >= OPEN_EACH:
+        raise TooManyRequests(f"{OPEN_EACH} of your proposals are open", hint=TOO_MANY)
 
 
 class Proposals:
@@ -73,9 +82,9 @@ class Proposals:
                 proposal = earlier
                 return known
             rest = tuple(one for one in known if one is not earlier)
-            if sum(not one.applied for one in rest) >= OPEN_MOST:
-                raise TooManyRequests(f"{OPEN_MOST} proposals are open", hint="Decide some: batchwright proposals")
-            return (*rest[-OPEN_MOST:], proposal)
+            _refuse_many([one for one in rest if one.pending], proposal.principal)
+            forgotten = [one for one in rest if not one.pending][:-OPEN_MOST]
+            return (*(one for one in rest if one not in forgotten), proposal)
 
         self._change(change, now)
         return proposal
@@ -130,5 +139,5 @@ class Proposals:
         with alone(self._folder):
             body = msgspec.json.encode(change(self.all(now)))
             if len(body) > BYTES_MOST:
-                raise TooManyRequests("the open proposals are too large", hint="Decide some: batchwright proposals")
+                raise TooManyRequests("the open proposals are too large", hint=TOO_MANY)
             durable_files.write(self._path, body)

@@ -69,6 +69,11 @@ class Proposal(Struct, frozen=True):
         """Whether somebody said yes."""
         return self.decision is not None and self.decision.yes
 
+    @property
+    def pending(self) -> bool:
+        """Whether it can still be carried out, or decided."""
+        return not self.applied and (self.decision is None or self.decision.yes)
+
     def unfit(self, who: Principal) -> str:
         """Why somebody may not decide it, empty if they may."""
         if who.id == self.principal:
