@@ -17,10 +17,10 @@ from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 from batchwright.testing.plans import plan_of, servers, workflow
-from batchwright.views.execution_history import RunHistory, history_of
 from batchwright.views.failure_causes import failure_causes
 from batchwright.views.graph_layout import graph_layout
 from batchwright.views.operation_strips import operation_strips
+from batchwright.views.run_history import RunHistory, history_of
 from batchwright.views.run_why import run_why
 from batchwright.views.step_card import step_card
 from batchwright.views.step_events import step_event_numbers

@@ -14,7 +14,7 @@ from batchwright.agents.roles.prompt import prompt_of
 from batchwright.agents.roles.registry import ROLES, answered
 from batchwright.agents.slices.run_source import RunSource
 from batchwright.app.definition_edit import more_servers
-from batchwright.app.plan_review import read_plan
+from batchwright.app.file_role_sources import read_plan
 from batchwright.app.workflow_source import Source
 from batchwright.client.local import LocalClient
 from batchwright.mcp.plan_change import ChangePlanner

@@ -13,7 +13,7 @@ from batchwright.model import events as ev
 from batchwright.model.lifecycle import StepState
 from batchwright.model.run import Run
 from batchwright.operations.registry import is_server
-from batchwright.views.execution_history import history_of
+from batchwright.views.run_history import history_of
 from bench.agents import arms
 from bench.agents.tokens import tokens
 from bench.agents.truth import EVERYTHING, facts, missing

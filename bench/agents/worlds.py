@@ -46,7 +46,7 @@ from batchwright.providers.simulated import (
     World,
 )
 from batchwright.testing.virtual_clock import EPOCH, VirtualClock, run_virtual
-from batchwright.views.execution_history import history_of
+from batchwright.views.run_history import history_of
 from bench.agents.workflow_text import Block, Definition, with_mistakes
 
 STRESS_FAILURES, STRESS_GROUPS = 293, 178

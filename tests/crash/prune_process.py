@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from batchwright.app import store_prune
+from batchwright.app.archive_restore import import_archive
 from batchwright.app.multi_store import Stores
 from batchwright.app.settings import Settings
-from batchwright.app.store_import import import_archive
 from batchwright.app.system_clock import SystemClock
 from batchwright.journal.sqlite import SqliteJournal
 from batchwright.journal.surreal import SurrealJournal

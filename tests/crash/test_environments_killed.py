@@ -17,7 +17,7 @@ from batchwright.operations.command import Command
 from batchwright.operations.server_batch import ServerBatch
 from batchwright.operations.taskserv_batch import TaskservBatch, TaskservUse
 from batchwright.testing.crash_points import CrashPoint, When
-from batchwright.testing.crash_states import StateRecorder, restore
+from batchwright.testing.crash_state_recorder import StateRecorder, restore
 from batchwright.testing.plans import servers
 from batchwright.testing.virtual_clock import run_virtual
 from tests.crash.environment_end import the_end

@@ -12,7 +12,7 @@ from batchwright.operations.command import CommandRequest
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.rehearsal.invariants import broken_invariants
 from batchwright.testing.crash_points import CrashPoint, When
-from batchwright.testing.crash_states import StateRecorder, restore, save
+from batchwright.testing.crash_state_recorder import StateRecorder, restore, save
 from batchwright.testing.virtual_clock import run_virtual
 from tests.crash.lives import EndState, Lives, live_through
 from tests.crash.scenarios import Scenario, all_scenarios

@@ -8,7 +8,7 @@ import resource
 import pytest
 from bench.hostile import PARTS, RUNS_DRIVEN, Outcome, measure
 
-from batchwright.api.connections import most_connections
+from batchwright.api.connection_limits import most_connections
 
 FEW = 256  # descriptors
 

@@ -21,7 +21,7 @@ from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.static import Static
 from batchwright.providers.static.records import Records, ServerClaim
 from batchwright.providers.static.ssh_probe import Facts, look
-from batchwright.taskservs.runner.direct_ssh_connection import connected
+from batchwright.taskservs.runner.ssh_connection import connected
 
 Story = Callable[[SshAccess], Awaitable[None]]
 

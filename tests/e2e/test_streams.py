@@ -15,8 +15,8 @@ import pytest
 from tests.support.command_line import environment, run_in_process
 
 from batchwright import user_home
-from batchwright.app.read_only_copy import copied, is_read_only
 from batchwright.app.settings import settings_from
+from batchwright.app.unwritable_store_copy import copied, is_read_only
 from batchwright.cli.output import out
 from batchwright.errors import UsageError
 

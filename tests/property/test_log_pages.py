@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batchwright.model import events as ev
-from batchwright.views.execution_history import RunHistory, history_of
 from batchwright.views.log_pages import LogEntry, LogPage, LogQuery, LogSearch, step_entries, step_log
+from batchwright.views.run_history import RunHistory, history_of
 from tests.property.histories import journals
 from tests.support.examples import share
 from tests.unit.views.story import DOWN, T0, Story, fleet

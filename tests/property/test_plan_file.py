@@ -25,7 +25,7 @@ from batchwright.model.run import Run
 from batchwright.model.run_provenance import InputFile, RunInputs
 from batchwright.model.workflow import Dependency
 from batchwright.plan.plan_file import MAGIC, PlanBasis, PlanFile, decode, encode
-from batchwright.plan.plan_file_checks import plan_flaws, record_flaws
+from batchwright.plan.plan_soundness import plan_flaws, record_flaws
 from batchwright.testing.plans import command, plan_of, servers, workflow
 from batchwright.views.plan import plan_view
 from tests.property.test_plan import Case, any_speed, planned

@@ -12,7 +12,7 @@ from batchwright.model.workflow import DependencyScope, HoldAfter, Operation
 from batchwright.operations.taskserv_batch import TaskservBatch
 from batchwright.operations.waves import server_of, wave_sizes
 from batchwright.plan import build, estimate
-from batchwright.plan.plan_file_checks import plan_flaws
+from batchwright.plan.plan_soundness import plan_flaws
 from batchwright.views.plan_index import plan_index
 from batchwright.views.planned_waves import planned_waves
 from tests.property.test_plan import Case, any_speed, catalogues, workflows, worlds

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.agents.slices.outline import LEAST_BUDGET
 from batchwright.agents.slices.registry import SLICES
+from batchwright.agents.slices.token_budget import LEAST_BUDGET
 from batchwright.model import events as ev
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import RunState

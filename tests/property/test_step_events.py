@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from batchwright.model import events as ev
 from batchwright.model.fault import FaultClass
 from batchwright.model.run import Run
-from batchwright.views.execution_history import RunHistory, history_of
+from batchwright.views.run_history import RunHistory, history_of
 from batchwright.views.step_events import step_event_numbers
 from batchwright.views.step_explanation import Explanation, explained
 from tests.property.histories import journals

@@ -15,10 +15,10 @@ from batchwright.model.lifecycle import StepState
 from batchwright.model.run import Run
 from batchwright.testing.plans import servers, taskservs
 from batchwright.views.display_state import RANK, DisplayState, display_states
-from batchwright.views.execution_history import history_of
 from batchwright.views.failure_causes import failure_causes
 from batchwright.views.operation_strips import operation_strips
 from batchwright.views.plan_index import plan_index
+from batchwright.views.run_history import history_of
 from batchwright.views.step_pages import StepOrder, StepPage, StepQuery, server_names, step_page
 from tests.property.histories import journals
 from tests.support.examples import share

@@ -12,7 +12,7 @@ from batchwright.model.lifecycle import STEP_ENDED, RunState
 from batchwright.model.run import Run
 from batchwright.model.workflow import DependencyScope
 from batchwright.views.display_state import BUSY, LOST, DisplayState, display_counts, display_states
-from batchwright.views.execution_history import RunHistory, history_of
+from batchwright.views.run_history import RunHistory, history_of
 from batchwright.views.timeline import DRAWN, Timeline, TimelineQuery, band_state, timeline
 from tests.property.histories import journals
 from tests.support.examples import share

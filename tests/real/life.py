@@ -17,7 +17,7 @@ from batchwright.secret_resolver import Reveal
 from batchwright.taskservs.base import Runner, Target, TaskservCall
 from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.taskservs.runner import pyinfra_runner
-from batchwright.taskservs.runner.direct_ssh_connection import connected
+from batchwright.taskservs.runner.ssh_connection import connected
 from tests.real.servers import servers
 from tests.support.sandboxes import need_sandboxes
 from tests.support.shared_fork_server import fork_server

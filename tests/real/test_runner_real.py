@@ -22,7 +22,7 @@ from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.base import Target, TaskservCall
 from batchwright.taskservs.catalogue import Catalogue, read_entry
 from batchwright.taskservs.runner import pyinfra_runner
-from batchwright.taskservs.runner.direct_ssh_connection import connected
+from batchwright.taskservs.runner.ssh_connection import connected
 from tests.real.servers import standing
 from tests.support.sandboxes import need_sandboxes
 from tests.support.shared_fork_server import fork_server

@@ -14,7 +14,7 @@ import aiohttp
 import uvicorn
 
 from batchwright.api.app import make_app
-from batchwright.api.connections import MOST, Connections
+from batchwright.api.connection_limits import MOST, Connections
 from batchwright.api.progress import EventFrames
 from batchwright.api.server import ServiceServer
 from batchwright.app.guardrail_settings import Guardrails

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.xdist_group("sources")  # they share what is read of all files
 LINES_MAX, BODY_MAX, BYTES_MAX = 400, 60, 1_000_000
 LATE_IMPORTS = (
-    "app/operator_ssh_keys.py",
+    "app/ssh_identities.py",
     "app/multi_store.py",
     "app/language_model.py",
     "providers/registry.py",

@@ -20,7 +20,7 @@ from batchwright.commands.ssh import _swept
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ssh_access import SshAccess
 from batchwright.providers.static.ssh_probe import Facts, look
-from batchwright.taskservs.runner.direct_ssh_connection import Unreachable, connected
+from batchwright.taskservs.runner.ssh_connection import Unreachable, connected
 from tests.support.children import child
 from tests.support.ssh_agent import ssh_agent
 

@@ -18,7 +18,7 @@ from batchwright.model.ssh_access import SshAccess
 from batchwright.providers.static.ssh_probe import look
 from batchwright.ssh_client import Unreachable
 from batchwright.ssh_refusals import denied, login_fault, refusal_in
-from batchwright.taskservs.runner.direct_ssh_connection import connected
+from batchwright.taskservs.runner.ssh_connection import connected
 from tests.unit.test_ssh_client import play, server
 
 

@@ -15,10 +15,10 @@ from msgspec.structs import replace
 from batchwright.agents.roles.base import AgentAnswer, Subject
 from batchwright.agents.roles.registry import BUNDLES, ROLES, answered, events_wanted, roles_named
 from batchwright.agents.slices.base import Slice
-from batchwright.agents.slices.outline import LEAST_BUDGET, MOST_BUDGET
 from batchwright.agents.slices.plan_source import PlanSource
 from batchwright.agents.slices.registry import SLICES, run_slice, slice_kind
 from batchwright.agents.slices.run_source import RunSource
+from batchwright.agents.slices.token_budget import LEAST_BUDGET, MOST_BUDGET
 from batchwright.api import openapi
 from batchwright.api.admission_control import Bounds
 from batchwright.api.openapi import problems
@@ -26,7 +26,7 @@ from batchwright.api.run_drawings import At, moment_etag
 from batchwright.api.run_queries import ONE, RunId
 from batchwright.app.slice_sources import Wanted, earlier_run, wanted_events, with_events
 from batchwright.errors import UsageError
-from batchwright.service.execution_history_cache import RunHistories, RunMoment
+from batchwright.service.run_history_cache import RunHistories, RunMoment
 from batchwright.service.run_supervisor import RunSupervisor
 
 AGENTS = "/v1/agents"

@@ -14,6 +14,7 @@ from litestar.openapi.spec import OpenAPI
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from batchwright.api import (
+    administration,
     agents,
     approvals,
     documentation,
@@ -25,11 +26,10 @@ from batchwright.api import (
     providers,
     run_actions,
     run_drawings,
+    run_explanations,
     run_queries,
-    run_reasons,
     run_steps,
     servers,
-    service_state,
     sessions,
     submissions,
     taskservs,
@@ -49,8 +49,8 @@ from batchwright.app.access_tokens import Tokens
 from batchwright.app.browser_sessions import BrowserSessions
 from batchwright.loader.limits import UNTRUSTED
 from batchwright.service.audit import Audit
-from batchwright.service.execution_history_cache import RunHistories
 from batchwright.service.health import HealthMonitor
+from batchwright.service.run_history_cache import RunHistories
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.service.security_summary import rights
 
@@ -59,7 +59,7 @@ HANDLERS: Sequence[HTTPRouteHandler] = (
     *(submissions.submit, workflows.validate, workflows.plan),
     *(*run_queries.HANDLERS, *run_actions.HANDLERS, *environments.HANDLERS, *servers.HANDLERS),
     *(*webhooks.HANDLERS, *approvals.HANDLERS, *sessions.HANDLERS, *run_drawings.HANDLERS, *run_steps.HANDLERS),
-    *(*run_reasons.HANDLERS, *service_state.HANDLERS, *agents.HANDLERS, *proposals.HANDLERS),
+    *(*run_explanations.HANDLERS, *administration.HANDLERS, *agents.HANDLERS, *proposals.HANDLERS),
     *(health.health, health.live, health.ready, metrics.metrics, providers.providers),
     *(taskservs.taskservs, taskservs.taskserv_places),
     *documentation.HANDLERS,

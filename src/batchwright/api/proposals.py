@@ -15,7 +15,7 @@ from batchwright.api.authentication import Caller
 from batchwright.api.openapi import WorkflowBodyOperation, problems
 from batchwright.api.run_queries import ONE, RunId, seen
 from batchwright.api.submissions import EnvironmentName, Retire, Sim, Simulate, submission_of, take_place
-from batchwright.app.proposals import COMMENT_MOST
+from batchwright.app.proposal_store import COMMENT_MOST
 from batchwright.model.proposal import ProposedAction
 from batchwright.model.role import Role
 from batchwright.service.proposal_desk import ProposalDesk

@@ -15,8 +15,8 @@ from batchwright.api.admission_control import Bounds
 from batchwright.api.openapi import RepeatableQueryOperation, problems
 from batchwright.api.run_queries import ONE, RunId
 from batchwright.errors import UsageError
-from batchwright.service.execution_history_cache import RunHistories, RunMoment
 from batchwright.service.run_feed import RunFeed
+from batchwright.service.run_history_cache import RunHistories, RunMoment
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.views.graph_layout import LAYOUT, NODES, NODES_MOST, GraphLayout, graph_layout
 from batchwright.views.timeline import STEPS_MOST, Timeline, TimelineQuery, timeline

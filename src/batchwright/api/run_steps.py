@@ -14,7 +14,7 @@ from batchwright.api.admission_control import Bounds
 from batchwright.api.openapi import CURSOR_PATTERN, problems
 from batchwright.api.run_drawings import At, Moment, at_moment, refuse_no_moment
 from batchwright.api.run_queries import ONE, RunId
-from batchwright.service.execution_history_cache import RunHistories, RunMoment
+from batchwright.service.run_history_cache import RunHistories, RunMoment
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.views.display_state import DisplayState
 from batchwright.views.failure_causes import FailureCauses, failure_causes

@@ -20,7 +20,7 @@ from msgspec import Struct
 from batchwright.api import local_socket
 from batchwright.api.admission_control import READERS, Bounds
 from batchwright.api.app import SUBMIT_RATE, Page, make_app
-from batchwright.api.connections import SWEEP_SECONDS, Acceptor, Connections, TimeoutProtocol, most_connections
+from batchwright.api.connection_limits import SWEEP_SECONDS, Acceptor, Connections, TimeoutProtocol, most_connections
 from batchwright.api.progress import EventFrames
 from batchwright.app.access_tokens import Tokens
 from batchwright.app.settings import Settings

@@ -14,7 +14,7 @@ from batchwright.api.openapi import problems
 from batchwright.app.webhook_resend import deliveries, send_again
 from batchwright.model.role import Role
 from batchwright.service.run_supervisor import RunSupervisor
-from batchwright.views.webhook import DeliveryLine, delivery_line
+from batchwright.views.webhook_message import DeliveryLine, delivery_line
 
 WEBHOOKS = "/v1/webhooks"
 LINES_MOST = 1_000

@@ -11,9 +11,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 
-from batchwright.app.operator_ssh_keys import OperatorSshKeys
 from batchwright.app.patient_provider import PatientProvider
 from batchwright.app.settings import Settings
+from batchwright.app.ssh_identities import OperatorSshKeys
 from batchwright.commands.base import Launcher
 from batchwright.commands.local import LocalCommands
 from batchwright.commands.ssh import SshCommands

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from batchwright.app.access_tokens import Tokens
 from batchwright.app.adapters import Adapters
 from batchwright.app.guardrail_settings import Guardrails, guardrails_now
-from batchwright.app.plan_judge import judge
+from batchwright.app.plan_policy_check import judge
 from batchwright.app.planned import Planned, plan_refused
 from batchwright.app.prices import find_prices, quotes_of, worst_cost
 from batchwright.app.settings import Settings

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright import durable_files
-from batchwright.app import read_only_copy
+from batchwright.app import unwritable_store_copy
 from batchwright.app.adapters import Adapters, SharedWorld
 from batchwright.app.multi_store import Stores
 from batchwright.app.recorded_servers import RecordedServer, RecordedServers
@@ -334,7 +334,7 @@ def _written(path: Path, text: str) -> bool:
 
     False if the state folder cannot be written and the file has other content: then no login is possible.
     """
-    if read_only_copy.is_read_only(path.parents[1]):
+    if unwritable_store_copy.is_read_only(path.parents[1]):
         return path.is_file() and path.read_text() == text
     make_private(path.parent)
     with durable_files.alone(path.parent):

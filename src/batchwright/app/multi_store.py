@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from batchwright.app import read_only_copy
+from batchwright.app import unwritable_store_copy
 from batchwright.app.settings import PostgresConfig, Settings, SurrealConfig
 from batchwright.durable_files import FolderHeld, alone
 from batchwright.errors import (
@@ -103,9 +103,9 @@ class Stores:
 
     def _make(self, name: str) -> Journal:
         settings, here = self._settings, self._settings.state_dir
-        if name in FOLDERS and read_only_copy.is_read_only(here):
-            self._copy = self._copy or read_only_copy.copied(here)
-            return read_only_copy.read_only(
+        if name in FOLDERS and unwritable_store_copy.is_read_only(here):
+            self._copy = self._copy or unwritable_store_copy.copied(here)
+            return unwritable_store_copy.read_only(
                 _embedded(msgspec.structs.replace(settings, state_dir=Path(self._copy.name)), name), here
             )
         match name:

@@ -27,7 +27,7 @@ from batchwright.model.environment import EnvironmentKey, digest
 from batchwright.model.plan import Plan
 from batchwright.model.run_provenance import InputFile, RunInputs
 from batchwright.plan.plan_file import MAGIC, MOST, PlanBasis, PlanFile, decode, encode, is_plan
-from batchwright.plan.plan_file_checks import plan_flaws, record_flaws
+from batchwright.plan.plan_soundness import plan_flaws, record_flaws
 from batchwright.regular_files import contents
 from batchwright.views.plan_staleness import resource_differences
 

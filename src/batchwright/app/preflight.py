@@ -11,9 +11,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.app.adapters import Adapters
-from batchwright.app.operator_ssh_keys import OperatorSshKeys
 from batchwright.app.recorded_servers import RecordedServers
 from batchwright.app.server_request_resolution import ServerQuestions, resolve_servers, room_problems
+from batchwright.app.ssh_identities import OperatorSshKeys
 from batchwright.commands.preflight import secret_flaws
 from batchwright.errors import BatchwrightError
 from batchwright.errors.ssh_key import IdentityUnusable

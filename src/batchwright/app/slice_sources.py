@@ -15,7 +15,7 @@ from batchwright.model.environment import EnvironmentKey
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.run import Run
 from batchwright.model.run_summary import RunSummary
-from batchwright.views.execution_history import RunHistory, history_of
+from batchwright.views.run_history import RunHistory, history_of
 from batchwright.views.wait_reasons import Circumstances
 
 Wanted = tuple[str, str]  # a kind of slice, and its query

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from msgspec import Struct
 
 from batchwright.app.borrowed_servers import sharing
-from batchwright.app.environment_migration import (
+from batchwright.app.environment_transfer import (
     EnvironmentMigration,
     MovedEnvironment,
     MovedRun,

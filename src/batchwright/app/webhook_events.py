@@ -12,7 +12,7 @@ from batchwright.model.events import AnyEvent, RunCreated
 from batchwright.model.run import Run
 from batchwright.model.webhook import WebhookEvent
 from batchwright.model.webhook_trigger import webhook_event
-from batchwright.views.webhook import message_id, webhook_message
+from batchwright.views.webhook_message import message_id, webhook_message
 
 PIECE = 500  # events that are read at a time
 

@@ -11,10 +11,10 @@ import typer
 
 from batchwright.app.approvals import AnswerRequest
 from batchwright.cli import completion
+from batchwright.cli.approval_printer import show_questions
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Json, NoColor, RunArgument, StateDir
 from batchwright.cli.output import note, print_json, say
-from batchwright.cli.question_printer import show_questions
 from batchwright.cli.target import Url, chosen, chosen_run, show_warnings
 from batchwright.errors import ApprovalLate, UsageError
 from batchwright.model.lifecycle import RUN_ENDED

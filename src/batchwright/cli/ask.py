@@ -14,8 +14,8 @@ from batchwright.agents.roles.registry import BUNDLES, ROLES, answered, roles_na
 from batchwright.agents.slices.registry import SLICES
 from batchwright.app.agent_ledger import AgentLedger, AgentUsage, day_of
 from batchwright.app.definition_edit import more_servers
+from batchwright.app.file_role_sources import read_plan, read_rehearsal
 from batchwright.app.language_model import LanguageModel, worded
-from batchwright.app.plan_review import read_plan, read_rehearsal
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.cli.agent_printer import show_answer, show_prompts, show_slice, show_usage

@@ -8,11 +8,11 @@ from contextlib import closing
 
 from batchwright import standard_streams
 from batchwright.app.planned import Planned
+from batchwright.cli.approval_prompt import QuestionPrompt
 from batchwright.cli.exit_codes import Exit, exit_of
 from batchwright.cli.options import Json, NoColor, RunArgument, StateDir
 from batchwright.cli.output import about, note, print_json, say, show_diagnostics
 from batchwright.cli.progress_display import JsonDisplay, NullDisplay, ProgressDisplay, display_for
-from batchwright.cli.question_prompt import QuestionPrompt
 from batchwright.cli.target import Url, chosen_run, show_warnings
 from batchwright.cli.view_printer import show_brief, show_end, show_run
 from batchwright.client.base import Client
@@ -24,7 +24,7 @@ from batchwright.views.plan import plan_view
 from batchwright.views.progress_update import ProgressUpdate
 from batchwright.views.run import RunView
 from batchwright.views.text_format import counted
-from batchwright.views.webhook import UNDELIVERED_HINT, undelivered_words
+from batchwright.views.webhook_message import UNDELIVERED_HINT, undelivered_words
 
 
 def monitor(

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from batchwright.app.guardrails import guardrails
-from batchwright.app.plan_judge import checked
+from batchwright.app.plan_policy_check import checked
 from batchwright.app.system_clock import SystemClock
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Json, NoColor, settings_of

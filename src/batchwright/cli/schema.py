@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from batchwright.app.json_schemas import taskserv_schema, workflow_schema
+from batchwright.app.editor_schemas import taskserv_schema, workflow_schema
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Json, NoColor
 from batchwright.cli.output import print_json

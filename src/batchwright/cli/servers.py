@@ -24,7 +24,7 @@ from batchwright.cli.view_printer import text_width
 from batchwright.errors import NotAllowed, UsageError
 from batchwright.model.fault import Fault
 from batchwright.views.ansible_inventory import inventory_ini, inventory_json
-from batchwright.views.login_host import LoginHost, aliases
+from batchwright.views.host_aliases import LoginHost, aliases
 from batchwright.views.ssh_config import ssh_config as write_ssh_config
 
 app = typer.Typer(help="List all servers, log in to one, or destroy one.")

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from batchwright.app.environment_migration import MovedEnvironment, MovedRun
+from batchwright.app.archive_restore import import_archive
+from batchwright.app.environment_transfer import MovedEnvironment, MovedRun
 from batchwright.app.multi_store import STORES, Stores
 from batchwright.app.settings import Settings
 from batchwright.app.store_check import IntegrityReport, StoreSeen, chain_of, check
-from batchwright.app.store_import import import_archive
 from batchwright.app.store_migration import migrate
 from batchwright.app.store_prune import plan_prune, prune
 from batchwright.app.system_clock import SystemClock

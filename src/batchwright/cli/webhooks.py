@@ -16,7 +16,7 @@ from batchwright.cli.target import Url, chosen, show_warnings
 from batchwright.cli.view_printer import show_table
 from batchwright.errors import UsageError
 from batchwright.views.text_format import duration
-from batchwright.views.webhook import DeliveryLine, DeliveryState
+from batchwright.views.webhook_message import DeliveryLine, DeliveryState
 
 app = typer.Typer(help="Webhooks: who was told what, and sending messages again.")
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from batchwright.views.stats_over_runs import Stats
     from batchwright.views.step_explanation import Explanation
     from batchwright.views.steps import StepLine
-    from batchwright.views.webhook import DeliveryLine
+    from batchwright.views.webhook_message import DeliveryLine
     from batchwright.views.workload_health import RunHealth
 
 ANSWER_SECONDS = 60.0  # for one answer; a workflow is planned within it

@@ -45,7 +45,7 @@ from batchwright.views.run import RunView
 from batchwright.views.stats_over_runs import Stats
 from batchwright.views.step_explanation import Explanation
 from batchwright.views.steps import StepLine, step_lines
-from batchwright.views.webhook import DeliveryLine
+from batchwright.views.webhook_message import DeliveryLine
 from batchwright.views.workload_health import RunHealth
 
 T = TypeVar("T")

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from batchwright.views.plan import PlanView
     from batchwright.views.stats_over_runs import Stats
     from batchwright.views.step_explanation import Explanation
-    from batchwright.views.webhook import DeliveryLine
+    from batchwright.views.webhook_message import DeliveryLine
     from batchwright.views.workload_health import RunHealth
 
 # Between two looks at a run that another process drives. It polls: neither SQLite nor an embedded SurrealDB tells
@@ -338,12 +338,12 @@ class LocalClient:
 
     def deliveries(self, word: str = "") -> tuple[DeliveryLine, ...]:
         from batchwright.app.webhook_resend import deliveries
-        from batchwright.views.webhook import delivery_line
+        from batchwright.views.webhook_message import delivery_line
 
         return tuple(map(delivery_line, self.wait(deliveries(self.stores, word))))
 
     def resend(self, word: str, event: int, *, failed: bool) -> tuple[DeliveryLine, ...]:
-        from batchwright.views.webhook import delivery_line
+        from batchwright.views.webhook_message import delivery_line
 
         return tuple(map(delivery_line, self.wait(self._resend(word, event, failed))))
 
@@ -363,7 +363,7 @@ class LocalClient:
         return [row for row in rows if (row.run, row.webhook) in changed]
 
     def undelivered(self, word: str) -> tuple[DeliveryLine, ...]:
-        from batchwright.views.webhook import delivery_line
+        from batchwright.views.webhook_message import delivery_line
 
         if self._webhooks is None:
             return ()
@@ -371,7 +371,7 @@ class LocalClient:
         return tuple(map(delivery_line, self.wait(self._webhooks.flush(opened.journal, opened.run.id, FLUSH_SECONDS))))
 
     def leases(self) -> tuple[LeaseLine, ...]:
-        from batchwright.app.leases import leases
+        from batchwright.app.lease_list import leases
 
         return self.wait(leases(self.stores, self.clock))
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from batchwright.app.planned import PlanAnswer
-from batchwright.app.proposals import Proposals
+from batchwright.app.proposal_store import Proposals
 from batchwright.app.run_provenance import local_principal
 from batchwright.client.http_problems import decoded
 from batchwright.views.proposal import ProposalView, proposal_view

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from batchwright import resource_exhaustion
-from batchwright.commands import outputs
+from batchwright.commands import output_values
 from batchwright.commands.argument_limits import unfit
 from batchwright.commands.base import (
     MARK,
@@ -102,7 +102,7 @@ class LocalCommands:
             outcome = await self._run(request, launch, words, environ, trace, output)
             if not isinstance(outcome, Applied) or launch.undo:
                 return outcome
-            return outputs.with_outputs(
+            return output_values.with_outputs(
                 outcome, request.name, _read(given), request.outputs, Redactor(known), launch.tell
             )
         finally:
@@ -337,7 +337,7 @@ def _read(path: Path) -> bytes:
         os.close(descriptor)
         return b""
     with os.fdopen(descriptor, "rb") as file:
-        return file.read(outputs.BYTES_MAX + 1)
+        return file.read(output_values.BYTES_MAX + 1)
 
 
 def _write_private(path: Path, body: bytes) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
-from batchwright.commands import outputs
+from batchwright.commands import output_values
 from batchwright.commands.base import MARK, OUTPUTS, RUN, SERVERS, STEP, TRACEPARENT, Launch, launched, server_row
 from batchwright.commands.clean_output import CleanOutput
 from batchwright.commands.local import held_open, not_started, outcome_of, refused, revealed, said
@@ -123,7 +123,7 @@ class SshCommands:
                 return Unknown(f"what {request.name} gave on {name} could not be read: {error.fault.message}")
             if launch.undo:
                 return outcome
-            return outputs.with_outputs(
+            return output_values.with_outputs(
                 outcome, request.name, given, request.outputs, Redactor(secrets.values()), launch.tell
             )
 
@@ -157,7 +157,7 @@ async def _files(connection: Any, launch: Launch) -> str | Rejected:
 async def _taken(connection: Any, files: str) -> bytes:
     """What the program wrote as its outputs, one byte more than is allowed at most. The folder is removed."""
     place = shlex.quote(files)
-    read = f"[ -f {place}/outputs ] && head -c {outputs.BYTES_MAX + 1} {place}/outputs | od -An -v -tx1"
+    read = f"[ -f {place}/outputs ] && head -c {output_values.BYTES_MAX + 1} {place}/outputs | od -An -v -tx1"
     answer = await _asked(connection, f"{read}\nrm -rf {place}\n")
     return bytes.fromhex("".join(answer.output.split()))
 

@@ -6,7 +6,7 @@ import heapq
 from collections import deque
 from collections.abc import Mapping
 
-from batchwright.engine import effects, reports, server_name_conflicts
+from batchwright.engine import duplicate_server_resolution, effects, reports
 from batchwright.engine.approval_gates import Holds
 from batchwright.engine.dependency_verdict import DependencyVerdict, Outcome, Verdict
 from batchwright.engine.failure_response import faulted, refused, stops
@@ -137,7 +137,9 @@ class Forward:
     def _clear_look(self, i: int) -> effects.ClearLook | None:
         """What must be seen before the server that this step created is used, if anything."""
         step = self.run.steps[i]  # of one that another run created the token is not known: its twins go first
-        return server_name_conflicts.clear_look(self.run.plan, step, self.run.token(i) if step.traits.sweeps else "")
+        return duplicate_server_resolution.clear_look(
+            self.run.plan, step, self.run.token(i) if step.traits.sweeps else ""
+        )
 
     def _release(self) -> None:
         free = self.order.free
@@ -365,10 +367,10 @@ class Forward:
         look, step = self._clear_look(report.step), self.run.steps[report.step]
         if look is None or report.ref != (record.ref or step.ref):
             return []
-        if not server_name_conflicts.gives_way(look, report.twins, report.contested):
+        if not duplicate_server_resolution.gives_way(look, report.twins, report.contested):
             return []
         own, twin = step.traits.sweeps, report.twins[0]
-        fault = server_name_conflicts.contested(look.name, report.twins, report.contested, kept=not own)
+        fault = duplicate_server_resolution.contested(look.name, report.twins, report.contested, kept=not own)
         failed = faulted(self.run, report.step, fault, now, twin=ev.Twin(twin.ref, twin.run))
         if not own:  # whoever created it removes it
             return failed

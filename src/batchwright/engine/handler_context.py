@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from batchwright.commands.base import Launcher
 from batchwright.engine import effects, reports
 from batchwright.engine.limits import CallClass, Limits, calls_of
-from batchwright.engine.output import OutputBuffer
+from batchwright.engine.output_buffer import OutputBuffer
 from batchwright.engine.poller import Fail, Poller, Send
 from batchwright.engine.port_calls import answer
 from batchwright.engine.read_retry import ReadRetry

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from batchwright.engine import effects, reports, server_name_conflicts
+from batchwright.engine import duplicate_server_resolution, effects, reports
 from batchwright.engine.port_calls import answer
 from batchwright.engine.read_retry import Outage, ReadRetry
 from batchwright.model.call_outcome import Observed, ServerState, Unknown
@@ -116,7 +116,7 @@ class Poller:
         listing = await self._listing.since(self._clock.now() - age, waited)
         if isinstance(listing.by_name, Unknown):
             return ()
-        return server_name_conflicts.of(self._run, self._known, listing.by_name.get(name, ()))
+        return duplicate_server_resolution.of(self._run, self._known, listing.by_name.get(name, ()))
 
     def wait_for(self, command: effects.Await) -> None:
         """Report when the server is ready and clear, broken, gone, or late, or has to give way to a twin."""
@@ -220,11 +220,11 @@ class Poller:
         for one in due:
             command, look = one.command, one.command.clear_look
             assert look is not None
-            found = server_name_conflicts.of(self._run, self._known, listing.by_name.get(look.name, ()))
+            found = duplicate_server_resolution.of(self._run, self._known, listing.by_name.get(look.name, ()))
             one.clear = not found
             if found and self._awaits.get(command.step) is one:
                 one.contested = now if one.contested is None else one.contested
-                if server_name_conflicts.gives_way(look, found, now - one.contested):
+                if duplicate_server_resolution.gives_way(look, found, now - one.contested):
                     del self._awaits[command.step]
                     self._send(
                         reports.TwinReport(command.step, command.attempt, command.ref, found, now - one.contested)

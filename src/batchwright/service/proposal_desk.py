@@ -8,7 +8,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from batchwright.app.access_tokens import Tokens
-from batchwright.app.proposals import OPEN_SECONDS, Proposals
+from batchwright.app.proposal_store import OPEN_SECONDS, Proposals
 from batchwright.app.run_reader import undo_preview
 from batchwright.engine.rollback_preview import UndoKind
 from batchwright.errors import NotAllowed, PlanRefused, RunChanged, UsageError

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from batchwright.model.openssh_command import config_options
-from batchwright.views.login_host import LoginHost
+from batchwright.views.host_aliases import LoginHost
 
 PREFIX = "batchwright"
 _WORD = re.compile(r"[A-Za-z0-9_./:@-]+")

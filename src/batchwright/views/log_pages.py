@@ -10,7 +10,7 @@ from msgspec import Struct
 from batchwright.model import events as ev
 from batchwright.views.display_state import DisplayState
 from batchwright.views.events import event_line, step_text
-from batchwright.views.execution_history import RunHistory
+from batchwright.views.run_history import RunHistory
 
 LIMIT_MOST, CONTEXT_MOST = 2_000, 20  # lines of a page, and around each match
 DIED = "the process that made this call is gone: the outcome is in doubt"

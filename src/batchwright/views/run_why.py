@@ -10,10 +10,10 @@ from batchwright.model.lifecycle import RUN_ENDED, RunState, StepState
 from batchwright.model.run import Run
 from batchwright.views.approvals import OpenQuestion, open_questions
 from batchwright.views.display_state import display_state
-from batchwright.views.execution_history import HistoryMark, RunHistory
 from batchwright.views.failure_causes import FailureCause, failure_causes
 from batchwright.views.next_action import next_action
 from batchwright.views.plan_index import PlanIndex
+from batchwright.views.run_history import HistoryMark, RunHistory
 from batchwright.views.step_pages import StepRow, server_names, step_row
 from batchwright.views.text_format import counted, one_line
 from batchwright.views.wait_reasons import Circumstances, WaitingSteps, ended_operations, waiting_reasons

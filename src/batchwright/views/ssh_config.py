@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from batchwright.errors import UsageError
 from batchwright.model.openssh_command import config_block
-from batchwright.views.login_host import LoginHost
+from batchwright.views.host_aliases import LoginHost
 
 HEAD = """\
 # Written by: batchwright servers --ssh-config

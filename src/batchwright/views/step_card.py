@@ -15,7 +15,7 @@ from batchwright.model.run import Run, made_something, unsettled
 from batchwright.model.workflow import DependencyKind, DependencyScope
 from batchwright.operations.registry import type_of
 from batchwright.views.display_state import display_state, operation_states
-from batchwright.views.execution_history import RunHistory
+from batchwright.views.run_history import RunHistory
 from batchwright.views.step_explanation import Explanation, explained
 from batchwright.views.step_pages import StepRow, server_names, step_row
 from batchwright.views.timeline import StepBar

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from batchwright.model.lifecycle import STEP_ENDED
 from batchwright.model.workflow import DependencyKind
 from batchwright.views.display_state import OF_FOLD, DisplayState
-from batchwright.views.execution_history import RunHistory
+from batchwright.views.run_history import RunHistory
 
 CAUSES_MAX = 50  # how many skipped operations are followed back
 _ENDED = frozenset(OF_FOLD[state] for state in STEP_ENDED)

@@ -11,11 +11,11 @@ from batchwright.model.actions import Action
 from batchwright.model.lifecycle import RUN_ENDED, StepState
 from batchwright.model.run import Run
 from batchwright.operations.registry import type_of
-from batchwright.views.execution_history import RunHistory
 from batchwright.views.next_action import next_action
 from batchwright.views.plan_index import plan_index
+from batchwright.views.run_history import RunHistory
 from batchwright.views.run_provenance import inputs_line
-from batchwright.views.step_chain import Link, StepChain, ValueOrigin, value_origins
+from batchwright.views.step_event_chain import Link, StepChain, ValueOrigin, value_origins
 from batchwright.views.step_events import step_event_numbers
 from batchwright.views.text_format import counted, duration, one_line, some
 from batchwright.views.wait_reasons import (

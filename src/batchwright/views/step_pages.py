@@ -16,7 +16,7 @@ from batchwright.model.run import Run
 from batchwright.operations.base import PortKind
 from batchwright.operations.registry import type_of
 from batchwright.views.display_state import RANK, DisplayState, display_states, total
-from batchwright.views.execution_history import RunHistory
+from batchwright.views.run_history import RunHistory
 from batchwright.views.steps import doing
 from batchwright.views.timeline import DRAWN
 

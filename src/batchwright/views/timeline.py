@@ -23,8 +23,8 @@ from batchwright.views.display_state import (
     operation_state,
 )
 from batchwright.views.eta import expected_spans
-from batchwright.views.execution_history import DriverLife, HistoryMark, RunHistory
-from batchwright.views.time_axis import AxisPart, TimeAxis
+from batchwright.views.run_history import DriverLife, HistoryMark, RunHistory
+from batchwright.views.time_scale import AxisPart, TimeAxis
 
 D = DisplayState
 FEW_STEPS = 40  # of a run whose steps all have rows of their own

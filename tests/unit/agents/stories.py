@@ -11,7 +11,7 @@ from batchwright.agents.slices.registry import run_slice, slice_kind
 from batchwright.agents.slices.run_source import RunSource
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.testing.plans import servers
-from batchwright.views.execution_history import history_of
+from batchwright.views.run_history import history_of
 from batchwright.views.wait_reasons import Circumstances
 
 KINDS = tuple(FaultClass)

@@ -8,9 +8,9 @@ from tests.unit.views.story import T0, Story, fleet
 
 from batchwright.agents.slices import diagnosis
 from batchwright.agents.slices.base import Slice
-from batchwright.agents.slices.outline import LARGER, LEAST_BUDGET
 from batchwright.agents.slices.registry import SLICES, run_slice
 from batchwright.agents.slices.search import WHATS
+from batchwright.agents.slices.token_budget import LARGER, LEAST_BUDGET
 from batchwright.agents.slices.untrusted_text import fenced
 from batchwright.errors import StepNotFound, UsageError
 from batchwright.model import events as ev

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.api import connections as bounds
+from batchwright.api import connection_limits as bounds
 from batchwright.api.admission_control import Bounds
 from batchwright.api.app import _openapi
-from batchwright.api.connections import Acceptor, Connections, TimeoutProtocol, most_connections, origin
+from batchwright.api.connection_limits import Acceptor, Connections, TimeoutProtocol, most_connections, origin
 from tests.support.service_in_loop import RUNS, TRIES, Serving, serving, workflow
 
 OPEN: list[asyncio.StreamWriter] = []  # of the test that runs: a failure leaves none to the next tests

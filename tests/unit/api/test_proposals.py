@@ -11,7 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from batchwright.app.access_tokens import Tokens
-from batchwright.app.proposals import OPEN_SECONDS, Proposals
+from batchwright.app.proposal_store import OPEN_SECONDS, Proposals
 from batchwright.app.settings import Settings
 from batchwright.model.guardrail_limits import GuardrailLimits
 from batchwright.model.role import Role

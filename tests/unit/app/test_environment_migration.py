@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from batchwright.app.environment_migration import MovedEnvironment, MovedRun
 from batchwright.app.environment_reader import all_environments
+from batchwright.app.environment_transfer import MovedEnvironment, MovedRun
 from batchwright.app.lease_takeover import renewed
 from batchwright.app.runs import Runs, StoredRun
 from batchwright.app.store_migration import migrate

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from batchwright.app.environment_reader import read_environment
 from batchwright.app.environment_turn_wait import wait_for_turn
 from batchwright.app.plans import plan_loaded
-from batchwright.app.read_only_copy import read_only
 from batchwright.app.runs import Runs, StoredRun
+from batchwright.app.unwritable_store_copy import read_only
 from batchwright.engine.manual_resolution import ResumeAnswers
 from batchwright.errors import (
     EnvironmentBusy,

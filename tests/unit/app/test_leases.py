@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from batchwright.app.leases import leases
+from batchwright.app.lease_list import leases
 from batchwright.journal.lease_holder import LEASE_SECONDS, moved_to
 from batchwright.views.leases import LeaseLine, LeaseState
 from tests.unit.app.test_environment_state import created, done, shop

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from batchwright.app.plan_judge import judge
+from batchwright.app.plan_policy_check import judge
 from batchwright.loader import load_source
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.environment import EnvironmentKey, Resource

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from batchwright.app.proposals import Proposals
 
 from batchwright.app import proposals
-from batchwright.app.proposals import Proposals
 from batchwright.app.settings import Settings
 from batchwright.errors import TooManyRequests
 from batchwright.model.approver import Principal

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from batchwright.app import run_migration
-from batchwright.app.environment_migration import MovedRun
+from batchwright.app.environment_transfer import MovedRun
 from batchwright.app.lease_takeover import renewed
 from batchwright.app.store_check import IntegrityReport, StoreSeen, check
 from batchwright.app.store_migration import migrate

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from batchwright.app import store_prune
+from batchwright.app.archive_restore import import_archive
 from batchwright.app.environment_reader import all_environments, find_home, read_environment
-from batchwright.app.store_import import import_archive
 from batchwright.app.store_prune import alone_with_archives, archives_of, plan_prune, prune
 from batchwright.errors import (
     ArchiveRefused,

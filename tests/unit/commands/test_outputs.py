@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.commands.outputs import BYTES_MAX, with_outputs
+from batchwright.commands.output_values import BYTES_MAX, with_outputs
 from batchwright.model.call_outcome import Applied, Rejected
 from batchwright.model.fault import FaultClass
 from batchwright.redaction import Redactor

@@ -5,7 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 
-from batchwright.engine.output import GATHER_SECONDS, GOES_ON, HEAD_MAX, LINE_MAX, LINES_MAX, TAIL_MAX, OutputBuffer
+from batchwright.engine.output_buffer import (
+    GATHER_SECONDS,
+    GOES_ON,
+    HEAD_MAX,
+    LINE_MAX,
+    LINES_MAX,
+    TAIL_MAX,
+    OutputBuffer,
+)
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
 

@@ -19,7 +19,7 @@ from batchwright.operations.server_batch import ServerRequest
 from batchwright.operations.waves import wave_sizes
 from batchwright.plan import Observations, PlanResult, build, estimate
 from batchwright.plan.build import told_by_the_file
-from batchwright.plan.plan_file_checks import plan_flaws
+from batchwright.plan.plan_soundness import plan_flaws
 from batchwright.testing.plans import command, empty_world, plan_of, servers, taskservs, workflow
 
 SOFT = DependencyKind.SOFT

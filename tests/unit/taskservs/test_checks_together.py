@@ -11,7 +11,7 @@ import pytest
 from batchwright.model.taskserv import TaskservCheck
 from batchwright.redaction import Redactor
 from batchwright.taskservs.runner.checks import CheckScript, run_checks
-from batchwright.taskservs.runner.direct_ssh_connection import ScriptResult
+from batchwright.taskservs.runner.ssh_connection import ScriptResult
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
 

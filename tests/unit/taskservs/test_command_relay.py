@@ -14,7 +14,7 @@ from batchwright.model.ssh_access import SshAccess
 from batchwright.taskservs.runner import command_relay
 from batchwright.taskservs.runner.child_protocol import CommandChunk, CommandEnd, Reply, RunCommand
 from batchwright.taskservs.runner.command_relay import CommandRelay
-from batchwright.taskservs.runner.direct_ssh_connection import SshConnection, connected
+from batchwright.taskservs.runner.ssh_connection import SshConnection, connected
 
 
 class Heard:

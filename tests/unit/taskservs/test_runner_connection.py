@@ -14,7 +14,7 @@ from tests.support.children import child
 from batchwright.login_output import OUTPUT_MAX
 from batchwright.model.fault import FaultClass
 from batchwright.model.ssh_access import SshAccess
-from batchwright.taskservs.runner.direct_ssh_connection import TOOK_TOO_LONG, SshConnection, Unreachable, connected
+from batchwright.taskservs.runner.ssh_connection import TOOK_TOO_LONG, SshConnection, Unreachable, connected
 
 # sudo as it is met: it warns of what does not matter, and may refuse
 SUDO = """#!/bin/sh

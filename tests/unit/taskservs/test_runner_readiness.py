@@ -9,8 +9,8 @@ import pytest
 
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ssh_access import SshAccess
-from batchwright.taskservs.runner.direct_ssh_connection import ScriptResult, SshConnection, Unreachable
-from batchwright.taskservs.runner.readiness import DENIED_SECONDS, ready
+from batchwright.taskservs.runner.server_readiness import DENIED_SECONDS, ready
+from batchwright.taskservs.runner.ssh_connection import ScriptResult, SshConnection, Unreachable
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
 ACCESS = SshAccess("127.77.0.5")

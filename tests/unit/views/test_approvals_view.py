@@ -14,7 +14,7 @@ from batchwright.views.approvals import answer_line, expiry_words, given_words, 
 from batchwright.views.run import run_view
 from batchwright.views.step_explanation import explain
 from batchwright.views.wait_reasons import Circumstances, WaitCode
-from batchwright.views.webhook import webhook_message
+from batchwright.views.webhook_message import webhook_message
 
 
 def asking(hold: Hold, count: int = 2) -> Hand:

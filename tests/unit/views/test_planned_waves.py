@@ -19,7 +19,7 @@ from batchwright.views.plan import plan_view
 from batchwright.views.plan_index import plan_index
 from batchwright.views.planned_waves import PlannedWaves
 from batchwright.views.run import run_view
-from batchwright.views.webhook import webhook_message
+from batchwright.views.webhook_message import webhook_message
 
 
 @pytest.mark.parametrize(

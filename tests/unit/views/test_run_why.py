@@ -7,7 +7,7 @@ from tests.unit.views.story import BAD, DOWN, T0, Story, fleet
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RunState
 from batchwright.testing.plans import command
-from batchwright.views.execution_history import history_of
+from batchwright.views.run_history import history_of
 from batchwright.views.run_why import RunWhy, run_why
 from batchwright.views.step_card import StepCard, step_card
 from batchwright.views.wait_reasons import Circumstances

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from batchwright.agents.slices.comparison import RunFigures
-from batchwright.agents.slices.provider_account import Latency
+from batchwright.agents.slices.provider_calls import Latency
 from batchwright.agents.slices.recovery import RecoveryWay
 
 

@@ -6,7 +6,7 @@ from batchwright.agents.roles.base import AgentAnswer, AgentRole
 from batchwright.agents.roles.file_roles import FILE_ROLES
 from batchwright.agents.roles.plan_roles import PLAN_ROLES
 from batchwright.agents.roles.run_roles import RUN_ROLES
-from batchwright.agents.slices.provider_account import providers_of
+from batchwright.agents.slices.provider_calls import providers_of
 from batchwright.agents.slices.run_source import RunSource
 from batchwright.errors import UsageError
 from batchwright.model.did_you_mean import close_matches

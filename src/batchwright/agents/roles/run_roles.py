@@ -14,7 +14,7 @@ from batchwright.agents.roles.payloads import (
     RunProgress,
 )
 from batchwright.agents.slices.comparison import figures
-from batchwright.agents.slices.provider_account import SLOWER, latencies, providers_of
+from batchwright.agents.slices.provider_calls import SLOWER, latencies, providers_of
 from batchwright.agents.slices.recovery import RecoveryWay, Way, recovery_ways
 from batchwright.agents.slices.registry import run_slice
 from batchwright.agents.slices.run_source import RunSource, parsed

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from batchwright.agents.slices.base import Evidence, Fact, Slice
-from batchwright.agents.slices.outline import Section, fit
-from batchwright.agents.slices.provider_account import latencies, providers_of
+from batchwright.agents.slices.provider_calls import latencies, providers_of
 from batchwright.agents.slices.run_source import RunSource, ids, next_fact, parsed, question_facts, run_facts
+from batchwright.agents.slices.token_budget import Section, fit
 from batchwright.agents.slices.untrusted_text import fenced, name
 from batchwright.model.lifecycle import StepState
 from batchwright.model.run import Run

@@ -5,8 +5,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 from batchwright.agents.slices.base import Evidence, Fact, Slice
-from batchwright.agents.slices.outline import Section, fit
 from batchwright.agents.slices.run_source import ids
+from batchwright.agents.slices.token_budget import Section, fit
 from batchwright.agents.slices.untrusted_text import fenced, name
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from batchwright.agents.slices.base import Evidence, Fact, Slice
-from batchwright.agents.slices.outline import Section, fit
 from batchwright.agents.slices.run_source import RunSource, evidence_of, run_facts
+from batchwright.agents.slices.token_budget import Section, fit
 from batchwright.agents.slices.untrusted_text import fenced, name
 from batchwright.errors import UsageError
 from batchwright.model.run import Run, made_something
@@ -14,11 +14,11 @@ from batchwright.operations.registry import type_of
 from batchwright.views.approvals import OpenQuestion, open_questions
 from batchwright.views.display_state import display_counts, display_state, operation_state, operation_states
 from batchwright.views.events import event_line
-from batchwright.views.execution_history import RunHistory
 from batchwright.views.log_pages import step_entries
 from batchwright.views.planned_changes import change_words
+from batchwright.views.run_history import RunHistory
 from batchwright.views.step_card import Neighbour, dependents, prerequisites
-from batchwright.views.step_chain import value_origins
+from batchwright.views.step_event_chain import value_origins
 from batchwright.views.step_explanation import waits_for
 from batchwright.views.step_pages import StepRow, server_names, step_row
 from batchwright.views.steps import step_named

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from batchwright.agents.slices.base import Evidence, Fact, Slice
-from batchwright.agents.slices.outline import Section, fit
 from batchwright.agents.slices.run_source import (
     RunSource,
     doubt_facts,
@@ -16,15 +15,16 @@ from batchwright.agents.slices.run_source import (
     question_facts,
     run_facts,
 )
+from batchwright.agents.slices.token_budget import Section, fit
 from batchwright.agents.slices.untrusted_text import fenced, name
 from batchwright.errors import UsageError
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import StepState
 from batchwright.model.run import Run
 from batchwright.views.display_state import LOST, DisplayState
-from batchwright.views.execution_history import RunHistory
 from batchwright.views.failure_causes import LOST_STATES, FailureCause, FailureCauses, failure_causes
 from batchwright.views.run import RunView, run_view
+from batchwright.views.run_history import RunHistory
 from batchwright.views.text_format import duration
 
 KEYS = ("cause", "offset")

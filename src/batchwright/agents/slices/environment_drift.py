@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from batchwright.agents.slices.base import Fact, Slice
-from batchwright.agents.slices.outline import Section, fit
 from batchwright.agents.slices.run_source import parsed
+from batchwright.agents.slices.token_budget import Section, fit
 from batchwright.agents.slices.untrusted_text import fenced, name
 from batchwright.views.drift import ORPHAN, DriftItem, DriftState, EnvironmentDrift
 

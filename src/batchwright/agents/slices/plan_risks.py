@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from batchwright.agents.slices.base import Evidence, Fact, Slice
-from batchwright.agents.slices.outline import Section, fit
 from batchwright.agents.slices.plan_source import PlanSource, plan_fact, problems
 from batchwright.agents.slices.run_source import ids, parsed
+from batchwright.agents.slices.token_budget import Section, fit
 from batchwright.agents.slices.untrusted_text import fenced, name
 from batchwright.model.actions import Doubt, Undo
 from batchwright.model.plan import Plan, Step

@@ -10,14 +10,14 @@ from batchwright.agents.slices.base import Slice
 from batchwright.agents.slices.comparison import comparison_slice
 from batchwright.agents.slices.details import details_slice, wanted_for_details
 from batchwright.agents.slices.diagnosis import diagnosis_slice, wanted_for_diagnosis
-from batchwright.agents.slices.provider_account import provider_slice
+from batchwright.agents.slices.provider_calls import provider_slice
 from batchwright.agents.slices.recovery import recovery_slice
 from batchwright.agents.slices.run_source import RunSource
 from batchwright.agents.slices.search import search_slice, wanted_for_search
 from batchwright.agents.slices.status import status_slice
 from batchwright.errors import UsageError
 from batchwright.model.run import Run
-from batchwright.views.execution_history import RunHistory
+from batchwright.views.run_history import RunHistory
 
 
 def _no_events(_run: Run, _history: RunHistory, _query: str) -> Sequence[int]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from batchwright.agents.slices.base import Evidence, Fact, Slice
-from batchwright.agents.slices.outline import Section, fit
 from batchwright.agents.slices.run_source import ids, parsed
+from batchwright.agents.slices.token_budget import Section, fit
 from batchwright.agents.slices.untrusted_text import fenced, name
 from batchwright.views.rehearsal import RehearsalFinding, RehearsalView
 from batchwright.views.text_format import duration

@@ -15,8 +15,8 @@ from batchwright.model.lifecycle import RUN_ENDED, StepState
 from batchwright.model.run import Run
 from batchwright.views.approvals import open_questions
 from batchwright.views.display_state import DisplayState, display_counts, total
-from batchwright.views.execution_history import RunHistory
 from batchwright.views.log_pages import LogEntry
+from batchwright.views.run_history import RunHistory
 from batchwright.views.wait_reasons import Circumstances
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from batchwright.agents.slices.base import Evidence, Fact, Slice
-from batchwright.agents.slices.outline import Section, fit
 from batchwright.agents.slices.run_source import RunSource, SliceQuery, evidence_of, ids, parsed, run_facts
+from batchwright.agents.slices.token_budget import Section, fit
 from batchwright.agents.slices.untrusted_text import fenced, name
 from batchwright.errors import UsageError
 from batchwright.model.run import Run
 from batchwright.views.display_state import DisplayState
 from batchwright.views.events import event_line
-from batchwright.views.execution_history import RunHistory
 from batchwright.views.failure_causes import failure_causes
 from batchwright.views.log_pages import LogQuery, LogSearch, step_entries
 from batchwright.views.run import operation_progress, run_view
+from batchwright.views.run_history import RunHistory
 from batchwright.views.step_pages import StepOrder, StepQuery, StepRow, step_page
 from batchwright.views.steps import servers, step_named
 from batchwright.views.text_format import duration

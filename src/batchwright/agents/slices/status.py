@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from batchwright.agents.slices.base import Evidence, Fact, Slice
-from batchwright.agents.slices.outline import Section, fit
 from batchwright.agents.slices.run_source import (
     RunSource,
     doubt_facts,
@@ -16,6 +15,7 @@ from batchwright.agents.slices.run_source import (
     question_facts,
     run_facts,
 )
+from batchwright.agents.slices.token_budget import Section, fit
 from batchwright.agents.slices.untrusted_text import fenced, name
 from batchwright.model.lifecycle import RUN_ENDED, StepState
 from batchwright.views.failure_causes import FailureCause, failure_causes

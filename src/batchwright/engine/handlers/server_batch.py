@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from batchwright.engine import effects, reports, server_name_conflicts
+from batchwright.engine import duplicate_server_resolution, effects, reports
 from batchwright.engine.handler_context import HandlerContext, carries
 from batchwright.engine.handlers.base import Handler
 from batchwright.engine.limits import CallClass
@@ -80,11 +80,11 @@ class ServerHandler(Handler):
     async def _taken(self, step: Step) -> Fault | None:
         """Why nothing is sent: another run created a server of this name."""
         context = self.context
-        if not server_name_conflicts.possible(context.run.plan, context.facts.get(step.provider)):
+        if not duplicate_server_resolution.possible(context.run.plan, context.facts.get(step.provider)):
             return None
         put_off = context.limits.lanes[step.provider].buckets[CallClass.CREATE].put_off
         found = await context.poller(step.provider).twins_of(step.request.name, LISTING_SECONDS, put_off)
-        return server_name_conflicts.taken(step.request.name, found) if found else None
+        return duplicate_server_resolution.taken(step.request.name, found) if found else None
 
     async def _create(self, step: Step, i: int) -> Created | Rejected | Unknown:
         context = self.context

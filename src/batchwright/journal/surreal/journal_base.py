@@ -15,7 +15,7 @@ from batchwright.journal.event_rows import EventRow, paginate, unpack
 from batchwright.journal.hash_chain import chained
 from batchwright.journal.high_water_mark import Loss
 from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease
-from batchwright.journal.surreal.repository import SurrealRepository
+from batchwright.journal.surreal.writer import SurrealRepository
 from batchwright.model.delivery import Delivery
 from batchwright.model.environment import Enter, Environment, EnvironmentKey, Resource
 from batchwright.model.events import AnyEvent, RunCreated

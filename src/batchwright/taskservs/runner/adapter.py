@@ -22,6 +22,7 @@ from batchwright.ssh_client import Unreachable
 from batchwright.taskservs.base import NO_JOB, Target, TaskservCall
 from batchwright.taskservs.catalogue import digest_of, read_entry
 from batchwright.taskservs.runner import shell_snippets
+from batchwright.taskservs.runner.call_executor import PreparedServer, ServerExecutor
 from batchwright.taskservs.runner.checks import run_checks
 from batchwright.taskservs.runner.child_process import ChildDied, ChildProcess
 from batchwright.taskservs.runner.child_protocol import ChildJob, Done, Verb
@@ -29,8 +30,7 @@ from batchwright.taskservs.runner.command_relay import CommandRelay
 from batchwright.taskservs.runner.fork_server import ForkServer, NotBegun
 from batchwright.taskservs.runner.outcomes import failed
 from batchwright.taskservs.runner.packed_artifacts import PackedSources
-from batchwright.taskservs.runner.readiness import FirstScript, ready, ready_with
-from batchwright.taskservs.runner.server_executor import PreparedServer, ServerExecutor
+from batchwright.taskservs.runner.server_readiness import FirstScript, ready, ready_with
 
 FORKS_MAX = 100  # at a time; each takes some 7 MiB
 LOOK_SECONDS = 20.0  # for a server to become ready when it is only looked at

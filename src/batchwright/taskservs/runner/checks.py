@@ -11,8 +11,8 @@ from batchwright.model.clock import Clock
 from batchwright.model.taskserv import TaskservCheck
 from batchwright.redaction import Redactor
 from batchwright.taskservs.base import Tell
-from batchwright.taskservs.runner.direct_ssh_connection import TOOK_TOO_LONG, ScriptResult, SshConnection
 from batchwright.taskservs.runner.shell_snippets import CHECKING, with_environment
+from batchwright.taskservs.runner.ssh_connection import TOOK_TOO_LONG, ScriptResult, SshConnection
 
 NOTE_SECONDS = 30.0  # for `noted`
 

@@ -14,7 +14,7 @@ import asyncssh
 from batchwright.model.ssh_access import SshAccess
 from batchwright.ssh_client import LOST, Unreachable, words
 from batchwright.taskservs.runner.child_protocol import CommandChunk, CommandEnd, Reply, RunCommand
-from batchwright.taskservs.runner.direct_ssh_connection import SshConnection, broken, connected
+from batchwright.taskservs.runner.ssh_connection import SshConnection, broken, connected
 
 CHUNK = 64 * 1024
 LOOK_SECONDS = 1.0  # between two looks whether a command that says nothing has ended

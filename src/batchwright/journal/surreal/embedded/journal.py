@@ -17,7 +17,7 @@ from batchwright.journal.surreal.embedded import lock
 from batchwright.journal.surreal.embedded.owner import FolderOwner
 from batchwright.journal.surreal.embedded.peer import FolderPeer
 from batchwright.journal.surreal.journal_base import SurrealJournalBase
-from batchwright.journal.surreal.repository import SurrealRepository
+from batchwright.journal.surreal.writer import SurrealRepository
 
 TRIES = 200  # attempts to find the holder, PAUSE seconds apart: during a handover no process answers
 PAUSE = 0.025

@@ -19,7 +19,7 @@ from batchwright.journal.surreal.database import HolderGone
 from batchwright.journal.surreal.embedded import protocol
 from batchwright.journal.surreal.embedded.engine import Engine
 from batchwright.journal.surreal.embedded.lock import Lock
-from batchwright.journal.surreal.repository import SurrealRepository
+from batchwright.journal.surreal.writer import SurrealRepository
 
 _LONGEST_PATH = 100  # of a socket; the kernel takes 107 bytes
 MAX_PEERS = 64

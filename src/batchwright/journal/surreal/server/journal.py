@@ -15,8 +15,8 @@ from batchwright.journal.store_folder import alone, make_private
 from batchwright.journal.surreal.database import HolderGone
 from batchwright.journal.surreal.embedded.peer import FolderPeer
 from batchwright.journal.surreal.journal_base import SurrealJournalBase
-from batchwright.journal.surreal.repository import SurrealRepository
 from batchwright.journal.surreal.server.connection import ServerAddress, ServerDatabase
+from batchwright.journal.surreal.writer import SurrealRepository
 
 T = TypeVar("T")
 

@@ -28,10 +28,10 @@ from batchwright.taskservs.runner import shell_snippets
 from batchwright.taskservs.runner.checks import CheckScript
 from batchwright.taskservs.runner.child_process import ChildDied
 from batchwright.taskservs.runner.child_protocol import Done, Host, HostSource, Member, Verb
-from batchwright.taskservs.runner.direct_ssh_connection import ScriptResult, SshConnection, connected
 from batchwright.taskservs.runner.fork_server import NotBegun
 from batchwright.taskservs.runner.outcomes import failed, tell_changes, unhealthy, unsupported
-from batchwright.taskservs.runner.readiness import FirstScript, ready, ready_with
+from batchwright.taskservs.runner.server_readiness import FirstScript, ready, ready_with
+from batchwright.taskservs.runner.ssh_connection import ScriptResult, SshConnection, connected
 from batchwright.taskservs.runner.variables import Filled, environment, fill
 
 PREPARE_SECONDS = 300.0 + LOCK_SECONDS  # packages that were left half-way may take their time

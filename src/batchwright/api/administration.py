@@ -13,7 +13,7 @@ from msgspec import Struct
 from batchwright.api.openapi import problems
 from batchwright.app.access_tokens import TokenLine, Tokens, token_line
 from batchwright.app.lane_usage import lane_usage
-from batchwright.app.leases import leases
+from batchwright.app.lease_list import leases
 from batchwright.model.role import Role
 from batchwright.service.audit_pages import LIMIT_MOST, AuditPage, AuditQuery, audit_page
 from batchwright.service.run_supervisor import RunSupervisor

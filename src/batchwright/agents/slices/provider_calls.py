@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from batchwright.agents.slices.base import Fact, Slice
-from batchwright.agents.slices.outline import Section, fit
 from batchwright.agents.slices.run_source import RunSource, ids, parsed, run_facts
+from batchwright.agents.slices.token_budget import Section, fit
 from batchwright.agents.slices.untrusted_text import fenced, name
 from batchwright.engine.policy import POLICIES
 from batchwright.errors import UsageError

@@ -18,8 +18,8 @@ from batchwright.errors import UsageError
 from batchwright.model import events as ev
 from batchwright.model.run import Run
 from batchwright.model.run_snapshot import encode_snapshot
-from batchwright.service import execution_history_cache
-from batchwright.service.execution_history_cache import RunHistories
+from batchwright.service import run_history_cache
+from batchwright.service.run_history_cache import RunHistories
 from batchwright.testing.virtual_clock import VirtualClock
 from batchwright.views.wait_reasons import Circumstances
 
@@ -50,7 +50,7 @@ def feed_of(story: Story, journal: Told) -> Any:
 
 @contextmanager
 def small() -> Iterator[None]:
-    with patch.multiple(execution_history_cache, STRIDE=4, SNAPSHOTS_MOST=3, FOLDS_MOST=2, PIECE=5):
+    with patch.multiple(run_history_cache, STRIDE=4, SNAPSHOTS_MOST=3, FOLDS_MOST=2, PIECE=5):
         yield
 
 
@@ -111,7 +111,7 @@ def test_histories_that_are_not_looked_at_make_room() -> None:
                 async with histories.moment(feed_of(story, journal)):
                     assert journal.read_so_far == story.run.seq - 1
 
-    with patch.object(execution_history_cache, "STEPS_KEPT", len(stories[0].run.records)):
+    with patch.object(run_history_cache, "STEPS_KEPT", len(stories[0].run.records)):
         asyncio.run(main())
 
 

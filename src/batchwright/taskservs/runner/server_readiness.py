@@ -13,8 +13,8 @@ from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.ssh_access import SshAccess
 from batchwright.ssh_client import Unreachable
 from batchwright.taskservs.base import Tell
-from batchwright.taskservs.runner.direct_ssh_connection import ScriptResult, SshConnection, connected
 from batchwright.taskservs.runner.shell_snippets import FIRST_START
+from batchwright.taskservs.runner.ssh_connection import ScriptResult, SshConnection, connected
 
 POLL_SECONDS = 2.0
 TELL_SECONDS = 6.0  # between two equal lines

@@ -11,7 +11,7 @@ import jsonschema_rs
 import msgspec
 import pytest
 
-from batchwright.app.json_schemas import taskserv_schema, workflow_schema
+from batchwright.app.editor_schemas import taskserv_schema, workflow_schema
 from batchwright.loader.evaluator_client import Evaluator, NickelError
 from batchwright.loader.limits import LOCAL
 from batchwright.loader.sources import schema_folder

@@ -17,7 +17,7 @@ from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.model.run import Run
 from batchwright.model.run_snapshot import encode_snapshot, restore_run
 from batchwright.service.run_feed import RunFeed
-from batchwright.views.execution_history import RunHistory
+from batchwright.views.run_history import RunHistory
 from batchwright.views.wait_reasons import Circumstances
 
 STEPS_KEPT = 60_000  # of all histories that are kept in memory

@@ -10,8 +10,8 @@ import time
 from collections.abc import Sequence
 
 from batchwright.app.approvals import AnswerRequest
+from batchwright.cli.approval_printer import show_questions
 from batchwright.cli.output import note, prompt
-from batchwright.cli.question_printer import show_questions
 from batchwright.client.base import Client
 from batchwright.errors import BatchwrightError
 from batchwright.model import events as ev

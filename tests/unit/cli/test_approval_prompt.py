@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from batchwright.app.approvals import COMMENT_MAX, AnswerRequest
-from batchwright.cli.question_prompt import QuestionPrompt
+from batchwright.cli.approval_prompt import QuestionPrompt
 from batchwright.client.base import Client
 from batchwright.errors import StoreError
 from batchwright.views.approvals import OpenQuestion

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from batchwright import durable_files
-from batchwright.app import read_only_copy
+from batchwright.app import unwritable_store_copy
 from batchwright.app.settings import AGENT, Settings
 from batchwright.errors.ssh_key import IdentityUnusable, LoginKeyMissing
 from batchwright.login_key_file import ADD_TO_AGENT, KeyFileUnusable, LoginKeyFile, read_key_file
@@ -114,7 +114,7 @@ class OperatorSshKeys:
     def _public_key_file(self, public: str) -> Path:
         folder = self._state_dir / "login_keys"
         place = folder / f"{hashlib.sha256(public.encode()).hexdigest()[:16]}.pub"
-        if not place.exists() and not read_only_copy.is_read_only(self._state_dir):
+        if not place.exists() and not unwritable_store_copy.is_read_only(self._state_dir):
             durable_files.make_private(folder)
             with durable_files.alone(folder):
                 durable_files.write(place, f"{public}\n".encode())

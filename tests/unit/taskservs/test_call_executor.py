@@ -17,12 +17,12 @@ from batchwright.model.ssh_access import SshAccess
 from batchwright.model.taskserv import Output, Taskserv, TaskservCheck
 from batchwright.operations.taskserv_batch import Cluster, TaskservRequest
 from batchwright.taskservs.base import Target, TaskservCall
-from batchwright.taskservs.runner import server_executor as module
+from batchwright.taskservs.runner import call_executor as module
+from batchwright.taskservs.runner.call_executor import ServerExecutor
 from batchwright.taskservs.runner.child_process import ChildDied
 from batchwright.taskservs.runner.child_protocol import Done, Verb
-from batchwright.taskservs.runner.direct_ssh_connection import ScriptResult, Unreachable
-from batchwright.taskservs.runner.readiness import FirstScript
-from batchwright.taskservs.runner.server_executor import ServerExecutor
+from batchwright.taskservs.runner.server_readiness import FirstScript
+from batchwright.taskservs.runner.ssh_connection import ScriptResult, Unreachable
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
 ENTRY = Taskserv("redis", "7.0", "x", 1.0, check=(TaskservCheck("ping", "ping it", retries=2, every=5.0),))

@@ -16,8 +16,8 @@ from batchwright.api.run_drawings import At, at_moment, moment_etag
 from batchwright.api.run_queries import ONE, RunId
 from batchwright.app.run_reader import read_events
 from batchwright.model.events import AnyEvent
-from batchwright.service.execution_history_cache import RunHistories, RunMoment
 from batchwright.service.run_feed import RunFeed
+from batchwright.service.run_history_cache import RunHistories, RunMoment
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.views.log_pages import CONTEXT_MOST, LIMIT_MOST, LogPage, LogQuery, LogSearch, run_entry, step_log
 from batchwright.views.run_why import RunWhy, run_why

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from msgspec.structs import replace
 
-from batchwright.engine import effects, reports, server_name_conflicts
+from batchwright.engine import duplicate_server_resolution, effects, reports
 from batchwright.engine.bucket import Bucket
 from batchwright.model import events as ev
 from batchwright.model.call_outcome import Created, Observed, ServerState
@@ -45,7 +45,7 @@ def twin(token: str, state: ServerState = ServerState.READY, ref: str = "r9", ru
     ],
 )
 def test_who_gives_way(found: tuple[Observed, ...], contested: float, gives_way: bool) -> None:
-    assert server_name_conflicts.gives_way(LOOK, found, contested) is gives_way
+    assert duplicate_server_resolution.gives_way(LOOK, found, contested) is gives_way
 
 
 def test_only_managed_servers_of_other_runs_are_twins() -> None:
@@ -58,7 +58,7 @@ def test_only_managed_servers_of_other_runs_are_twins() -> None:
         twin("g", ServerState.GONE),
         twin("k", ref="r1"),
     ]
-    assert server_name_conflicts.of("run", {"r1"}, [*listed, twin("a")]) == (twin("a"), twin("z"))
+    assert duplicate_server_resolution.of("run", {"r1"}, [*listed, twin("a")]) == (twin("a"), twin("z"))
 
 
 @pytest.mark.parametrize("change", [{"semantics": 1}, {"guard": Guard.UNIQUE_NAME}, {"visible_seconds": 0.0}])
@@ -125,7 +125,7 @@ def test_a_server_that_cannot_be_destroyed_does_not_keep_the_lane_from_being_swe
     hand = Hand(_plan())
     hand.answer("up/a", Created("r1"))
     hand.say(reports.TwinReport(0, 1, "r1", (twin(""),), 0.0))
-    stuck = server_name_conflicts.taken("a", (twin(""),))
+    stuck = duplicate_server_resolution.taken("a", (twin(""),))
     assert "SweepEnded" not in kinds(hand.say(reports.OrphanReport("upcloud", "r1", stuck)))
     assert hand.run.records[0].stale == "r1"
     assert isinstance(hand.history[-1], ev.SweepStarted)

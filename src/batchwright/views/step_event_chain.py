@@ -14,7 +14,7 @@ from batchwright.model.workflow import DependencyKind
 from batchwright.operations.base import PortKind
 from batchwright.operations.registry import type_of
 from batchwright.views.events import event_line, step_text
-from batchwright.views.execution_history import RunHistory
+from batchwright.views.run_history import RunHistory
 from batchwright.views.step_events import CAUSES_MAX
 from batchwright.views.text_format import duration, one_line
 

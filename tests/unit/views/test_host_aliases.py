@@ -21,7 +21,7 @@ from batchwright.errors import UsageError
 from batchwright.model.openssh_command import is_plain
 from batchwright.model.ssh_access import SshAccess
 from batchwright.views.ansible_inventory import inventory_ini, inventory_json
-from batchwright.views.login_host import LoginHost, aliases
+from batchwright.views.host_aliases import LoginHost, aliases
 from batchwright.views.ssh_config import ssh_config
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFfplimWnViY9wu5MK1IS6q6QeNQIzqZwtogRcsp1Mvo"

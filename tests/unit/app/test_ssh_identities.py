@@ -10,8 +10,8 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from batchwright.app.operator_ssh_keys import OperatorSshKeys
 from batchwright.app.settings import Settings, SshConfig, settings_from
+from batchwright.app.ssh_identities import OperatorSshKeys
 from batchwright.errors import ConfigInvalid
 from batchwright.errors.ssh_key import IdentityUnusable, LoginKeyMissing
 from batchwright.model.public_key import fingerprint
