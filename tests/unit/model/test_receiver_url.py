@@ -6,6 +6,7 @@ import pytest
 
 from batchwright.model.receiver_url import address_refusal, is_listed, literal_address, url_parts
 from batchwright.model.secret_reference import SecretReference
+from batchwright.model.trace_receiver import TraceReceiver
 from batchwright.model.webhook import Webhook
 
 
@@ -96,3 +97,9 @@ def test_of_a_webhook_only_the_host_is_shown() -> None:
         "https://[fd00::1]/x": "https://[fd00::1]/...",
     }.items():
         assert Webhook("ci", url, SecretReference(env="S")).public().url == shown
+
+
+@pytest.mark.parametrize("name", ["Host", "content-length", "Transfer-Encoding", "X\r\nY", ""])
+def test_a_collector_gets_no_header_that_frames_the_request(name: str) -> None:
+    with pytest.raises(ValueError, match="header"):
+        TraceReceiver("http://127.0.0.1:4318/v1/traces", {name: "1"})
