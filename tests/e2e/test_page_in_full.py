@@ -260,7 +260,14 @@ def test_the_report_of_a_rehearsal_is_shown(stage: Stage, tmp_path: Path) -> Non
         tab = window.page("/ui/rehearsal")
         tab.get_by_label("The report, as JSON").fill('{"findings": []}')
         tab.get_by_role("alert").filter(has_text="This is not the report of a rehearsal").wait_for()
-        tab.get_by_label("Open a report").set_input_files(report)
+        shapeless = {**found, "self_check": {**found["self_check"], "meaning": 5}}
+        tab.get_by_label("The report, as JSON").fill(json.dumps(shapeless))
+        tab.get_by_role("alert").filter(has_text="or that of another version").wait_for()
+        hostile = {**found, "file": "a; touch b", "headline": "<img src=x onerror=alert(1)>"}
+        tab.get_by_label("The report, as JSON").fill(json.dumps(hostile))
+        tab.get_by_text("batchwright rehearse 'a; touch b' --seed").first.wait_for()
+        assert tab.locator("main img").count() == 0
+        tab.get_by_label("Another report").set_input_files(report)
         tab.get_by_role("heading", name="Rehearsal of dress").wait_for()
         tab.get_by_text(found["headline"], exact=True).wait_for()
         assert tab.locator("details.fi").count() == len(found["findings"])

@@ -1,5 +1,5 @@
 // The report of a rehearsal, from the file that `batchwright rehearse --json` wrote: what was found, where, and what was tried.
-import { html, useState } from '../vendor/htm-preact.js';
+import { html, useErrorBoundary, useState } from '../vendor/htm-preact.js';
 import { Copy, Facts, Mark, Numbers, Section, Table } from './parts.js';
 import { href } from './store.js';
 import { useTitle } from './title.js';
@@ -13,6 +13,12 @@ let kept = null; // the report stays while the page does
 
 export function RehearsalScreen() {
   const [report, set] = useState(kept), [wrong, setWrong] = useState('');
+  const [, again] = useErrorBoundary(() => { // a report in which something has another shape
+    kept = null;
+    set(null);
+    setWrong('This is not the report of a rehearsal, or that of another version.');
+    again();
+  });
   useTitle(report ? `Rehearsal of ${report.workflow}` : 'Rehearsal', report ? (report.findings.some((one) => one.level === 'error') ? 'Failed' : report.ok ? 'Completed' : 'Degraded') : null);
   const take = (text) => {
     try {
@@ -53,8 +59,9 @@ function Report({ report }) {
     <div class="sec"><div class="box"><h2>What was tried</h2><${Facts} items=${[['faults at calls', share(tried.kinds_done, tried.kinds)], ['while recovering', share(tried.nested_done, tried.nested)], ['alike calls', share(tried.alike_done, tried.alike)], ['by chance', tried.chance ? many(tried.chance, 'run') : ''], ['took', dur(tried.seconds)]]} /></div>
       <div class="box"><h2>Time and cost</h2><${Facts} items=${[['undisturbed', dur(duration.undisturbed)], ['usually, with faults', dur(duration.median)], ['nine of ten', dur(duration.p90)], ['at worst', dur(duration.most)], ...Object.entries(report.cost).flatMap(([currency, spread]) => [['cost', `${price(spread.undisturbed, currency)}; at worst ${price(spread.most, currency)}`]])]} /></div>
       ${list('Not tried', report.not_explored)}${list('What a simulation cannot tell', report.cannot_tell)}
-      <div class="box"><h2>On the shell</h2><${Copy} text=${`batchwright rehearse ${report.file} --seed ${report.seed}`} /></div></div></div>`;
+      <div class="box"><h2>On the shell</h2><${Copy} text=${`batchwright rehearse ${quoted(report.file)} --seed ${quoted(report.seed)}`} /></div></div></div>`;
 }
+const quoted = (word) => /^[\w@%+=:,./-]+$/.test(word) ? word : `'${`${word}`.replaceAll("'", `'\\''`)}'`; // one word of the shell, whatever a report says
 const list = (title, lines) => lines.length ? html`<div class="box"><h2>${title}</h2><ul class="dots">${lines.map((line) => html`<li>${line}</li>`)}</ul></div>` : '';
 const price = (amount, currency) => /^[A-Z]{3}$/.test(currency) ? new Intl.NumberFormat('en-GB', { style: 'currency', currency, maximumSignificantDigits: 2 }).format(amount) : `${amount} ${currency}`;
 
