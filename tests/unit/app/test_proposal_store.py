@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from batchwright.app.proposals import Proposals
 
-from batchwright.app import proposals
+from batchwright.app import proposal_store
+from batchwright.app.proposal_store import Proposals
 from batchwright.app.settings import Settings
 from batchwright.errors import TooManyRequests
 from batchwright.model.approver import Principal
@@ -22,8 +22,8 @@ def proposal(number: int, who: str) -> Proposal:
 
 
 def test_one_proposer_cannot_take_the_places_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proposals, "OPEN_MOST", 4)
-    monkeypatch.setattr(proposals, "OPEN_EACH", 2)
+    monkeypatch.setattr(proposal_store, "OPEN_MOST", 4)
+    monkeypatch.setattr(proposal_store, "OPEN_EACH", 2)
     kept = Proposals(Settings(tmp_path))
     for number in (1, 2):
         kept.add(proposal(number, "agent"), 1.0)
