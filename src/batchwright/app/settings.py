@@ -142,6 +142,8 @@ class AgentsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.url and not (self.url.startswith(("http://", "https://")) and self.model):
             raise ValueError("a language model needs a url that begins with http:// or https://, and a model")
+        if "@" in urlsplit(self.url).netloc:
+            raise ValueError("its url must not hold a user or password: the file would hold a secret in clear; use key")
         if self.key and self.url.startswith("http://") and urlsplit(self.url).hostname not in LOOPBACK:
             raise ValueError("a key is only sent over https://, or to this machine")
 

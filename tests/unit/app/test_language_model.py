@@ -169,6 +169,8 @@ def test_a_prompt_that_is_too_large_is_not_sent(tmp_path: Path) -> None:
 def test_without_a_model_nothing_can_be_sent(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no language model is set up"):
         LanguageModel(Settings(tmp_path), lambda: T0, {})
+    with pytest.raises(ValueError, match="must not hold a user or password"):
+        AgentsConfig(url="https://me:hunter2@model.example/v1", model="x")
     with pytest.raises(ValueError, match="only sent over https"):
         AgentsConfig(url="http://model.example/v1", model="x", key=SecretReference(env="K"))
 
