@@ -16,7 +16,7 @@ from batchwright.model.lifecycle import RunState
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider
 from batchwright.providers.simulated import SimulatedServer, Simulation, World
-from batchwright.rehearsal.simulated_run import LONG_AFTER, PROCESSES_MAX
+from batchwright.rehearsal.crash_restart_run import LONG_AFTER, PROCESSES_MAX
 from batchwright.testing.crash_points import CrashingJournal, CrashPoint, When
 from batchwright.testing.virtual_clock import run_virtual
 from tests.crash.lives import Lives

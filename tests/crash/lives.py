@@ -11,9 +11,9 @@ from batchwright.model.ids import Token
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulation
+from batchwright.rehearsal.crash_restart_run import SimulatedRun, drive_to_end
 from batchwright.rehearsal.end_state import EndState
 from batchwright.rehearsal.scenario import Scenario
-from batchwright.rehearsal.simulated_run import SimulatedRun, drive_to_end
 from batchwright.testing.crash_points import CrashPoint
 from tests.crash.programs import FlakyLedger
 from tests.crash.scenarios import SIZES, LyingScenario

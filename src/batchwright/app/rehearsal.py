@@ -37,7 +37,7 @@ from batchwright.rehearsal.existing_servers import build_existing, simulated, wr
 from batchwright.rehearsal.experiment_run import ReferenceRun, carry_out
 from batchwright.rehearsal.exploration import ExplorationOptions, Explored, explore, references_of, without_warnings
 from batchwright.rehearsal.fault_menu import CRASH, FAULTS
-from batchwright.rehearsal.injection import AFTER, BEFORE, Experiment
+from batchwright.rehearsal.fault_spec import AFTER, BEFORE, Experiment
 from batchwright.rehearsal.planted_bugs import self_check
 from batchwright.rehearsal.rehearsed import Rehearsed
 from batchwright.rehearsal.report import Place, RehearsedFile, rehearsal_view

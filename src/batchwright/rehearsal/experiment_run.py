@@ -17,14 +17,14 @@ from batchwright.model.plan import Plan
 from batchwright.model.workflow import DependencyKind
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.simulated.catalog import profile_of
+from batchwright.rehearsal.crash_restart_run import PROCESSES_MAX
 from batchwright.rehearsal.end_state import EndState
-from batchwright.rehearsal.injection import Experiment, Injection, PortCall
-from batchwright.rehearsal.injection_point import InjectionPoint, TooManyCalls
+from batchwright.rehearsal.fault_injected_run import RehearsedRun
+from batchwright.rehearsal.fault_spec import Experiment, Injection, PortCall
 from batchwright.rehearsal.invariants import BrokenInvariant, Invariant, broken_invariants, unplanned
+from batchwright.rehearsal.port_interceptor import InjectionPoint, TooManyCalls
 from batchwright.rehearsal.rehearsed import Help, Rehearsed, TraceEntry
-from batchwright.rehearsal.rehearsed_run import RehearsedRun
 from batchwright.rehearsal.scenario import Scenario
-from batchwright.rehearsal.simulated_run import PROCESSES_MAX
 from batchwright.testing.virtual_clock import run_virtual
 
 VIRTUAL_MOST = 30 * 86_400.0  # seconds

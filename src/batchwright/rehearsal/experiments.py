@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from batchwright.rehearsal.experiment_run import ReferenceRun, Result
 from batchwright.rehearsal.fault_menu import ASK, EFFECTS, RECORD, faults_of, wanted
-from batchwright.rehearsal.injection import AFTER, BEFORE, Experiment, Injection, PortCall
+from batchwright.rehearsal.fault_spec import AFTER, BEFORE, Experiment, Injection, PortCall
 from batchwright.rehearsal.rehearsed import Rehearsed
 
 RANDOM_INJECTIONS = 4

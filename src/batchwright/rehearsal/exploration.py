@@ -25,7 +25,7 @@ from batchwright.rehearsal.experiment_run import (
 )
 from batchwright.rehearsal.experiments import at_random, in_recovery, single_faults
 from batchwright.rehearsal.fault_menu import EFFECTS
-from batchwright.rehearsal.injection import AFTER, Experiment
+from batchwright.rehearsal.fault_spec import AFTER, Experiment
 from batchwright.rehearsal.rehearsed import Rehearsed
 
 MOST = 120  # experiments that are like others, and with random faults, where no time was asked for

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from batchwright.providers.base import Capabilities
-from batchwright.rehearsal.injection import AFTER, BEFORE, PortCall
+from batchwright.rehearsal.fault_spec import AFTER, BEFORE, PortCall
 
 CRASH = "crash"  # in --faults: both sides of every call
 

@@ -21,9 +21,9 @@ from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulation
 from batchwright.rehearsal.experiment_run import ExperimentOutcome, MakeRun, ReferenceRun, carry_out
 from batchwright.rehearsal.experiments import single_faults
-from batchwright.rehearsal.injection import AFTER, Experiment
+from batchwright.rehearsal.fault_injected_run import RehearsedRun
+from batchwright.rehearsal.fault_spec import AFTER, Experiment
 from batchwright.rehearsal.rehearsed import Rehearsed
-from batchwright.rehearsal.rehearsed_run import RehearsedRun
 from batchwright.rehearsal.timed_ports import TimedLedger
 from batchwright.taskservs.base import Runner
 from batchwright.testing.crash_points import CrashPoint

@@ -12,7 +12,7 @@ from msgspec import Struct
 from batchwright.model.plan import OLD
 from batchwright.rehearsal.experiment_run import ExperimentOutcome, ReferenceRun, Result, carry_out, retired_servers
 from batchwright.rehearsal.exploration import Explored
-from batchwright.rehearsal.injection import Experiment
+from batchwright.rehearsal.fault_spec import Experiment
 from batchwright.rehearsal.rehearsed import Rehearsed, TraceEntry
 from batchwright.rehearsal.tally import LASTING, STORE, Cause, Examples, Tally, words_of
 from batchwright.views import rehearsal as words

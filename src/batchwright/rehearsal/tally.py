@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from batchwright.rehearsal.experiment_run import ExperimentOutcome, Result
-from batchwright.rehearsal.injection import Experiment, Injection
+from batchwright.rehearsal.fault_spec import Experiment, Injection
 from batchwright.rehearsal.invariants import Invariant
 from batchwright.rehearsal.rehearsed import Rehearsed
 

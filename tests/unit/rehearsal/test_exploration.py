@@ -9,7 +9,7 @@ import pytest
 from batchwright.rehearsal.experiment_run import ExperimentOutcome, ReferenceRun, carry_out
 from batchwright.rehearsal.exploration import ExplorationOptions, explore, references_of, without_warnings
 from batchwright.rehearsal.fault_menu import CRASH, FAULTS
-from batchwright.rehearsal.injection import AFTER, BEFORE, Experiment
+from batchwright.rehearsal.fault_spec import AFTER, BEFORE, Experiment
 from batchwright.rehearsal.planted_bugs import BUGS, self_check
 from batchwright.rehearsal.tally import Tally
 from tests.unit.rehearsal.plans import handled, small

@@ -7,7 +7,7 @@ import pytest
 from batchwright.rehearsal.experiment_run import carry_out
 from batchwright.rehearsal.experiments import single_faults
 from batchwright.rehearsal.exploration import references_of, without_warnings
-from batchwright.rehearsal.injection import Experiment
+from batchwright.rehearsal.fault_spec import Experiment
 from batchwright.rehearsal.rehearsed import Rehearsed
 from batchwright.rehearsal.report import level_of
 from batchwright.rehearsal.tally import Cause, Tally

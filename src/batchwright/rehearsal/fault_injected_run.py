@@ -26,15 +26,15 @@ from batchwright.operations.server_batch import ServerRequest
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.providers.base import Provider
 from batchwright.providers.simulated import Simulated, SimulatedServer, Simulation
+from batchwright.rehearsal.crash_restart_run import ASKING, ProcessJournal, SimulatedRun
 from batchwright.rehearsal.existing_servers import build_bystanders, build_existing, write_existing
-from batchwright.rehearsal.fault_effects import StandingFault, SuspendedProcess
+from batchwright.rehearsal.fault_actions import StandingFault, SuspendedProcess
 from batchwright.rehearsal.fault_menu import EFFECTS
-from batchwright.rehearsal.injection import Experiment, Injection, PortCall
-from batchwright.rehearsal.injection_point import InjectionPoint
+from batchwright.rehearsal.fault_spec import Experiment, Injection, PortCall
 from batchwright.rehearsal.invariants import BrokenInvariant, Invariant
+from batchwright.rehearsal.port_interceptor import InjectionPoint
 from batchwright.rehearsal.rehearsed import Help, Rehearsed, TraceEntry
 from batchwright.rehearsal.scenario import Scenario
-from batchwright.rehearsal.simulated_run import ASKING, ProcessJournal, SimulatedRun
 from batchwright.rehearsal.timed_ports import TimedLedger, TimedRunner
 from batchwright.taskservs.base import Runner
 from batchwright.testing.crash_points import CrashPoint, ProcessDied

@@ -14,7 +14,7 @@ from batchwright.model.call_outcome import CheckResult, Created, Observed, Rejec
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.providers.simulated import SimulatedServer
 from batchwright.rehearsal.fault_menu import RECORD
-from batchwright.rehearsal.injection import PortCall
+from batchwright.rehearsal.fault_spec import PortCall
 from batchwright.testing.virtual_clock import VirtualClock
 
 LATE_MOST = 60.0  # seconds

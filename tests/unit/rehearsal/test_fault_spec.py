@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batchwright.errors import UsageError
-from batchwright.rehearsal.injection import Experiment, Injection
+from batchwright.rehearsal.fault_spec import Experiment, Injection
 
 KNOWN = frozenset({"before", "after", "capacity"})
 

@@ -10,9 +10,9 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 from msgspec.structs import replace
 
 from batchwright.model import events as ev
-from batchwright.rehearsal.fault_effects import DisturbedRun, PendingCall, injected
+from batchwright.rehearsal.fault_actions import DisturbedRun, PendingCall, injected
 from batchwright.rehearsal.fault_menu import EFFECTS, RECORD
-from batchwright.rehearsal.injection import AFTER, BEFORE, Injection, PortCall
+from batchwright.rehearsal.fault_spec import AFTER, BEFORE, Injection, PortCall
 from batchwright.testing.crash_points import CrashPoint
 
 T = TypeVar("T")
