@@ -23,8 +23,10 @@ from batchwright.model.plan import Plan
 from batchwright.model.scalar import SimulationSettings
 from batchwright.regular_files import contents
 from batchwright.views.rehearsal import RehearsalView
+from batchwright.views.text_format import one_line
 
 PAST_MOST = 10  # runs before
+NAME_MOST = 200  # characters of a workflow
 
 
 async def read_plan(settings: Settings, source: Source, simulation: SimulationSettings | None) -> PlanSource:
@@ -50,8 +52,11 @@ async def past_seconds(settings: Settings, plan: Plan) -> tuple[float, ...]:
 def read_rehearsal(file: Path) -> RehearsalView:
     """The report that `rehearse --json` printed. Raises UsageError."""
     try:
-        return msgspec.json.decode(contents(file), type=RehearsalView)
-    except (OSError, ValueError) as error:
+        view = msgspec.json.decode(contents(file), type=RehearsalView)
+        if view.workflow != one_line(view.workflow, NAME_MOST):  # it is shown and counted as what was asked about
+            raise ValueError("it names no workflow")
+        return view
+    except (OSError, ValueError, RecursionError) as error:
         hint = "Make one: batchwright rehearse FILE --json > report.json"
         raise UsageError(f"{file} is no report of a rehearsal: {error}", hint=hint) from error
 
