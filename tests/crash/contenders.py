@@ -16,8 +16,8 @@ from batchwright.model.lifecycle import RunState
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Provider
 from batchwright.providers.simulated import SimulatedServer, Simulation, World
-from batchwright.rehearsal.crash_restart_run import LONG_AFTER, PROCESSES_MAX
-from batchwright.testing.crash_points import CrashingJournal, CrashPoint, When
+from batchwright.rehearsal.crash_restart_run import LONG_AFTER, PROCESSES_MAX, ProcessJournal
+from batchwright.testing.crash_points import CrashPoint, When
 from batchwright.testing.virtual_clock import run_virtual
 from tests.crash.lives import Lives
 from tests.crash.scenarios import Scenario, Settings, installs, plan, servers
@@ -99,9 +99,8 @@ class Contending(Lives):
         if self.contender.resumes is not None:
             await self.clock.sleep(self.contender.resumes)
             point = CrashPoint()
-            await self.drive(
-                CrashingJournal(self.journal, point), point, lambda machine, now: machine.reopen(now, "user")
-            )
+            journal = ProcessJournal(self.journal, point, self.count + 1)
+            await self.drive(journal, point, lambda machine, now: machine.reopen(now, "user"))
 
 
 class Use(Struct, frozen=True):

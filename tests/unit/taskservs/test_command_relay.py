@@ -80,8 +80,10 @@ def test_a_command_has_its_own_time_limit(tmp_path: Path) -> None:
 
 def test_a_connection_that_breaks_is_told_and_made_again(tmp_path: Path) -> None:
     async def use(it: Heard) -> None:
-        running = asyncio.create_task(it.run("echo never"))
-        await asyncio.sleep(0)
+        begun = tmp_path / "begun"
+        running = asyncio.create_task(it.run(f"touch {begun}; sleep 600"))
+        while not begun.exists():  # a program that is only about to start would outlive the test
+            await asyncio.sleep(0.01)
         it.connection._inner.abort()
         assert (await running).why.startswith("the connection broke")
         assert (await it.run("echo no")).why.startswith("the connection broke")

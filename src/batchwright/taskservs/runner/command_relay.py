@@ -19,6 +19,7 @@ from batchwright.taskservs.runner.ssh_connection import SshConnection, broken, c
 CHUNK = 64 * 1024
 LOOK_SECONDS = 1.0  # between two looks whether a command that says nothing has ended
 REST_SECONDS = 5.0  # for the rest of an output after a command's end; what the command left running may hold it open
+NO_END = "the connection broke before the command ended"
 
 Process = asyncssh.SSHClientProcess[bytes]
 Hear = Callable[[Reply], Awaitable[None]]
@@ -41,7 +42,8 @@ class CommandRelay:
                 asyncio.timeout(asked.seconds or None),
                 self._connection.process(asked.command, pty=asked.pty) as process,
             ):
-                return CommandEnd(await _followed(process, asked.input, file, hear))
+                code = await _followed(process, asked.input, file, hear)
+                return CommandEnd(code, NO_END if code is None else "")
         except TimeoutError:
             return CommandEnd(None, timed_out=True)
         except LOST as error:
