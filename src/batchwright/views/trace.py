@@ -81,7 +81,8 @@ class TraceProjection:
         self._open: dict[str, _Open] = {}  # by step
         self._calls: dict[str, _Open] = {}  # by step
         self._sweeps: dict[str, _Open] = {}  # by lane
-        self._taken_up: dict[tuple[str, bool], int] = {}
+        self._taken_up: dict[tuple[str, bool], int] = {}  # a step, or its undoing: how often again
+        self._swept_before: dict[str, int] = {}  # by lane
 
     def apply(self, event: ev.AnyEvent) -> list[Span]:
         """The spans that this event ends, those below before those above."""
@@ -154,7 +155,7 @@ class TraceProjection:
     def _swept(self, event: ev.SweepStarted | ev.SweepEnded | ev.OrphanFound) -> list[Span]:
         lane = event.lane
         if isinstance(event, ev.SweepStarted):
-            number = self._taken_up[lane, False] = self._taken_up.get((lane, False), -1) + 1
+            number = self._swept_before[lane] = self._swept_before.get(lane, -1) + 1
             attributes: dict[str, Scalar] = {"batchwright.lane": lane}
             here = span_id(self._run, "sweep", lane, number)
             self._sweeps[lane] = _Open(here, self._above(), f"sweep {lane}", event.at, attributes)
