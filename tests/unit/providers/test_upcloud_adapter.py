@@ -208,7 +208,7 @@ def test_a_server_is_reached_with_the_runs_key_and_trusted_by_the_key_it_was_giv
     async def scenario(provider: UpCloud, emulator: UpCloudEmulator) -> None:
         ref = await made(provider)
         asked = emulator.account.all_servers[ref].asked
-        while not (await provider.describe([ref]))[ref].address:
+        while ref not in await provider.access([ref]):
             await asyncio.sleep(0.002)
         way = (await provider.access([ref]))[ref]
         (known,) = way.host_keys

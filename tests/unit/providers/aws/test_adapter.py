@@ -20,6 +20,7 @@ from batchwright.model.call_outcome import Created, Going, Gone, Rejected, Serve
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.fault import FaultClass
 from batchwright.model.plan import ServerFacts
+from batchwright.model.ssh_access import SshAccess
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.base import Quote
 from batchwright.providers.generated_ssh_keys import public_of, run_key
@@ -65,6 +66,16 @@ async def gone(here: Visit, ref: str) -> None:
     await here.until(look)
 
 
+async def reached(here: Visit, ref: str) -> SshAccess:
+    """How a server is reached, once it is up: before, nobody can."""
+
+    async def look() -> bool:
+        return ref in await here.aws.access([ref])
+
+    await here.until(look)
+    return (await here.aws.access([ref]))[ref]
+
+
 # What a token stands for
 
 
@@ -95,7 +106,7 @@ def test_a_token_sent_with_another_host_key_is_still_the_same_server(server: Run
     async def reach(here: Visit) -> None:
         row = server.account.regions["eu-central-1"].instances[first.partition("/")[2]]
         (given,) = user_data(row.arguments["UserData"])
-        access = (await here.aws.access([first]))[first]
+        access = await reached(here, first)
         assert access.host_keys == (given["ssh_keys"]["ed25519_public"],), "its tags say so, not this folder"
 
     visit(client(server, tmp_path / "two"), reach)
@@ -260,11 +271,8 @@ def test_a_server_is_reached_with_the_runs_key_and_only_its_own_host_key(server:
     async def scenario(here: Visit) -> None:
         ref = await made(here, "web", image="ubuntu-24.04")
 
-        async def reached() -> bool:
-            return ref in await here.aws.access([ref])
-
-        await here.until(reached)
-        access = (await here.aws.access([ref, "eu-central-1/i-00000000000000000"]))[ref]
+        access = await reached(here, ref)
+        assert await here.aws.access([ref, "eu-central-1/i-00000000000000000"]) == {ref: access}
         assert access.user == "ubuntu"
         assert access.key == str(run_key(tmp_path, here.run).path)
         (row,) = server.account.regions["eu-central-1"].instances.values()
