@@ -58,8 +58,8 @@ class Change(Struct, frozen=True):
     """What somebody does: runs a workflow, or destroys all that the environment of this name has.
 
     `outside` happens before, `meanwhile` once the run is created. `rollback` says that the run is rolled back once it
-    has ended. `ends` are the ends that it may have. `cancel_after`: seconds after which it is cancelled, `by_force` or
-    not.
+    has ended; `gives_up`: as soon as a process of it has died. `ends` are the ends that it may have. `cancel_after`:
+    seconds after which it is cancelled, `by_force` or not.
     """
 
     asked: Workflow | str
@@ -67,6 +67,7 @@ class Change(Struct, frozen=True):
     cancel_after: float | None = None
     by_force: bool = False
     rollback: bool = False
+    gives_up: bool = False
     settings: Mapping[str, Any] = {}
     outside: Callable[[EnvironmentLives], object] | None = None
     meanwhile: Callable[[EnvironmentLives], object] | None = None
@@ -213,11 +214,15 @@ class Process:
             return run
         await self._refuses_others(run)
         self.lives.happens(change.meanwhile, own)
-        return await self._resumed(own)
+        return await (self._given_up(own) if change.gives_up else self._resumed(own))
 
     async def _resumed(self, run: str) -> Run:
         self.drives = True
         return await self.runs.resume(StoredRun(self.journal, run), "ada").finished()
+
+    async def _given_up(self, run: str) -> Run:
+        self.drives = True
+        return await self.runs.rollback(StoredRun(self.journal, run), "ada").finished()
 
     async def _refuses_others(self, run: Run) -> None:
         """I1: whatever its state, nobody comes between."""

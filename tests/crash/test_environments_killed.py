@@ -180,6 +180,50 @@ def test_the_end_is_the_same_wherever_the_process_dies(
         print(f"\n{name}: {len(states)} states of dead processes, always the same environment")
 
 
+GIVEN_UP = [
+    Story("given-up", (Change(shop("a", "b")), Change(shop("a", "d"), gives_up=True)), 1, shared=True),
+    Story("given-up-hostile", (Change(shop("a", "b")), Change(shop("a", "d"), gives_up=True)), 1, HARD, shared=True),
+    Story(
+        "given-up-new-first",
+        (
+            Change(shop("a", "b")),
+            Change(new_first(elsewhere(shop("a", "b"), "upcloud", zone="fi-hel1")), gives_up=True),
+        ),
+        1,
+        shared=True,
+    ),
+    Story("given-up-moved", (Change(shop("a", "b")), Change(elsewhere(shop("a", "b")), gives_up=True)), 1),
+]
+
+
+@pytest.mark.parametrize("most", [16, pytest.param(100_000, marks=pytest.mark.long)], ids=["some", "all"])
+@pytest.mark.parametrize("story", GIVEN_UP, ids=lambda story: story.name)
+def test_a_run_given_up_wherever_its_process_died_leaves_what_its_record_says(
+    story: Story, most: int, tmp_path: Path
+) -> None:
+    """What it had begun to remove is removed, with what only that needed; the environment has what exists."""
+    lives = EnvironmentLives(story, tmp_path)
+    process = StateRecorder(lives, ("story",))
+    run_virtual(live_through(lives, process))
+    states = list(process.states().items())
+    for state, deaths in states[:: max(1, len(states) // most) | 1]:
+        next_lives = EnvironmentLives(story, tmp_path)
+        end = run_virtual(live_through(next_lives), restore(next_lives, state))
+        assert end.runs[-1][1] in (COMPLETED, RunState.ROLLED_BACK), deaths
+
+
+def test_a_run_cancelled_by_force_while_it_removes_leaves_the_rest_to_the_next(tmp_path: Path) -> None:
+    """Whether the next one wants the server again or not."""
+    seen = set[str]()
+    for quarter in range(24):
+        stopped = Change(shop("a", "d"), (CANCELLED, COMPLETED), quarter / 4, by_force=True)
+        for names in ("ab", "ad"):
+            story = Story("stopped", (Change(shop("a", "b")), stopped, Change(shop(*names))), 1, LATE, shared=True)
+            end = run_virtual(live_through(EnvironmentLives(replace(story, races=True), tmp_path)))
+            seen.add(end.runs[1][1])
+    assert seen == {CANCELLED, COMPLETED}
+
+
 # -- any history ----------------------------------------------------------------------------------------------------
 
 

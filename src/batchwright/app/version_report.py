@@ -18,7 +18,7 @@ from batchwright.app.multi_store import STORES
 from batchwright.journal import archive_file, event_codec
 from batchwright.journal.sqlite.connect import SCHEMA_VERSION
 from batchwright.journal.surreal import integrity
-from batchwright.model.plan import SEMANTICS
+from batchwright.model.semantics import SEMANTICS
 from batchwright.packaged_files import nushell_folder
 from batchwright.plan import plan_file, policy_data
 

@@ -183,4 +183,5 @@ _UNDONE = (
     (UndoKind.REMOVE, "task service", "{}"),
     (UndoKind.RESTORE, "change", "{}"),
     (UndoKind.RUN, "command", "{}"),
+    (UndoKind.FINISH, "removal", "{} that will be finished, not undone"),
 )

@@ -65,6 +65,7 @@ SYMBOL_STYLES = {
     Symbol.ASK: "cyan",
     Symbol.KEEP: "",
 }
+UNDO_VERBS = {UndoKind.BLOCKED: "cannot destroy: attached is", UndoKind.FINISH: "finish the removal that has begun:"}
 NOTHING_TO_DO = {
     UndoKind.WITH_SERVER: "goes with its server",
     UndoKind.STAYS: "stays",
@@ -209,7 +210,7 @@ def show_preview(run: str, undos: Sequence[PlannedUndo], *, to_stderr: bool = Fa
     console.print(Text(f"run {run}: a rollback would do this, in this order:"))
     most = 12 if to_stderr else STEPS_SHOWN
     for one in undos[:most]:
-        verb = "cannot destroy: attached is" if one.what is UndoKind.BLOCKED else one.what.value
+        verb = UNDO_VERBS.get(one.what, one.what.value)
         what = NOTHING_TO_DO.get(one.what) or f"{verb} {one.ref}".rstrip()
         extra = f"  ({one.note})" if one.note else ""
         place = f"  {one.provider}" if one.provider else ""

@@ -23,6 +23,7 @@ class UndoKind(StrEnum):
     REMOVE = "remove"
     RESTORE = "restore"  # what was there before
     RUN = "run"  # the undo that a command names
+    FINISH = "finish"  # the removal that the run has begun
     WITH_SERVER = "with-server"  # it goes with its server
     STAYS = "stays"
     GONE = "gone"  # the run destroyed or removed it, and nothing brings it back
@@ -73,6 +74,8 @@ def preview_rollback(run: Run) -> list[PlannedUndo]:
 def _by_itself(step: Step, record: StepFoldState) -> PlannedUndo:
     kind = type_of(step)
     note = kind.doubt_note if record.doubt else ""
+    if step.undo is Undo.NOTHING:
+        return PlannedUndo(step.id, step.provider, UndoKind.FINISH, step.ref or record.ref, note)
     return PlannedUndo(step.id, step.provider, _KINDS[step.undo], kind.undo_target(step, record), note)
 
 

@@ -15,10 +15,10 @@ from batchwright.model.environment import EnvironmentKey, Leave, Leftover, Resou
 from batchwright.model.ids import step_token
 from batchwright.model.lifecycle import RunState, StepState
 from batchwright.model.plan import Before, Request, Step
-from batchwright.model.run import Run, changed_something
+from batchwright.model.run import Run, changed_something, half_removed
 from batchwright.model.run_fold_state import StepFoldState
 
-FOLD = 5  # raised with every change of what is folded; resources of another one are rebuilt from the runs
+FOLD = 6  # raised with every change of what is folded; resources of another one are rebuilt from the runs
 
 Resources = Mapping[str, Resource]
 
@@ -140,7 +140,9 @@ def _server(run: Run, step: Step) -> str:
 def _resource(run: Run, rank: int, step: Step, record: StepFoldState, old: Resource | None) -> Resource | None:
     """One step's resource as it is now; `old` is what was there before, and what is not there any more is None."""
     if step.traits.removes:
-        return old if record.state is not StepState.SUCCEEDED else _without(run, step, old)
+        if record.state in (StepState.SUCCEEDED, StepState.UNDONE):  # a rollback finishes what the run had begun
+            return _without(run, step, old)
+        return _half_removed(run, step, old) if half_removed(run, rank) else old
     if step.server and _is_undone(run, step.server):  # what was on it is gone with it
         return old if old is not None and old.ref != run.record(step.server).ref else None
     if step.traits.sweeps:
@@ -230,6 +232,19 @@ def _without(run: Run, step: Step, old: Resource | None) -> Resource | None:
     if (old.provider, old.ref) == gone:
         old = replace(old, ref="", address="", whole=False)
     return replace(old, leftover=left) if left or old.ref or old.doubtful else None
+
+
+def _half_removed(run: Run, step: Step, old: Resource | None) -> Resource | None:
+    """What is left of something while nobody knows how far its removal got: a server that should be gone, or a task
+    service that is not whole."""
+    if old is None or old.ref != (run.record(step.server).ref if step.server else step.ref):
+        return old
+    if step.server:
+        return replace(old, whole=False)
+    if not step.ref or old.provider != step.provider:
+        return old
+    left = Leftover(old.provider, old.account, old.ref, old.run, old.token, old.at)
+    return replace(old, ref="", address="", whole=False, leftover=(*old.leftovers, left))
 
 
 def _take_off_leftover(now: dict[str, Resource], run: Run, step: Step, record: StepFoldState) -> None:

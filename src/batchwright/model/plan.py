@@ -16,32 +16,10 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.fault import FaultClass
 from batchwright.model.price import Offer, Price
 from batchwright.model.scalar import Scalar
+from batchwright.model.semantics import RULES, SEMANTICS, Rules
 from batchwright.model.templates import PlannedValue, Value, Values
 from batchwright.model.webhook import Webhook
 from batchwright.model.workflow import AcceptedDifference, Dependency, DependencyKind, DependencyScope, OnFailure, Retry
-
-SEMANTICS = 4  # raised when the machine would decide differently; RULES says how old plans are driven
-
-
-class Rules(Struct, frozen=True):
-    """How the machine decides for the plans of one semantics. Frozen: a plan is driven by the rules of its time.
-
-    `clear_looks`: a created server is put to use only when a look has shown that no other run created one of its name.
-    `server_first`: no step starts on a server that is not there, whatever its dependencies allow.
-    `known_failures`: what handles a failure waits until somebody has said what became of a command in doubt.
-    """
-
-    clear_looks: bool
-    server_first: bool
-    known_failures: bool
-
-
-RULES = {
-    1: Rules(clear_looks=False, server_first=False, known_failures=False),
-    2: Rules(clear_looks=True, server_first=False, known_failures=False),
-    3: Rules(clear_looks=True, server_first=True, known_failures=False),
-    4: Rules(clear_looks=True, server_first=True, known_failures=True),
-}
 
 
 class Guard(StrEnum):

@@ -9,6 +9,7 @@ from batchwright.errors import IllegalTransition
 from batchwright.model import events as ev
 from batchwright.model.actions import Doubt, Undo
 from batchwright.model.call_outcome import Observed
+from batchwright.model.fault import PASSING, FaultClass
 from batchwright.model.fold import APPLY
 from batchwright.model.ids import step_token
 from batchwright.model.lifecycle import RUN_ENDED, RunState, StepState
@@ -17,7 +18,7 @@ from batchwright.model.plan import Request
 from batchwright.model.run_fold_state import RunFoldState, StepFoldState
 from batchwright.model.run_summary import RunSummary
 
-__all__ = ["Run", "StepFoldState", "made_something", "unsettled"]
+__all__ = ["Run", "StepFoldState", "half_removed", "made_something", "unsettled"]
 
 FOLD = 14  # raised with every change of what is folded; older snapshots are left aside then and the events fold again
 
@@ -184,10 +185,13 @@ def made_something(run: Run, index: int) -> bool:
     """Whether undoing this step would have anything to do: it created something, or may have.
 
     A kept server existed before and is never undone; the same holds for a task service that was installed already.
+    What the run has half removed is removed for good.
     """
     step, record = run.plan.steps[index], run.records[index]
-    if step.undo is Undo.NOTHING or record.state is StepState.UNDONE:
+    if record.state is StepState.UNDONE:
         return False
+    if step.undo is Undo.NOTHING:
+        return run.plan.rules.finishes_removals and half_removed(run, index)
     if record.state in (StepState.UNDOING, StepState.UNDO_RETRYING, StepState.UNDO_FAILED):
         return True
     if record.state in (StepState.STARTED, StepState.CREATED):
@@ -195,6 +199,19 @@ def made_something(run: Run, index: int) -> bool:
     if step.traits.doubt is not Doubt.LOOK and record.state is not StepState.SUCCEEDED:
         return record.attempt > 0  # nothing shows what a failed call left behind
     return record.made or record.doubt or bool(record.ref) or bool(record.stale)
+
+
+def half_removed(run: Run, index: int) -> bool:
+    """Whether a removal has begun and was not seen to end: nobody knows how much of the thing is left."""
+    step, record = run.plan.steps[index], run.records[index]
+    if not step.traits.removes or record.attempt == 0 or record.state in (StepState.SUCCEEDED, StepState.UNDONE):
+        return False
+    if record.doubt or record.state in _HALF_WAY:
+        return True
+    return record.fault is not None and record.fault.kind in (*PASSING, FaultClass.IN_DOUBT)
+
+
+_HALF_WAY = (StepState.STARTED, StepState.UNDOING, StepState.UNDO_RETRYING, StepState.UNDO_FAILED)
 
 
 def changed_something(run: Run, index: int) -> bool:

@@ -81,7 +81,9 @@ class ProposalDesk:
         run = feed.run
         if action is ProposedAction.ROLLBACK:
             undo = undo_preview(run, self._now)
-            return undo_lines((one.what, one.step) for one in undo), sum(one.what is UndoKind.DESTROY for one in undo)
+            return undo_lines((one.what, one.step) for one in undo), sum(
+                one.what in (UndoKind.DESTROY, UndoKind.FINISH) for one in undo
+            )
         if action is ProposedAction.CANCEL:
             if run.status in RUN_ENDED:
                 raise NotAllowed(f"run {run.id} is {run.status} and cannot be cancelled")

@@ -12,6 +12,7 @@ SAID = {
     UndoKind.RELEASE: "release it",
     UndoKind.REMOVE: "remove it",
     UndoKind.RESTORE: "restore it",
+    UndoKind.FINISH: "finish the removal that has begun: it",
     UndoKind.GONE: "is gone and cannot be brought back",
     UndoKind.RUN: "run it",
     UndoKind.WITH_SERVER: "goes with its server",

@@ -19,7 +19,7 @@ from batchwright.model.lifecycle import RUN_ENDED, RunState, StepState
 from batchwright.model.run import Run, changed_something, unsettled
 
 S = StepState
-DESTRUCTIVE = (UndoKind.DESTROY, UndoKind.WITH_SERVER, UndoKind.REMOVE)
+DESTRUCTIVE = (UndoKind.DESTROY, UndoKind.WITH_SERVER, UndoKind.REMOVE, UndoKind.FINISH)
 LEFT = (UndoKind.STAYS, UndoKind.GONE, UndoKind.BLOCKED, UndoKind.UNKNOWN)
 STEPS_MOST = 100
 

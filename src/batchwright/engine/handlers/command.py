@@ -51,7 +51,7 @@ class CommandHandler(Handler):
         request, record = self._request(i), context.run.records[i]
         output = context.output(command)
         try:
-            again = record.doubt or (undo and attempt > 1)
+            again = record.doubt or (undo and attempt > 1) or (context.step(i).traits.removes and record.attempt > 0)
             outcome = await self.run(i, request, context.timeout(i), output.hear, undo=undo, again=again)
             if isinstance(outcome, Unknown) and not undo and not request.idempotent:
                 return await self._done(i, request) or outcome

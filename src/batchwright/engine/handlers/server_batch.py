@@ -37,9 +37,8 @@ class ServerHandler(Handler):
         if step.retired is not None and not step.retired.run:  # borrowed: it is another environment's
             return reports.CallReport(i, command.attempt, Applied(changed=False))
         if step.retired is not None:
-            gone = await context.destroy(step.provider, step.ref, step.retired)
-            gone = gone or await self._shared.destroyed(step)
-            return reports.CallReport(i, command.attempt, Applied(changed=True) if gone is None else Rejected(gone))
+            fault = await self._retired(step)
+            return reports.CallReport(i, command.attempt, Applied(changed=True) if fault is None else Rejected(fault))
         if step.undo is Undo.RESTORE:
             return reports.CallReport(i, command.attempt, await self._change(step))
         fault = context.check_create(step)
@@ -50,6 +49,10 @@ class ServerHandler(Handler):
         if fault is not None and fault.kind is FaultClass.THROTTLE:  # it is a create that waits for its turn now
             context.heed(step.provider, CallClass.CREATE, outcome)
         return reports.CallReport(i, command.attempt, outcome)
+
+    async def _retired(self, step: Step) -> Fault | None:
+        fault = await self.context.destroy(step.provider, step.ref, step.retired)
+        return fault or await self._shared.destroyed(step)
 
     async def _change(self, step: Step) -> Created | Rejected:
         done = await self._changed(step, CallClass.CREATE)
@@ -128,11 +131,14 @@ class ServerHandler(Handler):
     async def undo(self, command: effects.UndoStep) -> reports.UndoReport:
         """Destroy all that the step created: its server, an unusable one, and what a lost call may have created.
 
-        A server that it changed is changed back.
+        A server that it changed is changed back. One that it had begun to retire is destroyed: nothing brings it back.
         """
         step, record = self.context.step(command.step), self.context.run.records[command.step]
         if step.undo is Undo.RESTORE:
             return await self._restore(step, command)
+        if step.traits.removes:
+            fault = await self._retired(step) if step.retired is not None and step.retired.run else None
+            return reports.UndoReport(command.step, command.attempt, fault)
         return reports.UndoReport(command.step, command.attempt, await self._undo(step, record, command.step))
 
     async def _restore(self, step: Step, command: effects.UndoStep) -> reports.UndoReport:

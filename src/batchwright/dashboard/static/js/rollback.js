@@ -9,7 +9,7 @@ import { many, num } from './words.js';
 
 const KINDS = {
   destroy: ['destroy', 'cross', 'bad'], remove: ['uninstall', 'back', 'undo'], restore: ['set back', 'back', 'undo'], run: ['run its undo', 'back', 'undo'], release: ['let go', 'dash', 'wait'],
-  'with-server': ['goes with its server', 'undone', 'undo'], stays: ['stays', 'dash', 'wait'], gone: ["can't come back", 'warn', 'bad'], keep: ['kept', 'dash', 'wait'], blocked: ['blocks the destroy', 'warn', 'bad'], unknown: ['not known', 'half', 'doubt'],
+  'with-server': ['goes with its server', 'undone', 'undo'], stays: ['stays', 'dash', 'wait'], finish: ['removal is finished', 'warn', 'bad'], gone: ["can't come back", 'warn', 'bad'], keep: ['kept', 'dash', 'wait'], blocked: ['blocks the destroy', 'warn', 'bad'], unknown: ['not known', 'half', 'doubt'],
 };
 const LOST = ['gone', 'blocked', 'unknown'];
 
