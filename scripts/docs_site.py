@@ -36,7 +36,14 @@ NAV: dict[str, tuple[str, ...]] = {
     "How to": (
         *("docs/plan-files.md", "docs/placement.md", "docs/conditions.md", "docs/checks.md", "docs/approvals.md"),
         *("docs/programs.md", "docs/guardrails.md", "docs/limits.md", "docs/handing-over.md", "docs/webhooks.md"),
-        *("docs/rehearsal.md", "docs/simulation.md", "docs/stores.md", "docs/service.md", "docs/page.md"),
+        *(
+            "docs/rehearsal.md",
+            "docs/simulation.md",
+            "docs/stores.md",
+            "docs/service.md",
+            "docs/fleet.md",
+            "docs/page.md",
+        ),
         *("docs/agents.md", "docs/traces.md", "docs/nushell.md", "docs/adding-a-provider.md"),
     ),
     "Reference": (

@@ -9,6 +9,7 @@ from asyncio.selector_events import _SelectorTransport  # type: ignore[attr-defi
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,8 +57,20 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The address of a new database on a real PostgreSQL server, which all tests of the session share."""
     from tests.support.postgres_server import shared  # here, as most sessions need no server
 
-    base = tmp_path_factory.getbasetemp()
-    return shared(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base).new_database()
+    return shared(_session_folder(tmp_path_factory)).new_database()
+
+
+@pytest.fixture
+def temporal(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Task queues of its own on Temporal's development server, which all tests of the session share."""
+    from tests.support.temporal_server import shared
+
+    return shared(_session_folder(tmp_path_factory))
+
+
+def _session_folder(factory: pytest.TempPathFactory) -> Path:
+    base = factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 def _remembering(begin: Callable[..., None]) -> Callable[..., None]:

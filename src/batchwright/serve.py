@@ -14,12 +14,14 @@ from batchwright.cli import main as command_line
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Sim, Simulate, StateDir, settings_of, simulation_of
 from batchwright.cli.output import say
-from batchwright.errors import ServicePackageMissing, UsageError
+from batchwright.errors import FleetPackageMissing, ServicePackageMissing, UsageError
 from batchwright.views.text_format import counted
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp
 
+    from batchwright.app.settings import Settings
+    from batchwright.service.run_dispatcher import RunDispatcher
     from batchwright.service.run_supervisor import RunSupervisor
     from batchwright.service.security_summary import SecuritySummary
 
@@ -78,12 +80,15 @@ def serve(
     try:
         from batchwright.api import server
         from batchwright.dashboard.page import Page
+        from batchwright.service.stderr_log import log_to_stderr
     except ModuleNotFoundError as error:
         raise ServicePackageMissing(f"the service needs the package {error.name}, which is not installed") from error
     settings = settings_of(state_dir)
     simulation = simulation_of(simulate, sim)
-    options = server.ServeOptions(host, port, grace, submit_rate, tls_cert, tls_key, simulation, allow_commands, root)
-    server.log_to_stderr()
+    options = server.ServeOptions(
+        host, port, grace, submit_rate, tls_cert, tls_key, simulation, allow_commands, _dispatcher(settings), root
+    )
+    log_to_stderr()
 
     def told(url: str, rights: SecuritySummary) -> None:
         say(f"batchwright serves {url} from {settings.state_dir}")
@@ -95,6 +100,18 @@ def serve(
     if left:
         say(f"stopped; {counted(left, 'run')} will continue when it is started again")
     return Exit.OK
+
+
+def _dispatcher(settings: Settings) -> RunDispatcher | None:
+    """What has runs driven by workers, if the service is not to drive them itself."""
+    if settings.service.engine == "embedded":
+        return None
+    try:
+        from batchwright.fleet.temporal_dispatcher import TemporalDispatcher
+    except ModuleNotFoundError as error:
+        raise FleetPackageMissing(f'engine = "temporal" needs the package {error.name}') from error
+    assert settings.temporal is not None  # the settings were checked
+    return TemporalDispatcher(settings.temporal)
 
 
 def _tools(allow_apply: bool) -> Callable[[ASGIApp, RunSupervisor], ASGIApp] | None:
@@ -109,6 +126,7 @@ def _tools(allow_apply: bool) -> Callable[[ASGIApp, RunSupervisor], ASGIApp] | N
 
 
 command_line.COMMANDS.append((command_line.SERVICE, "batchwright.serve:serve", "serve --port 9090"))
+command_line.COMMANDS.append((command_line.SERVICE, "batchwright.serve_worker:worker", "worker --runs 20"))
 command_line.COMMANDS.append((command_line.SERVICE, "batchwright.serve_mcp:mcp", "mcp --folder workflows"))
 
 

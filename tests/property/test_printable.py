@@ -37,6 +37,7 @@ from batchwright.model import events as ev
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.lifecycle import RunState
 from batchwright.printable import REPLACEMENT, escaped_json, flat, printable, shortened
+from batchwright.service.stderr_log import log_to_stderr
 from batchwright.views.progress_update import ProgressUpdate
 
 
@@ -222,12 +223,11 @@ def test_json_of_anything_is_valid_and_fit(capsysbinary: pytest.CaptureFixture[b
 
 def test_log_lines_of_the_service_are_fit(capsys: pytest.CaptureFixture[str]) -> None:
     """B7"""
-    from batchwright.api import server
 
     logger = logging.getLogger("batchwright")
     before, level = list(logger.handlers), logger.level
     try:
-        server.log_to_stderr()
+        log_to_stderr()
         text = HOSTILE.replace("\ud800", "")  # what captures logs for reports cannot take it
         logger.warning("got %s", text + "\n2026-01-01 INFO all is well")
         try:

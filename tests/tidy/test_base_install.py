@@ -7,7 +7,7 @@ import sys
 
 EXTRAS = (
     *("aiohttp", "asyncssh", "boto3", "botocore", "cryptography", "litestar", "prometheus_client"),
-    *("psycopg", "pyinfra", "surrealdb", "uvicorn"),
+    *("psycopg", "pyinfra", "surrealdb", "temporalio", "uvicorn"),
 )
 START = "import sys; sys.modules.update(dict.fromkeys(sys.argv[1:])); import batchwright.serve"
 

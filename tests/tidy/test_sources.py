@@ -33,6 +33,7 @@ LATE_IMPORTS = (
     "providers/generated_ssh_keys.py",
     "serve.py",
     "serve_mcp.py",
+    "serve_worker.py",
     "taskservs/runner/__init__.py",
 )  # a missing package becomes a clear error, or what few commands need is not loaded for all
 _import_rules = configparser.ConfigParser()

@@ -9,7 +9,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,10 +27,10 @@ from batchwright.app.system_clock import SystemClock
 from batchwright.errors import AddressRefused
 from batchwright.journal.store_folder import make_private
 from batchwright.model.scalar import Scalar
-from batchwright.printable import PrintableFormatter
 from batchwright.resource_exhaustion import raise_descriptors
 from batchwright.service.health import HealthMonitor
 from batchwright.service.peer_credentials import is_loopback
+from batchwright.service.run_dispatcher import RunDispatcher
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.service.security_summary import SecuritySummary, confined
 
@@ -44,6 +43,7 @@ class ServeOptions(Struct, frozen=True):
     """Where and how to listen. `grace` is how many seconds calls in flight may take when the service stops.
 
     With `simulation` everything that is submitted is simulated; without `commands` workflows may not run programs.
+    `dispatcher`: see RunSupervisor.
     """
 
     host: str = "127.0.0.1"
@@ -54,6 +54,7 @@ class ServeOptions(Struct, frozen=True):
     tls_key: Path | None = None
     simulation: dict[str, Scalar] | None = None
     commands: bool = False
+    dispatcher: RunDispatcher | None = None
     root: str = ""  # a path under which all of it lies too
 
 
@@ -188,7 +189,11 @@ async def _serve(
     closed = not is_loopback(sock.getsockname()[0])
     clock = SystemClock()
     connections = Connections(most_connections(raise_descriptors()))
-    made = RunSupervisor(settings, clock, EventFrames(), options.simulation, commands=options.commands)
+    made = RunSupervisor(
+        *(settings, clock, EventFrames(), options.simulation),
+        commands=options.commands,
+        dispatcher=options.dispatcher,
+    )
     async with made as supervisor, HealthMonitor(supervisor) as monitor:
         bounds = Bounds(readers=min(READERS, connections.most // 2))
         app = make_app(
@@ -253,12 +258,3 @@ async def _first(task: asyncio.Task[object] | asyncio.Task[None] | asyncio.Task[
     asked = asyncio.create_task(stop.wait())
     await asyncio.wait({task, asked}, return_when=asyncio.FIRST_COMPLETED)
     asked.cancel()
-
-
-def log_to_stderr() -> None:
-    """Log to stderr, one line per message."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    for name, level in (("batchwright", logging.INFO), ("uvicorn", logging.ERROR)):  # it warns about every bad request
-        logging.getLogger(name).addHandler(handler)
-        logging.getLogger(name).setLevel(level)

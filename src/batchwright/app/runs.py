@@ -85,7 +85,8 @@ class StoredRun(Struct):
 class Runs:
     """Changes the runs of one state folder. Methods that drive a run give an ActiveRun; iterating it begins.
 
-    With `allowed`, as in a service, a client's run that needs more is not driven.
+    With `allowed`, as in a service, a client's run that needs more is not driven. `offline`: what is driven is drained
+    at once, so that no provider is asked.
     """
 
     def __init__(
@@ -100,8 +101,11 @@ class Runs:
         signal_seconds: float = SIGNAL_SECONDS,
         webhooks: Callable[[], WebhookDeliverer] | None = None,
         rest_seconds: float | None = None,
+        *,
+        offline: bool = False,
     ) -> None:
         self._rest_seconds = rest_seconds
+        self._offline = offline
         self._allowed = allowed
         self._settings = settings
         self._stores = stores
@@ -259,6 +263,7 @@ class Runs:
         `forward`: unless it is being rolled back, the entries of what it has still to install must be those planned.
         """
         journal, run_id = stored.journal, stored.id
+        offline = offline or self._offline
         active.accepted = wishes is None  # another process's doing: the run is to be driven
         seen = stored.signals_seen
         if seen is None:  # before the lease: a signal from here on is for this driver

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from batchwright.app.guardrail_settings import Guardrails, guardrails_of
+from batchwright.app.server_settings import PostgresConfig, SurrealConfig, TemporalConfig
 from batchwright.errors import ConfigInvalid, UsageError
 from batchwright.model.environment import SIMULATED, EnvironmentKey
 from batchwright.model.receiver_url import url_parts
@@ -27,29 +28,6 @@ from batchwright.user_home import expanded, home
 
 AGENT = "agent"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-
-
-class SurrealConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """The SurrealDB server that holds the runs of `storage_backend = "surrealdb"`."""
-
-    url: str
-    user: str = ""
-    password: SecretReference | None = None
-    namespace: str = "batchwright"
-    database: str = "journal"
-    auth_level: Literal["root", "namespace", "database"] = "root"
-
-
-class PostgresConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """The PostgreSQL database of `storage_backend = "postgres"`. The settings of TLS are libpq's."""
-
-    url: str
-    password: SecretReference | None = None
-    schema: str = "batchwright"
-    sslmode: Literal["", "disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = ""
-    sslrootcert: str = ""
-    sslcert: str = ""
-    sslkey: str = ""
 
 
 class ServiceSecrets(Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,10 +49,14 @@ def _check_absolute(names: Iterable[str]) -> None:
 
 
 class ServiceConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """What `batchwright serve` allows its clients. In the folders `sources` are files that they may put on servers."""
+    """What `batchwright serve` allows its clients. In the folders `sources` are files that they may put on servers.
+
+    `engine`: who drives runs of stores that machines share: the service itself, or the workers that Temporal finds.
+    """
 
     secrets: ServiceSecrets = ServiceSecrets()
     sources: tuple[str, ...] = ()
+    engine: Literal["embedded", "temporal"] = "embedded"
 
     def __post_init__(self) -> None:
         _check_absolute(self.sources)
@@ -164,8 +146,11 @@ class ConfigFile(Struct, frozen=True, forbid_unknown_fields=True):
     agents: AgentsConfig = AgentsConfig()
     limits: dict[str, Any] = {}
     policy: str = ""
+    temporal: TemporalConfig | None = None
 
     def __post_init__(self) -> None:
+        if self.service.engine == "temporal" and self.temporal is None:
+            raise ValueError('engine = "temporal" needs the address of Temporal in [temporal]')
         names = [one.name for one in self.notify]
         if len(set(names)) < len(names):
             raise ValueError("two webhooks have the same name")
@@ -192,6 +177,7 @@ class Config(Struct, frozen=True):
     postgres: PostgresConfig | None = None
     traces: TraceReceiver | None = None
     agents: AgentsConfig = AgentsConfig()
+    temporal: TemporalConfig | None = None
 
 
 class Settings(Struct, frozen=True):
@@ -211,6 +197,7 @@ class Settings(Struct, frozen=True):
     postgres: PostgresConfig | None = None  # the database that several machines share
     traces: TraceReceiver | None = None  # the collector that gets the spans of all runs
     agents: AgentsConfig = AgentsConfig()  # the language model, if there is one
+    temporal: TemporalConfig | None = None  # the cluster that has runs driven by workers
 
     @property
     def journal_file(self) -> Path:
@@ -278,18 +265,21 @@ def settings_from(
         config.postgres,
         config.traces,
         config.agents,
+        config.temporal,
     )
 
 
 def config_from(environ: Mapping[str, str]) -> Config:
-    """The file under XDG_CONFIG_HOME or ~/.config, with BATCHWRIGHT_SURREALDB_* and BATCHWRIGHT_POSTGRES_* over it.
+    """The file under XDG_CONFIG_HOME or ~/.config, with BATCHWRIGHT_SURREALDB_*, _POSTGRES_* and _TEMPORAL_* over it.
 
-    An empty BATCHWRIGHT_SURREALDB_URL or BATCHWRIGHT_POSTGRES_URL means: no server, whatever the file says. Raises
-    ConfigInvalid.
+    An empty BATCHWRIGHT_SURREALDB_URL, BATCHWRIGHT_POSTGRES_URL or BATCHWRIGHT_TEMPORAL_ADDRESS means: no server,
+    whatever the file says. BATCHWRIGHT_ENGINE is `engine` of [service]. Raises ConfigInvalid.
     """
     place, found = _read(environ)
     guardrails = guardrails_of(found, place)
     _refuse_password(found.get("postgres"), place)
+    if environ.get("BATCHWRIGHT_ENGINE"):
+        found["service"] = {**found.get("service", {}), "engine": environ["BATCHWRIGHT_ENGINE"]}
     over = [name for name, kind in _SERVERS.items() if _overlay(found, name, kind.__struct_fields__, environ)]
     others = set(found) - set(ConfigFile.__struct_fields__)
     tables = {name: found.pop(name) for name in others & set(registry.names())} if others else {}
@@ -301,32 +291,43 @@ def config_from(environ: Mapping[str, str]) -> Config:
         raise ConfigInvalid(f"{about} has a mistake: {_told(error)}", hint=_hint(found)) from None
     read = file.url, file.service, file.catalogues, file.surrealdb, providers, file.webhooks, file.notify
     file_place = place if place.is_absolute() else None
-    own = file.ssh, file.checks, file.postgres, file.traces, file.agents
+    own = file.ssh, file.checks, file.postgres, file.traces, file.agents, file.temporal
     return Config(*read, guardrails, file_place, *own)
 
 
-_SERVERS: dict[str, type[Struct]] = {"surrealdb": SurrealConfig, "postgres": PostgresConfig}
+_SERVERS: dict[str, type[Struct]] = {
+    "surrealdb": SurrealConfig,
+    "postgres": PostgresConfig,
+    "temporal": TemporalConfig,
+}
+
+
+_SECRETS = {"password", "api_key"}
 
 
 def _prefix(name: str) -> str:
     return f"BATCHWRIGHT_{name.upper()}_"
 
 
-def _overlay(found: dict[str, Any], name: str, fields: Iterable[str], environ: Mapping[str, str]) -> bool:
-    """Put the variables of a database server over its table; gives whether there are any."""
+def _overlay(found: dict[str, Any], name: str, fields: Sequence[str], environ: Mapping[str, str]) -> bool:
+    """Put the variables of a server over its table; gives whether there are any. Its first field says where it is."""
     prefix = _prefix(name)
-    url = environ.get(prefix + "URL")
-    if url == "":
+    place = environ.get(prefix + fields[0].upper())
+    if place == "":
         found.pop(name, None)
     over: dict[str, Any] = {
-        key: environ[prefix + key.upper()] for key in fields if key != "password" and environ.get(prefix + key.upper())
+        key: environ[prefix + key.upper()]
+        for key in fields
+        if key not in _SECRETS and environ.get(prefix + key.upper())
     }
-    if environ.get(prefix + "PASSWORD"):
-        over["password"] = {"env": prefix + "PASSWORD"}
-    elif environ.get(prefix + "PASSWORD_FILE"):
-        over["password"] = {"file": environ[prefix + "PASSWORD_FILE"]}
+    for key in _SECRETS.intersection(fields):
+        variable = prefix + key.upper()
+        if environ.get(variable):
+            over[key] = {"env": variable}
+        elif environ.get(f"{variable}_FILE"):
+            over[key] = {"file": environ[f"{variable}_FILE"]}
     server = found.get(name)
-    if url or (isinstance(server, dict) and url != ""):
+    if place or (isinstance(server, dict) and place != ""):
         found[name] = {**(server if isinstance(server, dict) else {}), **over}
     return bool(over)
 

@@ -26,6 +26,8 @@ from batchwright.errors.environment import EnvironmentUnsettled as EnvironmentUn
 from batchwright.errors.environment import LatestAmbiguous as LatestAmbiguous
 from batchwright.errors.environment import RunSuperseded as RunSuperseded
 from batchwright.errors.environment import ServerBorrowed as ServerBorrowed
+from batchwright.errors.fleet import FleetPackageMissing as FleetPackageMissing
+from batchwright.errors.fleet import TemporalUnavailable as TemporalUnavailable
 from batchwright.errors.plan import EntryChanged as EntryChanged
 from batchwright.errors.plan import PlanChanged as PlanChanged
 from batchwright.errors.plan import PlanFileInvalid as PlanFileInvalid

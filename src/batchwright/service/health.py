@@ -176,7 +176,7 @@ class HealthMonitor:
             uptime=max(0.0, supervisor.clock.now() - self._began),
             event_loop_lag_seconds=self.lag,
             driven=len(supervisor.driven),
-            undriven=len(supervisor.undriven.keys() - supervisor.resting.keys()),
+            undriven=len(supervisor.undriven.keys() - supervisor.expected.keys()),
             readers=supervisor.feeds.readers,
             stores=self._stores,
             providers=providers,

@@ -76,9 +76,12 @@ class RunControl:
             await feed.refresh()
             step, new = await answer(feed.journal, feed.run, request, who, service.settings, service.clock.now())
             driven = service.driven.get(feed.run.id)
-            if new and driven is None and feed.holder is None and service.has_room:
+            row = feed.run.summary(feed.journal.name)
+            if new and driven is None and service.dispatch(row, wake=True):
+                pass
+            elif new and driven is None and feed.holder is None and service.has_room:
                 stored = service.stored(feed.journal, feed.run.id)
-                driven = service.begin(feed.run.summary(feed.journal.name), partial(drive, stored))
+                driven = service.begin(row, partial(drive, stored))
             if new and driven is not None:
                 # an error ends the drive and is told as its trouble; the answer is durable all the same
                 with contextlib.suppress(BatchwrightError):
@@ -109,7 +112,7 @@ class RunControl:
             if reopens:
                 raise RunHeld(f"run {run.id} is driven by {_who(feed)}")
             await feed.journal.signal(run.id, signal)
-        elif kind is SignalKind.PAUSE and run.id in self._supervisor.resting:
+        elif kind is SignalKind.PAUSE and run.id in self._supervisor.expected:
             stored = self._supervisor.stored(feed.journal, run.id)
             pauses = partial(Runs.drive, stored=stored, wishes=lambda machine, now: machine.request(signal, now))
             await self._take_up(feed, pauses, EFFECTS[kind])

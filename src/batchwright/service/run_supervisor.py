@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import ChainMap
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
 from weakref import WeakValueDictionary
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.app.active_run import ActiveRun
@@ -40,6 +40,9 @@ from batchwright.model.run import Run
 from batchwright.model.run_summary import RunSummary
 from batchwright.model.scalar import Scalar
 from batchwright.service.account_claims import AccountClaims
+from batchwright.service.dispatched_runs import DispatchedRuns
+from batchwright.service.resting_run import RestingRun
+from batchwright.service.run_dispatcher import RunDispatcher
 from batchwright.service.run_feed import EventEncoder, RunFeed
 from batchwright.service.run_feeds import RunFeeds
 from batchwright.service.submissions import Submission, Submissions
@@ -55,15 +58,12 @@ Verb = Callable[[Runs], ActiveRun]
 log = logging.getLogger("batchwright.orchestrator")
 
 
-class RestingRun(Struct, frozen=True):
-    """A run that only waits for people: how many of its signals were read, and when it last changed."""
-
-    signals_read: int
-    updated_at: float
-
-
 class RunSupervisor:
-    """Submits, drives, adopts and relays. Each run has at most one driver here, however many callers ask at once."""
+    """Submits, drives, adopts and relays. Each run has at most one driver here, however many callers ask at once.
+
+    With a `dispatcher`, runs that it takes are driven elsewhere; only what a caller asks of a run that nobody drives is
+    recorded here. Without `adopts` no run is taken up that was not asked for.
+    """
 
     def __init__(
         self,
@@ -73,6 +73,8 @@ class RunSupervisor:
         simulation: dict[str, Scalar] | None = None,
         *,
         commands: bool = False,
+        dispatcher: RunDispatcher | None = None,
+        adopts: bool = True,
     ) -> None:
         self.settings = settings
         self.clock = clock
@@ -82,8 +84,15 @@ class RunSupervisor:
         self.driven: dict[str, ActiveRun] = {}
         self.troubles: dict[str, str] = {}  # run -> why it could not be driven last time
         self._sightings = LeaseObserver(clock.monotonic)
-        self.resting: dict[str, RestingRun] = {}
-        self.feeds = RunFeeds(self.stores, clock, frames, self.driven, self._sightings, self.resting)
+        self.resting: dict[str, RestingRun | None] = {}
+        self._dispatched = (
+            None if dispatcher is None else DispatchedRuns(dispatcher, clock, self._tell_trouble, self._forget_trouble)
+        )
+        # runs that are driven when somebody answers, or by another process
+        self.expected = ChainMap[str, RestingRun | None](
+            self.resting, self._dispatched.accepted if self._dispatched else {}
+        )
+        self.feeds = RunFeeds(self.stores, clock, frames, self.driven, self._sightings, self.expected)
         self.allowed = ProgramAndSecretAllowlist(commands, settings.service.secrets, settings.service.sources)
         self.webhooks = webhook_deliverer(settings, self.stores, clock, self.allowed)
         self.desk = Submissions(settings, clock, self.stores, self.world, simulation, allowed=self.allowed)
@@ -97,8 +106,19 @@ class RunSupervisor:
         self._delays: dict[str, float] = {}
         self._caring: asyncio.Task[None] | None = None
         self._claiming: asyncio.Task[None] | None = None
+        self._adopts = adopts
 
     async def __aenter__(self) -> RunSupervisor:
+        if self._adopts:
+            await self._take_up()
+            self._caring = asyncio.create_task(self._care())
+        self.webhooks.start()
+        if self._claims is not None:
+            self._claiming = asyncio.create_task(self._claims.keep())
+        return self
+
+    async def _take_up(self) -> None:
+        """Read all stores, and drive what was left unfinished."""
         try:
             await self.stores.get("filesystem")
         except StoreError:
@@ -111,11 +131,6 @@ class RunSupervisor:
             self.desk.remember(rows)
         self._note_unfinished(rows)
         await self._adopt()
-        self.webhooks.start()
-        self._caring = asyncio.create_task(self._care())
-        if self._claims is not None:
-            self._claiming = asyncio.create_task(self._claims.keep())
-        return self
 
     async def _shares(self) -> SharesAccounts:
         journal = await self.stores.get("postgres")
@@ -161,25 +176,23 @@ class RunSupervisor:
                 continue
             async with self.lock(run_id):
                 journal, _ = await self.stores.find(run_id)
-                row = await journal.summary(run_id)
+                row, rest = await journal.summary(run_id), self.resting.get(run_id)
                 if run_id in self.driven or (row.status in RUN_ENDED and not row.rollback_due):
                     self.undriven.pop(run_id, None)
                     self.resting.pop(run_id, None)
+                    if self._dispatched is not None:
+                        self._dispatched.forget(run_id)
                     self._forget_trouble(run_id)
-                elif await self._rests(journal, row):
+                elif rest and await rest.still_rests(journal, row, self.clock.now()):
                     continue
-                elif self._sightings.is_free(run_id, lease := await journal.held(run_id)):
+                elif not self._sightings.is_free(run_id, lease := await journal.held(run_id)):
+                    pass
+                elif self._dispatched is not None and self._dispatched.takes(row):
+                    if await self._dispatched.dispatch_again(journal, row):
+                        self.undriven[run_id] = self.clock.monotonic() + OTHERS_SECONDS
+                else:
                     log.info("run %s (%s) continues", run_id, row.workflow)
                     self.begin(row, partial(drive, self.stored(journal, run_id, lease)))
-
-    async def _rests(self, journal: Journal, row: RunSummary) -> bool:
-        """Whether a run still waits for nothing but people: nobody has answered or driven it, and nothing expired."""
-        rest = self.resting.get(row.run)
-        if rest is None or row.updated_at != rest.updated_at:
-            return False
-        if row.wakes_at and self.clock.now() >= row.wakes_at:
-            return False
-        return not await journal.signals(row.run, rest.signals_read)
 
     def stored(self, journal: Journal, run_id: str, silent: HeldLease | None = None) -> StoredRun:
         """The run for a driver, which has a fold of its own: a feed tells only what is durable."""
@@ -212,9 +225,19 @@ class RunSupervisor:
         assert stored.run is not None
         self.feeds.add(stored.journal, stored.run.created)
         feed = await self.feeds.find(stored.id)
-        async with self.lock(stored.id):
-            self.begin(feed.run.summary(feed.journal.name), lambda runs: runs.drive(stored))
+        row = feed.run.summary(feed.journal.name)
+        if not self.dispatch(row):
+            async with self.lock(stored.id):
+                self.begin(row, lambda runs: runs.drive(stored))
         return feed
+
+    def dispatch(self, row: RunSummary, *, wake: bool = False) -> bool:
+        """Have a run driven by other processes, soon; False if that is for this one to do."""
+        if self._dispatched is None or not self._dispatched.takes(row):
+            return False
+        self.undriven[row.run] = self.clock.monotonic() + OTHERS_SECONDS
+        self._dispatched.dispatch(row, wake=wake)
+        return True
 
     async def _create(self, submission: Submission, plan: Plan) -> StoredRun:
         self.refuse_more()
@@ -246,8 +269,12 @@ class RunSupervisor:
         return self._locks.setdefault(run_id, asyncio.Lock())
 
     def begin(self, row: RunSummary, verb: Verb) -> ActiveRun:
-        """Drive a run in the background; under its lock, and only when it is not driven here."""
+        """Drive a run in the background; under its lock, and only when it is not driven here.
+
+        Of one that other processes drive only the verb's first events are recorded here.
+        """
         assert row.run not in self.driven
+        elsewhere = self._dispatched is not None and self._dispatched.takes(row)
         # simulated accounts are no accounts: each run has its own limits, and none of the real ones
         limits = Limits() if row.simulated else self._limits
         runs = Runs(
@@ -255,8 +282,11 @@ class RunSupervisor:
             signal_seconds=SIGNAL_SECONDS,
             webhooks=lambda: self.webhooks,
             rest_seconds=REST_SECONDS,
+            offline=elsewhere,
         )
         driven = self.driven[row.run] = verb(runs)
+        if elsewhere:
+            driven.drain()
         self.undriven.pop(row.run, None)
         self.resting.pop(row.run, None)
         driven.task = asyncio.create_task(self._carry(driven, row))
@@ -276,10 +306,10 @@ class RunSupervisor:
         except BatchwrightError as error:
             held = isinstance(error, RunHeld) and driven.driver is None
             if not held and (driven.accepted or isinstance(error, StoreError)):
-                self._tell_trouble(driven, row, f"{error.message} [{error.code}]")
+                self._tell_trouble(driven.run or row, f"{error.message} [{error.code}]")
             raise  # what was refused is its caller's business alone
         except Exception as error:
-            self._tell_trouble(driven, row, f"{type(error).__name__}: {error} [bug]")
+            self._tell_trouble(driven.run or row, f"{type(error).__name__}: {error} [bug]")
             log.exception("run %s is no longer driven", run_id)
             raise
         finally:
@@ -288,13 +318,15 @@ class RunSupervisor:
                 if run is not None and driven.driver is not None and driven.driver.resting:
                     self.resting[run_id] = RestingRun(driven.driver.signals_read, run.updated_at)
                 self.undriven[run_id] = self.clock.monotonic() + self._delays.get(run_id, 0.0)
+                if run is not None and not self.stopping:
+                    self.dispatch(run.summary(row.store))
             self.feeds.hint(run_id)
             driven.tell()
         return run
 
-    def _tell_trouble(self, driven: ActiveRun, row: RunSummary, words: str) -> None:
+    def _tell_trouble(self, now: Run | RunSummary, words: str) -> None:
         """Log and remember why a run that should be driven is not; forget it for a run that has ended."""
-        run_id, now = driven.run_id, driven.run or row
+        run_id = now.id if isinstance(now, Run) else now.run
         if self.troubles.get(run_id) != words:
             log.warning("run %s is not driven: %s", run_id, words)
         if now.status in RUN_ENDED and not now.rollback_due:
@@ -317,7 +349,7 @@ class RunSupervisor:
 
     async def is_driven(self, row: RunSummary) -> bool:
         """Whether a process drives the run now, or does so again as soon as somebody answers its question."""
-        if row.run in self.driven or row.run in self.resting:
+        if row.run in self.driven or row.run in self.expected:
             return True
         if row.status in RUN_ENDED:
             return False
@@ -331,6 +363,8 @@ class RunSupervisor:
         Gives how many runs are left to be resumed.
         """
         self.stopping = True
+        if self._dispatched is not None:
+            await self._dispatched.aclose()
         if self._caring is not None:
             self._caring.cancel()
             await asyncio.gather(self._caring, return_exceptions=True)
@@ -349,7 +383,7 @@ class RunSupervisor:
             self._claiming = None
             await self._claims.give_up()
         self.feeds.close()
-        return len(self.undriven)
+        return len(self.undriven.keys() - self.expected.keys())
 
 
 def drive(stored: StoredRun, runs: Runs) -> ActiveRun:

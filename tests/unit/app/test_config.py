@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from batchwright.app.settings import PostgresConfig, ServiceSecrets, SurrealConfig, config_from, settings_from
+from batchwright.app.server_settings import PostgresConfig, SurrealConfig
+from batchwright.app.settings import ServiceSecrets, config_from, settings_from
 from batchwright.app.system_clock import SystemClock
 from batchwright.errors import ConfigInvalid, UsageError
 from batchwright.model.secret_reference import SecretReference

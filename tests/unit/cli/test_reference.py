@@ -29,7 +29,7 @@ assert serve.serve  # registers itself
 COMMANDS = dict(every(entry.command()))
 
 
-SERVERS = {name for name in COMMANDS if name in ("serve", "mcp", "emulate")}
+SERVERS = {name for name in COMMANDS if name in ("serve", "worker", "mcp", "emulate")}
 ERRORS = [one for _, one in inspect.getmembers(errors, inspect.isclass) if one.code not in ("error", "store")]
 
 

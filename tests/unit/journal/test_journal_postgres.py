@@ -13,7 +13,8 @@ from tests.support.needs import tool
 from tests.support.postgres_server import PASSWORD, USER, PostgresServer, chowned
 
 from batchwright.app.multi_store import Stores
-from batchwright.app.settings import PostgresConfig, Settings
+from batchwright.app.server_settings import PostgresConfig
+from batchwright.app.settings import Settings
 from batchwright.errors import (
     SequenceConflict,
     StoreBehind,
