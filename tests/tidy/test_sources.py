@@ -219,6 +219,7 @@ KNOW_TYPES = {  # who may import the module of an operation type, besides operat
     "taskservs": "likewise",
     "commands": "likewise",
     "probes": "likewise",
+    "places": "wraps ports",
     "emulators": "a real provider stands behind an emulated cloud",
     "testing": "builds workflows, and wraps ports",
     "rehearsal": "wraps ports, and looks at what their requests came to",

@@ -14,7 +14,15 @@ from batchwright.model.ssh_access import SshAccess
 from batchwright.model.update_behavior import FieldWay
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
-from batchwright.providers.base import ChangesServers, Provider, ProviderHealthReport, Quota, Quote, ways_of
+from batchwright.providers.base import (
+    ChangesServers,
+    Provider,
+    ProviderHealthReport,
+    Quota,
+    Quote,
+    ways_of,
+    ways_of_each,
+)
 
 T = TypeVar("T")
 
@@ -90,6 +98,9 @@ class PatientProvider:
 
     def ways(self, observed: Observed, request: ServerRequest) -> Mapping[str, FieldWay]:
         return ways_of(self._inner, observed, request)
+
+    async def ways_of_each(self, pairs: Sequence[tuple[Observed, ServerRequest]]) -> Sequence[Mapping[str, FieldWay]]:
+        return await self._look(lambda: ways_of_each(self._inner, pairs))
 
     async def change(
         self, ref: str, request: ServerRequest, before: ServerRequest

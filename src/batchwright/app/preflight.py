@@ -27,7 +27,7 @@ from batchwright.model.workflow import Workflow
 from batchwright.operations.observations import Observations, ObservedAlternative, ProviderObserved
 from batchwright.operations.registry import type_of
 from batchwright.operations.server_batch import ServerRequest
-from batchwright.providers.base import Provider, ways_of
+from batchwright.providers.base import Provider, ways_of_each
 from batchwright.taskservs.base import Runner, Target
 from batchwright.user_home import with_own_home
 
@@ -251,21 +251,26 @@ async def _observe(
     if runner is not None and not known.destroys:
         installed |= await _before(name, runner, missing)
     abilities = known.create_seconds, known.init, known.privileged, known.own_network, known.destroys
-    ways = {ref: way for request in requests.values() for ref, way in _ways(provider, request, managed).items()}
-    alternatives = {
-        at: ObservedAlternative(request, _ways(provider, request, managed))
-        for at, request in resolved.alternatives.items()
-    }
-    return ProviderObserved(facts, *abilities, requests, managed, installed, recorded, ways, logins, alternatives), (
-        _merged(problems)
+    of_alternatives = list(resolved.alternatives.values())
+    own_ways, *other_ways = await _ways(
+        provider, [list(requests.values()), *([one] for one in of_alternatives)], managed
     )
+    alternatives = {
+        at: ObservedAlternative(request, each)
+        for (at, request), each in zip(resolved.alternatives.items(), other_ways, strict=True)
+    }
+    return ProviderObserved(
+        facts, *abilities, requests, managed, installed, recorded, own_ways, logins, alternatives
+    ), (_merged(problems))
 
 
-def _ways(
-    provider: Provider, request: ServerRequest, managed: Mapping[str, Sequence[Observed]]
-) -> dict[str, Mapping[str, FieldWay]]:
-    """How each field of the servers of this name becomes what is asked for, by reference."""
-    return {one.ref: ways_of(provider, one, request) for one in managed.get(request.name, ())}
+async def _ways(
+    provider: Provider, groups: Sequence[Sequence[ServerRequest]], managed: Mapping[str, Sequence[Observed]]
+) -> list[dict[str, Mapping[str, FieldWay]]]:
+    """For each group: how the fields of the servers of these names become what is asked for, by reference."""
+    pairs = [[(one, request) for request in group for one in managed.get(request.name, ())] for group in groups]
+    told = iter(await ways_of_each(provider, [pair for group in pairs for pair in group]))
+    return [{observed.ref: next(told) for observed, _ in group} for group in pairs]
 
 
 def _by_server(resources: Sequence[Resource]) -> dict[tuple[str, str], set[str]]:

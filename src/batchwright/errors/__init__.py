@@ -28,6 +28,11 @@ from batchwright.errors.environment import RunSuperseded as RunSuperseded
 from batchwright.errors.environment import ServerBorrowed as ServerBorrowed
 from batchwright.errors.fleet import FleetPackageMissing as FleetPackageMissing
 from batchwright.errors.fleet import TemporalUnavailable as TemporalUnavailable
+from batchwright.errors.place import PlaceAnswerLost as PlaceAnswerLost
+from batchwright.errors.place import PlaceDiffers as PlaceDiffers
+from batchwright.errors.place import PlaceRefused as PlaceRefused
+from batchwright.errors.place import PlaceUnreachable as PlaceUnreachable
+from batchwright.errors.place import PlaceUnusable as PlaceUnusable
 from batchwright.errors.plan import EntryChanged as EntryChanged
 from batchwright.errors.plan import PlanChanged as PlanChanged
 from batchwright.errors.plan import PlanFileInvalid as PlanFileInvalid
@@ -35,6 +40,8 @@ from batchwright.errors.plan import PlanRefused as PlanRefused
 from batchwright.errors.proposal import ProposalClosed as ProposalClosed
 from batchwright.errors.proposal import ProposalNotFound as ProposalNotFound
 from batchwright.errors.proposal import ProposalUnapproved as ProposalUnapproved
+from batchwright.errors.provider import ProviderThrottled as ProviderThrottled
+from batchwright.errors.provider import ProviderUnavailable as ProviderUnavailable
 from batchwright.errors.service import AddressRefused as AddressRefused
 from batchwright.errors.service import AuditUnreadable as AuditUnreadable
 from batchwright.errors.service import AuditUnwritable as AuditUnwritable
@@ -261,40 +268,6 @@ class IllegalTransition(BatchwrightError):
 
     code = "illegal-transition"
     hint = "This is a bug in Batchwright. Please report it with the output of: batchwright events RUN --json"
-
-
-class ProviderUnavailable(BatchwrightError):
-    """A provider cannot be used: its name is unknown, its package is missing, or it cannot be reached.
-
-    `passing` says whether a retry may help; None: the adapter does not know.
-
-    >>> ProviderUnavailable("racks does not answer", passing=True).passing
-    True
-    """
-
-    code = "provider-unavailable"
-
-    def __init__(self, message: str, *, hint: str | None = None, passing: bool | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.passing = passing  # whether a retry may help; None: the adapter does not know
-
-
-class ProviderThrottled(ProviderUnavailable):
-    """A provider rejected a call because too many were made.
-
-    `retry_after` is the number of seconds to wait, or None if the provider did not say.
-
-    >>> error = ProviderThrottled("racks: too many requests", retry_after=2.5)
-    >>> (error.retry_after, error.passing)
-    (2.5, True)
-    """
-
-    code = "provider-throttled"
-    hint = "Try again in a moment, or lower the rate in its settings."
-
-    def __init__(self, message: str, *, retry_after: float | None = None, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint, passing=True)
-        self.retry_after = retry_after  # seconds to wait, if the provider said so
 
 
 class ConfigInvalid(BatchwrightError):

@@ -192,6 +192,24 @@ def ways_of(provider: object, observed: Observed, request: ServerRequest) -> Map
     return provider.ways(observed, request) if isinstance(provider, ChangesServers) else {}
 
 
+@runtime_checkable
+class AnswersWaysTogether(Protocol):
+    """Implemented by providers whose adapter is elsewhere: it has to be asked for the ways of servers."""
+
+    async def ways_of_each(self, pairs: Sequence[tuple[Observed, ServerRequest]]) -> Sequence[Mapping[str, FieldWay]]:
+        """The ways of each of these servers, in order. Raises ProviderUnavailable."""
+        ...
+
+
+async def ways_of_each(
+    provider: object, pairs: Sequence[tuple[Observed, ServerRequest]]
+) -> Sequence[Mapping[str, FieldWay]]:
+    """The `ways` of each of these servers, in order, in one call. Raises ProviderUnavailable."""
+    if isinstance(provider, AnswersWaysTogether):
+        return await provider.ways_of_each(pairs)
+    return [ways_of(provider, observed, request) for observed, request in pairs]
+
+
 class Provider(Protocol):
     """One account at one provider. An exception raised by `create` or `destroy` counts as Unknown.
 

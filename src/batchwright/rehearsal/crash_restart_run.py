@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from batchwright.commands.base import Launcher
 from batchwright.engine.environment_turn import EnvironmentTurn
 from batchwright.engine.limits import Lane, Limits
 from batchwright.engine.loop import Driver
@@ -86,6 +87,10 @@ class SimulatedRun:
     def runner(self, simulation: Simulation) -> Runner:
         """What installs task services on its servers."""
         return SimulatedRunner(self.world, self.cloud_clock, simulation)
+
+    def launcher(self) -> Launcher:
+        """What runs its commands, as one process has it."""
+        return self.ledger
 
     def prober(self, simulation: Simulation) -> Prober:
         """What looks at its servers over the network."""
@@ -209,7 +214,7 @@ class SimulatedRun:
             providers[facts.name] = CrashingProvider(provider, point)
             runners[facts.name] = CrashingRunner(self.runner(simulation), point)
             limits.add(facts.name, self.lane(provider))
-        launchers = dict.fromkeys(("", *providers), CrashingLauncher(self.ledger, point))
+        launchers = dict.fromkeys(("", *providers), CrashingLauncher(self.launcher(), point))
         prober = CrashingProber(self.prober(Simulation.from_settings(settings)), point)
         ports: dict[str, Any] = {"launchers": launchers, "prober": prober, "turn": await self.turn(run)}
         clock = self.clock_of(point)

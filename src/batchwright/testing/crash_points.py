@@ -33,7 +33,15 @@ from batchwright.operations.command import Command, CommandRequest
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.probes.base import ProbeContext, Prober
-from batchwright.providers.base import ChangesServers, Provider, ProviderHealthReport, Quota, Quote, ways_of
+from batchwright.providers.base import (
+    AnswersWaysTogether,
+    ChangesServers,
+    Provider,
+    ProviderHealthReport,
+    Quota,
+    Quote,
+    ways_of,
+)
 from batchwright.taskservs.base import NO_JOB, Runner, Target, TaskservCall
 
 T = TypeVar("T")
@@ -287,6 +295,11 @@ class CrashingProvider:
     def ways(self, observed: Observed, request: ServerRequest) -> Mapping[str, FieldWay]:
         self._point.check()
         return ways_of(self._inner, observed, request)
+
+    async def ways_of_each(self, pairs: Sequence[tuple[Observed, ServerRequest]]) -> Sequence[Mapping[str, FieldWay]]:
+        if isinstance(self._inner, AnswersWaysTogether):
+            return await self._point.guard(f"{self.name}.ways_of_each", self._inner.ways_of_each, pairs)
+        return [self.ways(observed, request) for observed, request in pairs]
 
     async def change(
         self, ref: str, request: ServerRequest, before: ServerRequest

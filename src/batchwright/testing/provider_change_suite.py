@@ -15,7 +15,7 @@ from batchwright.model.fault import FaultClass
 from batchwright.model.update_behavior import ChangeWay
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
-from batchwright.providers.base import ChangesServers, Provider, ways_of
+from batchwright.providers.base import ChangesServers, Provider, ways_of_each
 from batchwright.testing.provider_harness import ProviderHarness
 
 Scenario = Callable[[ProviderHarness], Coroutine[Any, Any, None]]
@@ -91,10 +91,10 @@ class ProviderChangeSuite:
         async def scenario(bench: ProviderHarness) -> None:
             ref, request = await self._made(bench, "suite-ways")
             seen, capabilities = await bench.ready(ref), bench.provider.capabilities
-            ways = ways_of(bench.provider, seen, request)
+            (ways,) = await ways_of_each(bench.provider, [(seen, request)])
             assert ways["labels"].way is capabilities.relabels is ChangeWay.LIVE
             if self.other_plan():
-                ways = ways_of(bench.provider, seen, await self._resized(bench, "suite-ways"))
+                (ways,) = await ways_of_each(bench.provider, [(seen, await self._resized(bench, "suite-ways"))])
                 assert ways["plan"].way is capabilities.resizes is not ChangeWay.REPLACE
             assert {
                 field: one.note for field, one in ways.items() if one.way is ChangeWay.REPLACE and not one.note

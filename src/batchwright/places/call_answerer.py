@@ -1,0 +1,149 @@
+"""The worker's side of a place: a message comes, the port is called if that is allowed, its answer goes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from batchwright import __version__
+from batchwright.commands.base import Launcher
+from batchwright.errors import (
+    BatchwrightError,
+    PlaceDiffers,
+    PlaceRefused,
+    ProviderThrottled,
+    ProviderUnavailable,
+)
+from batchwright.model.call_outcome import Observed
+from batchwright.model.update_behavior import FieldWay
+from batchwright.operations.server_batch import ServerRequest
+from batchwright.places import codec
+from batchwright.places.carrier import REPORT, PlaceAnswer, PlaceCall, PlaceFault
+from batchwright.printable import shortened
+from batchwright.providers.base import ChangesServers, Provider, ShowsAttached, ways_of
+from batchwright.taskservs.base import Runner
+
+OUTPUT_LINES, LINE_MAX = 400, 2_000  # of a call's output; the last ones, and characters of each
+LIMIT_MAX = 24 * 3600.0
+
+Tell = Callable[[str], None]
+
+
+class PlacePorts(Protocol):
+    """The real ports at a place, and what its allow-list says."""
+
+    async def report(self) -> codec.PlaceReport:
+        """What the worker says about itself."""
+        ...
+
+    def allowed(self, call: PlaceCall, given: dict[str, Any]) -> dict[str, Any]:
+        """The arguments as they are used here. Raises PlaceRefused."""
+        ...
+
+    async def provider(self, name: str) -> Provider:
+        """A provider, open. Raises ProviderUnavailable."""
+        ...
+
+    def runner(self, provider: str) -> Runner:
+        """What installs on servers of a provider."""
+        ...
+
+    def launcher(self, provider: str) -> Launcher:
+        """What runs programs on servers of a provider, or with "" on the worker's machine."""
+        ...
+
+
+class CallAnswerer:
+    """Answers one message at a time, any number at once. It remembers nothing: each call stands for itself."""
+
+    def __init__(self, ports: PlacePorts, redact: Callable[[str], str] = str) -> None:
+        self._ports, self._redact = ports, redact
+
+    async def answer(self, message: bytes) -> bytes:
+        """The answer to a message. If it is cancelled, so is the call of the port."""
+        output: deque[str] = deque(maxlen=OUTPUT_LINES)
+        told = 0
+
+        def tell(line: str) -> None:
+            nonlocal told
+            told += 1
+            output.append(shortened(line, LINE_MAX))
+
+        try:
+            call = codec.read(message, PlaceCall)
+            kind, value = await self._answer(call, tell)
+            said = PlaceAnswer(kind, value)
+        except Exception as error:
+            said = PlaceAnswer(fault=self._fault(error))
+        if told > len(output):
+            output[0] = f"({told - len(output) + 1} earlier lines of output are not shown)"
+        try:
+            return codec.pack(msgspec.structs.replace(said, output=tuple(output)))
+        except codec.Unfit as error:
+            return codec.pack(PlaceAnswer(fault=self._fault(error)))
+
+    async def _answer(self, call: PlaceCall, tell: Tell) -> tuple[str, msgspec.Raw]:
+        if call.method == REPORT:
+            return REPORT, msgspec.Raw(msgspec.msgpack.encode(await self._ports.report()))
+        if call.contract != codec.contract():
+            raise PlaceDiffers(
+                f"the worker is Batchwright {__version__}, whose calls differ from those of {call.version}"
+            )
+        try:
+            given = codec.given_arguments(call.port, call.method, call.arguments, tell)
+        except codec.Unfit as error:
+            raise PlaceRefused(str(error)) from error
+        given = self._ports.allowed(call, given)
+        async with asyncio.timeout(min(call.limit, LIMIT_MAX)):
+            answer = await self._made(call, given)
+        return codec.answer(call.port, call.method, answer)
+
+    async def _made(self, call: PlaceCall, given: Mapping[str, Any]) -> object:
+        """Call the port."""
+        port: object
+        match call.port:
+            case codec.PROVIDER:
+                port = provider = await self._ports.provider(call.target)
+                match call.method:
+                    case "traits":
+                        changes, shows = isinstance(provider, ChangesServers), isinstance(provider, ShowsAttached)
+                        return codec.ProviderTraits(provider.capabilities, changes, shows)
+                    case "ways_of_each":
+                        return _ways(provider, given["pairs"])
+                    case "attached" if not isinstance(provider, ShowsAttached):
+                        return []
+                    case "change" if not isinstance(provider, ChangesServers):
+                        raise PlaceRefused(f"the provider {provider.name} cannot change servers in place")
+            case codec.RUNNER:
+                port = self._ports.runner(call.target)
+            case _:
+                port = self._ports.launcher(call.target)
+        return await getattr(port, call.method)(*given.values())  # by position, as adapters name them as they like
+
+    def _fault(self, error: Exception) -> PlaceFault:
+        """What is told of an error; of one that is not ours, its text without secrets."""
+        kind = type(error).__name__
+        if isinstance(error, TimeoutError):
+            return PlaceFault("TimeoutError", "", "no answer within the time of the call")
+        if not isinstance(error, BatchwrightError):
+            return PlaceFault(kind, "", self._redact(str(error)))
+        for known in (PlaceDiffers, PlaceRefused, ProviderThrottled, ProviderUnavailable):
+            if isinstance(error, known):
+                kind = known.__name__
+                break
+        return PlaceFault(
+            kind,
+            error.code,
+            error.message,
+            error.hint,
+            error.passing if isinstance(error, ProviderUnavailable) else None,
+            error.retry_after if isinstance(error, ProviderThrottled) else None,
+        )
+
+
+def _ways(provider: Provider, pairs: tuple[tuple[Observed, ServerRequest], ...]) -> tuple[Mapping[str, FieldWay], ...]:
+    return tuple(ways_of(provider, observed, request) for observed, request in pairs)
