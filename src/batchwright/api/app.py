@@ -10,7 +10,6 @@ import msgspec
 from litestar import Litestar
 from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
-from litestar.openapi.spec import OpenAPI
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from batchwright.api import (
@@ -44,7 +43,7 @@ from batchwright.api.authorization import needs
 from batchwright.api.metrics import Metrics, MetricsMiddleware
 from batchwright.api.openapi import as_any_of, openapi
 from batchwright.api.root_path import RootPathMiddleware
-from batchwright.api.unknown_parameters import Parameters
+from batchwright.api.unknown_parameters import known_parameters_only
 from batchwright.app.access_tokens import Tokens
 from batchwright.app.browser_sessions import BrowserSessions
 from batchwright.loader.limits import UNTRUSTED
@@ -72,17 +71,12 @@ LOOKS = [path for handler in HANDLERS if handler.opt.get("changes") is False for
 
 
 @cache
-def _openapi() -> OpenAPI:
-    """The OpenAPI document. A separate application that serves nothing generates it."""
+def described() -> bytes:
+    """The OpenAPI document, as JSON bytes. A separate application that serves nothing generates it."""
     nothing = {name: Provide(lambda: None, sync_to_thread=False) for name in NAMES}
     told = openapi()  # its own logging_config would print every log line twice
-    return Litestar(HANDLERS, dependencies=nothing, openapi_config=told, logging_config=None).openapi_schema
-
-
-@cache
-def described() -> bytes:
-    """The OpenAPI document, as JSON bytes."""
-    return msgspec.json.encode(as_any_of(_openapi().to_schema()))
+    application = Litestar(HANDLERS, dependencies=nothing, openapi_config=told, logging_config=None)
+    return msgspec.json.encode(as_any_of(application.openapi_schema.to_schema()))
 
 
 def _received(name: str) -> Provide:
@@ -98,7 +92,7 @@ def _calls() -> Litestar:
     return Litestar(
         HANDLERS,
         dependencies={name: _received(name) for name in NAMES},
-        guards=[needs, Parameters(_openapi())],
+        guards=[needs, known_parameters_only],
         exception_handlers=problems.HANDLERS,
         openapi_config=None,  # otherwise the framework adds pages that load scripts from other sites
         request_max_body_size=UNTRUSTED.file_bytes,

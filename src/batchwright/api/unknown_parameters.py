@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from collections import Counter
 from difflib import get_close_matches
+from functools import cache
 from typing import Any
 
 from litestar import Request
 from litestar.connection import ASGIConnection
+from litestar.enums import ParamType
+from litestar.handlers import HTTPRouteHandler
 from litestar.handlers.base import BaseRouteHandler
-from litestar.openapi.spec import OpenAPI, Parameter, Schema
-from litestar.openapi.spec.enums import OpenAPIType
+from litestar.params import ParameterKwarg
+from litestar.typing import FieldDefinition
 from msgspec import Struct
 
+from batchwright.api.openapi import WorkflowBodyOperation
 from batchwright.errors import UsageError
 
 OURS = ("idempotency-key", "if-match", "last-event-id")  # headers that change what a request does
@@ -33,49 +37,45 @@ class TakenParameters(Struct, frozen=True):
     body: bool = False
 
 
-class Parameters:
-    """A guard that knows the parameters of every operation from the OpenAPI document."""
-
-    def __init__(self, document: OpenAPI) -> None:
-        self._taken: dict[tuple[str, str], TakenParameters] = {}
-        for path, item in (document.paths or {}).items():
-            for method in ("get", "post", "put", "patch", "delete"):
-                if (operation := getattr(item, method)) is not None:
-                    told = [one for one in operation.parameters or () if isinstance(one, Parameter)]
-                    self._taken[method.upper(), path] = _taken(told, body=operation.request_body is not None)
-
-    async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
-        """Raise UsageError for anything that the operation does not take."""
-        assert isinstance(connection, Request)
-        method = "GET" if connection.method == "HEAD" else str(connection.method)
-        taken = self._taken.get((method, connection.scope["path_template"]), TakenParameters())
-        query = Counter(name for name, _ in connection.query_params.multi_items())
-        for name, count in query.items():
-            if name not in taken.query:
-                raise _unknown("parameter", name, taken.query)
-            if count > 1 and name not in taken.repeated:
-                raise UsageError(f"the parameter {name} is given {count} times", hint="Give it once.")
-        if method == "GET":
-            return
-        for name in map(str.lower, connection.headers):
-            if name not in taken.headers | ALWAYS and get_close_matches(name, OURS, n=1, cutoff=NEAR):
-                raise _unknown("header", name, taken.headers | ALWAYS)
-        if not taken.body and (await connection.body()).strip() not in (b"", b"{}"):
-            raise UsageError("this operation takes no body", hint="Its parameters belong in the address: ?name=value.")
+async def known_parameters_only(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """A guard: raise UsageError for anything that the operation does not take."""
+    assert isinstance(connection, Request)
+    assert isinstance(handler, HTTPRouteHandler)
+    taken = taken_by(handler)
+    query = Counter(name for name, _ in connection.query_params.multi_items())
+    for name, count in query.items():
+        if name not in taken.query:
+            raise _unknown("parameter", name, taken.query)
+        if count > 1 and name not in taken.repeated:
+            raise UsageError(f"the parameter {name} is given {count} times", hint="Give it once.")
+    if connection.method in ("GET", "HEAD"):
+        return
+    for name in map(str.lower, connection.headers):
+        if name not in taken.headers | ALWAYS and get_close_matches(name, OURS, n=1, cutoff=NEAR):
+            raise _unknown("header", name, taken.headers | ALWAYS)
+    if not taken.body and (await connection.body()).strip() not in (b"", b"{}"):
+        raise UsageError("this operation takes no body", hint="Its parameters belong in the address: ?name=value.")
 
 
-def _taken(told: list[Parameter], *, body: bool) -> TakenParameters:
-    query = [one for one in told if one.param_in == "query"]
-    repeated = frozenset(one.name for one in query if _is_list(one.schema))
-    headers = frozenset(one.name.lower() for one in told if one.param_in == "header")
-    return TakenParameters(frozenset(one.name for one in query), repeated, headers, body)
+@cache
+def taken_by(handler: HTTPRouteHandler) -> TakenParameters:
+    """What the operation takes, by the signature of its handler."""
+    fields = handler.parsed_fn_signature.parameters
+    told = {
+        definition.name or name: (definition.param_type, field)
+        for name, field in fields.items()
+        if isinstance(definition := field.kwarg_definition, ParameterKwarg) and not field.is_di_field
+    }
+    query = {name for name, (kind, _) in told.items() if kind == ParamType.QUERY}
+    headers = {name.lower() for name, (kind, _) in told.items() if kind == ParamType.HEADER}
+    repeated = {name for name in query if _is_list(told[name][1])}
+    body = "data" in fields or issubclass(handler.operation_class, WorkflowBodyOperation)
+    return TakenParameters(frozenset(query), frozenset(repeated), frozenset(headers), body)
 
 
-def _is_list(schema: Any) -> bool:
-    """Whether the schema is a list; one that may be omitted is wrapped in a union."""
-    return isinstance(schema, Schema) and (
-        schema.type == OpenAPIType.ARRAY or any(map(_is_list, (*(schema.one_of or ()), *(schema.any_of or ()))))
-    )
+def _is_list(field: FieldDefinition) -> bool:
+    """Whether it is a list; one that may be omitted is a union of it and None."""
+    return field.is_non_string_sequence or any(map(_is_list, field.inner_types if field.is_union else ()))
 
 
 def _unknown(kind: str, name: str, known: frozenset[str]) -> UsageError:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from batchwright.api import connection_limits as bounds
 from batchwright.api.admission_control import Bounds
-from batchwright.api.app import _openapi
+from batchwright.api.app import described
 from batchwright.api.connection_limits import Acceptor, Connections, TimeoutProtocol, most_connections, origin
 from tests.support.service_in_loop import RUNS, TRIES, Serving, serving, workflow
 
@@ -376,6 +376,6 @@ def test_after_an_answer_has_begun_there_is_no_other(tmp_path: Path, caplog: pyt
 def test_what_describes_the_service_leaves_its_log_alone() -> None:
     """With a handler of the framework everything is logged twice, once as it came."""
     before = [*logging.getLogger().handlers]
-    _openapi.cache_clear()
-    _openapi()
+    described.cache_clear()
+    described()
     assert logging.getLogger().handlers == before

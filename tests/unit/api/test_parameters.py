@@ -6,6 +6,11 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from litestar.routes import HTTPRoute
+
+from batchwright.api.app import _calls, described
+from batchwright.api.unknown_parameters import TakenParameters, taken_by
 from tests.support.service_in_loop import FAST, RUNS, Serving, serving, workflow
 
 
@@ -106,3 +111,28 @@ def test_addresses_hold_under_a_path_of_a_proxy(tmp_path: Path) -> None:
             assert 'href="/' not in page
 
     asyncio.run(main())
+
+
+def test_the_guard_and_the_document_say_the_same() -> None:
+    """C2: each operation takes what the OpenAPI document lists, and nothing else."""
+    document = msgspec.json.decode(described())
+    seen = set()
+    for route in (route for route in _calls().routes if isinstance(route, HTTPRoute)):
+        for method, (handler, _) in route.route_handler_map.items():
+            operation = document["paths"].get(route.path_format, {}).get(method.lower())
+            if operation is None:  # OPTIONS, and pages
+                continue
+            seen.add((route.path_format, method.lower()))
+            named = operation.get("parameters", ())
+            query = {one["name"]: one["schema"] for one in named if one["in"] == "query"}
+            assert taken_by(handler) == TakenParameters(
+                frozenset(query),
+                frozenset(name for name, schema in query.items() if is_list(schema)),
+                frozenset(one["name"].lower() for one in named if one["in"] == "header"),
+                "requestBody" in operation,
+            ), operation["operationId"]
+    assert seen == {(path, method) for path, item in document["paths"].items() for method in item}
+
+
+def is_list(schema: Any) -> bool:
+    return schema.get("type") == "array" or any(map(is_list, schema.get("anyOf", ())))
