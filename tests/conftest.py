@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
 from asyncio.base_subprocess import BaseSubprocessTransport
 from asyncio.selector_events import _SelectorTransport  # type: ignore[attr-defined]
 from collections import Counter
@@ -16,7 +17,8 @@ import pytest
 
 from batchwright.loader.evaluator_client import Evaluator
 from batchwright.service import evaluator_pool
-from tests.support import examples
+from tests.support import command_fork_server, examples
+from tests.support.command_fork_server import CommandForkServer
 from tests.support.shared_evaluator import SharedEvaluator
 from tests.support.shared_evaluator_worker import SharedEvaluatorWorker
 
@@ -34,14 +36,19 @@ SLOW = (
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _shared_evaluator() -> Iterator[None]:
-    """To load a file, here or in a service here, starts no process, unless a test asks for `own_evaluator`."""
+def _shared_processes() -> Iterator[None]:
+    """To load a file, here or in a service here, starts no process, unless a test asks for `own_evaluator`.
+
+    A process of the command is forked from one that has loaded it, unless a test asks for `own_start`.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess.Popen, "_execute_child", command_fork_server.execute)
         patch.setattr(import_module("batchwright.loader.load"), "Evaluator", SharedEvaluator)
         patch.setattr(evaluator_pool, "_begun", SharedEvaluatorWorker.begun)
         yield
     SharedEvaluator.end()
     SharedEvaluatorWorker.end_all()
+    CommandForkServer.end_shared()
 
 
 @pytest.fixture
@@ -50,6 +57,12 @@ def own_evaluator(monkeypatch: pytest.MonkeyPatch) -> None:
     SharedEvaluator.end()
     monkeypatch.setattr(import_module("batchwright.loader.load"), "Evaluator", Evaluator)
     monkeypatch.setattr(evaluator_pool, "_begun", BEGUN)
+
+
+@pytest.fixture
+def own_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each process of the command is an interpreter that starts and loads it, as it is for users."""
+    monkeypatch.setattr(subprocess.Popen, "_execute_child", command_fork_server.EXECUTE)
 
 
 @pytest.fixture

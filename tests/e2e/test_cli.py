@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from tests.support.command_line import PATIENCE, Command, Done
 
+pytestmark = pytest.mark.usefixtures("own_start")
 INSTANT = ["--sim", "time_scale=0"]
 SLOW = ["--sim", "boot_seconds=3600", "--sim", "answer_seconds=0", "--sim", "destroy_seconds=0", "--sim", "spread=0"]
 

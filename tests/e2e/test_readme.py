@@ -20,6 +20,7 @@ from tests.support.service_process import service_process
 from batchwright.providers.aws.instance_type_aliases import SIZES
 from batchwright.providers.simulated.catalog import PROFILES
 
+pytestmark = pytest.mark.usefixtures("own_start")
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 MAKE_RUN = "run workflows/local_services.ncl --resume"
