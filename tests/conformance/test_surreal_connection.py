@@ -15,7 +15,7 @@ def _database(bridge: Bridge) -> ServerDatabase:
 
 
 async def _nobody_is_connected(bridge: Bridge) -> None:
-    for _ in range(200):
+    for _ in range(6_000):
         if not bridge.guests:
             return
         await asyncio.sleep(0.01)

@@ -62,7 +62,7 @@ async def answers() -> dict[str, Any]:
                 return found
 
         async def until(state: str, uuid: str) -> None:
-            for _ in range(5000):
+            for _ in range(60_000):
                 if (await call("GET", f"/server/{uuid}", "/server/{uuid}"))["server"]["state"] == state:
                     return
                 await asyncio.sleep(0.001)

@@ -18,7 +18,7 @@ from tests.support.service_process import service_process
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "workflow-file.md").read_text()
 SIMULATED = ("--simulate", "--sim", "time_scale=0.01")
-LOOKS = 1_000
+LOOKS = 2_400
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ def without_time(value: dict[str, object]) -> dict[str, object]:
 
 def until(command: Command, run: str, status: str) -> None:
     """Look until the process that drives the run has done what it was asked for."""
-    for _ in range(600):
+    for _ in range(6_000):
         view = command.json("status", run)
         if view["status"] == status:
             return

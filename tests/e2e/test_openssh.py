@@ -104,7 +104,7 @@ def test_how_it_refuses_is_told_in_its_words(tmp_path: Path) -> None:
                 access = replace(access, jump=server) if "Forwarding" in text else access
                 access = replace(access, key=str(tmp_path / "stranger")) if "MaxAuth" in text else access
                 refused = await look(access)
-                for _ in range(300):  # sshd reads its configuration anew in its own time
+                for _ in range(1_200):  # sshd reads its configuration anew in its own time
                     if isinstance(refused, Fault) and refused.code == code:
                         break
                     await asyncio.sleep(0.1)

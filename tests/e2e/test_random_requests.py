@@ -25,7 +25,7 @@ PLACE = b"planted-home"  # a part of the path of everything that is the service'
 RUNS = "/v1/workflows/batch"
 AT_ONCE = 32
 BY_LIBRARY = 0.15  # the part that a client library sends
-LOOKS = 200  # at something that is bound to happen, PAUSE seconds apart
+LOOKS = 1_200  # at something that is bound to happen, PAUSE seconds apart
 PAUSE, ANSWER_SECONDS = 0.1, 60.0
 NICKEL = json.dumps(flow("asked")).replace(":", "=")
 SERVER = "127.0.0.1:9"

@@ -11,7 +11,7 @@ import pytest
 from tests.support.command_line import PATIENCE, Command
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "workflow-file.md").read_text()
-LOOKS = 1_000
+LOOKS = 2_400
 
 
 @pytest.fixture

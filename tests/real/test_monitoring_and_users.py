@@ -37,7 +37,7 @@ async def monitoring(server: Server, node: Server) -> None:
 
     async def up(count: int) -> None:
         script = f"curl -s 'http://{server.target.address}:9090/api/v1/query?query=up==1'"
-        for _ in range(300):
+        for _ in range(1_200):
             told = json.loads(await server.sh(script))["data"]["result"]
             if len([one for one in told if one["metric"]["job"] == "nodes"]) == count:
                 return

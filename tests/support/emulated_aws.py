@@ -104,7 +104,7 @@ class Visit:
         assert isinstance(answer, ServerRequest), answer
         return answer
 
-    async def until(self, look: Callable[[], Coroutine[Any, Any, bool]], tries: int = 200) -> None:
+    async def until(self, look: Callable[[], Coroutine[Any, Any, bool]], tries: int = 2_400) -> None:
         for _ in range(tries):
             if await look():
                 return

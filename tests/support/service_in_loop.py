@@ -25,7 +25,7 @@ from batchwright.service.run_supervisor import RunSupervisor
 
 RUNS = "/v1/workflows/batch"
 FAST = {"answer_seconds": "0.01", "boot_seconds": "0.02", "install_seconds": "0.01", "destroy_seconds": "0.01"}
-TRIES = 2_000  # looks at something that is bound to happen
+TRIES = 6_000  # looks at something that is bound to happen
 
 
 def workflow(name: str = "flow", count: int = 3, store: str = "filesystem", **rest: Any) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def asking(name: str = "flow", **more: Any) -> dict[str, Any]:
 
 async def asked(service: Serving, run: str = "", count: int = 1) -> list[dict[str, Any]]:
     """Look until so many questions are open."""
-    for _ in range(2_000):
+    for _ in range(6_000):
         found: list[dict[str, Any]] = (await service.get("/v1/approvals", params={"run": run})).json["items"]
         if len(found) == count:
             return found
@@ -50,7 +50,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def resting(service: Serving, run: str) -> None:
-    for _ in range(2_000):
+    for _ in range(6_000):
         if run in service.supervisor.resting and run not in service.supervisor.driven:
             return
         await asyncio.sleep(0.02)
@@ -143,7 +143,7 @@ def test_with_tokens_somebody_else_answers(tmp_path: Path) -> None:
             assert (few.status, few.json["code"]) == (422, "quorum-unreachable")
             submitted = await service.post(path, params=sim, json=asking(of=["lead"]), headers=of("ada"))
             run = submitted.json["run"]
-            for _ in range(2_000):
+            for _ in range(6_000):
                 found = (await service.get("/v1/approvals", headers=of("look"))).json["items"]
                 if found:
                     break

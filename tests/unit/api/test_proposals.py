@@ -39,7 +39,7 @@ class House:
         return await self.ask(who, "POST", path, params=params)
 
     async def until(self, run: str, state: str) -> None:
-        for _ in range(2_000):
+        for _ in range(6_000):
             if (await self.ask("ada", "GET", f"{RUNS}/{run}")).json["status"] == state:
                 return
             await asyncio.sleep(0.02)

@@ -57,7 +57,7 @@ def test_tokens_are_told_without_their_secrets(tmp_path: Path) -> None:
 
 async def started(service: Serving, name: str, **sim: Any) -> str:
     run: str = (await service.submit(workflow(name, 12, parallel_limit=5), **sim)).json["run"]
-    for _ in range(500):
+    for _ in range(6_000):
         if (await service.get(f"{RUNS}/{run}")).json["running"]:
             return run
         await asyncio.sleep(0.02)

@@ -64,7 +64,7 @@ def test_a_name_that_turns_out_private_is_not_sent_to_and_the_run_goes_on(tmp_pa
                 answer = await service.submit(notifying(f"https://localhost:{receiver.port}/"))
                 run = answer.json["run"]
                 await service.until(run, "Completed")
-                for _ in range(500):
+                for _ in range(6_000):
                     [line] = (await service.get("/v1/webhooks", params={"run": run})).json["items"]
                     if line["answer"]:
                         break

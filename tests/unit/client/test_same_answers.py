@@ -143,9 +143,9 @@ COMMANDS = [
 
 def without_moment(text: str) -> str:
     """Without what depends on when it was asked."""
-    text = re.sub(r"\d{4}-[\d-]+ [\d:]+", "then", text)
+    text = re.sub(r"(\d{4}-[\d-]+ )?\b\d\d:\d\d(:\d\d)?\b", "then", text)
     text = re.sub(r"\d+(\.\d+)? s\b", "0 s", text)
-    return re.sub(r'"(since|elapsed|at)":[\d.]+', r'"\1":0', text)
+    return re.sub(r'"(since|elapsed|at|until)":[\d.]+', r'"\1":0', text)
 
 
 def carried_out(words: str, runs: dict[str, str], *where: str) -> Said:

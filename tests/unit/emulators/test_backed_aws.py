@@ -25,7 +25,7 @@ PRIVATE = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE K
 
 
 async def until(look: Callable[[], bool]) -> None:
-    for _ in range(400):
+    for _ in range(6_000):
         if look():
             return
         await asyncio.sleep(0.02)

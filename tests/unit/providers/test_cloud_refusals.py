@@ -94,7 +94,7 @@ def test_upcloud_looks_at_many_servers_one_by_one_when_addresses_may_not_be_list
         assert (right.code, right.severity) == ("right-missing", "warning")
         made = [await provider.create(request, Token(RUN, f"t{number}")) for number in range(6)]
         refs = [one.ref for one in made if isinstance(one, Created)]
-        for _ in range(500):
+        for _ in range(6_000):
             seen = await provider.describe(refs)
             if all(one.state is ServerState.READY for one in seen.values()):
                 break

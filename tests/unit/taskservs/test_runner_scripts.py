@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +19,7 @@ from batchwright.model.taskserv import HttpAnswer, TaskservCheck, TcpPort
 from batchwright.taskservs.runner.shell_snippets import CHECKING, end_marked, list_installed, told, with_environment
 
 PATIENCE = 60
+LOOKS = 60_000  # at something that is bound to happen
 
 
 def run(text: str) -> subprocess.CompletedProcess[str]:
@@ -39,6 +41,11 @@ def test_only_processes_with_the_mark_are_ended() -> None:
     try:
         assert stubborn.stdout is not None
         assert stubborn.stdout.readline() == "ready\n"
+        children = Path(f"/proc/{stubborn.pid}/task/{stubborn.pid}/children")
+        for _ in range(LOOKS):
+            if children.read_text():  # its sleep has begun
+                break
+            time.sleep(0.001)
         done = run(end_marked(token))
         assert (done.returncode, done.stdout) == (0, "ended 3\n")  # with the stubborn one's own sleep
         assert marked.wait(PATIENCE) == -15
