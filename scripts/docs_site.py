@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 TOP = {
@@ -25,44 +26,92 @@ TOP = {
     "bench/RESULTS.md": "explanation/measurements.md",
     **{str(page.relative_to(ROOT)): f"providers/{page.parent.name}.md" for page in ROOT.glob("plugins/*/README.md")},
 }
-NAV: dict[str, tuple[str, ...]] = {
-    "Start": (
-        "README.md",
-        "docs/workflow-file.md",
-        "docs/environments.md",
-        "docs/taskservs.md",
-        "docs/providers/local.md",
-    ),
-    "How to": (
-        *("docs/plan-files.md", "docs/placement.md", "docs/conditions.md", "docs/checks.md", "docs/approvals.md"),
-        *("docs/programs.md", "docs/guardrails.md", "docs/limits.md", "docs/handing-over.md", "docs/webhooks.md"),
-        *(
-            "docs/rehearsal.md",
-            "docs/simulation.md",
-            "docs/stores.md",
-            "docs/service.md",
-            "docs/fleet.md",
-            "docs/page.md",
+NAV: dict[str, dict[str, tuple[str, ...]]] = {  # tab -> section ("" for none) -> pages; one a line, as many add to it
+    "Start": {
+        "": ("README.md",),
+    },
+    "How to": {
+        "Write a workflow": (
+            "docs/workflow-file.md",
+            "docs/conditions.md",
+            "docs/checks.md",
+            "docs/programs.md",
+            "docs/placement.md",
+            "docs/taskservs.md",
         ),
-        *("docs/agents.md", "docs/traces.md", "docs/nushell.md", "docs/adding-a-provider.md"),
-    ),
-    "Reference": (
-        *("docs/commands.md", "docs/errors.md", "docs/diagnostics.md", "docs/events.md", "docs/lifecycle.md"),
-        *("docs/taskservs-catalogue.md", "docs/taskserv-fields.md", "docs/faults.md", "GLOSSARY.md"),
-        *(
+        "Change what is there": (
+            "docs/environments.md",
+            "docs/plan-files.md",
+            "docs/guardrails.md",
+            "docs/limits.md",
+        ),
+        "Try it first": (
+            "docs/simulation.md",
+            "docs/rehearsal.md",
+        ),
+        "Work as a team": (
+            "docs/approvals.md",
+            "docs/handing-over.md",
+            "docs/webhooks.md",
+            "docs/agents.md",
+        ),
+        "Serve": (
+            "docs/service.md",
+            "docs/page.md",
+            "docs/nushell.md",
+            "docs/stores.md",
+            "docs/fleet.md",
+            "docs/traces.md",
+            "docs/upgrades.md",
+        ),
+        "Extend": ("docs/adding-a-provider.md",),
+    },
+    "Reference": {
+        "": (
+            "docs/commands.md",
+            "docs/errors.md",
+            "docs/diagnostics.md",
+            "docs/events.md",
+            "docs/lifecycle.md",
+            "docs/faults.md",
+            "GLOSSARY.md",
+        ),
+        "Task services": (
+            "docs/taskservs-catalogue.md",
+            "docs/taskserv-fields.md",
+        ),
+        "Providers": (
+            "docs/providers/local.md",
+            "docs/providers/static.md",
             "docs/providers/upcloud.md",
             "docs/providers/aws.md",
             "docs/providers/hetzner.md",
-            "docs/providers/static.md",
+            *(source for source in TOP if source.startswith("plugins/")),
         ),
-        *(source for source in TOP if source.startswith("plugins/")),
-    ),
-    "Explanation": ("ARCHITECTURE.md", "SECURITY.md", "bench/RESULTS.md"),
-    "Compared": (
-        *("docs/comparisons/README.md", "docs/comparisons/terraform.md", "docs/comparisons/ansible.md"),
-        *("docs/comparisons/pulumi.md", "docs/comparisons/temporal.md", "docs/comparisons/argo.md"),
-    ),
-    "Project": ("CONTRIBUTING.md", "CHANGELOG.md"),
+    },
+    "Explanation": {
+        "": (
+            "ARCHITECTURE.md",
+            "SECURITY.md",
+            "bench/RESULTS.md",
+        ),
+    },
+    "Compared": {
+        "": (
+            "docs/comparisons/README.md",
+            "docs/comparisons/terraform.md",
+            "docs/comparisons/ansible.md",
+            "docs/comparisons/pulumi.md",
+            "docs/comparisons/temporal.md",
+            "docs/comparisons/argo.md",
+        ),
+    },
+    "Project": {
+        "": (
+            "CONTRIBUTING.md",
+            "CHANGELOG.md",
+        ),
+    },
 }
 _LINK = re.compile(r"(?<!!)\[([^\]\n]+)\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"(^```.*?^```)", re.MULTILINE | re.DOTALL)
@@ -92,6 +141,21 @@ def on_site(text: str, source: str, places: Mapping[str, str]) -> str:
     return "".join(part if part.startswith("```") else _LINK.sub(link, part) for part in parts)
 
 
+def _entries(sections: Mapping[str, tuple[str, ...]], places: Mapping[str, str]) -> list[Any]:
+    """A tab: the pages without a section, then each section with its own."""
+    found: list[Any] = [places[source] for source in sections.get("", ())]
+    return found + [{title: [places[page] for page in pages]} for title, pages in sections.items() if title]
+
+
+def _toml(value: Any) -> str:
+    """Lists, inline tables with one key, and texts."""
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(name)} = {_toml(one)}" for name, one in value.items()) + " }"
+    return json.dumps(value)
+
+
 def write_site(folder: Path) -> None:
     """All pages, and the site's configuration."""
     places = pages()
@@ -99,7 +163,6 @@ def write_site(folder: Path) -> None:
         to = folder / "docs" / place
         to.parent.mkdir(parents=True, exist_ok=True)
         to.write_text(on_site((ROOT / source).read_text(), source, places))
-    nav = [{title: [places[source] for source in sources]} for title, sources in NAV.items()]
     config = {
         "site_name": "Batchwright",
         "site_description": "Batch workflows of infrastructure operations",
@@ -108,9 +171,7 @@ def write_site(folder: Path) -> None:
         "use_directory_urls": False,  # so that the pages open from a folder
     }
     lines = ["[project]", *(f"{key} = {json.dumps(value)}" for key, value in config.items())]
-    lines.append(
-        "nav = [" + ", ".join(f"{{ {json.dumps(k)} = {json.dumps(v)} }}" for one in nav for k, v in one.items()) + "]"
-    )
+    lines.append(f"nav = {_toml([{tab: _entries(sections, places)} for tab, sections in NAV.items()])}")
     lines += [
         "[project.theme]",
         "font = false",

@@ -21,7 +21,7 @@ def test_links_hold_on_the_site_and_lose_what_is_not_on_it() -> None:
 
 def test_every_page_is_in_the_menu_and_every_link_leads_to_a_page(tmp_path: Path) -> None:
     write_site(tmp_path)
-    listed = [source for sources in NAV.values() for source in sources]
+    listed = [page for sections in NAV.values() for pages in sections.values() for page in pages]
     assert len(listed) == len(set(listed))
     assert {source for source in pages() if "/decisions/" not in source} == set(listed)
     dead = []

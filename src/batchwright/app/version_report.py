@@ -16,6 +16,7 @@ import batchwright
 from batchwright.app.git_revision import GitRevision, git_revision
 from batchwright.app.multi_store import STORES
 from batchwright.journal import archive_file, event_codec
+from batchwright.journal.postgres.address import SCHEMA_VERSION as POSTGRES_SCHEMA
 from batchwright.journal.sqlite.connect import SCHEMA_VERSION
 from batchwright.journal.surreal import integrity
 from batchwright.model.semantics import SEMANTICS
@@ -34,6 +35,7 @@ class Formats(Struct, frozen=True):
 
     sqlite: int = SCHEMA_VERSION
     surrealdb: int = integrity.FORMAT
+    postgres: int = POSTGRES_SCHEMA
     events: int = event_codec.VERSION
     semantics: int = SEMANTICS
     plan_file: int = plan_file.VERSION

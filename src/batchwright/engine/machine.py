@@ -31,10 +31,10 @@ class Machine:
 
     def __init__(self, run: Run) -> None:
         if run.plan.semantics not in RULES:
-            known = " and ".join(map(str, RULES))
             raise NotAllowed(
-                f"run {run.id} was planned with semantics {run.plan.semantics}; this Batchwright supports {known}",
-                hint="Continue it with the version that planned it.",
+                f"run {run.id} was planned with semantics {run.plan.semantics}; "
+                f"this Batchwright knows {min(RULES)} to {max(RULES)}",
+                hint="Continue it with the version that planned it, or a newer one.",
             )
         self.run = run
         self._rebuild()

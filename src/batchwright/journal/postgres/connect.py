@@ -24,12 +24,11 @@ from batchwright.errors import (
     StoreUnsupported,
 )
 from batchwright.journal.high_water_mark import Entry, HighWaterMark, Loss, behind
-from batchwright.journal.postgres.address import PostgresAddress
+from batchwright.journal.postgres.address import SCHEMA_VERSION, PostgresAddress
 from batchwright.journal.query_files import load
 from batchwright.journal.sql import data_access
 from batchwright.journal.sql.connection import NOTHING
 
-SCHEMA_VERSION = 2  # the number of the newest file in `schema`
 OLDEST_SERVER = 13
 CONNECT_SECONDS = 10
 _BESIDE: dict[str, Any] = {
