@@ -21,6 +21,7 @@ from batchwright.app.guardrail_settings import Guardrails
 from batchwright.app.settings import ChecksConfig, ServiceConfig, Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.service.health import HealthMonitor
+from batchwright.service.run_dispatcher import RunDispatcher
 from batchwright.service.run_supervisor import RunSupervisor
 
 RUNS = "/v1/workflows/batch"
@@ -96,12 +97,13 @@ async def serving(
     checks: ChecksConfig = ChecksConfig(),  # noqa: B008 - frozen
     commands: bool = False,
     guardrails: Guardrails = Guardrails(),  # noqa: B008 - frozen
+    dispatcher: RunDispatcher | None = None,
     **options: Any,
 ) -> AsyncIterator[Serving]:
     """A service over the state folder; leaving it stops it at once, as SIGTERM with no grace does."""
     settings = Settings(folder, service=service or ServiceConfig(), guardrails=guardrails, checks=checks)
     clock = SystemClock()
-    made = RunSupervisor(settings, clock, EventFrames(), commands=commands)
+    made = RunSupervisor(settings, clock, EventFrames(), commands=commands, dispatcher=dispatcher)
     async with made as supervisor, HealthMonitor(supervisor) as monitor:
         app = make_app(supervisor, monitor, **options)
         config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=2)

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from batchwright.errors import BatchwrightError, RunHeld
 from batchwright.journal.base import Journal, Lease
 from batchwright.journal.lease_holder import (
-    LEASE_SECONDS,
     HeldLease,
     LeaseObserver,
     is_alive,
@@ -18,6 +17,7 @@ from batchwright.journal.lease_holder import (
     is_gone,
     own_holder,
     process_of,
+    seconds_of,
 )
 from batchwright.model.clock import Clock
 
@@ -30,11 +30,12 @@ log = logging.getLogger("batchwright.leases")
 async def take(journal: Journal, run: str, clock: Clock, silent: HeldLease | None = None, holder: str = "") -> Lease:
     """Take the lease for this process. `silent` is a lease that the caller has watched already.
 
-    A holder on another machine that gives no sign of life for LEASE_SECONDS is replaced; the wait is logged. Raises
-    RunHeld, RunNotFound.
+    A holder on another machine that gives no sign of life for as long as it promised is replaced; the wait is logged.
+    Raises RunHeld, RunNotFound.
     """
+    holder = holder or own_holder()
     try:
-        return await journal.acquire(run, holder or own_holder(), clock.now(), silent=silent)
+        return await journal.acquire(run, holder, clock.now(), seconds_of(holder), silent=silent)
     except RunHeld:
         lease = await journal.held(run)
         if (
@@ -44,7 +45,7 @@ async def take(journal: Journal, run: str, clock: Clock, silent: HeldLease | Non
             or not await _is_silent(journal, run, lease, clock)
         ):
             raise
-        return await journal.acquire(run, holder or own_holder(), clock.now(), silent=lease)
+        return await journal.acquire(run, holder, clock.now(), seconds_of(holder), silent=lease)
 
 
 async def is_driven(journal: Journal, run: str, clock: Clock) -> HeldLease | bool:
@@ -58,10 +59,10 @@ async def is_driven(journal: Journal, run: str, clock: Clock) -> HeldLease | boo
 
 
 async def _is_silent(journal: Journal, run: str, lease: HeldLease, clock: Clock) -> bool:
-    """Whether this lease stays as it is for LEASE_SECONDS of this process's own time."""
+    """Whether this lease stays as it is for as long as its holder promised to renew it, by this process's own time."""
     log.warning(
         "run %s is held by %s, which cannot be checked from here: waiting up to %.0f s to see whether it still works",
-        *(run, process_of(lease.holder), LEASE_SECONDS),
+        *(run, process_of(lease.holder), seconds_of(lease.holder)),
     )
     sightings = LeaseObserver(clock.monotonic)
     for _ in range(WATCH_LOOKS):
@@ -77,11 +78,13 @@ async def _is_silent(journal: Journal, run: str, lease: HeldLease, clock: Clock)
 async def renewed(journal: Journal, lease: Lease, clock: Clock) -> AsyncIterator[None]:
     """Renew the lease while something else takes long. A lost lease shows at the next write."""
 
+    seconds = seconds_of(lease.holder)
+
     async def keep() -> None:
         while True:
-            await clock.sleep(LEASE_SECONDS / 3)
+            await clock.sleep(seconds / 3)
             try:
-                await journal.renew(lease, clock.now())
+                await journal.renew(lease, clock.now(), seconds)
             except BatchwrightError as error:
                 log.warning("the lease of run %s could not be renewed: %s", lease.run, error.message)
 

@@ -39,7 +39,7 @@ from batchwright.engine.read_retry import OUTAGE_SECONDS
 from batchwright.errors import NotAllowed, StoreFull
 from batchwright.journal.base import Journal
 from batchwright.journal.environment_state import environment_state, refuse_changed
-from batchwright.journal.lease_holder import HeldLease
+from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease, own_holder
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.clock import Clock
@@ -86,7 +86,7 @@ class Runs:
     """Changes the runs of one state folder. Methods that drive a run give an ActiveRun; iterating it begins.
 
     With `allowed`, as in a service, a client's run that needs more is not driven. `offline`: what is driven is drained
-    at once, so that no provider is asked.
+    at once, so that no provider is asked. `lease_seconds`: after how long without a renewal others may take a run.
     """
 
     def __init__(
@@ -103,7 +103,9 @@ class Runs:
         rest_seconds: float | None = None,
         *,
         offline: bool = False,
+        lease_seconds: float = LEASE_SECONDS,
     ) -> None:
+        self._holder = own_holder(lease_seconds)
         self._rest_seconds = rest_seconds
         self._offline = offline
         self._allowed = allowed
@@ -268,7 +270,7 @@ class Runs:
         seen = stored.signals_seen
         if seen is None:  # before the lease: a signal from here on is for this driver
             seen = len(await journal.signals(run_id))
-        lease = await take(journal, run_id, self._clock, stored.silent)
+        lease = await take(journal, run_id, self._clock, stored.silent, self._holder)
         webhooks: WebhookDeliverer | None = None
         try:
             run = await stored.current()

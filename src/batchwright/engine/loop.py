@@ -19,7 +19,7 @@ from batchwright.engine.monotonic_clocks import RunClock
 from batchwright.engine.performer import Performer
 from batchwright.errors import StoreFull
 from batchwright.journal.base import ChangeHints, Journal, Lease, Snapshot
-from batchwright.journal.lease_holder import LEASE_SECONDS
+from batchwright.journal.lease_holder import seconds_of
 from batchwright.model import events as ev
 from batchwright.model.clock import Clock
 from batchwright.model.run import Run
@@ -115,7 +115,7 @@ class Driver:
         self.providers = providers
         self.append_seconds = 0.0  # how long the last append took
         self._journal = journal
-        self._lease = lease
+        self._lease, self._lease_seconds = lease, seconds_of(lease.holder)
         self._turn = turn
         self._room = StoreWriteRetry(run.id, clock)
         self._has_begun = False
@@ -339,18 +339,18 @@ class Driver:
         await resource_exhaustion.room(
             self._clock
         )  # if there is none, the call itself reports that nothing was started
-        if self._clock.monotonic() - self._renewed_at >= LEASE_SECONDS - LEASE_MARGIN:
+        if self._clock.monotonic() - self._renewed_at >= self._lease_seconds - LEASE_MARGIN:
             await self._renew()
 
     async def _keep_lease(self) -> None:
         while True:
-            await self._clock.sleep(LEASE_SECONDS / 3)
+            await self._clock.sleep(self._lease_seconds / 3)
             await self._renew()
 
     async def _renew(self) -> None:
         async def renew() -> None:
             began = self._clock.monotonic()
-            self._lease = await self._journal.renew(self._lease, self._clock.now())
+            self._lease = await self._journal.renew(self._lease, self._clock.now(), self._lease_seconds)
             self._renewed_at = began  # from the start: until then, others may have seen the lease before it
 
         await self._room.write(renew)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import AsyncIterator, Container
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
-from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
 from temporalio.service import RPCError
@@ -18,6 +22,8 @@ from batchwright.fleet.drive_workflow import ENVIRONMENT, STATUS, DriveWorkflow
 from batchwright.model.environment import REAL
 from batchwright.model.run_summary import RunSummary
 from batchwright.views.text_format import counted
+
+POLL_SECONDS = timedelta(seconds=90)  # within which a worker that lives asks for work again
 
 
 class TemporalDispatcher:
@@ -35,13 +41,11 @@ class TemporalDispatcher:
 
     async def dispatch(self, row: RunSummary, *, wake: bool = False) -> None:
         """See RunDispatcher."""
-        if self._client is None:
-            self._client = await connected(self._config, lazy=True)
-        try:
+        async with self._calls() as client:
             if not self._prepared:
-                await declare_search_attributes(self._client)
+                await declare_search_attributes(client)
                 self._prepared = True
-            await self._client.start_workflow(
+            await client.start_workflow(
                 DriveWorkflow.run,
                 row.run,
                 id=row.run,
@@ -52,6 +56,29 @@ class TemporalDispatcher:
                 start_signal="wake" if wake else None,
                 rpc_timeout=CALL_SECONDS,
             )
+
+    async def trouble(self) -> str:
+        """See RunDispatcher."""
+        queue = self._config.runs_queue
+        async with self._calls() as client:
+            wanted = DescribeTaskQueueRequest(
+                namespace=client.namespace,
+                task_queue=TaskQueue(name=queue),
+                task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+            )
+            found = await client.workflow_service.describe_task_queue(wanted, timeout=CALL_SECONDS)
+        polled = max((one.last_access_time.ToDatetime(UTC) for one in found.pollers), default=None)
+        if polled is not None and datetime.now(UTC) - polled < POLL_SECONDS:
+            return ""
+        return f"no worker takes runs from the queue {queue} (start one: batchwright worker)"
+
+    @asynccontextmanager
+    async def _calls(self) -> AsyncIterator[Client]:
+        """The client for some calls. Raises TemporalUnavailable for what they raise."""
+        if self._client is None:
+            self._client = await connected(self._config, lazy=True)
+        try:
+            yield self._client
         except (RPCError, RuntimeError) as error:
             raise unavailable(self._config, error) from error
 

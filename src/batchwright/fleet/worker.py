@@ -30,6 +30,7 @@ from batchwright.views.run import RunView
 CONNECT_SECONDS = 2.0  # between two attempts to reach Temporal
 STICKY_TIMEOUT = timedelta(seconds=2)  # until another worker takes the workflow of one that has died
 HEARTBEATS = timedelta(seconds=1)  # between two that are sent, so that none is held back for long
+PROMISED_SECONDS = 9.0  # after which a worker elsewhere takes the runs of one that has died
 MARGIN_SECONDS = 10.0  # beyond the grace, for giving leases back
 
 log = logging.getLogger("batchwright.worker")
@@ -103,7 +104,8 @@ async def _patiently_connected(settings: Settings, stop: asyncio.Event) -> Clien
 
 async def _runs(stack: AsyncExitStack, settings: Settings, options: WorkerOptions) -> TaskQueue:
     """The queue of runs, driven by a supervisor that takes up nothing by itself."""
-    made = RunSupervisor(settings, SystemClock(), NoReaders(), commands=options.commands, adopts=False)
+    about = settings, SystemClock(), NoReaders()
+    made = RunSupervisor(*about, commands=options.commands, adopts=False, lease_seconds=PROMISED_SECONDS)
     supervisor = await stack.enter_async_context(made)
     drives = DriveActivity(supervisor, options.grace)
     return TaskQueue(config_of(settings).runs_queue, [drives.drive], options.runs, [DriveWorkflow])

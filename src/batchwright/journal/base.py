@@ -269,8 +269,8 @@ class Journal(Protocol):
         """Become the run's driver with a fence higher than any before; `now + ttl` is only shown.
 
         Raises RunHeld while another process holds it that is not known to be dead (`lease_holder.is_dead`), unless its
-        lease is still `silent`, which the caller has watched for LEASE_SECONDS by its own monotonic clock. Raises
-        RunNotFound.
+        lease is still `silent`, which the caller has watched by its own monotonic clock for as long as its holder
+        promised (`lease_holder.seconds_of`). Raises RunNotFound.
         """
         ...
 

@@ -2,7 +2,8 @@
 
 A killed process of this machine is replaced without waiting. Of any other, only its lease is visible: each renewal
 changes `expires`, which is compared but never read as a time. A process that has watched a lease without a change for
-LEASE_SECONDS of its own monotonic clock may take the run; if it was wrong, the fence prevents harm.
+the seconds that its holder promised, by its own monotonic clock, may take the run; if it was wrong, the fence prevents
+harm.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from msgspec import Struct
 
 from batchwright.errors import RunHeld
 
-LEASE_SECONDS = 15.0  # a driver that has not renewed for so long may be replaced
+LEASE_SECONDS = 15.0  # a driver that has not renewed for so long may be replaced, unless it promised to be quicker
 FOR_EVER = 1e11  # seconds for which no process may drive a run that was moved away
 
 _MOVED = "moved to "
@@ -45,15 +46,22 @@ def is_moved(holder: str | None) -> bool:
     return bool(holder) and str(holder).startswith(_MOVED)
 
 
-def own_holder() -> str:
-    """`host:pid:start@place` of this process.
+def own_holder(seconds: float = LEASE_SECONDS) -> str:
+    """`host:pid:start@place` of this process, with `~seconds` at its end if it promises to renew within so many.
 
     `start` is in clock ticks since boot (proc(5), field 22); `place` is the kernel and the namespaces in which pid and
     start are valid.
     """
     pid = os.getpid()
     place = _place()
-    return f"{socket.gethostname()}:{pid}:{_start_ticks(pid)}" + (f"@{place}" if place else "")
+    promise = "" if seconds == LEASE_SECONDS else f"~{seconds:g}"
+    return f"{socket.gethostname()}:{pid}:{_start_ticks(pid)}" + (f"@{place}" if place else "") + promise
+
+
+def seconds_of(holder: str) -> float:
+    """How long this holder's lease may stay as it is before another process may take the run."""
+    seconds = holder.rpartition(":")[2].partition("~")[2]
+    return float(seconds) if seconds.replace(".", "", 1).isdigit() else LEASE_SECONDS
 
 
 def is_dead(holder: str) -> bool:
@@ -121,7 +129,7 @@ class LeaseObserver:
         if known is None or known[0] != lease:
             self._seen[run] = (lease, now)
             return None
-        return lease if now - known[1] >= LEASE_SECONDS else None
+        return lease if now - known[1] >= seconds_of(lease.holder) else None
 
     def last(self, run: str) -> HeldLease | None:
         """The lease as it was last read."""
@@ -136,7 +144,7 @@ class LeaseObserver:
 def _parts(holder: str) -> tuple[int, str, str]:
     rest, _, start = holder.rpartition(":")
     pid = rest.rpartition(":")[2]
-    start, _, place = start.partition("@")
+    start, _, place = start.partition("~")[0].partition("@")
     return (int(pid), start, place) if pid.isascii() and pid.isdigit() else (0, start, "")
 
 

@@ -36,9 +36,9 @@ class DispatchedRuns:
         """Whether this run is driven elsewhere."""
         return self._dispatcher.takes(row.store)
 
-    def dispatch(self, row: RunSummary, *, wake: bool = False) -> None:
-        """Have a run driven; at once, and without waiting for it."""
-        task = asyncio.create_task(self._dispatch(row, wake=wake, after=self._under_way.get(row.run)))
+    def dispatch(self, row: RunSummary, *, wake: bool = False, again: bool = False) -> None:
+        """Have a run driven; at once, and without waiting for it. `again`: it has waited for a while."""
+        task = asyncio.create_task(self._dispatch(row, self._under_way.get(row.run), wake=wake, again=again))
         self._under_way[row.run] = task
         task.add_done_callback(lambda done: self._ended(row.run, done))
 
@@ -46,14 +46,17 @@ class DispatchedRuns:
         if self._under_way.get(run) is task:
             del self._under_way[run]
 
-    async def _dispatch(self, row: RunSummary, *, wake: bool, after: asyncio.Task[None] | None) -> None:
+    async def _dispatch(self, row: RunSummary, after: asyncio.Task[None] | None, *, wake: bool, again: bool) -> None:
         if after is not None:
             await asyncio.wait({after})
         try:
             await self._dispatcher.dispatch(row, wake=wake)
+            trouble = await self._dispatcher.trouble() if again else ""
         except BatchwrightError as error:
+            trouble = f"{error.message} [{error.code}]"
+        if trouble:
             self.accepted.pop(row.run, None)
-            self._failed(row, f"{error.message} [{error.code}]")
+            self._failed(row, trouble)
         else:
             self.accepted[row.run] = None
             self._succeeded(row.run)
@@ -67,7 +70,7 @@ class DispatchedRuns:
                     return False
                 read = len(await journal.signals(row.run))
                 self._waiting[row.run] = RestingRun(read, rest.updated_at)
-        self.dispatch(row, wake=bool(row.asks))
+        self.dispatch(row, wake=bool(row.asks), again=True)
         return True
 
     async def _rest(self, journal: Journal, row: RunSummary) -> RestingRun | None:

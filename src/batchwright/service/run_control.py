@@ -22,6 +22,7 @@ from batchwright.service.run_feed import RunFeed
 from batchwright.service.run_supervisor import RunSupervisor, Verb, drive
 
 EFFECT_SECONDS = 5.0  # how long an action waits for its first event before it answers
+EFFECT_LOOKS = 50  # in this time, at a run that another process drives
 BACKWARD = (RunState.ROLLING_BACK, RunState.ROLLED_BACK, RunState.ROLLBACK_INCOMPLETE)
 # What a run shows when a signal has had its effect; until then other events of the run may become durable.
 EFFECTS: dict[SignalKind, Callable[[Run], bool]] = {
@@ -57,16 +58,31 @@ class RunControl:
             if not match(feed):
                 raise RunChanged(f"run {feed.run.id} is at event {feed.seq} now")
             driven = self._supervisor.driven.get(feed.run.id)
-            if driven is not None and feed.run.status in RUN_ENDED and not feed.run.rollback_due:
-                await asyncio.wait([driven.task] if driven.task else [], timeout=EFFECT_SECONDS)
-                driven = self._supervisor.driven.get(feed.run.id)
-            if kind is None:
-                await self._roll_back(feed, driven, who.name)
-            else:
-                signal = Signal(kind, self._supervisor.clock.now(), who.name)
-                await self._relay(feed, driven, signal, answers, who.id)
+            if feed.run.status in RUN_ENDED and not feed.run.rollback_due:  # its driver is about to leave it
+                if driven is not None:
+                    await asyncio.wait([driven.task] if driven.task else [], timeout=EFFECT_SECONDS)
+                    driven = self._supervisor.driven.get(feed.run.id)
+                await self._watch(feed, lambda: feed.holder is None)
+            free = driven is None and feed.holder is None
+            try:
+                await self._act(feed, driven, kind, who, answers)
+            except RunHeld:
+                if not free:
+                    raise
+                feed.hint()  # another process has begun to drive it at this moment
+                await feed.refresh()
+                await self._act(feed, None, kind, who, answers)
         await feed.refresh()
         return feed
+
+    async def _act(
+        self, feed: RunFeed, driven: ActiveRun | None, kind: SignalKind | None, who: Principal, answers: ResumeAnswers
+    ) -> None:
+        if kind is None:
+            await self._roll_back(feed, driven, who.name)
+        else:
+            signal = Signal(kind, self._supervisor.clock.now(), who.name)
+            await self._relay(feed, driven, signal, answers, who.id)
 
     async def answer(self, word: str, request: AnswerRequest, who: Principal) -> RunFeed:
         """Answer a question of a run; one that rests is driven on. Raises as `approvals.answer`."""
@@ -112,6 +128,9 @@ class RunControl:
             if reopens:
                 raise RunHeld(f"run {run.id} is driven by {_who(feed)}")
             await feed.journal.signal(run.id, signal)
+            await self._watch(feed, lambda: feed.holder is None or EFFECTS[kind](feed.run))
+            if feed.holder is None and not EFFECTS[kind](feed.run):  # its driver gave it back without hearing that
+                await self._relay(feed, None, signal, answers, principal)
         elif kind is SignalKind.PAUSE and run.id in self._supervisor.expected:
             stored = self._supervisor.stored(feed.journal, run.id)
             pauses = partial(Runs.drive, stored=stored, wishes=lambda machine, now: machine.request(signal, now))
@@ -126,6 +145,15 @@ class RunControl:
         else:
             stored = self._supervisor.stored(feed.journal, run.id)
             await self._take_up(feed, lambda runs: runs.cancel(stored, signal.by, force=force), _anything)
+
+    async def _watch(self, feed: RunFeed, seen: Callable[[], bool]) -> None:
+        """Look at a run that another process drives until this is seen, EFFECT_SECONDS at most."""
+        for _ in range(EFFECT_LOOKS):
+            if seen():
+                return
+            await self._supervisor.clock.sleep(EFFECT_SECONDS / EFFECT_LOOKS)
+            feed.hint()
+            await feed.refresh()
 
     async def _roll_back(self, feed: RunFeed, driven: ActiveRun | None, by: str) -> None:
         if driven is not None or feed.holder is not None:

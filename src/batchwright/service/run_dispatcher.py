@@ -21,3 +21,7 @@ class RunDispatcher(Protocol):
         TemporalUnavailable.
         """
         ...
+
+    async def trouble(self) -> str:
+        """Why dispatched runs wait, as far as it is known; empty for no reason. Raises TemporalUnavailable."""
+        ...

@@ -32,7 +32,7 @@ from batchwright.errors import (
     TooManyRequests,
 )
 from batchwright.journal.base import Journal, SharesAccounts
-from batchwright.journal.lease_holder import HeldLease, LeaseObserver, own_holder
+from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease, LeaseObserver, own_holder
 from batchwright.model.clock import Clock
 from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.model.plan import Plan
@@ -75,7 +75,9 @@ class RunSupervisor:
         commands: bool = False,
         dispatcher: RunDispatcher | None = None,
         adopts: bool = True,
+        lease_seconds: float = LEASE_SECONDS,
     ) -> None:
+        self._lease_seconds = lease_seconds
         self.settings = settings
         self.clock = clock
         self.stores = Stores(settings)
@@ -186,7 +188,7 @@ class RunSupervisor:
                 elif rest and await rest.still_rests(journal, row, self.clock.now()):
                     continue
                 elif not self._sightings.is_free(run_id, lease := await journal.held(run_id)):
-                    pass
+                    self._forget_trouble(run_id)
                 elif self._dispatched is not None and self._dispatched.takes(row):
                     if await self._dispatched.dispatch_again(journal, row):
                         self.undriven[run_id] = self.clock.monotonic() + OTHERS_SECONDS
@@ -283,6 +285,7 @@ class RunSupervisor:
             webhooks=lambda: self.webhooks,
             rest_seconds=REST_SECONDS,
             offline=elsewhere,
+            lease_seconds=self._lease_seconds,
         )
         driven = self.driven[row.run] = verb(runs)
         if elsewhere:

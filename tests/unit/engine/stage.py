@@ -173,13 +173,13 @@ class Stage:
             rates = known.rate, known.burst, known.destroy_rate, known.destroy_burst
             self.limits.add(name, Lane(known.concurrency, *rates))
 
-    async def driver(self) -> Driver:
-        """A new process that takes the run; the first one creates it."""
+    async def driver(self, promise: str = "") -> Driver:
+        """A new process that takes the run; the first one creates it. `promise` ends its name: see own_holder."""
         if self.drivers == 0:
             created = ev.RunCreated(self.clock.now(), "run", self.plan)
             await self.journal.create(created, Run(created).summary("memory"))
         self.drivers += 1
-        lease = await self.journal.acquire("run", f"elsewhere:{self.drivers}:1", self.clock.now())
+        lease = await self.journal.acquire("run", f"elsewhere:{self.drivers}:1{promise}", self.clock.now())
         run = await load_run(self.journal, "run")
         simulation = Simulation.from_settings(self.settings)
         return Driver(

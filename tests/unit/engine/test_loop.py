@@ -104,14 +104,15 @@ def frozen(stage: Stage, seconds: float) -> None:
     stage.clock.asleep += seconds
 
 
-def test_a_process_that_was_frozen_and_lost_its_run_sends_nothing_more() -> None:
+@pytest.mark.parametrize(("promise", "seconds"), [("", LEASE_SECONDS), ("~9", 9.0)])
+def test_a_process_that_was_frozen_and_lost_its_run_sends_nothing_more(promise: str, seconds: float) -> None:
     async def play() -> None:
         stage = Stage(servers("up", "a", "b"), settings={"destroy_seconds": 60.0})
         await stage.drive()
-        driver = await stage.driver()
+        driver = await stage.driver(promise)
         driving = asyncio.ensure_future(driver.drive(undo))
         await stage.clock.sleep(2.0)
-        frozen(stage, LEASE_SECONDS + 1)
+        frozen(stage, seconds + 1)
         held = await stage.journal.held("run")
         await stage.journal.acquire("run", "another:1:1", stage.clock.now(), silent=held)
         sent = len(stage.asked("destroy"))

@@ -23,6 +23,7 @@ from batchwright.journal.lease_holder import (
     own_holder,
     process_of,
     refuse_while_held,
+    seconds_of,
 )
 
 CHILD = "from batchwright.journal.lease_holder import own_holder; print(own_holder(), flush=True); input()"
@@ -42,6 +43,8 @@ def test_this_process_lives_and_one_that_started_at_another_time_does_not() -> N
     """D5: a number that was given to another process does not keep a dead driver alive."""
     own = own_holder()
     assert (is_alive(own), is_dead(own)) == (True, False)
+    assert (is_alive(own_holder(9.0)), is_dead(own_holder(9.0))) == (True, False)
+    assert (seconds_of(own), seconds_of(own_holder(9.0)), seconds_of("somebody")) == (LEASE_SECONDS, 9.0, LEASE_SECONDS)
     reused = changed(own, start="1")
     assert (is_alive(reused), is_dead(reused)) == (False, True)
     assert process_of(own) == f"process {os.getpid()} on {own.rpartition(':')[0].rpartition(':')[0]}"
@@ -121,19 +124,22 @@ def test_what_is_shown_of_a_holder() -> None:
 LOOKS = st.lists(st.tuples(st.floats(0.0, 10.0), st.booleans(), st.floats(-18_000.0, 18_000.0)), max_size=40)
 
 
-@given(LOOKS)
-def test_a_lease_is_silent_only_after_so_long_without_a_sign(looks: list[tuple[float, bool, float]]) -> None:
+@given(LOOKS, st.sampled_from([("elsewhere:1:1", LEASE_SECONDS), ("elsewhere:1:1~9", 9.0), ("a:1:1@b.c.d~0.5", 0.5)]))
+def test_a_lease_is_silent_only_after_so_long_without_a_sign(
+    looks: list[tuple[float, bool, float]], who: tuple[str, float]
+) -> None:
     """D5: any clock of the holder, jumping as it likes; all that counts is our own monotonic time."""
+    holder, promised = who
     now = quiet_since = 0.0
     sightings, expires = LeaseObserver(lambda: now), 100.0
-    sightings.silent("run", HeldLease("elsewhere:1:1", 1, expires))
+    sightings.silent("run", HeldLease(holder, 1, expires))
     for passed, renews, jump in looks:
         now += passed
         if renews:
             expires += jump if abs(jump) > 1.0 else 1.0
             quiet_since = now
-        lease = HeldLease("elsewhere:1:1", 1, expires)
+        lease = HeldLease(holder, 1, expires)
         silent = sightings.silent("run", lease)
-        assert (silent == lease) is (now - quiet_since >= LEASE_SECONDS)
+        assert (silent == lease) is (now - quiet_since >= promised)
     assert sightings.silent("run", None) is None
     assert sightings.is_free("run", None)
