@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from batchwright.api.openapi import problems
 from batchwright.app.active_run import ActiveRun
-from batchwright.model.lifecycle import RunState
+from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.run_summary import RunSummary
 from batchwright.service.health import HealthMonitor, ServiceHealth
 from batchwright.service.run_supervisor import RunSupervisor
@@ -40,13 +40,15 @@ class _Runs(Collector):
         for state in RunState:
             runs.add_metric([state.value], by_status[state])
         yield runs
+        asked = sum(row.asks for row in self.rows if row.status not in RUN_ENDED)
+        yield GaugeMetricFamily("batchwright_open_questions", "Questions of runs that people have not answered", asked)
         stats = stats_view(self.rows)
         steps = GaugeMetricFamily("batchwright_steps", "Steps of all runs by state", labels=["state"])
         for outcome in ("succeeded", "failed", "skipped", "undone"):
             steps.add_metric([outcome], getattr(stats, outcome))
         yield steps
         for name in ("retries", "throttles"):
-            told = CounterMetricFamily(f"batchwright_{name}", f"{name} of all runs by provider", labels=["provider"])
+            told = CounterMetricFamily(f"batchwright_{name}", f"{name.title()} of all runs by provider", labels=["provider"])
             for provider in stats.providers:
                 told.add_metric([provider.name], getattr(provider, name))
             yield told
@@ -64,8 +66,12 @@ class Metrics:
             "batchwright_store_append_seconds", "Durable appends to a journal", registry=own, buckets=APPEND_BUCKETS
         )
         self._store = Gauge("batchwright_store_read_seconds", "Time of the last store read", ["store"], registry=own)
+        self._store_up = Gauge("batchwright_store_up", "Whether a store answers", ["store"], registry=own)
         self._lag = Gauge("batchwright_event_loop_lag_seconds", "Worst lag of the event loop lately", registry=own)
         self._driven = Gauge("batchwright_driven_runs", "Runs that this process drives", registry=own)
+        self._undriven = Gauge(
+            "batchwright_undriven_runs", "Unfinished runs that this process does not drive", registry=own
+        )
         self._readers = Gauge("batchwright_progress_readers", "Clients that follow live progress", registry=own)
         self._still = Gauge("batchwright_still_runs", "Unfinished runs without progress", registry=own)
         self._provider = Gauge(
@@ -96,10 +102,12 @@ class Metrics:
         self._runs.rows = rows
         self._lag.set(health.event_loop_lag_seconds)
         self._driven.set(health.driven)
+        self._undriven.set(health.undriven)
         self._readers.set(health.readers)
         self._still.set(len(health.still))
         for store in health.stores:
             self._store.labels(store.name).set(store.latency_seconds)
+            self._store_up.labels(store.name).set(store.ok)
         self._provider.clear()
         self._latency.clear()
         for provider in health.providers:
