@@ -61,6 +61,7 @@ NAV: dict[str, dict[str, tuple[str, ...]]] = {  # tab -> section ("" for none) -
             "docs/nushell.md",
             "docs/stores.md",
             "docs/fleet.md",
+            "docs/reverse-proxies.md",
             "docs/traces.md",
             "docs/upgrades.md",
         ),

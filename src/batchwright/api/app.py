@@ -40,6 +40,7 @@ from batchwright.api.audit_middleware import AuditMiddleware
 from batchwright.api.auth_middleware import AuthMiddleware, RefusalMiddleware
 from batchwright.api.authentication import Authenticator
 from batchwright.api.authorization import needs
+from batchwright.api.forwarded import ForwardedMiddleware
 from batchwright.api.metrics import Metrics, MetricsMiddleware
 from batchwright.api.openapi import as_any_of, openapi
 from batchwright.api.root_path import RootPathMiddleware
@@ -151,5 +152,7 @@ def make_app(
     bounded = RefusalMiddleware(BoundsMiddleware(inner, bounds))
     audited = AuditMiddleware(bounded, rates, Audit(supervisor.settings), clock, LOOKS)
     known: ASGIApp = tools(audited, supervisor) if tools is not None else audited
-    whole = MetricsMiddleware(AuthMiddleware(known, access), measured)
+    whole: ASGIApp = MetricsMiddleware(AuthMiddleware(known, access), measured)
+    if proxies := supervisor.settings.service.trusted_proxies:
+        whole = ForwardedMiddleware(whole, proxies)
     return RootPathMiddleware(whole, root) if root else whole

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.api.connection_peer import ConnectionPeer
+from batchwright.api.forwarded import was_passed_on
 from batchwright.app.access_tokens import LOCAL, PREFIX, Tokens
 from batchwright.app.browser_sessions import BrowserGrant, BrowserSession, BrowserSessions
 from batchwright.app.run_provenance import local_principal
@@ -102,6 +103,7 @@ class Authenticator:
         Raises Unauthorized, PeerUnknown, Forbidden, TokensUnreadable.
         """
         if end.unix is None and not self.closed:
+            _refuse_passed_on(headers)
             self._refuse_foreign(method, headers)
             uid = await end.check(self._peers)
             return Caller(LOCAL, Role.ADMIN, end.address, uid=uid)
@@ -110,6 +112,7 @@ class Authenticator:
             return self._holder(given, end.address)
         if end.unix is None:
             return self._browser(method, headers, end.address)
+        _refuse_passed_on(headers)
         uid = await end.check(self._peers)
         return Caller(LOCAL, Role.ADMIN, end.address, commands=True, uid=uid)
 
@@ -200,6 +203,15 @@ class Authenticator:
         followed = method == "GET" and _one(headers, b"sec-fetch-mode") == "navigate"  # a link to one of our pages
         if not followed and (_one(headers, b"sec-fetch-site") or "none") not in ("none", "same-origin"):
             raise Forbidden("a page of another site may not use this service")
+
+
+def _refuse_passed_on(headers: Headers) -> None:
+    """Refuse what a proxy sent: the connection is the proxy's, and does not tell who asked. Raises Forbidden."""
+    if was_passed_on(headers):
+        raise Forbidden(
+            "this request came through a proxy, and without a token nobody knows who sent it",
+            hint="Create a token: batchwright token create --role ROLE. docs/reverse-proxies.md has the settings.",
+        )
 
 
 def session_in(headers: Headers, cookie: str) -> str:

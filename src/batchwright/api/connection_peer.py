@@ -24,6 +24,12 @@ class ConnectionPeer:
         self._ends = (peer, own) if peer and own else None
         self._uid: int | None = None
 
+    def behind(self, address: str) -> ConnectionPeer:
+        """The same connection, with the address for which a trusted proxy uses it."""
+        seen = ConnectionPeer(None, None, self.unix)
+        seen.address, seen._ends, seen._uid = address, self._ends, self._uid
+        return seen
+
     async def check(self, peers: Peers) -> int:
         """The user id of its owner: the service's user, or root, on this machine and outside local servers.
 

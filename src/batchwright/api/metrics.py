@@ -48,7 +48,9 @@ class _Runs(Collector):
             steps.add_metric([outcome], getattr(stats, outcome))
         yield steps
         for name in ("retries", "throttles"):
-            told = CounterMetricFamily(f"batchwright_{name}", f"{name.title()} of all runs by provider", labels=["provider"])
+            told = CounterMetricFamily(
+                f"batchwright_{name}", f"{name.title()} of all runs by provider", labels=["provider"]
+            )
             for provider in stats.providers:
                 told.add_metric([provider.name], getattr(provider, name))
             yield told

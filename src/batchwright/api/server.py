@@ -15,8 +15,9 @@ from pathlib import Path
 
 import uvicorn
 from msgspec import Struct
+from msgspec.structs import replace
 
-from batchwright.api import local_socket
+from batchwright.api import local_socket, systemd
 from batchwright.api.admission_control import READERS, Bounds
 from batchwright.api.app import SUBMIT_RATE, Page, make_app
 from batchwright.api.connection_limits import SWEEP_SECONDS, Acceptor, Connections, TimeoutProtocol, most_connections
@@ -108,18 +109,15 @@ def is_unix(sock: socket.socket) -> bool:
     return sock.family == getattr(socket, "AF_UNIX", None)
 
 
-def listening(settings: Settings, options: ServeOptions) -> socket.socket:
-    """The bound socket. Raises AddressRefused, TokensUnreadable, StoreError."""
+def listening(settings: Settings, options: ServeOptions, passed: socket.socket | None = None) -> socket.socket:
+    """The bound socket, or the one that systemd passed. Raises AddressRefused, TokensUnreadable, StoreError."""
     _refuse_open_folder(settings)
-    has_tokens = bool(Tokens(settings).all())
+    if passed is not None:
+        _refuse_without_tokens(settings, options.host)
+        return passed
     try:
         family, kind, number, _, address = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)[0]
-        if not is_loopback(str(address[0])) and not has_tokens:
-            raise AddressRefused(
-                f"without tokens the service only listens on this machine, not on {options.host}",
-                hint="Create one first: batchwright token create --role operator. TLS belongs in front of the service, "
-                "or give it --tls-cert and --tls-key.",
-            )
+        _refuse_without_tokens(settings, str(address[0]))
         sock = socket.socket(family, kind, number)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -132,6 +130,20 @@ def listening(settings: Settings, options: ServeOptions) -> socket.socket:
         hint = "Another one may be running already; choose another with --port."
         raise AddressRefused(f"cannot listen on {options.host} port {options.port}: {words}", hint=hint) from error
     return sock
+
+
+def _refuse_without_tokens(settings: Settings, host: str) -> None:
+    """Refuse to serve anybody but this user before there are tokens. Raises AddressRefused, TokensUnreadable."""
+    if Tokens(settings).all():
+        return
+    hint = "Create one first: batchwright token create --role operator."
+    if not is_loopback(host):
+        raise AddressRefused(
+            f"without tokens the service only listens on this machine, not on {host}",
+            hint=f"{hint} TLS belongs in front of the service, or give it --tls-cert and --tls-key.",
+        )
+    if settings.service.trusted_proxies:
+        raise AddressRefused("without tokens the service cannot tell who asks through a proxy", hint=hint)
 
 
 def _refuse_open_folder(settings: Settings) -> None:
@@ -166,7 +178,10 @@ async def serve(
     `told` is called with the address and who has access, once the service answers; `page` and `tools`: see
     make_app.
     """
-    with listening(settings, options) as sock, local_socket.listening(settings.state_dir) as own:
+    passed = systemd.passed_socket(os.environ)
+    if passed is not None:
+        options = replace(options, host=passed.getsockname()[0])
+    with listening(settings, options, passed) as sock, local_socket.listening(settings.state_dir) as own:
         if own is None:
             log.warning("another service of %s already listens on its socket; this one does not", settings.state_dir)
             if options.commands and not Tokens(settings).all():
@@ -186,7 +201,7 @@ async def _serve(
     sockets: list[socket.socket],
 ) -> int:
     sock = sockets[0]
-    closed = not is_loopback(sock.getsockname()[0])
+    closed = not is_loopback(sock.getsockname()[0]) or bool(settings.service.trusted_proxies)
     clock = SystemClock()
     connections = Connections(most_connections(raise_descriptors()))
     made = RunSupervisor(
@@ -223,15 +238,17 @@ async def _serve(
             ),
             connections,
         )
-        if closed and options.tls_cert is None:
+        if not is_loopback(sock.getsockname()[0]) and options.tls_cert is None and not settings.service.trusted_proxies:
             log.warning("requests and tokens are not encrypted: put TLS in front, or use --tls-cert and --tls-key")
         serving = asyncio.create_task(server.serve(sockets=sockets))
         await _first(serving, server.answers)
         gc.freeze()  # full collections need not visit the objects of the program itself
         told(url_of(sock, options), monitor.rights())
+        systemd.notify("READY=1", os.environ)
         with _signals() as stop:
             await _first(serving, stop)
             stop.clear()
+            systemd.notify("STOPPING=1", os.environ)
             stopping = asyncio.create_task(supervisor.stop(options.grace))
             log.info("stopping: calls in flight have %g s to finish", options.grace)
             await _first(stopping, stop)

@@ -7,6 +7,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
@@ -52,14 +53,18 @@ class ServiceConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What `batchwright serve` allows its clients. In the folders `sources` are files that they may put on servers.
 
     `engine`: who drives runs of stores that machines share: the service itself, or the workers that Temporal finds.
+    `trusted_proxies` are addresses and networks of the proxies before it, whose X-Forwarded-* headers count.
     """
 
     secrets: ServiceSecrets = ServiceSecrets()
     sources: tuple[str, ...] = ()
     engine: Literal["embedded", "temporal"] = "embedded"
+    trusted_proxies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_absolute(self.sources)
+        for one in self.trusted_proxies:
+            ip_network(one)
 
 
 class ConfiguredWebhook(Webhook, frozen=True, forbid_unknown_fields=True):
