@@ -5,7 +5,7 @@ WORKFLOW ?= workflows/example_batch.ncl
 PLUGINS := $(wildcard plugins/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help run shop demo rehearsal test test-long check format bench bench-agents docs release
+.PHONY: help run shop demo rehearsal test test-long check format bench bench-agents docs release image
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,9 @@ bench: $(VENV)/.dev ## measure, print a table, write bench/RESULTS.md
 
 release: $(VENV)/.dev ## a dry run: build the packages twice, compare them, show the news; publishes nothing
 	@scripts/release.sh $(BIN)
+
+image: $(VENV)/.dev ## the container image, with podman, buildah or docker; OPTIONS="--build-arg BASE=..."
+	@scripts/image.sh $(BIN) $(OPTIONS)
 
 docs: $(VENV)/.dev ## the documentation as a site, in build/site/site; opens from the folder, asks nobody else for anything
 	@scripts/docs_site.sh $(VENV)
