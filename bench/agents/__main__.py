@@ -13,19 +13,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.agents import checks, live, report
-from bench.agents.worlds import AgentWorld, make_stress_world, make_world
+from bench.agents.answers import Answers, answers
+from bench.agents.worlds import make_world, stressed
 
 README = Path(__file__).parents[2] / "README.md"
 BEGIN, END = "<!-- bench.agents: begin -->", "<!-- bench.agents: end -->"
 
 
-def checked(world: AgentWorld, other: AgentWorld) -> list[str]:
+def checked(found: Answers, other: Answers) -> list[str]:
     """What is wrong with the answers of a world beside facts that are missing."""
-    problems = []
-    for name, task, lacks, stale in checks.counterfactuals(world):
+    problems, world = [], found.world
+    for name, task, lacks, stale in checks.counterfactuals(found):
         problems += [f"{task} does not follow {name}: {lacks}"] if lacks else []
         problems += [f"{task} passes with what was before {name}"] if stale else []
-    tried = list(checks.cheats(world, other))
+    tried = list(checks.cheats(found, other))
     problems += [f"{task} passes with {cheat}" for cheat, task, passed in tried if passed and cheat != "cut"]
     cut = [passed for cheat, _, passed in tried if cheat == "cut"]
     if sum(cut) > report.CUT_MOST * len(cut):
@@ -33,7 +34,7 @@ def checked(world: AgentWorld, other: AgentWorld) -> list[str]:
     asked = list(checks.drill_downs(world, 10))
     problems += [f"show {step} lacks {lacks}" for step, lacks, _ in asked if lacks]
     problems += [f"over its budget: {one}" for one in checks.over_budget(world)]
-    kept, every = checks.carried(world)
+    kept, every = checks.carried(found)
     drilled = sum(one for _, _, one in asked) / len(asked)
     print(f"  lines with an asserted fact: {kept} of {every}; a drill-down takes {drilled:.0f} tokens")
     return problems
@@ -53,18 +54,21 @@ def main(words: Sequence[str]) -> int:
     problems: list[str] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        other = make_world(folder / "other", 12, 4)
+        world = make_world(folder / "other", 12, 4)
         if given.live:
-            return live.main(other, given.endpoint, given.model)
+            return live.main(world, given.endpoint, given.model)
+        other = answers(world)
         for size in map(int, given.sizes.split(",")):
-            for seed, world in report.worlds(folder, size):
+            for seed in report.SEEDS[size]:
+                world = make_world(folder / f"{size}-{seed}", size, seed)
                 print(f"{size:,} operations, seed {seed}: {world.cause.kind}, {world.slow} is slow", flush=True)
-                one = report.measure(world, seed)
+                asked = answers(world)
+                one = report.measure(asked, seed)
                 found.append(one)
-                own = [*report.broken_gates(one, report.read_frozen()), *checked(world, other)]
+                own = [*report.broken_gates(one, report.read_frozen()), *checked(asked, other)]
                 problems += [f"{size}/{seed}: {problem}" for problem in own]
         if "1000" in given.sizes.split(","):
-            stress = make_stress_world(folder / "stress")
+            stress = stressed(world)
             problems += [f"stress: over its budget: {one}" for one in checks.over_budget(stress)]
             problems += [f"stress: {number} failures untold" for number in [checks.untold_failures(stress)] if number]
     tables = [*report.session_rows(found), "", *report.question_rows(found)]

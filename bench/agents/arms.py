@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -70,18 +70,25 @@ NEEDED = {  # what of it a perfect hand would pick for each task
 }
 
 
-def lean_prompt(world: AgentWorld, names: Sequence[str] = ()) -> str:
-    """One prompt with everything, or with these sections."""
-    found = sections(world)
+def lean_prompt(found: Mapping[str, str], names: Sequence[str] = ()) -> str:
+    """One prompt with all these sections, or with the named ones."""
     return LEAN + "".join(f"\n## {name}\n{text}\n" for name, text in found.items() if not names or name in names)
 
 
 # -- roles ----------------------------------------------------------------------------------------------------------
 
 
-def role_texts(world: AgentWorld, task: str, source: RunSource | None = None) -> list[tuple[str, str, str]]:
-    """For a task: the role, its prompt as a model gets it, and the slice in it."""
-    about = source or world.source()
+class RoleText(Struct, frozen=True):
+    """What a role gets: its prompt as it is sent to a model, and the slice in it."""
+
+    role: str
+    prompt: str
+    text: str
+
+
+def role_texts(world: AgentWorld, task: str, source: RunSource | None = None) -> list[RoleText]:
+    """What each role of a task gets."""
+    about = source or world.source
     if task == "T3":
         edit = more_servers(world.settings, Source(world.file), world.like, 2, "")
         return [_prompt("author", edit)]
@@ -99,10 +106,10 @@ def role_texts(world: AgentWorld, task: str, source: RunSource | None = None) ->
     return [_prompt(name, about) for name in wanted]
 
 
-def _prompt(word: str, source: object) -> tuple[str, str, str]:
+def _prompt(word: str, source: object) -> RoleText:
     role, _, query = word.partition(" ")
     [report] = answered(role, source, query).reports
-    return word, prompt_of(ROLES[role], report).text, report.text
+    return RoleText(word, prompt_of(ROLES[role], report).text, report.text)
 
 
 # -- MCP ------------------------------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from batchwright.model import events as ev
 from batchwright.model.lifecycle import StepState
 from batchwright.model.run import Run
 from batchwright.operations.registry import is_server
-from batchwright.views.run_history import history_of
 from bench.agents import arms
+from bench.agents.answers import Answers
 from bench.agents.tokens import tokens
 from bench.agents.truth import EVERYTHING, facts, missing
 from bench.agents.worlds import AgentWorld
@@ -24,15 +24,9 @@ ABOUT_RUNS = ("T1", "T2", "T4", "T5", "T6")
 Events = Sequence[ev.AnyEvent]
 
 
-def role_text(world: AgentWorld, task: str, source: RunSource | None = None) -> str:
-    """All that the roles of a task were given."""
-    return "".join(text for _, _, text in arms.role_texts(world, task, source))
-
-
-def unsolved(world: AgentWorld, texts: dict[str, str]) -> dict[str, list[str]]:
-    """The tasks whose texts lack something, and what."""
-    found = {task: missing(facts(world, world.current, task), text) for task, text in texts.items()}
-    return {task: lacks for task, lacks in found.items() if lacks}
+def _text(world: AgentWorld, task: str, source: RunSource) -> str:
+    """All that the roles of a task about a run would be given if the run were another one."""
+    return "".join(one.text for one in arms.role_texts(world, task, source))
 
 
 # -- counterfactuals: one raw fact is another one, and the answer has to follow ---------------------------------------
@@ -70,8 +64,9 @@ def _longer(events: Events) -> list[ev.AnyEvent]:
     return [*events[:-1], replace(events[-1], at=events[-1].at + 100.0)]
 
 
-def counterfactuals(world: AgentWorld) -> Iterator[tuple[str, str, list[str], bool]]:
+def counterfactuals(found: Answers) -> Iterator[tuple[str, str, list[str], bool]]:
     """Each change with the task it is about, what the new answer lacks, and whether the old one would have passed."""
+    world = found.world
     has_setup = any(isinstance(event, ev.StepSucceeded) and "setup" in event.step for event in world.events)
     changes: list[tuple[str, Callable[[Events], list[ev.AnyEvent]], tuple[str, ...]]] = [
         ("other words", _other_words, ("T1",)),
@@ -83,37 +78,37 @@ def counterfactuals(world: AgentWorld) -> Iterator[tuple[str, str, list[str], bo
     for name, change, tasks in changes:
         events = change(world.events)
         run = Run.replay(events)
-        source = world.source(run, events)
+        source = world.source_of(run, events)
         for task in tasks:
             wanted = facts(world, run, task)
-            stale = not missing(wanted, role_text(world, task))
-            yield name, task, missing(wanted, role_text(world, task, source)), stale
+            stale = not missing(wanted, found.role_text(task))
+            yield name, task, missing(wanted, _text(world, task, source)), stale
 
 
 # -- cheats: what must not pass --------------------------------------------------------------------------------------
 
 
-def cheats(world: AgentWorld, other: AgentWorld) -> Iterator[tuple[str, str, bool]]:
-    """Each cheat with its task, and whether it passed. `other` is a world of another seed."""
+def cheats(found: Answers, other: Answers) -> Iterator[tuple[str, str, bool]]:
+    """Each cheat with its task, and whether it passed. `other` is of a world of another seed."""
+    world = found.world
     early = world.events[: len(world.events) * 4 // 5]
-    stale = world.source(Run.replay(early), early)
-    earlier = RunSource(world.earlier, history_of(world.earlier_events), world.earlier.updated_at)
+    stale = world.source_of(Run.replay(early), early)
     for task in EVERYTHING:
         wanted = facts(world, world.current, task)
-        cut = "".join(text[: int(len(text) * CUT)] for _, _, text in arms.role_texts(world, task))
+        cut = "".join(one.text[: int(len(one.text) * CUT)] for one in found.roles[task])
         yield "cut", task, not missing(wanted, cut)
         if task in ABOUT_RUNS and facts(world, stale.run, task) != wanted:
-            yield "stale", task, not missing(wanted, role_text(world, task, stale))
+            yield "stale", task, not missing(wanted, _text(world, task, stale))
         if task in ABOUT_RUNS:
-            yield "another run", task, not missing(wanted, role_text(world, task, earlier))
-            yield "another world", task, not missing(wanted, role_text(other, task))
+            yield "another run", task, not missing(wanted, _text(world, task, world.earlier_source))
+            yield "another world", task, not missing(wanted, other.role_text(task))
 
 
-def carried(world: AgentWorld) -> tuple[int, int]:
+def carried(found: Answers) -> tuple[int, int]:
     """How many lines of the answers carry a fact that is asserted, and how many there are."""
     kept = every = 0
     for task in EVERYTHING:
-        wanted, lines = facts(world, world.current, task), role_text(world, task).splitlines()
+        wanted, lines = facts(found.world, found.world.current, task), found.role_text(task).splitlines()
         every += len(lines)
         for n in range(len(lines)):
             kept += bool(missing(wanted, "\n".join([*lines[:n], *lines[n + 1 :]])))
@@ -123,11 +118,9 @@ def carried(world: AgentWorld) -> tuple[int, int]:
 def drill_downs(world: AgentWorld, count: int, seed: int = 1) -> Iterator[tuple[str, list[str], int]]:
     """Questions that no slice was made for, each answered by one `show`: what it lacks, and its tokens."""
     chance, run = Random(seed), world.current
-    events = list(enumerate(world.events, 1))
     for i in chance.sample(range(len(run.records)), count):
         step, record = run.steps[i], run.records[i]
-        source = replace(world.source(), events=events)
-        text = run_slice("show", source, step.id).text
+        text = run_slice("show", world.source, step.id).text
         wanted = [f"step {step.id}: ", f"attempt {record.attempt}"]
         wanted += [f"ref {record.ref}"] if record.ref else []
         wanted += [f"address {record.address}"] if record.address else []
@@ -138,7 +131,7 @@ def drill_downs(world: AgentWorld, count: int, seed: int = 1) -> Iterator[tuple[
 
 def over_budget(world: AgentWorld) -> list[str]:
     """The slices of a world that are longer than their budget, by the real tokenizer."""
-    source, found = world.source(), []
+    source, found = world.source, []
     for kind, of in SLICES.items():
         if kind in ("show", "find"):
             query = "steps state=failed" if kind == "find" else world.current.steps[0].id
@@ -153,7 +146,7 @@ def over_budget(world: AgentWorld) -> list[str]:
 
 def untold_failures(world: AgentWorld) -> int:
     """How many failed steps a diagnosis neither shows nor counts as left out."""
-    told = run_slice("diagnose", world.source())
+    told = run_slice("diagnose", world.source)
     failed = world.current.count(StepState.FAILED)
     shown = sum(fact.count for fact in told.facts if fact.kind == "kind")
     total = next(fact.count for fact in told.facts if fact.kind == "failed")

@@ -11,7 +11,8 @@ from typing import Any
 
 import aiohttp
 
-from bench.agents import arms, rest, sessions
+from bench.agents import arms, sessions
+from bench.agents.answers import answers
 from bench.agents.truth import EVERYTHING, facts, missing
 from bench.agents.worlds import AgentWorld
 
@@ -21,17 +22,12 @@ SECONDS = 120.0
 
 def material(world: AgentWorld) -> dict[str, dict[str, str]]:
     """What a model reads for each task, by each way."""
-    tools = arms.McpArm(world)
-    try:
-        mcp = {task: "".join(one.answer for one in tools.ask(task)) for task in EVERYTHING}
-    finally:
-        tools.close()
-    served = asyncio.run(rest.answers(world, EVERYTHING))
+    found = answers(world)
     return {
-        "roles": {task: "".join(text for _, text, _ in arms.role_texts(world, task)) for task in EVERYTHING},
-        "MCP": mcp,
-        "REST": {task: "".join(one.answer for calls in served[task] for one in calls) for task in EVERYTHING},
-        "one prompt": dict.fromkeys(EVERYTHING, arms.lean_prompt(world)),
+        "roles": {task: "".join(one.prompt for one in found.roles[task]) for task in EVERYTHING},
+        "MCP": {task: found.mcp_text(task) for task in EVERYTHING},
+        "REST": {task: "".join(one.answer for calls in found.rest[task] for one in calls) for task in EVERYTHING},
+        "one prompt": dict.fromkeys(EVERYTHING, arms.lean_prompt(found.sections)),
     }
 
 

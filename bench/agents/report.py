@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +11,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bench.agents import arms, checks, rest, sessions
+from bench.agents import arms, rest, sessions
+from bench.agents.answers import Answers
 from bench.agents.sessions import WINDOW, Cost, less
 from bench.agents.tokens import tokens
-from bench.agents.truth import EVERYTHING, facts, missing
-from bench.agents.worlds import AgentWorld, make_world
+from bench.agents.truth import EVERYTHING
 
 FROZEN = Path(__file__).with_name("frozen.json")
 SEEDS = {12: (1, 2, 3, 5), 100: (1, 2), 1_000: (1,)}
@@ -37,40 +36,31 @@ class Measured(Struct, frozen=True):
     digest: str
 
 
-def measure(world: AgentWorld, seed: int) -> Measured:
+def measure(found: Answers, seed: int) -> Measured:
     """What each way takes in a world, and how many tasks it solves."""
-    tools = arms.McpArm(world)
-    try:
-        asked = {task: [tools.ask(task)] for task in EVERYTHING}
-    finally:
-        tools.close()
-    served = asyncio.run(rest.answers(world, EVERYTHING))
-    mcp_texts = {task: "".join(one.answer for one in rounds[0]) for task, rounds in asked.items()}
-    texts = {task: arms.role_texts(world, task) for task in EVERYTHING}
+    world, prompt = found.world, arms.lean_prompt(found.sections)
+    texts = {"MCP": found.mcp_text, "roles": found.role_text}
     solved = {
-        "MCP": len(EVERYTHING) - len(checks.unsolved(world, mcp_texts)),
-        "roles": sum(
-            not missing(facts(world, world.current, task), "".join(one for _, _, one in found))
-            for task, found in texts.items()
-        ),
+        way: len(EVERYTHING) - len(found.unsolved({task: text(task) for task in EVERYTHING}))
+        for way, text in texts.items()
     }
     definitions = rest.definitions(), arms.mcp_definitions()
     costs = {
-        "one prompt": sessions.one_prompt(world),
-        "REST": sessions.with_tools(definitions[0], world, served),
-        "MCP": sessions.with_tools(definitions[1], world, asked),
-        "roles": sessions.roles(world),
+        "one prompt": sessions.one_prompt(prompt, world),
+        "REST": sessions.with_tools(definitions[0], world, found.rest),
+        "MCP": sessions.with_tools(definitions[1], world, found.mcp),
+        "roles": sessions.roles(world, found.roles),
     }
     questions = {
         task: (
-            sessions.roles(world, [task]).tokens,
-            tokens(arms.lean_prompt(world, arms.NEEDED[task])) + sessions.ANSWER,
-            sessions.with_tools(definitions[1], world, asked, [task]).tokens,
-            sessions.with_tools(definitions[0], world, served, [task]).tokens,
+            sessions.roles(world, found.roles, [task]).tokens,
+            tokens(arms.lean_prompt(found.sections, arms.NEEDED[task])) + sessions.ANSWER,
+            sessions.with_tools(definitions[1], world, found.mcp, [task]).tokens,
+            sessions.with_tools(definitions[0], world, found.rest, [task]).tokens,
         )
         for task in EVERYTHING
     }
-    digest = hashlib.sha256(arms.lean_prompt(world).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(prompt.encode()).hexdigest()[:16]
     return Measured(world.definition.operations, seed, solved, costs, questions, digest)
 
 
@@ -109,11 +99,6 @@ def write_frozen(found: Sequence[Measured]) -> None:
     """Keep these figures, beside those of other worlds."""
     kept = {**read_frozen(), **frozen_of(found)}
     FROZEN.write_bytes(msgspec.json.format(msgspec.json.encode(dict(sorted(kept.items()))), indent=1) + b"\n")
-
-
-def worlds(folder: Path, operations: int) -> list[tuple[int, AgentWorld]]:
-    """The worlds of this size, each with its seed."""
-    return [(seed, make_world(folder / f"{operations}-{seed}", operations, seed)) for seed in SEEDS[operations]]
 
 
 def _number(cost: float, largest: int) -> str:

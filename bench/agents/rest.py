@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -35,6 +36,7 @@ TOOLS = (
 Request = tuple[str, str, dict[str, str], str]  # method, path, query, body
 
 
+@cache
 def definitions() -> str:
     """The tools as a model gets them: one for each call, with its own words and parameters."""
     document = json.loads(described())

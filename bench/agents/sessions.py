@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from bench.agents import arms
-from bench.agents.arms import Asked
+from bench.agents.arms import Asked, RoleText
 from bench.agents.tokens import tokens
 from bench.agents.truth import QUESTIONS, SESSION
 from bench.agents.worlds import AgentWorld
@@ -45,9 +45,9 @@ def question(world: AgentWorld, task: str) -> str:
     return QUESTIONS[task].replace("{like}", world.like)
 
 
-def one_prompt(world: AgentWorld, tasks: Sequence[str] = SESSION) -> Cost:
+def one_prompt(prompt: str, world: AgentWorld, tasks: Sequence[str] = SESSION) -> Cost:
     """Everything in the prompt, each question after the other."""
-    history, before, cost = tokens(arms.lean_prompt(world)), 0, Cost()
+    history, before, cost = tokens(prompt), 0, Cost()
     for task in tasks:
         history += tokens(question(world, task))
         cost = cost.plus(history, ANSWER, before)
@@ -79,15 +79,14 @@ def with_tools(
     return cost
 
 
-def roles(world: AgentWorld, tasks: Sequence[str] = SESSION) -> Cost:
+def roles(world: AgentWorld, told: dict[str, list[RoleText]], tasks: Sequence[str] = SESSION) -> Cost:
     """A router names the roles, each of which gets its slice and nothing else."""
     cost = Cost()
     for task in tasks:
         asked = tokens(question(world, task))
-        texts = arms.role_texts(world, task)
-        cost = cost.plus(tokens(arms.ROUTER) + asked, sum(tokens(role) for role, _, _ in texts))
-        for _, prompt, _ in texts:
-            cost = cost.plus(tokens(prompt) + asked, ANSWER)
+        cost = cost.plus(tokens(arms.ROUTER) + asked, sum(tokens(one.role) for one in told[task]))
+        for one in told[task]:
+            cost = cost.plus(tokens(one.prompt) + asked, ANSWER)
     return cost
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -17,8 +18,18 @@ def _encoding() -> Encoding:
     return get_encoding(VOCABULARY)
 
 
+_counted: dict[bytes, int] = {}  # by the digest of the text: each is counted once
+
+
 def tokens(text: str) -> int:
     """How many tokens a text has; a long one is counted in pieces that end with a line or a comma."""
+    digest = sha256(text.encode()).digest()
+    if digest not in _counted:
+        _counted[digest] = _count(text)
+    return _counted[digest]
+
+
+def _count(text: str) -> int:
     total, begin = 0, 0
     while begin < len(text):
         end = len(text) if len(text) - begin <= PIECE else begin + PIECE

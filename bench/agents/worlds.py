@@ -18,7 +18,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.agents.slices.run_source import RunSource
-from batchwright.app.plans import make_plan
+from batchwright.app.adapters import Adapters
+from batchwright.app.multi_store import Stores
+from batchwright.app.plans import check, plan_loaded
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.app.workflow_source import Source
@@ -37,6 +39,9 @@ from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.model.scalar import Scalar
+from batchwright.model.workflow import Operation, Workflow
+from batchwright.operations.registry import is_server
+from batchwright.operations.server_batch.structs import ServerBatch
 from batchwright.providers.simulated import (
     Simulated,
     SimulatedLauncher,
@@ -47,11 +52,13 @@ from batchwright.providers.simulated import (
 )
 from batchwright.testing.virtual_clock import EPOCH, VirtualClock, run_virtual
 from batchwright.views.run_history import history_of
-from bench.agents.workflow_text import Block, Definition, with_mistakes
+from bench.agents.workflow_text import LARGER, Block, Definition, with_mistakes
 
 STRESS_FAILURES, STRESS_GROUPS = 293, 178
 STOPPED_AT = 0.62  # of the steps have ended
 SLOWER = 2.3
+TRANSIENT = 0.03  # of calls
+DAY = 86_400.0
 HOLDER = "ops-1:4242:1"
 CAUSES = ("quota", "capacity", "billing", "invalid", "install", "setup")
 GROUP_NAMES = ["-".join(one) for one in product("abcdefgh", "ijklmnop", "qrstuvwx")]  # alike in no digit
@@ -84,18 +91,32 @@ class AgentWorld(Struct, frozen=True):
     slow: str
     like: str  # the server of which two more are wanted
     added: tuple[str, str]  # their names
+    sources: dict[str, RunSource] = {}  # that were made already, by run
 
     @property
     def folder_settings(self) -> Settings:
         """Of an empty state folder, in which the file has not been run."""
         return Settings(self.folder / "empty")
 
-    def source(self, run: Run | None = None, events: Sequence[ev.AnyEvent] = ()) -> RunSource:
-        """What slices of the current run are computed from, or of another one that these events make."""
-        told = events or self.events
-        own = run or self.current
-        before = RunSource(self.earlier, history_of(self.earlier_events), self.earlier.updated_at)
-        return RunSource(own, history_of(told), own.updated_at, events=list(enumerate(told, 1)), earlier=before)
+    @property
+    def source(self) -> RunSource:
+        """What slices of the current run are computed from."""
+        if self.current.id not in self.sources:
+            self.sources[self.current.id] = self.source_of(self.current, self.events)
+        return self.sources[self.current.id]
+
+    @property
+    def earlier_source(self) -> RunSource:
+        """What slices of the earlier run are computed from."""
+        run = self.earlier
+        if run.id not in self.sources:
+            self.sources[run.id] = RunSource(run, history_of(self.earlier_events), run.updated_at)
+        return self.sources[run.id]
+
+    def source_of(self, run: Run, events: Sequence[ev.AnyEvent]) -> RunSource:
+        """The same for a run that these events make."""
+        told = list(enumerate(events, 1))
+        return RunSource(run, history_of(events), run.updated_at, events=told, earlier=self.earlier_source)
 
 
 WORDS = {
@@ -163,11 +184,6 @@ class WriteLog:
             await getattr(store, name)(*args, **named)
 
 
-def ended(run: Run) -> int:
-    """How many steps have ended."""
-    return sum(run.count(state) for state in OVER)
-
-
 async def drive(
     log: WriteLog,
     run_id: str,
@@ -204,8 +220,10 @@ async def drive(
     told: list[bool] = []
 
     def listen(_: Any) -> None:
+        if share == 1 or told:
+            return
         failed = all(run.record(step).state is StepState.FAILED for step in fails)
-        if share < 1 and not told and failed and ended(run) >= share * len(run.plan.steps):
+        if failed and run.count(*OVER) >= share * len(run.records):
             told.append(True)
             driver.signal(Signal(SignalKind.CANCEL, clock.now(), "ops"))
 
@@ -247,7 +265,7 @@ def _rules(names: Any, effect: str) -> str:
     return ",".join(f"{name}={effect}" for name in names)
 
 
-def make_world(folder: Path, operations: int, seed: int, *, stress: bool = False) -> AgentWorld:
+def make_world(folder: Path, operations: int, seed: int) -> AgentWorld:
     """Make both runs, and leave them in the store of a state folder."""
     chance = Random(seed)
     ids = [f"{word}run{chr(ord('a') + seed)}2" for word in ("earlier", "current")]
@@ -257,23 +275,22 @@ def make_world(folder: Path, operations: int, seed: int, *, stress: bool = False
     definition = Definition(operations, "1.1.0", "production", parallel)
     names = [name for block in definition.blocks for name in block.servers]
     definition = replace(definition, larger=frozenset(chance.sample(names, max(1, operations // 24))))
-    former = replace(definition, version="1.0.0", larger=frozenset())
     cause = planted(chance.choice(CAUSES), definition.blocks, {12: 1, 100: 3}.get(operations, 11), chance)
-    if stress:
-        rules = _rules(chance.sample(names, STRESS_FAILURES), "permanent")
-        cause = Cause("stress", (), ("fail", rules))
     slow = chance.choice(("upcloud", "aws"))
     file, broken = folder / "shop.ncl", folder / "broken.ncl"
-    usual: SimulationValues = {"seed": seed, "transient": 0.03}
-    current: SimulationValues = {**usual, cause.setting[0]: cause.setting[1]}
-    current |= {f"{slow}.answer_seconds": 0.2 * SLOWER, f"{slow}.boot_seconds": 1.5 * SLOWER}
-    (folder / "former.ncl").write_text(former.text)
+    usual: SimulationValues = {"seed": seed, "transient": TRANSIENT}
+    current = _simulated(seed, cause, slow)
     file.write_text(definition.text)
     text, mistakes = with_mistakes(definition.text, definition.blocks, chance)
     broken.write_text(text)
 
-    async def planned(path: Path, simulated: SimulationValues) -> Plan:
-        found = await make_plan(settings, SystemClock(), Source(path), simulated)
+    loaded = check(Source(file), settings)
+    assert loaded.workflow is not None, loaded.diagnostics
+
+    async def planned(workflow: Workflow, simulated: SimulationValues) -> Plan:
+        clock = SystemClock()
+        async with Stores(settings) as stores, Adapters(settings, clock, Limits(), simulated) as around:
+            found = await plan_loaded(settings, stores, around, replace(loaded, workflow=workflow), simulated)
         assert found.plan is not None, found.diagnostics
         return found.plan
 
@@ -286,13 +303,15 @@ def make_world(folder: Path, operations: int, seed: int, *, stress: bool = False
         return made
 
     # both are planned for an empty environment, as if the servers of the earlier run had been forgotten
-    plans = [asyncio.run(planned(folder / "former.ncl", usual)), asyncio.run(planned(file, current))]
+    plans = [
+        asyncio.run(planned(former(loaded.workflow, definition), usual)),
+        asyncio.run(planned(loaded.workflow, current)),
+    ]
     log = WriteLog()
 
     async def lived() -> None:
         ended_at = await drive(log, ids[0], plans[0], usual, EPOCH)
-        how = {"groups": STRESS_GROUPS} if stress else {"share": STOPPED_AT, "fails": cause.steps}
-        await drive(log, ids[1], plans[1], current, ended_at + 86_400.0, **how)  # type: ignore[arg-type]
+        await drive(log, ids[1], plans[1], current, ended_at + DAY, share=STOPPED_AT, fails=cause.steps)
 
     run_virtual(lived())
     told = [asyncio.run(kept(log, run)) for run in ids]
@@ -303,6 +322,38 @@ def make_world(folder: Path, operations: int, seed: int, *, stress: bool = False
     return AgentWorld(*(folder, settings, *runs, *told, definition, file, broken, mistakes, cause, slow, like, added))
 
 
-def make_stress_world(folder: Path, seed: int = 1) -> AgentWorld:
-    """A run of 1,000 operations that ended with hundreds of failures in some 178 groups."""
-    return make_world(folder, 1_000, seed, stress=True)
+def former(workflow: Workflow, definition: Definition) -> Workflow:
+    """The version before, in which no server was larger."""
+    smaller = {larger: plan for plan, larger in LARGER.items()}
+
+    def before(operation: Operation) -> Operation:
+        if not isinstance(operation, ServerBatch):
+            return operation
+        own = tuple(
+            replace(one, plan=smaller[one.plan]) if one.name in definition.larger else one
+            for one in operation.server_configs
+        )
+        return replace(operation, server_configs=own)
+
+    return replace(workflow, version="1.0.0", operations=tuple(map(before, workflow.operations)))
+
+
+def _simulated(seed: int, cause: Cause, slow: str) -> SimulationValues:
+    slower: SimulationValues = {f"{slow}.answer_seconds": 0.2 * SLOWER, f"{slow}.boot_seconds": 1.5 * SLOWER}
+    return {"seed": seed, "transient": TRANSIENT, cause.setting[0]: cause.setting[1], **slower}
+
+
+def stressed(world: AgentWorld, seed: int = 1) -> AgentWorld:
+    """The same with another current run, which is in no store: hundreds of failures in some 178 groups."""
+    plan = world.current.plan
+    names = [step.request.name for step in plan.steps if is_server(step)]
+    rules = _rules(Random(seed).sample(names, STRESS_FAILURES), "permanent")
+    cause, log = Cause("stress", (), ("fail", rules)), WriteLog()
+
+    async def lived() -> list[ev.AnyEvent]:
+        simulated, begin = _simulated(seed, cause, world.slow), world.earlier.updated_at + DAY
+        await drive(log, world.current.id, plan, simulated, begin, groups=STRESS_GROUPS)
+        return [event for _, event in await log.inner.read(world.current.id, 0, 100_000)]
+
+    events = run_virtual(lived())
+    return replace(world, current=Run.replay(events), events=events, cause=cause, sources={})

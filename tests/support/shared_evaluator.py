@@ -20,7 +20,7 @@ from batchwright.loader.limits import LOCAL, LoaderLimits
 
 USES = 200  # of one process; then there is a new one
 SCHEMAS = str(Path(batchwright.__file__).parent / "schemas")  # they import one another, and stay as they are
-KEPT_BYTES = 100_000
+KEPT_BYTES = 2_000_000
 MARK = b"\0mark\0"
 
 

@@ -81,7 +81,7 @@ class Run(RunFoldState):
 
     def count(self, *states: StepState) -> int:
         """How many steps are in one of these states."""
-        return sum(counts.get(state, 0) for counts in self.counts for state in states)
+        return sum(self.totals[state] for state in states)
 
     @property
     def asking(self) -> list[int]:
@@ -98,7 +98,7 @@ class Run(RunFoldState):
     @property
     def step_count(self) -> int:
         """How many steps people count: without the gates of waves."""
-        return sum(sum(counts.values()) for counts in self.counts)
+        return sum(self.totals.values())
 
     @property
     def degraded(self) -> tuple[str, ...]:

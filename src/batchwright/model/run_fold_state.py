@@ -117,6 +117,7 @@ class RunFoldState:
         self.operation_index = {op.id: i for i, op in enumerate(self.plan.operations)}
         self.step_operation = [self.operation_index[step.operation] for step in self.plan.steps]
         self.counts: list[dict[StepState, int]] = [{} for _ in self.plan.operations]
+        self.totals = dict.fromkeys(StepState, 0)  # of all operations
         self.gates: list[list[int]] = [[] for _ in self.plan.operations]
         self.operation_steps: list[list[int]] = [[] for _ in self.plan.operations]
         self.in_flight: dict[int, None] = {}
@@ -128,6 +129,7 @@ class RunFoldState:
             if self.counted[i]:
                 counts = self.counts[self.step_operation[i]]
                 counts[record.state] = counts.get(record.state, 0) + 1
+                self.totals[record.state] += 1
             else:
                 self.gates[self.step_operation[i]].append(i)
             if record.state in STEP_IN_FLIGHT:

@@ -18,6 +18,8 @@ def move(run: RunFoldState, step: str, event: str) -> tuple[int, StepFoldState]:
             counts = run.counts[run.step_operation[i]]
             counts[before] -= 1
             counts[after] = counts.get(after, 0) + 1
+            run.totals[before] -= 1
+            run.totals[after] += 1
         if after in STEP_IN_FLIGHT:
             run.in_flight[i] = None
         elif before in STEP_IN_FLIGHT:
