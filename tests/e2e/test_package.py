@@ -97,6 +97,8 @@ def test_it_works_outside_the_checkout(program: Path, tmp_path: Path) -> None:
     told(program, tmp_path, "examples", "shop", "--to", "mine")
     assert (tmp_path / "mine/shop/app/shop.py").is_file()
     told(program, tmp_path, "validate", "mine/shop.ncl")
+    told(program, tmp_path, "new", "provider", "my-cloud")
+    assert (tmp_path / "batchwright-my-cloud/tests/test_conformance.py").is_file()
     told(program, tmp_path, "examples", "example_batch")
     run = json.loads(told(program, tmp_path, "run", "example_batch.ncl", "--sim", "time_scale=0.001", "--json"))
     assert run["status"] == "Completed"

@@ -20,4 +20,4 @@ class Providers(Struct, frozen=True):
 @get("/v1/providers", sync_to_thread=True, responses=problems(), tags=["What there is"])
 def providers(supervisor: NamedDependency[RunSupervisor]) -> Providers:
     """The installed providers and what each supports. None is contacted."""
-    return Providers(provider_offers(supervisor.settings.providers))
+    return Providers(provider_offers(supervisor.settings))

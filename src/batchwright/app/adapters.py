@@ -234,8 +234,7 @@ class Adapters:
 
     def _connect(self, name: str) -> Provider:
         if not self._is_simulated(name):
-            told = {**self._settings.providers.get(name, {}), "state_dir": str(self._settings.state_dir)}
-            return registry.connect(name, self.clock, told)
+            return registry.connect(name, self.clock, self._settings.of_provider(name))
         return Simulated(name, self._world.get(), self._world_clock(), self._simulation_of(name))
 
     def _world_clock(self) -> Clock:

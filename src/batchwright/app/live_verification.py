@@ -52,8 +52,7 @@ async def verify(name: str, settings: Settings, max_cost: float | None, tell: Te
 @asynccontextmanager
 async def _opened(name: str, settings: Settings) -> AsyncIterator[tuple[LiveCheck, str]]:
     make_private(settings.state_dir)
-    told = {**settings.providers.get(name, {}), "state_dir": str(settings.state_dir)}
-    provider = registry.connect(name, SystemClock(), told)
+    provider = registry.connect(name, SystemClock(), settings.of_provider(name))
     check_of = getattr(provider, "live_check", None)
     if check_of is None:
         raise ProviderUnavailable(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from msgspec import Struct
 
+from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.errors import BatchwrightError
 from batchwright.providers import registry
@@ -21,9 +20,9 @@ class ProviderOffer(Struct, frozen=True):
     hint: str = ""
 
 
-def provider_offers(settings: Mapping[str, registry.Settings]) -> list[ProviderOffer]:
+def provider_offers(settings: Settings) -> list[ProviderOffer]:
     """Every installed provider, with what config.toml says to it; none is contacted."""
-    return [_offer(name, settings.get(name, {})) for name in registry.names()]
+    return [_offer(name, settings.of_provider(name)) for name in registry.names()]
 
 
 def _offer(name: str, settings: registry.Settings) -> ProviderOffer:

@@ -244,8 +244,7 @@ def _capabilities(settings: Settings, clock: Clock, workflow: Workflow) -> dict[
         if name == "simulated":
             continue
         try:
-            told = {**settings.providers.get(name, {}), "state_dir": str(settings.state_dir)}
-            real = registry.connect(name, clock, told).capabilities
+            real = registry.connect(name, clock, settings.of_provider(name)).capabilities
         except BatchwrightError:  # a package that is missing, or settings that are not complete
             continue
         promised[name] = replace(real, poll_seconds=max(real.poll_seconds, real.create_seconds / POLLS))

@@ -230,6 +230,10 @@ class Settings(Struct, frozen=True):
             return ""
         return hashlib.sha256(f"{found.st_dev}:{found.st_ino}".encode()).hexdigest()[:16]
 
+    def of_provider(self, name: str) -> dict[str, Any]:
+        """What its adapter is given: its table in config.toml, and `state_dir`."""
+        return {**self.providers.get(name, {}), "state_dir": str(self.state_dir)}
+
 
 def settings_from(
     environ: Mapping[str, str], state_dir: Path | None = None, catalogues: Sequence[Path] = ()

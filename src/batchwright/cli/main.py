@@ -81,6 +81,7 @@ GROUPS: list[Row] = [  # panel, where its Typer stands, its name
     (OFFERS, "batchwright.cli.taskservs:app", "taskservs"),
     (OFFERS, "batchwright.cli.store:app", "store"),
     (OFFERS, "batchwright.cli.local:app", "local"),
+    (BEFORE, "batchwright.cli.new:app", "new"),
     (OFFERS, "batchwright.cli.policy:app", "policy"),
     (LOOKING, "batchwright.cli.webhooks:app", "webhooks"),
     (RUNS, "batchwright.cli.proposals:app", "proposals"),

@@ -25,7 +25,7 @@ def providers(context: typer.Context, json: Json = False, _no_color: NoColor = F
     """List the installed providers and what each supports."""
     if context.invoked_subcommand is not None:
         return Exit.OK
-    offers = provider_offers(settings_of(None).providers)
+    offers = provider_offers(settings_of(None))
     if json:
         print_json({"providers": offers})
         return Exit.OK

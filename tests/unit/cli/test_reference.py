@@ -52,7 +52,7 @@ def test_every_command_has_json_and_no_color() -> None:
         n
         for n in commands
         if n in ("validate", "providers", "policy check", "schema", "examples", "version", "man")
-        or n.startswith(("taskservs", "local base "))
+        or n.startswith(("taskservs", "local base ", "new "))
     }
     assert {name for name in commands if "--state-dir" not in options_of(name)} == stateless
 
