@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from msgspec import Struct
 
 from batchwright.operations.registry import TYPES
 
@@ -97,6 +98,30 @@ def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (function.end_lineno or 0) - body[0].lineno + 1 if body else 0
 
 
+class Facts(Struct, frozen=True):
+    """What the tests want to know of a file. Its tree is not kept: all of them together are hundreds of MB."""
+
+    documented: bool
+    bodies: list[tuple[str, int]]  # functions and their lines
+    classes: list[str]  # public ones
+    late_imports: list[int]
+    types_named: list[str]
+
+
+@cache
+def facts(path: Path) -> Facts:
+    module = ast.parse(path.read_text())
+    own = [*functions(module)]
+    nodes = [] if path.is_relative_to(ROOT / "tests") else [*ast.walk(module)]  # of tests only sizes are looked at
+    return Facts(
+        not module.body or ast.get_docstring(module) is not None,
+        [(function.name, body_lines(function)) for function in own],
+        [node.name for node in nodes if isinstance(node, ast.ClassDef) and not node.name.startswith("_")],
+        late_imports(own),
+        types_named(nodes),
+    )
+
+
 EVERYTHING = sources("src", "plugins", "tests", "bench", "scripts")
 OURS = sources("src", *(str(path.relative_to(ROOT)) for path in ROOT.glob("plugins/*/src")))
 
@@ -108,13 +133,12 @@ def test_there_is_something_to_look_at() -> None:
 def test_modules_and_functions_are_small_enough_to_read() -> None:
     lines = {name_of(path): len(path.read_text().splitlines()) for path in EVERYTHING}
     assert {name: count for name, count in lines.items() if count >= LINES_MAX} == {}
-    bodies = {f"{name_of(path)}::{f.name}": body_lines(f) for path in EVERYTHING for f in functions(tree(path))}
-    assert {name: count for name, count in bodies.items() if count >= BODY_MAX} == {}
+    long = [(name_of(path), *body) for path in EVERYTHING for body in facts(path).bodies if body[1] >= BODY_MAX]
+    assert long == []
 
 
 def test_modules_say_what_they_are_for() -> None:
-    silent = [path for path in OURS if path.read_text().strip() and not ast.get_docstring(tree(path))]
-    assert [name_of(path) for path in silent] == []
+    assert [name_of(path) for path in OURS if not facts(path).documented] == []
     vague = [path for path in OURS if path.stem in ("utils", "helpers", "manager", "common", "misc")]
     assert [name_of(path) for path in vague] == []
 
@@ -122,9 +146,8 @@ def test_modules_say_what_they_are_for() -> None:
 def test_a_public_class_name_stands_once() -> None:
     homes: dict[str, list[str]] = {}
     for path in OURS:
-        for node in ast.walk(tree(path)):
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                homes.setdefault(node.name, []).append(name_of(path))
+        for name in facts(path).classes:
+            homes.setdefault(name, []).append(name_of(path))
     assert {name: places for name, places in homes.items() if len(places) > 1} == {}
 
 
@@ -134,17 +157,14 @@ def test_a_module_is_named_after_a_noun() -> None:
     assert [name_of(path) for path in named] == []
 
 
-def late_imports(path: Path) -> list[int]:
+def late_imports(own: list[ast.FunctionDef | ast.AsyncFunctionDef]) -> list[int]:
     return [
-        node.lineno
-        for function in functions(tree(path))
-        for node in ast.walk(function)
-        if isinstance(node, ast.Import | ast.ImportFrom)
+        node.lineno for function in own for node in ast.walk(function) if isinstance(node, ast.Import | ast.ImportFrom)
     ]
 
 
 def test_imports_stand_at_the_top_but_where_a_package_is_optional() -> None:
-    late = {str(path.relative_to(ROOT / "src/batchwright")): late_imports(path) for path in sources("src")}
+    late = {str(path.relative_to(ROOT / "src/batchwright")): facts(path).late_imports for path in sources("src")}
     assert {name: lines for name, lines in late.items() if lines and not name.startswith(LATE_IMPORTS)} == {}
 
 
@@ -237,11 +257,11 @@ KNOW_TYPES = {  # who may import the module of an operation type, besides operat
 }
 
 
-def types_named(path: Path) -> list[str]:
+def types_named(nodes: list[ast.AST]) -> list[str]:
     """Where a module imports an operation type, decides by a type's name, or decides by an action."""
     found = []
     names = {kind.name for kind in TYPES}
-    for node in ast.walk(tree(path)):
+    for node in nodes:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("batchwright.operations."):
             module = (node.module or "").split(".")[2]
             found += [f"imports {module}"] if module in TYPE_MODULES else []
@@ -260,7 +280,7 @@ def test_only_its_own_rooms_know_an_operation_type() -> None:
     base = ROOT / "src/batchwright"
     own = ("operations/", "engine/handlers/", "model/actions.py")
     places = {path: str(path.relative_to(base)) for path in sources("src")}
-    named = {place: types_named(path) for path, place in places.items() if not place.startswith(own)}
+    named = {place: facts(path).types_named for path, place in places.items() if not place.startswith(own)}
     guilty = {place: found for place, found in named.items() if found}
     allowed = {place for place in guilty if place.split("/")[0] in KNOW_TYPES or place in KNOW_TYPES}
     assert {place: found for place, found in guilty.items() if place not in allowed} == {}
@@ -274,7 +294,7 @@ def test_who_knows_an_operation_type_is_found(tmp_path: Path) -> None:
         "from batchwright.operations.command import Command\n"
         "if op.type == 'server_batch' or step.action is Action.RUN:\n    WORDS = {'command': 1}\n"
     )
-    assert sorted(types_named(bad)) == [
+    assert sorted(facts(bad).types_named) == [
         "decides by Action.RUN",
         "decides by command",
         "decides by server_batch",
