@@ -23,6 +23,7 @@ from tests.support.shared_evaluator import SharedEvaluator
 from tests.support.shared_evaluator_worker import SharedEvaluatorWorker
 
 BEGUN = evaluator_pool._begun
+EVALUATING = ("loader.load", "loader.policy_file", "loader.rehearsal_rules", "app.editor_schemas")
 assert examples.PART  # registers its profiles of hypothesis before any test is collected
 
 # The longest first, so that none of them is left for the end
@@ -43,7 +44,8 @@ def _shared_processes() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subprocess.Popen, "_execute_child", command_fork_server.execute)
-        patch.setattr(import_module("batchwright.loader.load"), "Evaluator", SharedEvaluator)
+        for name in EVALUATING:
+            patch.setattr(import_module(f"batchwright.{name}"), "Evaluator", SharedEvaluator)
         patch.setattr(evaluator_pool, "_begun", SharedEvaluatorWorker.begun)
         yield
     SharedEvaluator.end()
@@ -55,7 +57,8 @@ def _shared_processes() -> Iterator[None]:
 def own_evaluator(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each load starts a process of its own, as it does for users, and there is no other."""
     SharedEvaluator.end()
-    monkeypatch.setattr(import_module("batchwright.loader.load"), "Evaluator", Evaluator)
+    for name in EVALUATING:
+        monkeypatch.setattr(import_module(f"batchwright.{name}"), "Evaluator", Evaluator)
     monkeypatch.setattr(evaluator_pool, "_begun", BEGUN)
 
 

@@ -14,6 +14,7 @@ from typing import ClassVar
 from msgspec.structs import replace
 
 import batchwright
+from batchwright.loader import policy_file, rehearsal_rules
 from batchwright.loader.duplicate_keys import DuplicateKey
 from batchwright.loader.evaluator_client import EvaluationLimitExceeded, Evaluator
 from batchwright.loader.limits import LOCAL, LoaderLimits
@@ -56,14 +57,14 @@ class SharedEvaluator:
     The shared process has as much time for each expression as a process of its own has for all.
     """
 
-    shared_by: ClassVar[LoaderLimits] = LOCAL
+    shared_by: ClassVar[tuple[LoaderLimits, ...]] = (LOCAL, policy_file.LIMITS, rehearsal_rules.LIMITS)
     process: ClassVar[Evaluator | None] = None
     uses: ClassVar[int] = 0
     known: ClassVar[dict[str | None, bytes]] = {}  # what was evaluated without an error
 
     def __init__(self, limits: LoaderLimits, readable: Iterable[Path], *, repeats: Collection[str] = ()) -> None:
         self._limits, self._readable = limits, list(readable)
-        shared = _of_process(limits) == _of_process(self.shared_by)
+        shared = _of_process(limits) in map(_of_process, self.shared_by)
         self._own = None if shared else Evaluator(limits, self._readable, repeats=repeats)
 
     def __enter__(self) -> SharedEvaluator:
@@ -72,7 +73,7 @@ class SharedEvaluator:
             self._own.__enter__()
         elif cls.process is None or cls.uses == USES:
             self.end()
-            patient = replace(self._limits, cpu_seconds=600, wall_seconds=3600.0)
+            patient = replace(self.shared_by[0], cpu_seconds=600, wall_seconds=3600.0)
             # a text of a client stands in a folder for temporary files, another each time
             readable = [*self._readable, Path(tempfile.gettempdir())] if patient.must_confine else [Path("/")]
             cls.process, cls.uses = Evaluator(patient, readable, repeats=["json", "yaml"]).__enter__(), 0
@@ -115,7 +116,7 @@ class SharedEvaluator:
         if evaluator is None:  # it died in an earlier expression of the same `with`
             raise EvaluationLimitExceeded("evaluator-failed", "the evaluator has ended")
         if self._own is None:
-            evaluator._deadline = time.monotonic() + self._limits.wall_seconds
+            evaluator._deadline, evaluator._limits = time.monotonic() + self._limits.wall_seconds, self._limits
         return evaluator
 
     @staticmethod

@@ -112,5 +112,5 @@ class SharedEvaluatorWorker:
 
 if __name__ == "__main__":
     import_module("batchwright.loader.load").Evaluator = SharedEvaluator  # type: ignore[attr-defined]
-    SharedEvaluator.shared_by = UNTRUSTED
+    SharedEvaluator.shared_by = (UNTRUSTED,)
     evaluator_worker.main()
