@@ -108,8 +108,10 @@ class Driver:
         rest_seconds: float | None = None,
         *,
         rested: bool = False,
+        machine_room: Callable[[Clock], Awaitable[object]] = resource_exhaustion.room,
     ) -> None:
         self.run = run
+        self._machine_room = machine_room  # waits until this machine can start programs
         self.resting = False
         self.signals_read = 0  # the number of the last one
         self.providers = providers
@@ -336,9 +338,7 @@ class Driver:
 
         A process that was frozen, or waited long, may have lost the run. Raises LeaseLost.
         """
-        await resource_exhaustion.room(
-            self._clock
-        )  # if there is none, the call itself reports that nothing was started
+        await self._machine_room(self._clock)  # if there is none, the call itself reports that nothing was started
         if self._clock.monotonic() - self._renewed_at >= self._lease_seconds - LEASE_MARGIN:
             await self._renew()
 

@@ -217,6 +217,7 @@ class SimulatedRun:
         launchers = dict.fromkeys(("", *providers), CrashingLauncher(self.launcher(), point))
         prober = CrashingProber(self.prober(Simulation.from_settings(settings)), point)
         ports: dict[str, Any] = {"launchers": launchers, "prober": prober, "turn": await self.turn(run)}
+        ports["machine_room"] = _unlimited
         clock = self.clock_of(point)
         return Driver(journal, lease, run, providers, runners, limits, clock, **ports, **self.driver_options())
 
@@ -240,6 +241,10 @@ class SimulatedRun:
         if end.status is not RunState.ROLLBACK_INCOMPLETE and there - end.names:
             end.environment.append(f"it has {there}, and there is {end.names}")
         return end
+
+
+async def _unlimited(_clock: Clock) -> None:
+    """Simulated calls take no descriptors of this machine."""
 
 
 async def drive_to_end(run: SimulatedRun, *points: CrashPoint) -> tuple[EndState, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -18,6 +18,7 @@ from batchwright.model.workflow import DependencyKind
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.providers.simulated.catalog import profile_of
 from batchwright.rehearsal.crash_restart_run import PROCESSES_MAX
+from batchwright.rehearsal.death_recorder import DeathRecorder, death_of
 from batchwright.rehearsal.end_state import EndState
 from batchwright.rehearsal.fault_injected_run import RehearsedRun
 from batchwright.rehearsal.fault_spec import Experiment, Injection, PortCall
@@ -25,6 +26,7 @@ from batchwright.rehearsal.invariants import BrokenInvariant, Invariant, broken_
 from batchwright.rehearsal.port_interceptor import InjectionPoint, TooManyCalls
 from batchwright.rehearsal.rehearsed import Help, Rehearsed, TraceEntry
 from batchwright.rehearsal.scenario import Scenario
+from batchwright.testing.crash_state_recorder import restore
 from batchwright.testing.virtual_clock import run_virtual
 
 VIRTUAL_MOST = 30 * 86_400.0  # seconds
@@ -88,7 +90,8 @@ def undisturbed(
     point = InjectionPoint(run, (), observe=True)
 
     async def main() -> EndState:
-        await run.process(point)
+        async with asyncio.timeout(VIRTUAL_MOST):  # as in `carry_out`: one timer more orders timers of one instant anew
+            await run.process(point)
         return await _end(run)
 
     end = run_virtual(main())
@@ -106,15 +109,20 @@ def carry_out(
     make: MakeRun = make_run,
     observe: bool = False,
     trace: bool = False,
+    deaths: DeathRecorder | None = None,
 ) -> Result:
-    """The run with the faults of an experiment."""
-    most = max(CALLS_LEAST, CALLS_TIMES * len(reference.calls))
-    run = make(rehearsed, experiment, most, trace)
+    """The run with the faults of an experiment; where its first death is one of `deaths`, from there on."""
+    run = make(rehearsed, experiment, _calls_most(reference), trace)
     recovery: dict[str, PortCall] = {}
+    death = death_of(experiment)
+    state = deaths.left.get(death) if deaths is not None and death is not None else None
+    start = 0.0 if state is None or deaths is None else restore(run, state, deaths.shared)
 
     async def main() -> EndState:
         async with asyncio.timeout(VIRTUAL_MOST):
-            for number in range(1, PROCESSES_MAX + 1):
+            if state is not None and death is not None:
+                run.died(death)
+            for number in range(run.count + 1, PROCESSES_MAX + 1):
                 here = [one for one in experiment.injections if one.process == number and one.verb != "ask"]
                 point = InjectionPoint(run, here, observe=observe and number > 1)
                 done = await run.process(point)
@@ -129,12 +137,37 @@ def carry_out(
         return await _end(run)
 
     try:
-        end = run_virtual(main())
+        end = run_virtual(main(), start)
     except (TooManyCalls, TimeoutError) as error:
         return _unended(run, Invariant.ENDS, error)
     except Exception as error:
         return _unended(run, Invariant.RAISES, error)
     return _judged(run, reference, end, tuple(recovery.values()), trace=trace)
+
+
+def carry_out_together(
+    rehearsed: Rehearsed,
+    reference: ReferenceRun,
+    experiments: Sequence[Experiment],
+    *,
+    make: MakeRun = make_run,
+    observe: Callable[[Experiment], bool],
+) -> Iterator[Result]:
+    """The results of experiments that begin with a death each, all from one run up to there."""
+    deaths = DeathRecorder(death for one in experiments if (death := death_of(one)) is not None)
+    run = make(rehearsed, Experiment((), experiments[0].rollback), _calls_most(reference), False)
+
+    async def main() -> None:
+        async with asyncio.timeout(VIRTUAL_MOST):
+            await run.process(InjectionPoint(run, (), deaths=deaths))
+
+    run_virtual(main())
+    for one in experiments:
+        yield carry_out(rehearsed, reference, one, make=make, observe=observe(one), deaths=deaths)
+
+
+def _calls_most(reference: ReferenceRun) -> int:
+    return max(CALLS_LEAST, CALLS_TIMES * len(reference.calls))
 
 
 def _unended(run: RehearsedRun, invariant: Invariant, error: BaseException) -> Result:

@@ -7,19 +7,21 @@ import itertools
 import logging
 import multiprocessing
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Any
 
 from msgspec import Struct
 
+from batchwright.rehearsal.death_recorder import death_of
 from batchwright.rehearsal.experiment_run import (
     ExperimentOutcome,
     MakeRun,
     ReferenceRun,
     Result,
     carry_out,
+    carry_out_together,
     make_run,
     undisturbed,
 )
@@ -29,6 +31,7 @@ from batchwright.rehearsal.fault_spec import AFTER, Experiment
 from batchwright.rehearsal.rehearsed import Rehearsed
 
 MOST = 120  # experiments that are like others, and with random faults, where no time was asked for
+TOGETHER, FEW = 16, 4  # experiments of one job: such as begin with a death each, and others
 BATCH_MOST, BATCH_SECONDS = 256, 1.0  # experiments between two looks at the time, and how long they should take
 
 
@@ -78,21 +81,23 @@ class Workers(AbstractContextManager["Workers"]):
     """Carries out experiments in some processes, which are forked from this one."""
 
     def __init__(self, rehearsed: Rehearsed, references: dict[bool, ReferenceRun], workers: int, make: MakeRun) -> None:
-        _Job.current = (rehearsed, references, make)
+        _Inherited.current = (rehearsed, references, make)
         self._workers = workers
         fork = workers > 1 and "fork" in multiprocessing.get_all_start_methods()
         self._pool = multiprocessing.get_context("fork").Pool(workers, _begin) if fork else None
 
-    def results(self, experiments: Iterable[tuple[Experiment, bool]], until: float) -> Iterator[Result]:
-        """The results of as many experiments as there is time for, in any order; the flag asks for the recovery."""
-        rest, size = iter(experiments), self._workers
+    def results(self, experiments: Iterable[Experiment], until: float, *, observe: bool = False) -> Iterator[Result]:
+        """The results of as many experiments as there is time for, in any order.
+
+        `observe`: the calls of recoveries are kept where the process dies at a call that changes the world.
+        """
+        rest, size = iter(experiments), self._workers * TOGETHER
         while (now := time.monotonic()) < until and (batch := tuple(itertools.islice(rest, size))):
-            if self._pool is None:
-                yield from map(_carried_out, batch)
-            else:
-                yield from self._pool.imap_unordered(_carried_out, batch, max(1, size // (4 * self._workers)))
+            jobs = [Job(together, until, observe) for together in _together(batch)]
+            found = map(_done, jobs) if self._pool is None else self._pool.imap_unordered(_done, jobs)
+            yield from itertools.chain.from_iterable(found)
             took = max(1e-3, time.monotonic() - now)
-            size = max(self._workers, min(BATCH_MOST, round(size * BATCH_SECONDS / took)))
+            size = max(self._workers * TOGETHER, min(BATCH_MOST, round(size * BATCH_SECONDS / took)))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -108,16 +113,46 @@ def _begin() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-class _Job:
+class Job(Struct, frozen=True):
+    """Experiments that are carried out one after another, as `Workers.results` says."""
+
+    experiments: tuple[Experiment, ...]
+    until: float
+    observe: bool
+
+
+class _Inherited:
     """What the processes inherit."""
 
     current: Any = None
 
 
-def _carried_out(one: tuple[Experiment, bool]) -> Result:
-    rehearsed, references, make = _Job.current
-    experiment, observe = one
-    return carry_out(rehearsed, references[experiment.rollback], experiment, make=make, observe=observe)
+def _together(batch: Sequence[Experiment]) -> Iterator[tuple[Experiment, ...]]:
+    """Experiments in groups; those that begin with a death of one run are in the same ones."""
+    groups: dict[tuple[bool, bool], list[Experiment]] = {}
+    for one in batch:
+        groups.setdefault((one.rollback, death_of(one) is not None), []).append(one)
+    for (_, dies), group in groups.items():
+        most = TOGETHER if dies else FEW
+        yield from (tuple(group[n : n + most]) for n in range(0, len(group), most))
+
+
+def _done(job: Job) -> list[Result]:
+    rehearsed, references, make = _Inherited.current
+    first = job.experiments[0]
+    reference = references[first.rollback]
+
+    def observe(one: Experiment) -> bool:
+        return job.observe and _crashes_at_effect(one)
+
+    if death_of(first) is not None:
+        found = carry_out_together(rehearsed, reference, job.experiments, make=make, observe=observe)
+    else:
+        found = (carry_out(rehearsed, reference, one, make=make, observe=observe(one)) for one in job.experiments)
+    results: list[Result] = []
+    while time.monotonic() < job.until and (result := next(found, None)) is not None:
+        results.append(result)
+    return results
 
 
 def references_of(rehearsed: Rehearsed, make: MakeRun = make_run) -> tuple[dict[bool, ReferenceRun], list[Result]]:
@@ -153,22 +188,23 @@ def explore(
         heard(result)
 
     with without_warnings(), Workers(rehearsed, references, options.workers, make) as workers:
-        for result in workers.results(((one, _crashes_at_effect(one)) for one in listed.first), until):
+        for result in workers.results(listed.first, until, observe=True):
             explored.kinds_done += 1
             hear(result)
-        nested = in_recovery(crashes, options.faults)
+        places = {one: n for n, one in enumerate(listed.first)}
+        nested = in_recovery(sorted(crashes, key=lambda one: places[one.experiment]), options.faults)
         crashes.clear()
         explored.nested = len(nested)
-        for result in workers.results(((one, False) for one in nested), until):
+        for result in workers.results(nested, until):
             explored.nested_done += 1
             hear(result)
         alike = listed.alike if options.use_all else listed.alike[:MOST]
-        for result in workers.results(((one, False) for one in alike), until):
+        for result in workers.results(alike, until):
             explored.alike_done += 1
             hear(result)
         chosen = at_random(*told)
         chosen = chosen if options.use_all else itertools.islice(chosen, MOST)
-        for result in workers.results(((one, False) for one in chosen), until):
+        for result in workers.results(chosen, until):
             explored.random_done += 1
             hear(result)
     explored.seconds = time.monotonic() - began
@@ -176,5 +212,6 @@ def explore(
 
 
 def _crashes_at_effect(experiment: Experiment) -> bool:
+    """Whether the process dies just after a call that changes the world."""
     first = experiment.injections[0]
     return first.fault == AFTER and (first.verb in EFFECTS or "StepStarted" in first.verb)

@@ -191,6 +191,11 @@ class RehearsedRun(SimulatedRun):
         self.fired.append(injection)
         self._tell(f"fault {injection.fault}", injection.subject, process)
 
+    def died(self, death: Injection) -> None:
+        """Note that the process before died, which this run goes on from."""
+        self.fired.append(death)
+        self.ended = self.cloud_clock.now()
+
     async def has_turn(self) -> bool:
         """Whether it is this run's turn to change the environment."""
         row = await self.journal.environment(EnvironmentKey.of(self.scenario.plan))

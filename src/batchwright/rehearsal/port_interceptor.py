@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 from msgspec.structs import replace
 
 from batchwright.model import events as ev
+from batchwright.rehearsal.death_recorder import DeathRecorder
 from batchwright.rehearsal.fault_actions import DisturbedRun, PendingCall, injected
 from batchwright.rehearsal.fault_menu import EFFECTS, RECORD
 from batchwright.rehearsal.fault_spec import AFTER, BEFORE, Injection, PortCall
@@ -45,11 +46,18 @@ class ObservedRun(DisturbedRun, Protocol):
 
 
 class InjectionPoint(CrashPoint):
-    """One process. `observed` are its calls, if they are kept; `fired` are the injections that took place."""
+    """One process. `observed` are its calls, if they are kept; `deaths` saves what it would leave if it died."""
 
-    def __init__(self, run: ObservedRun, injections: Sequence[Injection], *, observe: bool = False) -> None:
+    def __init__(
+        self,
+        run: ObservedRun,
+        injections: Sequence[Injection],
+        *,
+        observe: bool = False,
+        deaths: DeathRecorder | None = None,
+    ) -> None:
         super().__init__()
-        self._run = run
+        self._run, self._deaths = run, deaths
         self._number = run.count + 1
         self._waiting = {(one.subject, one.verb, one.number): one for one in injections}
         self.observed: list[PortCall] | None = [] if observe else None
@@ -107,7 +115,7 @@ class InjectionPoint(CrashPoint):
         try:
             answer: Any
             if injection is None and not self._run.is_disturbed:
-                answer = await call.send()
+                answer = await (call.send() if self._deaths is None else self._with_deaths(self._deaths, call))
             else:
                 answer = await self._disturbed(injection, call)
         except Exception:
@@ -118,6 +126,16 @@ class InjectionPoint(CrashPoint):
             self.frozen = None  # from here on the run is its own again
         self.check()
         return answer
+
+    async def _with_deaths(self, deaths: DeathRecorder, call: PendingCall) -> Any:
+        """The answer of a call on both sides of which the process might die; it ends with the last of these deaths."""
+        deaths.passes(self._run, call.about, BEFORE)
+        try:
+            return await call.send()
+        finally:
+            deaths.passes(self._run, call.about, AFTER)
+            if deaths.is_over:
+                self.die()
 
     async def thawed(self) -> None:
         """Wait while the process is suspended."""
