@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from functools import cache
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from bpe_openai import Encoding, get_encoding
+
+if TYPE_CHECKING:
+    from bpe_openai import Encoding
 
 VOCABULARY = "o200k_base"
 PIECE = 50_000  # characters: the library takes no longer texts than a million at a time
 
 
 @cache
-def _encoding() -> Encoding:
-    return get_encoding(VOCABULARY)
+def encoding(vocabulary: str = VOCABULARY) -> Encoding:
+    """A tokenizer. Its package reads all vocabularies when it is imported, for half a second of CPU."""
+    from bpe_openai import get_encoding
+
+    return get_encoding(vocabulary)
 
 
 _counted: dict[bytes, int] = {}  # by the digest of the text: each is counted once
@@ -36,7 +41,7 @@ def _count(text: str) -> int:
         if end < len(text):
             cut = max(text.rfind("\n", begin, end), text.rfind(",", begin, end))
             end = cut + 1 if cut > begin else end
-        total += len(_encoding().encode(text[begin:end], disallowed_special=()))
+        total += len(encoding().encode(text[begin:end], disallowed_special=()))
         begin = end
     return total
 

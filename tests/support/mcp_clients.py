@@ -6,16 +6,14 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
-
-import httpx2
-from mcp import Client
-from mcp.client.stdio import StdioServerParameters, stdio_client
-from mcp.client.streamable_http import streamable_http_client
+from typing import TYPE_CHECKING, Any
 
 from batchwright.mcp.endpoint import McpEndpoint
 from batchwright.service.run_supervisor import RunSupervisor
 from tests.support.service_in_loop import Serving, serving
+
+if TYPE_CHECKING:
+    from mcp import Client  # imported late below: it takes half a second of CPU, which each worker would pay
 
 
 @contextlib.asynccontextmanager
@@ -32,6 +30,10 @@ async def serving_tools(folder: Path, *, apply: bool = False, **options: Any) ->
 @contextlib.asynccontextmanager
 async def over_http(url: str, secret: str = "", mode: str = "auto", **options: Any) -> AsyncIterator[Client]:
     """A client with this token."""
+    import httpx2
+    from mcp import Client
+    from mcp.client.streamable_http import streamable_http_client
+
     headers = {"Authorization": f"Bearer {secret}"} if secret else {}
     async with (
         httpx2.AsyncClient(headers=headers, timeout=60.0, trust_env=False) as http,
@@ -43,6 +45,9 @@ async def over_http(url: str, secret: str = "", mode: str = "auto", **options: A
 @contextlib.asynccontextmanager
 async def over_pipes(*words: str, env: Mapping[str, str], mode: str = "auto") -> AsyncIterator[Client]:
     """A client that has started `batchwright mcp`."""
+    from mcp import Client
+    from mcp.client.stdio import StdioServerParameters, stdio_client
+
     command = StdioServerParameters(command=sys.executable, args=["-m", "batchwright", "mcp", *words], env=dict(env))
     async with Client(stdio_client(command), mode=mode) as client:
         yield client

@@ -5,16 +5,16 @@ from __future__ import annotations
 import random
 
 import pytest
-from bpe_openai import get_encoding
+from bench.agents.tokens import encoding
 from tests.unit.agents.stories import sliced, stress
 
 from batchwright.agents.slices.token_estimate import estimated_tokens
 
-VOCABULARIES = tuple(map(get_encoding, ("o200k_base", "cl100k_base")))
+VOCABULARIES = "o200k_base", "cl100k_base"
 
 
 def real(text: str) -> int:
-    return max(len(one.encode(text, disallowed_special=())) for one in VOCABULARIES)
+    return max(len(encoding(one).encode(text, disallowed_special=())) for one in VOCABULARIES)
 
 
 @pytest.mark.parametrize("query", ["status", "diagnose", "find state=failed", "find events", "show web-0001"])

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from bpe_openai import get_encoding
+from bench.agents.tokens import encoding
 
 from batchwright.mcp.tools import APPLY, FIND, PLAN_CHANGE, READING, STATUS, Tool, invalid_argument, offered
 
@@ -19,9 +19,9 @@ def wire(tools: list[Tool]) -> list[dict[str, Any]]:
 
 
 def test_the_definitions_have_few_tokens() -> None:
-    encoding = get_encoding("o200k_base")
+    vocabulary = encoding()
     text = json.dumps(wire(list(offered(apply=True))), separators=(",", ":"))
-    assert len(encoding.encode(text)) <= DEFINITIONS_MOST
+    assert len(vocabulary.encode(text)) <= DEFINITIONS_MOST
     assert '"title"' not in text
 
 
