@@ -1,0 +1,50 @@
+"""Environments change while services, workers, Temporal and PostgreSQL are killed at random."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from tests.support.fleet import Fleet
+from tests.support.postgres_server import PostgresServer
+from tests.support.storm import Storm, Weather, check_end
+from tests.support.temporal_server import TemporalServer
+
+from batchwright.app.server_settings import TemporalConfig
+from batchwright.journal.postgres import PostgresAddress
+
+
+def begun(fleet: Fleet, services: int, workers: int) -> None:
+    for number in range(services):
+        fleet.begin_service(f"service{number}")
+    for number in range(workers):
+        fleet.begin_worker(f"worker{number}", "--runs", "20", "--grace", "1")
+
+
+def test_a_small_storm(postgres: PostgresAddress, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        temporal = stack.enter_context(TemporalServer(tmp_path))
+        fleet = Fleet(tmp_path, postgres, TemporalConfig(temporal.address), stack)
+        begun(fleet, services=1, workers=2)
+        weather = Weather(environments=4, changes=2, kills=3, pause=2.0, servers=("temporal",))
+        Storm(fleet, None, temporal, weather, seed=4).rage()
+        assert asyncio.run(check_end(postgres, fleet)) == 8
+
+
+@pytest.mark.long  # an hour on two cores
+def test_a_storm(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        server = stack.enter_context(PostgresServer())
+        postgres = server.new_database()
+        temporal = stack.enter_context(TemporalServer(tmp_path))
+        fleet = Fleet(tmp_path, postgres, TemporalConfig(temporal.address), stack)
+        begun(fleet, services=2, workers=4)
+        weather = Weather(environments=40, changes=8, kills=200, pause=5.0)
+        storm = Storm(fleet, server, temporal, weather, seed=1)
+        storm.rage()
+        runs = asyncio.run(check_end(postgres, fleet))
+        print(f"{runs} runs, {storm.read} events read, kills {dict(storm.kills)}, ends {dict(storm.ends)}")
+        assert runs == 320
+        assert sum(storm.kills.values()) == 200

@@ -1,0 +1,218 @@
+"""A storm over a fleet: environments change while services, workers, Temporal and PostgreSQL are killed at random.
+
+Every run must end, nothing may happen twice, and what there is must be what the environments have.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from http.client import HTTPException
+from typing import Any
+from urllib.error import URLError
+
+from msgspec import Struct
+
+from batchwright.app.multi_store import Stores
+from batchwright.app.run_reader import history
+from batchwright.app.server_settings import PostgresConfig
+from batchwright.app.settings import Settings
+from batchwright.journal.base import Journal
+from batchwright.journal.environment_state import environment_problems
+from batchwright.journal.postgres import PostgresAddress
+from batchwright.model import events as ev
+from batchwright.model.lifecycle import RUN_ENDED
+from batchwright.model.run import Run
+from batchwright.providers.simulated import World
+from tests.support.fleet import RUNS, Fleet, ask, events
+from tests.support.postgres_server import PostgresServer
+from tests.support.temporal_server import TemporalServer
+
+PATIENCE = 600.0  # seconds in which a run must end, whatever is killed meanwhile
+LIMIT = 3  # steps of a run at a time
+CHANGES = {"retire": "allowed", "replace": "allowed"}
+FAULTS = {"transient": 0.05, "lost_answers": 0.04, "late_commits": 0.03, "late_max": 1.0, "read_errors": 0.02}
+TIMES = {"answer_seconds": 0.05, "boot_seconds": 0.4, "read_seconds": 0.01, "destroy_seconds": 0.1}
+
+
+class Weather(Struct, frozen=True):
+    """How hard it is: `changes` of each environment one after the other, `pause` seconds between kills at most."""
+
+    environments: int
+    changes: int
+    kills: int
+    pause: float
+    servers: tuple[str, ...] = ("postgres", "temporal")  # that are killed, too
+
+
+class Storm:
+    """Runs until every environment has had its changes and every kill has happened."""
+
+    def __init__(
+        self, fleet: Fleet, postgres: PostgresServer | None, temporal: TemporalServer, weather: Weather, seed: int
+    ) -> None:
+        self._fleet, self._postgres, self._temporal = fleet, postgres, temporal
+        self._weather = weather
+        self._chance = random.Random(seed)
+        self._over = threading.Event()
+        self.kills: Counter[str] = Counter()
+        self.ends: Counter[str] = Counter()
+        self.read = 0  # events that readers were given
+
+    def rage(self) -> None:
+        """All of it; raises what any part of it raises."""
+        weather = self._weather
+        with ThreadPoolExecutor(weather.environments + 1) as pool:
+            begun: list[Future[None]] = [
+                pool.submit(self._change, f"env{n:02d}", random.Random(self._chance.random()))
+                for n in range(weather.environments)
+            ]
+            killer = pool.submit(self._kill_all, begun)
+            for one in begun:
+                one.result()
+            self._over.set()
+            killer.result()
+
+    # -- what people do -------------------------------------------------------------------------------------------
+
+    def _ask(self, path: str, body: Any = None, **headers: str) -> Any:
+        """Ask any service until one answers."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return ask(random.choice(list(self._fleet.urls.values())), path, body, **headers)
+            except (URLError, OSError, HTTPException, AssertionError) as error:
+                refused = isinstance(error, AssertionError) and not any(
+                    code in str(error) for code in ("store-", "stopping", "busy", "too-many")
+                )
+                if refused or time.monotonic() > until:
+                    raise
+                time.sleep(0.2)  # until somebody tries again
+
+    def _change(self, name: str, chance: random.Random) -> None:
+        """The life of one environment."""
+        for number in range(self._weather.changes):
+            count, plan = chance.randint(1, 4), chance.choice(["1xCPU-2GB", "2xCPU-4GB"])
+            query = "&".join(f"sim={key}={value}" for key, value in {**TIMES, **FAULTS, "seed": number}.items())
+            path = f"{RUNS}/submit?simulate=true&{query}"
+            own = self._ask(path, _flow(name, count, plan), **{"Idempotency-Key": f"{name}-{number}"})["run"]
+            self._follow(own)
+            while (status := self._end(own)) not in ("Completed", "RolledBack"):
+                self.ends[status] += 1
+                verb = "rollback" if number % 3 == 2 or status == "RollbackIncomplete" else "resume"
+                self._try(f"{RUNS}/{own}/{verb}")
+            self.ends[status] += 1
+
+    def _try(self, path: str) -> None:
+        """Ask for something that may be under way already, as its answer may have been lost."""
+        try:
+            self._ask(path, {})
+        except AssertionError as error:
+            if "not-allowed" not in str(error) and "run-held" not in str(error):
+                raise
+            time.sleep(0.2)
+
+    def _end(self, own: str) -> str:
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            view = self._ask(f"{RUNS}/{own}")
+            if view["status"] in ENDED and not view.get("rollback_due"):
+                return str(view["status"])
+            time.sleep(0.2)  # between two looks
+        raise AssertionError(f"{own} does not end: {view['status']}, {view.get('next')}")
+
+    def _follow(self, own: str) -> None:
+        """Read the run's events to its end, at whichever service answers; none may be missing or come twice."""
+        last, until = 0, time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            for number in events(random.choice(list(self._fleet.urls.values())), own, last):
+                assert number == last + 1, f"a reader of {own} got event {number} after {last}"
+                last = number
+                self.read += 1
+            if self._ask(f"{RUNS}/{own}")["status"] in ENDED:
+                return
+
+    # -- what goes wrong ------------------------------------------------------------------------------------------
+
+    def _kill_all(self, changes: list[Future[None]]) -> None:
+        while sum(self.kills.values()) < self._weather.kills and not all(one.done() for one in changes):
+            if self._over.wait(self._chance.uniform(0.1, self._weather.pause)):
+                return
+            self._kill(self._chance.choice([*self._fleet.processes, *self._weather.servers]))
+
+    def _kill(self, victim: str) -> None:
+        self.kills[victim.rstrip("0123456789")] += 1
+        if victim in ("postgres", "temporal"):
+            server = self._postgres if victim == "postgres" else self._temporal
+            assert server is not None
+            server.kill()
+            self._over.wait(self._chance.uniform(0.0, 3.0))
+            server.start()
+        elif victim in self._fleet.urls:
+            self._fleet.kill(victim)
+            _patiently(lambda: self._fleet.begin_service(victim))
+        else:
+            self._fleet.kill(victim)
+            _patiently(lambda: self._fleet.begin_worker(victim, "--runs", "20", "--grace", "1"))
+
+
+ENDED = {status.value for status in RUN_ENDED}
+
+
+def _patiently(begin: Callable[[], object]) -> None:
+    for _ in range(20):
+        try:
+            begin()
+        except AssertionError:  # its store is away
+            time.sleep(0.5)
+        else:
+            return
+    begin()
+
+
+def _flow(name: str, count: int, plan: str) -> dict[str, Any]:
+    configs = [{"name": f"{name}-{i}", "plan": plan, "zone": "de-fra1"} for i in range(count)]
+    retry = {"max_attempts": 15, "initial_delay": 0.1, "max_delay": 0.5}
+    up = {"id": "up", "type": "server_batch", "provider": "upcloud", "server_configs": configs, "retry": retry}
+    about = {"name": name, "version": "1", "storage_backend": "postgres", "parallel_limit": LIMIT, "changes": CHANGES}
+    return {"batch_workflow": {**about, "operations": [up]}}
+
+
+async def check_end(address: PostgresAddress, fleet: Fleet) -> int:
+    """What must be so when all is calm again; gives how many runs there are."""
+    world = World(fleet.world_file)
+    try:
+        assert world.duplicates() == {}
+        standing = {(one.provider, one.ref) for one in world.servers()}
+    finally:
+        world.close()
+    async with Stores(Settings(fleet.folder, postgres=PostgresConfig(address.url))) as stores:
+        journal = await stores.get("postgres")
+        assert await environment_problems(journal) == []
+        had = set()
+        for row in await journal.environments():
+            assert (row.tenant, row.unsettled, row.through) == ("", "", row.turn), row
+            had |= {(one.provider, one.ref) for one in await journal.resources(row.key) if one.is_own_server}
+        assert had == standing, f"orphans: {standing - had}, missing: {had - standing}"
+        every = await journal.runs()
+        for own in every:
+            await _check_run(journal, own)
+        return len(every)
+
+
+async def _check_run(journal: Journal, own: str) -> None:
+    """It has ended, did nothing twice (the fold refuses that), and never did more at a time than it may."""
+    run: Run | None = None
+    async for _, event in history(journal, own, 0):
+        if run is None:
+            assert isinstance(event, ev.RunCreated)
+            run = Run(event)
+        else:
+            run.apply(event)
+        assert len(run.in_flight) <= LIMIT
+    assert run is not None
+    assert run.status in RUN_ENDED
