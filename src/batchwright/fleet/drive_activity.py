@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from batchwright.app.active_run import ActiveRun
 from batchwright.errors import BatchwrightError, RunHeld
@@ -20,7 +20,7 @@ from batchwright.model.run import Run
 from batchwright.service.run_supervisor import RunSupervisor, drive
 
 HEARTBEAT_SECONDS = 1.0
-HELD_SECONDS = 2.0  # until a run that another process drives is looked at again
+HELD_SECONDS, HELD_MAX = 1.0, 8.0  # until a run that another process drives is looked at again, doubled each time
 TROUBLE_SECONDS, TROUBLE_MAX = 2.0, 60.0  # until a run that cannot be driven is tried again, doubled each time
 
 log = logging.getLogger("batchwright.worker")
@@ -44,10 +44,10 @@ class DriveActivity:
             try:
                 return await self._drive(run_id, driven)
             except RunHeld as error:
-                raise _again(error, HELD_SECONDS) from error
+                raise _again(error, HELD_SECONDS, HELD_MAX) from error
             except BatchwrightError as error:
-                attempt = min(activity.info().attempt, 10)
-                raise _again(error, min(TROUBLE_MAX, TROUBLE_SECONDS * 2 ** (attempt - 1))) from error
+                log.warning("run %s is not driven here: %s", run_id, error.message)
+                raise _again(error, TROUBLE_SECONDS, TROUBLE_MAX) from error
 
     async def _drive(self, run_id: str, under_way: list[ActiveRun]) -> dict[str, Any]:
         supervisor = self._supervisor
@@ -56,20 +56,20 @@ class DriveActivity:
             row = await journal.summary(run_id)
             if row.status in RUN_ENDED and not row.rollback_due:
                 return {"status": row.status.value, "rests": False}
-            if run_id in supervisor.driven:  # an attempt that timed out and has not ended yet
-                raise RunHeld(f"run {run_id} is still driven by this worker")
-            log.info("run %s (%s) is driven here", run_id, row.workflow)
-            driven = supervisor.begin(row, partial(drive, supervisor.stored(journal, run_id)))
+            driven = supervisor.driven.get(run_id)  # there is one if Temporal did not hear of it for a while
+            if driven is None:
+                log.info("run %s (%s) is driven here", run_id, row.workflow)
+                driven = supervisor.begin(row, partial(drive, supervisor.stored(journal, run_id)))
         under_way.append(driven)
         assert driven.task is not None
         stopping = asyncio.create_task(activity.wait_for_worker_shutdown())
         try:
+            # cancelled when Temporal gives the run to another worker, which finds it held: it stays driven here
             await asyncio.wait({driven.task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        finally:  # also when Temporal gives the run to another worker, which waits for its lease
+        finally:
             stopping.cancel()
-            await self._left(driven)
-        run = driven.task.result()
-        return self._outcome(run_id, driven, run)
+        await self._left(driven)
+        return self._outcome(run_id, driven, None if driven.task.cancelled() else driven.task.result())
 
     async def _left(self, driven: ActiveRun) -> None:
         """Give the run back: its calls in flight may end, then its lease is free."""
@@ -90,14 +90,19 @@ class DriveActivity:
             raise ApplicationError(
                 f"the worker that drove run {run_id} stops; the run goes on at another",
                 next_retry_delay=timedelta(milliseconds=100),
+                category=ApplicationErrorCategory.BENIGN,
             )
         log.info("run %s is %s%s", run_id, run.status, " and waits for people" if rests else "")
         return {"status": run.status.value, "rests": rests}
 
 
-def _again(error: BatchwrightError, seconds: float) -> ApplicationError:
+def _again(error: BatchwrightError, seconds: float, most: float) -> ApplicationError:
+    delay = min(most, seconds * 2 ** min(activity.info().attempt - 1, 10))
     return ApplicationError(
-        f"{error.message} [{error.code}]", type=error.code, next_retry_delay=timedelta(seconds=seconds)
+        f"{error.message} [{error.code}]",
+        type=error.code,
+        next_retry_delay=timedelta(seconds=delay),
+        category=ApplicationErrorCategory.BENIGN,  # it is logged in our words
     )
 
 

@@ -107,6 +107,7 @@ async def _runs(stack: AsyncExitStack, settings: Settings, options: WorkerOption
     about = settings, SystemClock(), NoReaders()
     made = RunSupervisor(*about, commands=options.commands, adopts=False, lease_seconds=PROMISED_SECONDS)
     supervisor = await stack.enter_async_context(made)
+    stack.push_async_callback(supervisor.stop, options.grace)  # what is driven although Temporal lost sight of it
     drives = DriveActivity(supervisor, options.grace)
     return TaskQueue(config_of(settings).runs_queue, [drives.drive], options.runs, [DriveWorkflow])
 
