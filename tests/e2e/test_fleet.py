@@ -32,7 +32,7 @@ def test_a_run_goes_on_at_another_worker_when_its_own_is_killed(
         fleet.kill(first)
         assert until(url, run, "Completed", "Failed")["status"] == "Completed"
         [second] = workers - {first}
-        assert f"run {run} is Completed" in fleet.log(second)
+        assert f"run {run} (shop) is driven here" in fleet.log(second)
         assert fleet.servers() == Counter(f"shop-{i:02d}" for i in range(9))
 
 
