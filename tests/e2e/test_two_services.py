@@ -17,6 +17,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 
 import pytest
+from tests.support.command_line import Command
 from tests.support.emulated import Running
 from tests.support.service_process import service_process
 
@@ -134,7 +135,10 @@ def test_what_one_service_began_the_other_shows_steers_and_completes(postgres: P
 
 
 @pytest.mark.long  # the closing sweep waits as long as the provider may be late
-def test_two_services_keep_within_the_limits_of_an_account_together(postgres: PostgresAddress, tmp_path: Path) -> None:
+@pytest.mark.parametrize("second", ["service", "command"])
+def test_both_keep_within_the_limits_of_an_account_together(
+    second: str, postgres: PostgresAddress, tmp_path: Path
+) -> None:
     """Each would send three creates at a time by itself; both together never do more."""
     with ExitStack() as stack:
         behaviour = UpCloudBehaviour(answer_seconds=0.2, boot_seconds=0.2, stop_seconds=0.2)
@@ -144,8 +148,14 @@ def test_two_services_keep_within_the_limits_of_an_account_together(postgres: Po
             place = tmp_path / name / ".config" / "batchwright"
             place.mkdir(parents=True)
             (place / "config.toml").write_text("[upcloud]\nconcurrency = 3\n")
-        urls = [services.begin(name, **cloud.environ) for name in ("one", "two")]
+        names = ("one", "two") if second == "service" else ("one",)
+        urls = [services.begin(name, **cloud.environ) for name in names]
         runs = [ask(url, f"{RUNS}/submit", flow(f"flow{n}", 6))["run"] for n, url in enumerate(urls)]
+        if second == "command":
+            (tmp_path / "two" / "flow.json").write_text(json.dumps(flow("flow1", 6)))
+            typed = Command(tmp_path / "two", BATCHWRIGHT_POSTGRES_URL=postgres.url, **cloud.environ)
+            typed.as_process("run", "flow.json")
+            runs.append(ask(urls[0], f"{RUNS}?name=flow1")["items"][0]["run"])
         for run in runs:
             until(random.choice(urls), run, "Completed")
         sent: list[tuple[float, int]] = []

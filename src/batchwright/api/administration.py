@@ -15,8 +15,9 @@ from batchwright.app.access_tokens import TokenLine, Tokens, token_line
 from batchwright.app.lane_usage import lane_usage
 from batchwright.app.lease_list import leases
 from batchwright.model.role import Role
-from batchwright.service.audit_pages import LIMIT_MOST, AuditPage, AuditQuery, audit_page
+from batchwright.service.audit_pages import LIMIT_MOST, AuditPage, AuditQuery
 from batchwright.service.run_supervisor import RunSupervisor
+from batchwright.service.shared_audit import any_audit_page
 from batchwright.views.lanes import LaneLine
 from batchwright.views.leases import LeaseLine
 
@@ -48,8 +49,8 @@ def list_tokens(supervisor: NamedDependency[RunSupervisor]) -> TokenList:
     return TokenList(tuple(token_line(one, now) for one in reversed(Tokens(supervisor.settings).all())))
 
 
-@get("/v1/audit", sync_to_thread=True, **ADMIN)
-def audit(
+@get("/v1/audit", **ADMIN)
+async def audit(
     supervisor: NamedDependency[RunSupervisor],
     who: Annotated[str, QueryParameter(description="Only requests of this caller.", max_length=64)] = "",
     run: Annotated[str, QueryParameter(description="Only about the run whose id begins so.", max_length=64)] = "",
@@ -62,7 +63,8 @@ def audit(
     limit: Annotated[int, QueryParameter(ge=1, le=LIMIT_MOST, description="The largest number of lines.")] = 100,
 ) -> AuditPage:
     """The audit trail, the newest line first: who asked for which change, and how it was answered."""
-    return audit_page(supervisor.settings, AuditQuery(who, run, find, before, limit))
+    query = AuditQuery(who, run, find, before, limit)
+    return await any_audit_page(supervisor.settings, supervisor.stores, query)
 
 
 @get("/v1/leases", responses=problems(), tags=["Service"])

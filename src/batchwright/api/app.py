@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import msgspec
@@ -47,12 +47,15 @@ from batchwright.api.root_path import RootPathMiddleware
 from batchwright.api.unknown_parameters import known_parameters_only
 from batchwright.app.access_tokens import Tokens
 from batchwright.app.browser_sessions import BrowserSessions
+from batchwright.app.shared_tokens import records_of
 from batchwright.loader.limits import UNTRUSTED
-from batchwright.service.audit import Audit
+from batchwright.service.audit import Audit, AuditTrail
 from batchwright.service.health import HealthMonitor
 from batchwright.service.run_history_cache import RunHistories
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.service.security_summary import rights
+from batchwright.service.shared_access import SharedAccess
+from batchwright.service.shared_audit import SharedAudit
 
 SUBMIT_RATE, SUBMIT_BURST = 20.0, 100  # workflows per second, and in one burst, per caller
 HANDLERS: Sequence[HTTPRouteHandler] = (
@@ -114,15 +117,18 @@ def make_app(
     page: Page | None = None,
     tools: Page | None = None,
     root: str = "",
+    shared: SharedAccess | None = None,
 ) -> ASGIApp:
     """The application over one supervisor, which is opened and closed elsewhere.
 
     `closed`: see Authenticator; `confined`: see SecuritySummary; `address` is where people find the page. `page` puts
     the page in front of the calls, and `tools` those of language models; `root` is a path under which all of it lies
-    too.
+    too. `shared` keeps the tokens that services of one store share.
     """
     clock = supervisor.clock
     tokens = Tokens(supervisor.settings)
+    if shared is not None:
+        tokens.outdated = shared.outdated
     access = Authenticator(tokens, clock, sessions=BrowserSessions(supervisor.settings), closed=closed)
     rates = RateLimits(clock, submit_rate, submit_burst)
     monitor.rights = lambda: rights(supervisor.allowed, tokens, clock.now(), closed=access.closed, confined=confined)
@@ -150,7 +156,10 @@ def make_app(
 
     inner: ASGIApp = page(calls, supervisor) if page is not None else calls
     bounded = RefusalMiddleware(BoundsMiddleware(inner, bounds))
-    audited = AuditMiddleware(bounded, rates, Audit(supervisor.settings), clock, LOOKS)
+    trail: AuditTrail = Audit(supervisor.settings)
+    if supervisor.settings.postgres is not None:
+        trail = SharedAudit(partial(records_of, supervisor.stores))
+    audited = AuditMiddleware(bounded, rates, trail, clock, LOOKS)
     known: ASGIApp = tools(audited, supervisor) if tools is not None else audited
     whole: ASGIApp = MetricsMiddleware(AuthMiddleware(known, access), measured)
     if proxies := supervisor.settings.service.trusted_proxies:

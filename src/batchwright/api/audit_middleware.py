@@ -16,7 +16,7 @@ from batchwright.app.access_tokens import NOBODY
 from batchwright.errors import AuditUnwritable, BatchwrightError, TooManyRequests
 from batchwright.model.clock import Clock
 from batchwright.model.role import Role
-from batchwright.service.audit import Audit, AuditEntry, AuditLine, shown, told
+from batchwright.service.audit import AuditEntry, AuditTrail, OpenEntry, shown, told
 
 PARAMETERS = (  # of calls that change something; a comment is kept in the journal
     *("action", "anyway", "ask", "environment", "event", "failed", "force", "forget"),
@@ -30,7 +30,9 @@ log = logging.getLogger("batchwright.api")
 class AuditMiddleware:
     """Stands inside AuthMiddleware, which names the caller. `looks` are the paths whose POST changes nothing."""
 
-    def __init__(self, app: ASGIApp, rates: RateLimits, audit: Audit, clock: Clock, looks: Iterable[str] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, rates: RateLimits, audit: AuditTrail, clock: Clock, looks: Iterable[str] = ()
+    ) -> None:
         self._app = app
         self._rates = rates
         self._audit = audit
@@ -72,7 +74,7 @@ class AuditMiddleware:
                     line, state.get("run", ""), CLIENT_GONE if gone else 500, "client-gone" if gone else "bug"
                 )
 
-    async def _begin(self, caller: Caller | None, scope: HTTPScope) -> AuditLine:
+    async def _begin(self, caller: Caller | None, scope: HTTPScope) -> OpenEntry:
         what = shown(f"{scope['method']} {scope['path']}")
         who = (caller.name, str(caller.role)) if caller is not None else (NOBODY, "")
         query = told(scope["query_string"].decode("latin-1"), PARAMETERS)
@@ -84,8 +86,8 @@ class AuditMiddleware:
             log.error("the audit trail cannot be written, so the request is refused: %s", error)
             raise AuditUnwritable("the audit trail cannot be written") from error
 
-    async def _end(self, line: AuditLine, run: str, status: int, code: str) -> None:
+    async def _end(self, line: OpenEntry, run: str, status: int, code: str) -> None:
         try:
-            await self._audit.end_aside(line, run, status, code)
-        except OSError as error:  # the change is made already; its line stays without an outcome
+            await line.end_aside(run, status, code)
+        except (OSError, BatchwrightError) as error:  # the change is made already; its line stays without an outcome
             log.error("the outcome of %s cannot be written to the audit trail: %s", line.deed.what, error)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import uvicorn
+from litestar.types import ASGIApp
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -34,6 +35,7 @@ from batchwright.service.peer_credentials import is_loopback
 from batchwright.service.run_dispatcher import RunDispatcher
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.service.security_summary import SecuritySummary, confined
+from batchwright.service.shared_access import first_look, shared_access
 
 CLOSING_SECONDS = 3  # for responses that are still being written when everything else has stopped
 
@@ -178,6 +180,7 @@ async def serve(
     `told` is called with the address and who has access, once the service answers; `page` and `tools`: see
     make_app.
     """
+    await first_look(settings, SystemClock())
     passed = systemd.passed_socket(os.environ)
     if passed is not None:
         options = replace(options, host=passed.getsockname()[0])
@@ -209,7 +212,11 @@ async def _serve(
         commands=options.commands,
         dispatcher=options.dispatcher,
     )
-    async with made as supervisor, HealthMonitor(supervisor) as monitor:
+    async with (
+        made as supervisor,
+        HealthMonitor(supervisor) as monitor,
+        shared_access(settings, supervisor.stores, clock) as shared,
+    ):
         bounds = Bounds(readers=min(READERS, connections.most // 2))
         app = make_app(
             supervisor,
@@ -222,22 +229,9 @@ async def _serve(
             page=page,
             tools=tools,
             root=options.root,
+            shared=shared,
         )
-        server = ServiceServer(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                lifespan="off",
-                ws="none",
-                proxy_headers=False,
-                timeout_graceful_shutdown=CLOSING_SECONDS,
-                ssl_certfile=options.tls_cert,
-                ssl_keyfile=options.tls_key,
-            ),
-            connections,
-        )
+        server = ServiceServer(_config(app, options), connections)
         if not is_loopback(sock.getsockname()[0]) and options.tls_cert is None and not settings.service.trusted_proxies:
             log.warning("requests and tokens are not encrypted: put TLS in front, or use --tls-cert and --tls-key")
         serving = asyncio.create_task(server.serve(sockets=sockets))
@@ -257,6 +251,21 @@ async def _serve(
         server.should_exit = True
         await serving
     return left
+
+
+def _config(app: ASGIApp, options: ServeOptions) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        ws="none",
+        proxy_headers=False,
+        timeout_graceful_shutdown=CLOSING_SECONDS,
+        ssl_certfile=options.tls_cert,
+        ssl_keyfile=options.tls_key,
+    )
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import hmac
 import os
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -79,6 +79,7 @@ class Tokens:
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.state_dir
         self._path = settings.state_dir / "tokens.json"
+        self.outdated: Callable[[], str] = lambda: ""  # why the copy of shared tokens is too old, empty if it is not
         self._stamp: tuple[int, ...] | None = None
         self._known: tuple[AccessToken, ...] = ()
 
@@ -109,6 +110,22 @@ class Tokens:
             self._known, self._stamp = self._read(), stamp
         return self._known
 
+    def merge(self, shared: Sequence[AccessToken]) -> list[AccessToken]:
+        """Keep a copy of what all services of a store share; gives the tokens that the store does not have so yet.
+
+        A token that was revoked anywhere is revoked. Raises TokensUnreadable, StoreError.
+        """
+        make_private(self._folder)
+        with alone(self._folder):
+            known, theirs = {one.id: one for one in self.all()}, {one.id: one for one in shared}
+            merged = known | {
+                key: replace(one, revoked_at=one.revoked_at or known.get(key, one).revoked_at)
+                for key, one in theirs.items()
+            }
+            if merged != known:
+                self._write(tuple(merged.values()))
+        return [one for key, one in merged.items() if one != theirs.get(key)]
+
     def valid(self, now: float) -> int:
         """How many tokens are valid now. Raises TokensUnreadable."""
         return sum(not token.trouble(now) for token in self.all())
@@ -118,6 +135,10 @@ class Tokens:
             return msgspec.json.decode(contents(self._path), type=tuple[AccessToken, ...])
         except (OSError, msgspec.MsgspecError) as error:
             raise self._unreadable(error) from error
+
+    def _refuse_outdated(self) -> None:
+        if outdated := self.outdated():
+            raise TokensUnreadable(outdated, hint="They are accepted again when the store answers.")
 
     def _unreadable(self, error: Exception) -> TokensUnreadable:
         hint = "Remove it, then create new tokens: batchwright token create"
@@ -173,6 +194,7 @@ class Tokens:
 
     def of(self, secret: str, now: float) -> AccessToken:
         """The valid token with this secret. Raises Unauthorized, TokensUnreadable."""
+        self._refuse_outdated()
         digest = _hash(secret)
         for token in self.all():
             if hmac.compare_digest(token.hash.encode(), digest.encode()):
@@ -187,6 +209,7 @@ class Tokens:
 
     def holds(self, token: str, now: float) -> bool:
         """Whether the token with this id is still valid. Raises TokensUnreadable."""
+        self._refuse_outdated()
         return any(one.id == token and not one.trouble(now) for one in self.all())
 
 

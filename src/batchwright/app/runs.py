@@ -10,6 +10,7 @@ from functools import partial
 from msgspec import Struct
 from msgspec.structs import replace
 
+from batchwright.app.account_claims import shared_accounts
 from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.adapters import Adapters, SharedRunner, SharedWorld
 from batchwright.app.approvals import refuse_unreachable
@@ -86,7 +87,8 @@ class Runs:
     """Changes the runs of one state folder. Methods that drive a run give an ActiveRun; iterating it begins.
 
     With `allowed`, as in a service, a client's run that needs more is not driven. `offline`: what is driven is drained
-    at once, so that no provider is asked. `lease_seconds`: after how long without a renewal others may take a run.
+    at once, so that no provider is asked. `shares`: this run, the only one of its process, claims shares of accounts.
+    `lease_seconds`: after how long without a renewal others may take a run.
     """
 
     def __init__(
@@ -103,11 +105,13 @@ class Runs:
         rest_seconds: float | None = None,
         *,
         offline: bool = False,
+        shares: bool = False,
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         self._holder = own_holder(lease_seconds)
         self._rest_seconds = rest_seconds
         self._offline = offline
+        self._shares = shares
         self._allowed = allowed
         self._settings = settings
         self._stores = stores
@@ -283,7 +287,7 @@ class Runs:
             settings = _with_own_catalogues(self._settings, run, forward=forward)
             active.accepted = True
             webhooks = await self._told(journal, run)
-            async with opened or self.adapters(run.plan.simulation, settings) as around:
+            async with opened or self.adapters(run.plan.simulation, settings) as around, self._sharing(journal, run):
                 around.look_for(OUTAGE_SECONDS, active.waits)
                 async with renewed(journal, lease, self._clock):
                     if not offline:
@@ -314,6 +318,10 @@ class Runs:
                 await journal.release(lease)
             if webhooks is not None:
                 webhooks.left(run_id)
+
+    def _sharing(self, journal: Journal, run: Run) -> contextlib.AbstractAsyncContextManager[None]:
+        shares = self._shares and run.plan.simulation is None
+        return shared_accounts(journal, self._limits, self._clock) if shares else contextlib.nullcontext()
 
     async def _told(self, journal: Journal, run: Run) -> WebhookDeliverer | None:
         """Who delivers what happens to the run, if anybody is to be told about it."""

@@ -21,6 +21,7 @@ from batchwright.journal.environment_state import environment_problems
 from batchwright.journal.event_rows import unpack
 from batchwright.journal.lease_holder import driver_of
 from batchwright.journal.replay import load_run
+from batchwright.journal.shared_records import SharesRecords
 from batchwright.model.clock import Clock
 from batchwright.model.environment_selector import full_name
 from batchwright.model.lifecycle import RUN_ENDED
@@ -96,6 +97,8 @@ async def check(
                 yield sound
         whole = accept_loss or not lost  # where events are missing nothing fits
         problems = (*missing.values(), *(await environment_problems(journal) if whole else ()))
+        if isinstance(journal, SharesRecords):
+            problems += tuple(await journal.audit_problems())
         accepted = tuple(problem for _, problem in lost) if accept_loss else ()
         yield StoreSeen(name, whole, problems, accepted, await _bases(journal) if whole else {})
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from msgspec.structs import replace
 
+from batchwright.app.multi_store import Stores
+from batchwright.app.settings import Settings
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Json, NoColor, StateDir, settings_of
 from batchwright.cli.output import note, print_json, say
 from batchwright.cli.target import Url, chosen, show_warnings
 from batchwright.cli.view_printer import clock_time, show_table
 from batchwright.service.audit import AuditEntry
-from batchwright.service.audit_pages import LIMIT_MOST, AuditQuery, audit_page
+from batchwright.service.audit_pages import LIMIT_MOST, AuditQuery
+from batchwright.service.shared_audit import any_audit_page
 from batchwright.views.lanes import CallRate, LaneLine
 from batchwright.views.leases import LeaseLine, LeaseState
 from batchwright.views.text_format import duration
@@ -34,16 +39,7 @@ def audit(
     _no_color: NoColor = False,
 ) -> int:
     """Show who asked a service for which change, and how it was answered: the audit trail, the newest line first."""
-    settings = settings_of(state_dir)
-    found: list[AuditEntry] = []
-    before, unreadable = None, 0
-    while len(found) < limit:
-        size = min(LIMIT_MOST, limit - len(found))
-        page = audit_page(settings, AuditQuery(who, run, find, before, size))
-        found += page.items
-        before, unreadable = page.before, unreadable + page.unreadable
-        if before is None:
-            break
+    found, before, unreadable = asyncio.run(_audit_lines(settings_of(state_dir), AuditQuery(who, run, find), limit))
     if json:
         print_json({"audit": found, "more": before is not None, "unreadable": unreadable})
         return Exit.OK
@@ -53,6 +49,21 @@ def audit(
     if unreadable:
         note(f"{unreadable} lines cannot be read and were left out", "yellow")
     return Exit.OK
+
+
+async def _audit_lines(settings: Settings, query: AuditQuery, limit: int) -> tuple[list[AuditEntry], int | None, int]:
+    """The newest lines, where older ones begin, and how many cannot be read."""
+    found: list[AuditEntry] = []
+    unreadable = 0
+    async with Stores(settings) as stores:
+        while len(found) < limit:
+            page = await any_audit_page(settings, stores, replace(query, limit=min(LIMIT_MOST, limit - len(found))))
+            found += page.items
+            unreadable += page.unreadable
+            query = replace(query, before=page.before)
+            if page.before is None:
+                break
+    return found, query.before, unreadable
 
 
 def _show_audit(found: Sequence[AuditEntry]) -> None:

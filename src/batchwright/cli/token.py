@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from msgspec.structs import asdict
 
 from batchwright.app.access_tokens import AccessToken, Tokens, token_line
+from batchwright.app.multi_store import Stores
+from batchwright.app.settings import Settings
+from batchwright.app.shared_tokens import publish, records_of, synchronise
 from batchwright.app.system_clock import SystemClock
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Json, NoColor, StateDir, settings_of, window
 from batchwright.cli.output import note, print_json, say
 from batchwright.cli.view_printer import show_table
 from batchwright.errors import AuditUnwritable, UsageError
+from batchwright.journal.shared_records import SharesRecords
 from batchwright.model.guardrail_limits import GuardrailLimits
 from batchwright.model.role import Role
 from batchwright.service.audit import Audit, AuditEntry
+from batchwright.service.shared_audit import SharedAudit
 from batchwright.views.text_format import duration
 
 NEVER = "never"
@@ -60,14 +65,11 @@ def create(
     """Create a token and print it once. A running service accepts it at once, and requires a token from then on."""
     clock, settings = SystemClock(), settings_of(state_dir)
     lifetime = None if expires == NEVER else window(expires)
-    made, secret = Tokens(settings).create(
-        name or role.value,
-        role,
-        clock.now(),
-        lifetime,
-        partial(_audit, state_dir, "token create"),
-        _limits(limit or []),
-    )
+    with _Shared(settings) as shared:
+        record = partial(_record, settings, shared, "token create")
+        made, secret = Tokens(settings).create(
+            name or role.value, role, clock.now(), lifetime, record, _limits(limit or [])
+        )
     if json:
         print_json({**asdict(token_line(made, clock.now())), "token": secret})
         return Exit.OK
@@ -80,7 +82,9 @@ def create(
 @app.command("list")
 def list_tokens(state_dir: StateDir = None, json: Json = False, _no_color: NoColor = False) -> int:
     """List all tokens, without their secrets."""
-    tokens, now = Tokens(settings_of(state_dir)).all(), SystemClock().now()
+    settings, now = settings_of(state_dir), SystemClock().now()
+    with _Shared(settings):
+        tokens = Tokens(settings).all()
     if json:
         print_json({"tokens": [token_line(token, now) for token in tokens]})
         return Exit.OK
@@ -96,8 +100,9 @@ def _left(token: AccessToken, now: float) -> str:
 @app.command("revoke")
 def revoke(token: Word, state_dir: StateDir = None, json: Json = False, _no_color: NoColor = False) -> int:
     """Revoke a token. A running service refuses it from the next request on."""
-    now = SystemClock().now()
-    revoked = Tokens(settings_of(state_dir)).revoke(token, now, partial(_audit, state_dir, "token revoke"))
+    settings, now = settings_of(state_dir), SystemClock().now()
+    with _Shared(settings) as shared:
+        revoked = Tokens(settings).revoke(token, now, partial(_record, settings, shared, "token revoke"))
     print_json(token_line(revoked, now)) if json else say(f"the token {revoked.name} ({revoked.id}) is revoked")
     return Exit.OK
 
@@ -123,14 +128,52 @@ def _limits(given: list[str]) -> GuardrailLimits:
         raise UsageError(f"--limit: {error}", hint="Write servers=5, destroys=1 or cost_per_hour=0.5EUR.") from error
 
 
-def _audit(state_dir: Path | None, what: str, token: AccessToken) -> None:
+class _Shared:
+    """The tokens and the audit trail that all services of a store share, for one command; `Tokens` has a copy."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._runner = asyncio.Runner()
+        self._stores = Stores(settings)
+        self._records: SharesRecords | None = None
+
+    def __enter__(self) -> _Shared:
+        if self._settings.postgres is not None:
+            self._records = self._runner.run(records_of(self._stores))
+            self._runner.run(synchronise(Tokens(self._settings), self._records))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._runner:
+            self._runner.run(self._stores.__aexit__())
+
+    def record(self, deed: AuditEntry, token: AccessToken) -> bool:
+        """Write down what is done to a token and save it for all services; False if nothing is shared."""
+        if self._records is None:
+            return False
+        self._runner.run(self._recorded(self._records, deed, token))
+        return True
+
+    async def _recorded(self, records: SharesRecords, deed: AuditEntry, token: AccessToken) -> None:
+        async def known() -> SharesRecords:
+            return records
+
+        await SharedAudit(known).begin_aside(deed)
+        await publish(records, token, deed.at)
+
+
+def _record(settings: Settings, shared: _Shared, what: str, token: AccessToken) -> None:
+    """Write down what is done to a token, before it is done."""
     try:
         who = getpass.getuser()
     except (KeyError, OSError):  # the user id has no name
         who = "cli"
-    deed = AuditEntry(SystemClock().now(), who, Role.ADMIN, f"{what} {token.name} ({token.id}, {token.role})")
+    now = SystemClock().now()
+    deed = AuditEntry(now, who, Role.ADMIN, f"{what} {token.name} ({token.id}, {token.role})")
+    if shared.record(deed, token):
+        return
     try:
-        Audit(settings_of(state_dir)).write(deed)
+        Audit(settings).write(deed)
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise AuditUnwritable(f"the audit trail cannot be written: {why}") from error

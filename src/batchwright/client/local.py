@@ -105,7 +105,7 @@ class LocalClient:
         """The use cases of runs that this process drives."""
         from batchwright.app.runs import Runs
 
-        return Runs(self.settings, self.stores, self.clock, webhooks=self._deliverer)
+        return Runs(self.settings, self.stores, self.clock, webhooks=self._deliverer, shares=True)
 
     @property
     def place(self) -> str:

@@ -90,6 +90,13 @@ class Limits:
         self._listeners: set[Callable[[], None]] = set()
         self._short: set[str] = set()  # lanes that were reported as full
 
+    def share(self) -> None:
+        """From now on lanes of accounts allow nothing until they have got a share."""
+        self._shared = True
+        for lane in self.lanes.values():
+            if lane.account:
+                lane.allow(0)
+
     def add(self, name: str, lane: Lane) -> None:
         """Set a lane's limits; the first setting stays, since its buckets are shared."""
         if name not in self.lanes and self._shared and lane.account:

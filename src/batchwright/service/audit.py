@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
@@ -36,7 +37,8 @@ TOKEN = re.compile(r"bw_[A-Za-z0-9_-]+")
 class AuditEntry(Struct, frozen=True):
     """One line. `status` is the HTTP status, 0 for the command line; `code` the error's code where it was refused.
 
-    `query` are the parameters; of those that no call has, only the names.
+    `query` are the parameters; of those that no call has, only the names. `service` is the machine of the
+    service, where services share a trail.
     """
 
     at: float
@@ -48,6 +50,7 @@ class AuditEntry(Struct, frozen=True):
     code: str = ""
     address: str = ""
     query: str = ""
+    service: str = ""
 
 
 def told(query: str, known: Iterable[str]) -> str:
@@ -62,12 +65,35 @@ def shown(words: str) -> str:
     return TOKEN.sub("bw_...", words)[:WORDS]
 
 
+class OpenEntry(Protocol):
+    """What was begun, and has no result yet."""
+
+    deed: AuditEntry
+
+    async def end_aside(self, run: str, status: int, code: str) -> None:
+        """Write the result. Raises OSError, StoreError, and then it stays without one."""
+        ...
+
+
+class AuditTrail(Protocol):
+    """Where requests are written down: a file of the state folder, or a table that services share."""
+
+    async def begin_aside(self, deed: AuditEntry) -> OpenEntry:
+        """Write down what is about to be done. Raises OSError, StoreError."""
+        ...
+
+
 class AuditLine:
     """A line in the file whose result is still to be written."""
 
-    def __init__(self, descriptor: int, start: int, size: int, deed: AuditEntry) -> None:
+    def __init__(self, descriptor: int, start: int, size: int, deed: AuditEntry, thread: ThreadPoolExecutor) -> None:
         self._descriptor, self._start, self._size = descriptor, start, size
+        self._thread = thread
         self.deed = deed
+
+    async def end_aside(self, run: str, status: int, code: str) -> None:
+        """The same as `end`, in a thread, so that a slow disk does not block the service."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self.end, run, status, code)
 
     def end(self, run: str, status: int, code: str) -> None:
         """Write the result and close the file. Raises OSError, and then the line stays as it was."""
@@ -97,15 +123,11 @@ class Audit:
     def begin(self, deed: AuditEntry) -> AuditLine:
         """Append the line of something that is about to be done. Raises OSError, StoreError."""
         text = msgspec.json.encode(deed)
-        return AuditLine(*self._append(text.ljust(len(text) + ROOM) + b"\n"), deed)
+        return AuditLine(*self._append(text.ljust(len(text) + ROOM) + b"\n"), deed, self._thread)
 
     async def begin_aside(self, deed: AuditEntry) -> AuditLine:
         """The same, in a thread of its own: a disk may be slow."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self.begin, deed)
-
-    async def end_aside(self, line: AuditLine, run: str, status: int, code: str) -> None:
-        """Call `AuditLine.end` in a thread, so that a slow disk does not block the service."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, line.end, run, status, code)
 
     def _append(self, line: bytes) -> tuple[int, int, int]:
         """Add a whole line or nothing; gives the open file, where the line begins, and its length."""

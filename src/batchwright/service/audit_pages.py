@@ -60,7 +60,7 @@ def audit_page(settings: Settings, query: AuditQuery) -> AuditPage:
             except msgspec.MsgspecError:
                 unreadable += 1
                 continue
-            if _fits(entry, query):
+            if fits(entry, query):
                 found.append(entry)
     except FileNotFoundError:
         pass
@@ -94,7 +94,8 @@ def _lines(path: Path, before: int | None) -> Iterator[tuple[int, int, bytes]]:
         os.close(descriptor)
 
 
-def _fits(entry: AuditEntry, query: AuditQuery) -> bool:
+def fits(entry: AuditEntry, query: AuditQuery) -> bool:
+    """Whether a page with these filters has the line."""
     if (query.who and entry.who != query.who) or not entry.run.startswith(query.run):
         return False
     words = f"{entry.who} {entry.what} {entry.run} {entry.code} {entry.address} {entry.query}".casefold()

@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
 
+from batchwright.app.account_claims import AccountClaims
 from batchwright.app.active_run import ActiveRun
 from batchwright.app.adapters import SharedRunner, SharedWorld
 from batchwright.app.multi_store import SHARED, Stores
@@ -39,7 +40,6 @@ from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 from batchwright.model.run_summary import RunSummary
 from batchwright.model.scalar import Scalar
-from batchwright.service.account_claims import AccountClaims
 from batchwright.service.dispatched_runs import DispatchedRuns
 from batchwright.service.resting_run import RestingRun
 from batchwright.service.run_dispatcher import RunDispatcher

@@ -183,7 +183,8 @@ def test_an_older_store_is_upgraded_by_whoever_opens_it_first(server: PostgresSe
     address = server.new_database()
     use(address, tmp_path)
     with server.connect(address.database) as connection:
-        connection.execute("DROP TABLE batchwright.permit")
+        for table in ("permit", "access_token", "audit", "audit_head"):  # which later formats added
+            connection.execute(f"DROP TABLE batchwright.{table}".encode())
         connection.execute("UPDATE batchwright.store SET version = 1")
 
         async def attempt() -> None:

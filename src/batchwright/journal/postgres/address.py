@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from batchwright.errors import StoreUnavailable
 
-SCHEMA_VERSION = 2  # the number of the newest file in `schema`
+SCHEMA_VERSION = 3  # the number of the newest file in `schema`
 SCHEMES = ("postgresql", "postgres")
 EXAMPLE = (
     "Write it as, for example, postgresql://batchwright@db.example.org/batchwright; in a password, / is %2F, @ is %40, "

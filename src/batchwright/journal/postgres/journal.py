@@ -10,11 +10,13 @@ from typing import TypeVar
 
 from batchwright.journal.base import AccountClaim, UnusedSpace
 from batchwright.journal.high_water_mark import HighWaterMark
+from batchwright.journal.postgres import shared_records
 from batchwright.journal.postgres.account_claims import claim_share
 from batchwright.journal.postgres.address import PostgresAddress
 from batchwright.journal.postgres.connect import PostgresConnection, connect, open_store
 from batchwright.journal.postgres.notifications import Notifications
 from batchwright.journal.postgres.transactions import PostgresReader, PostgresTransactions
+from batchwright.journal.shared_records import AuditedRequest
 from batchwright.journal.sql.connection import SqlConnection
 from batchwright.journal.sql.group_writer import GroupWriter
 from batchwright.journal.sql.journal_base import SqlJournalBase
@@ -77,6 +79,26 @@ class PostgresJournal(SqlJournalBase):
     async def claim(self, claim: AccountClaim) -> int:
         """A share of an account; see `journal.base.SharesAccounts`."""
         return await self._read(lambda connection: claim_share(connection, claim))
+
+    async def tokens(self) -> list[bytes]:
+        """All access tokens; for this and the next see `journal.shared_records.SharesRecords`."""
+        return await self._read(shared_records.tokens)
+
+    async def change_tokens(self, change: Callable[[list[bytes]], dict[str, bytes]]) -> None:
+        """Save tokens."""
+        await self._read(lambda db: shared_records.change_tokens(db, change))
+
+    async def append_audit(self, entry: str, body: bytes, answers: str | None = None) -> None:
+        """Add a row to the audit trail."""
+        await self._read(lambda db: shared_records.append_audit(db, entry, body, answers))
+
+    async def audit_page(self, before: int, most: int) -> list[AuditedRequest]:
+        """Requests of the audit trail."""
+        return await self._read(lambda db: shared_records.audit_page(db, before, most))
+
+    async def audit_problems(self) -> list[str]:
+        """What is wrong with the audit trail."""
+        return await self._read(shared_records.audit_problems)
 
     async def _write(self, work: Callable[[SqlConnection], T], run: str = "") -> T:
         result = await super()._write(work, run)

@@ -1,15 +1,16 @@
-"""Claims this service's share of the limits of each account, again and again, from the store that services share."""
+"""Claims this process's share of the limits of each account, again and again, from the store that processes share."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from batchwright.engine.limits import Limits
 from batchwright.errors import BatchwrightError
-from batchwright.journal.base import CLAIM_SECONDS, AccountClaim, SharesAccounts
+from batchwright.journal.base import CLAIM_SECONDS, AccountClaim, Journal, SharesAccounts
+from batchwright.journal.lease_holder import own_holder
 from batchwright.model.clock import Clock
 
 AGAIN_SECONDS = 2.0  # between two claims; so long it takes until another service has its share
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class AccountClaims:
-    """Those of one service. A share ends in time when the store does not answer."""
+    """Those of one process. A share ends in time when the store does not answer."""
 
     def __init__(
         self, store: Callable[[], Awaitable[SharesAccounts]], limits: Limits, clock: Clock, process: str
@@ -73,3 +74,25 @@ class AccountClaims:
             with contextlib.suppress(BatchwrightError, TimeoutError):
                 async with asyncio.timeout(MARGIN):
                     await (await self._store()).claim(gone)
+
+
+@contextlib.asynccontextmanager
+async def shared_accounts(journal: Journal, limits: Limits, clock: Clock) -> AsyncIterator[None]:
+    """Keep within the limits of accounts together with all others that use them, where the store lets them agree."""
+    if not isinstance(journal, SharesAccounts):
+        yield
+        return
+
+    async def store() -> SharesAccounts:
+        assert isinstance(journal, SharesAccounts)
+        return journal
+
+    claims = AccountClaims(store, limits, clock, own_holder())
+    limits.share()
+    keeping = asyncio.create_task(claims.keep())
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        await claims.give_up()

@@ -8,12 +8,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from batchwright.app.account_claims import AccountClaims
 from batchwright.app.system_clock import SystemClock
 from batchwright.engine.limits import CallClass, Lane, Limits
 from batchwright.errors import StoreUnreachable
 from batchwright.journal.base import AccountClaim
 from batchwright.journal.postgres import PostgresAddress, PostgresJournal
-from batchwright.service.account_claims import AccountClaims
 from batchwright.testing.journal_suite import opened
 
 CREATE = CallClass.CREATE

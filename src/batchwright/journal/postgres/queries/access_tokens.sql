@@ -1,0 +1,1 @@
+SELECT body FROM access_token ORDER BY id

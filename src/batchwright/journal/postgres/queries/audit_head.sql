@@ -1,0 +1,1 @@
+SELECT number, chain FROM audit_head

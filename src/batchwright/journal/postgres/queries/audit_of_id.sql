@@ -1,0 +1,1 @@
+SELECT number FROM audit WHERE id = :id
