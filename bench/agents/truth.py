@@ -9,7 +9,7 @@ from batchwright.model.lifecycle import StepState
 from batchwright.model.run import Run
 from batchwright.operations.registry import is_server
 from batchwright.providers.simulated.catalog import PROFILES
-from batchwright.views.text_format import duration
+from batchwright.views.text_format import counted, duration
 from bench.agents.worlds import AgentWorld
 
 Facts = tuple[str | tuple[str, ...], ...]  # each has to be there, or one of several
@@ -48,7 +48,7 @@ def _why(world: AgentWorld, run: Run) -> Facts:
     messages = {record.fault.message for record in run.records if record.fault and record.state is S.FAILED}
     shown = tuple(sorted(messages))  # steps of one cause differ in the request id, and one of them is quoted
     return (
-        *(run.id, f"failed: {len(failed)} steps", fault.kind.value, fault.code, step.provider),
+        *(run.id, f"failed: {counted(len(failed), 'step')}", fault.kind.value, fault.code, step.provider),
         *(f"first failure: {step.id}", shown, f"batchwright resume {run.id}"),
         *(f"last good run: {world.earlier.id} version {world.earlier.plan.version}", "difference: "),
     )
@@ -61,7 +61,7 @@ def _left(_world: AgentWorld, run: Run) -> Facts:
     told += [f"{counts[S.SKIPPED]} skipped"] if counts[S.SKIPPED] else []
     told += [f"{counts[S.WAITING]} never_began"] if counts[S.WAITING] else []
     return *told, *(
-        (f"provider {name}: {_done(run, name)} done", "omitted 1 providers", "omitted 2 providers")
+        (f"provider {name}: {_done(run, name)} done", "omitted 1 provider:", "omitted 2 providers:")
         for name in ("aws", "upcloud")
     )
 
@@ -82,9 +82,9 @@ def _undo(_world: AgentWorld, run: Run) -> Facts:
     on_them = [step for step, record in records if step.server and record.attempt]  # it goes with its server
     gone, left = len(created) + len(on_them), len(records) - run.count(S.SUCCEEDED)
     return (
-        f"undoes {gone} steps, takes away {gone}",
-        f"carries out {left} steps",
-        (f"destroy {_first(run)}", f"omitted {len(created)}"),
+        f"undoes {counted(gone, 'step')}, takes away {gone:,}",
+        f"carries out {counted(left, 'step')}",
+        (f"destroy {_first(run)}", f"omitted {len(created):,}"),
         f"batchwright rollback {run.id}",
         ("again: ", "omitted"),
     )
@@ -114,7 +114,7 @@ def _slow(world: AgentWorld, run: Run) -> Facts:
     then, times = _median(before), _median(now) / _median(before)
     return (
         f"provider {world.slow}:",
-        f"create: {len(now)} steps, median {duration(_median(now))}",
+        f"create: {counted(len(now), 'step')}, median {duration(_median(now))}",
         f"last good run {duration(then)} ({times:.1f} times, slower)",
         *(f"provider {name}: {_done(run, name)} steps succeeded" for name in ("aws", "upcloud")),
         "account simulated-upcloud",
@@ -129,7 +129,7 @@ def _compared(world: AgentWorld, run: Run) -> Facts:
         f"{run.count(S.SUCCEEDED)} of {len(run.records)} succeeded",
         f"last good run {before.id} {before.plan.version}: {before.status} after "
         f"{duration(before.ended_at - before.started_at)}",
-        f"other requests: {changed} steps",
+        f"other requests: {counted(changed, 'step')}",
         f"{world.slow} create: median",
     )
 

@@ -21,7 +21,7 @@ from batchwright.service.audit_pages import LIMIT_MOST, AuditQuery
 from batchwright.service.shared_audit import any_audit_page
 from batchwright.views.lanes import CallRate, LaneLine
 from batchwright.views.leases import LeaseLine, LeaseState
-from batchwright.views.text_format import duration
+from batchwright.views.text_format import counted, duration
 
 Who = Annotated[str, typer.Option("--who", metavar="NAME", help="Only requests of this caller: a token's name.")]
 OfRun = Annotated[str, typer.Option("--run", metavar="RUN", help="Only about the run whose id begins so.")]
@@ -47,7 +47,7 @@ def audit(
     if before is not None:
         note(f"these are the newest {len(found)}; --limit shows more", "dim")
     if unreadable:
-        note(f"{unreadable} lines cannot be read and were left out", "yellow")
+        note(f"{counted(unreadable, 'line')} left out: not readable", "yellow")
     return Exit.OK
 
 

@@ -102,7 +102,7 @@ def show_run(view: RunView) -> None:
     ended = f", ended {clock_time(view.ended_at)}" if view.ended_at and view.status in RUN_ENDED else ""
     simulated = ", simulated" if view.simulated else ""
     say(f"  {started}{ended}")
-    say(f"  store {view.store}{simulated}, at most {view.parallel_limit:,} steps at a time")
+    say(f"  store {view.store}{simulated}, at most {counted(view.parallel_limit, 'step')} at a time")
     if told := inputs_line(view.inputs):
         say(f"  from {told}")
     say(f"  {progress_words(view)}{_tally(view)}")

@@ -9,7 +9,7 @@ from html import escape
 from batchwright.errors import BatchwrightError
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.views.steps import step_line
-from batchwright.views.text_format import duration
+from batchwright.views.text_format import counted, duration
 
 RUNS_MAX, STEPS_MAX = 100, 500  # rows of one page
 CLOSED = (
@@ -57,7 +57,9 @@ class PlainTables:
                 for row in rows
             ),
         )
-        return _document("Runs", f"<p>{len(rows)} runs, newest first. Load the page again for what is new.</p>{table}")
+        return _document(
+            "Runs", f"<p>{counted(len(rows), 'run')}, newest first. Load the page again for what is new.</p>{table}"
+        )
 
     async def _steps(self, word: str, after: str) -> str:
         feed = await self._supervisor.feeds.find(word)

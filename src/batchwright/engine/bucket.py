@@ -128,7 +128,7 @@ class Bucket:
         if now < self.blocked_until:
             return f"throttled, again in {max(1.0, self.blocked_until - now):.0f} s"
         if min(self.concurrency, int(self.window)) <= self.in_flight:
-            return f"{self.in_flight} calls in flight"
+            return f"{self.in_flight} call{'' if self.in_flight == 1 else 's'} in flight"
         if self.top(now) and self.tokens < 1.0:
             return f"rate {self.rate:.3g}/s"
         return ""

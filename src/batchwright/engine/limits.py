@@ -76,7 +76,11 @@ class Lane:
         """Why a call of this class would wait, in words; empty if it would not."""
         words = self.buckets[calls].describe(now)
         if not words and self.in_flight >= self.allowed:
-            return f"{self.in_flight} calls in flight" if self.allowed else "other services use the account"
+            return (
+                f"{self.in_flight} call{'' if self.in_flight == 1 else 's'} in flight"
+                if self.allowed
+                else "other services use the account"
+            )
         return words
 
 

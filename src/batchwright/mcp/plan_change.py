@@ -29,6 +29,7 @@ from batchwright.providers.base import Quote
 from batchwright.regular_files import contents
 from batchwright.views.plan import PlanView, plan_view
 from batchwright.views.proposal import ProposalView, plan_lines, undo_lines
+from batchwright.views.text_format import counted
 
 MEDIA = {".ncl": "text/x-nickel", ".json": "application/json", ".yaml": "application/yaml", ".yml": "application/yaml"}
 PATCH_TOKENS = 800
@@ -147,7 +148,7 @@ def _proposed(one: ProposalView) -> str:
         "open": f"next: a person with the role operator types: batchwright proposals approve {one.hash}",
         "approved": f"next: apply hash={one.hash}",
     }
-    title = f"proposal {one.hash}: {one.state}, destroys {one.destroys} servers; it would"
+    title = f"proposal {one.hash}: {one.state}, destroys {counted(one.destroys, 'server')}; it would"
     return _told(title, one.lines, ways.get(one.state, "next: propose another change"))
 
 

@@ -18,6 +18,7 @@ from batchwright.errors import BatchwrightError, NotAllowed
 from batchwright.mcp.plan_change import ChangePlanner
 from batchwright.mcp.tools import WAIT_MOST, invalid_argument, offered
 from batchwright.model.diagnostic import Diagnostic
+from batchwright.views.text_format import counted
 
 POLL_SECONDS = 1.0  # between two looks at a run that somebody waits for
 LATEST = "latest"
@@ -102,7 +103,7 @@ def refusal_text(error: BatchwrightError) -> str:
     found = [one for one in error.diagnostics if isinstance(one, Diagnostic)]
     lines += [diagnostic_line(one) for one in found[:DIAGNOSTICS_MOST]]
     if len(found) > DIAGNOSTICS_MOST:
-        lines.append(f"omitted {len(found) - DIAGNOSTICS_MOST} diagnostics: batchwright validate FILE")
+        lines.append(f"omitted {counted(len(found) - DIAGNOSTICS_MOST, 'diagnostic')}: batchwright validate FILE")
     return "\n".join(lines) + "\n"
 
 

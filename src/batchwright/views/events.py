@@ -115,7 +115,8 @@ def step_text(event: ev.AnyEvent) -> str:
         case ev.StepStarted():
             return f"attempt {event.attempt} started" if event.attempt > 1 else "started"
         case ev.StepOutput(lines=lines):
-            return "\n".join(lines) if len(lines) == 1 else f"{lines[-1]} (and {len(lines) - 1} lines before)"
+            before = f" (and {counted(len(lines) - 1, 'line')} before)" if len(lines) != 1 else ""
+            return lines[-1] + before
         case ev.StepInDoubt():
             return f"in doubt: the outcome of attempt {event.attempt} is unknown ({one_line(event.reason)})"
         case ev.StepCreated():

@@ -83,7 +83,7 @@ def _bounded(lines: Sequence[str]) -> tuple[str, ...]:
     shown = [one_line(line) for line in lines]
     if len(shown) <= LINES_MOST:
         return tuple(shown)
-    return (*shown[: LINES_MOST - 2], f"and {len(shown) - LINES_MOST + 1} lines more", shown[-1])
+    return (*shown[: LINES_MOST - 2], f"and {counted(len(shown) - LINES_MOST + 1, 'more line')}", shown[-1])
 
 
 def proposal_words(one: ProposalView, now: float) -> tuple[str, ...]:

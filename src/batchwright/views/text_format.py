@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from batchwright.printable import printable, shortened
+
+_PHRASE = re.compile(r" (?:of|that|in|to|not|where) ")  # what follows is no plural
+_PLURAL = re.compile(r"s\b")
 
 
 def duration(seconds: float) -> str:
@@ -25,11 +29,21 @@ def duration(seconds: float) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 step`, `1,200 steps`, `2 retries`."""
+    """`1 step`, `1,200 steps`, `2 retries`, `3 crashes`."""
     if number == 1:
         return f"1 {noun}"
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2] not in "aeiou" else f"{noun}s"
-    return f"{number:,} {plural}"
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return f"{number:,} {noun[:-1]}ies"
+    return f"{number:,} {noun}{'es' if noun.endswith('sh') else 's'}"
+
+
+def counted_of(number: int, things: str) -> str:
+    """`2 lines of output`, `1 line of output`: of things that are named in the plural."""
+    if number != 1:
+        return f"{number:,} {things}"
+    phrase = _PHRASE.search(things)
+    end = phrase.start() if phrase else len(things)
+    return f"1 {_PLURAL.sub('', things[:end])}{things[end:]}"
 
 
 def some(names: Sequence[str], most: int = 3) -> str:

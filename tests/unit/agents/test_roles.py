@@ -110,7 +110,7 @@ def test_a_reporter_compares_with_the_last_good_run() -> None:
     assert isinstance(told.payload, RunComparison)
     assert told.payload.before is not None
     assert (told.payload.now.steps, told.payload.before.steps, told.payload.before.seconds) == (2, 1, 3.0)
-    for line in ("new in web: 1 steps: web/b", "parallel_limit", "upcloud create: median 2.0 s -> 8.0 s (4.0 times)"):
+    for line in ("new in web: 1 step: web/b", "parallel_limit", "upcloud create: median 2.0 s -> 8.0 s (4.0 times)"):
         assert line in told.text
 
 
@@ -145,7 +145,7 @@ def test_a_reviewer_puts_what_cannot_be_undone_first() -> None:
     assert told.text.splitlines()[1] == "not undone: 1 of go: go/run"
     assert isinstance(forecast.payload, PlanForecast)
     assert (forecast.payload.creates, forecast.payload.per_hour) == ({"upcloud": 2}, {"EUR": 0.04})
-    assert "stage 2: go, 1 steps" in forecast.text
+    assert "stage 2: go, 1 step" in forecast.text
     assert "3 completed runs before: median 1 min 10 s, longest 1 min 30 s" in forecast.text
     assert forecast.payload.critical_path[-1] == "go/run"
 

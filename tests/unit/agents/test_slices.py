@@ -42,7 +42,7 @@ def test_a_status_says_how_far_a_run_is_and_what_changed() -> None:
         "run abcdefghijkl of tested 1.0.0: Running, driven, event 6",
         "steps: 1 of 7 succeeded, 1 started, 5 waiting",
     ]
-    assert lines(found, "changed") == ["since event 5: 1 events; 1 succeeded"]
+    assert lines(found, "changed") == ["since event 5: 1 event; 1 succeeded"]
     assert lines(found, "running") == ["in flight: web/b started for 4.0 s"]
     assert lines(found, "next") == ["next: watch it with: batchwright monitor abcdefghijkl"]
     assert found.as_of_seq == 6
@@ -59,8 +59,8 @@ def test_a_diagnosis_has_the_cause_its_evidence_and_what_worked_elsewhere() -> N
     assert [(one.seq, one.step) for one in cause.evidence] == [(8, "web/b")]
     assert lines(found, "first") == ["first failure: web/b at event 8, after 4.0 s"]
     assert lines(found, "output")[0] == "output: web/b event 7: <data>no room</data> x2"
-    assert lines(found, "worked") == ["worked: 1 steps of web at upcloud de-fra1"]
-    assert lines(found, "skipped") == ["skipped: 1 steps because <data>its server failed</data>"]
+    assert lines(found, "worked") == ["worked: 1 step of web at upcloud de-fra1"]
+    assert lines(found, "skipped") == ["skipped: 1 step because <data>its server failed</data>"]
 
 
 def test_a_diagnosis_follows_its_journal() -> None:

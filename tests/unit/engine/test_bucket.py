@@ -106,7 +106,7 @@ def test_why_a_call_waits_is_told() -> None:
     bucket = Bucket(1, rate=0.5)
     assert bucket.describe(NOW) == ""
     bucket.take()
-    assert bucket.describe(NOW) == "1 calls in flight"
+    assert bucket.describe(NOW) == "1 call in flight"
     bucket.release()
     assert bucket.describe(NOW) == "rate 0.5/s"
     bucket.throttled(NOW, 9.0)

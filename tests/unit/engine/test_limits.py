@@ -135,7 +135,7 @@ def test_why_a_call_waits_is_told_by_its_class() -> None:
     limits = Limits()
     limits.add("aws", Lane(1))
     limits.take("aws", DESTROY)
-    assert limits.words(CREATE, NOW) == {"aws": "1 calls in flight"}, "the place that a destroy holds"
+    assert limits.words(CREATE, NOW) == {"aws": "1 call in flight"}, "the place that a destroy holds"
 
 
 def test_a_turn_waits_for_the_rate_and_for_a_place_and_gives_it_back() -> None:

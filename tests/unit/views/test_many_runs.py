@@ -12,7 +12,7 @@ from batchwright.model.lifecycle import RunState
 from batchwright.model.run_summary import RunSummary
 from batchwright.views.run_list import listing, matching, state_named
 from batchwright.views.stats_over_runs import stats_view
-from batchwright.views.text_format import counted, duration, one_line, some
+from batchwright.views.text_format import counted, counted_of, duration, one_line, some
 
 R = RunState
 
@@ -118,6 +118,12 @@ def test_durations(seconds: float, words: str) -> None:
 
 def test_words() -> None:
     assert [counted(1, "step"), counted(1200, "step"), counted(2, "retry")] == ["1 step", "1,200 steps", "2 retries"]
+    assert [counted(0, "crash"), counted_of(1, "lines of its log"), counted_of(2, "lines of its log")] == [
+        "0 crashes",
+        "1 line of its log",
+        "2 lines of its log",
+    ]
+    assert counted_of(1, "destroys or replacements") == "1 destroy or replacement"
     assert [some(["a"]), some(["a", "b"]), some(["a", "b", "c"], 2), some([])] == [
         "a",
         "a and b",

@@ -17,7 +17,7 @@ from batchwright.model.run import Run
 from batchwright.views.failure_causes import failure_causes
 from batchwright.views.next_action import next_action
 from batchwright.views.steps import servers
-from batchwright.views.text_format import duration
+from batchwright.views.text_format import counted, duration
 
 MARKS_MOST, CAUSES_READ = 50, 20
 
@@ -114,8 +114,8 @@ def _line(what: str, one: RunFigures) -> Fact:
     costs = "".join(f", {amount:g} {name(currency)} an hour" for currency, amount in one.per_hour.items())
     text = (
         f"{what} {one.run} {name(one.version)}: {one.status} after {duration(one.seconds)}, {one.succeeded} of"
-        f" {one.steps} succeeded, {one.failed} failed, {one.retries} retries, {one.throttled} throttled,"
-        f" {one.servers} servers{costs}"
+        f" {one.steps} succeeded, {one.failed} failed, {counted(one.retries, 'retry')}, {one.throttled} throttled,"
+        f" {counted(one.servers, 'server')}{costs}"
     )
     return Fact("figures", text)
 
@@ -132,12 +132,14 @@ def _differences(source: RunSource) -> Iterator[Fact]:
             if own not in others and step.counted:
                 by_operation.setdefault(step.operation, []).append(own)
         for operation, found in by_operation.items():
-            text = f"{what} in {name(operation)}: {len(found)} steps: {ids(found)}"
+            text = f"{what} in {name(operation)}: {counted(len(found), 'step')}: {ids(found)}"
             yield Fact("difference", text, tuple(Evidence(0, one) for one in found[:3]), len(found))
     changed = [own for own, step in new.items() if own in old and old[own].request != step.request]
     if changed:
         evidence = tuple(Evidence(0, one) for one in changed[:3])
-        yield Fact("difference", f"other requests: {len(changed)} steps: {ids(changed)}", evidence, len(changed))
+        yield Fact(
+            "difference", f"other requests: {counted(len(changed), 'step')}: {ids(changed)}", evidence, len(changed)
+        )
     if now.parallel_limit != before.parallel_limit:
         yield Fact("difference", f"parallel_limit {before.parallel_limit} -> {now.parallel_limit}")
 

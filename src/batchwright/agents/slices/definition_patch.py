@@ -8,6 +8,7 @@ from batchwright.agents.slices.base import Evidence, Fact, Slice
 from batchwright.agents.slices.run_source import ids
 from batchwright.agents.slices.token_budget import Section, fit
 from batchwright.agents.slices.untrusted_text import fenced, name
+from batchwright.views.text_format import counted
 
 
 class DefinitionEdit(Struct, frozen=True):
@@ -32,7 +33,10 @@ def patch_slice(source: DefinitionEdit, budget: int) -> Slice:
     added = f"adds to {name(source.operation)} in {base}: {ids(source.added, 10)}, like {name(source.like)}{where}"
     head = [
         Fact("adds", added, count=len(source.added)),
-        Fact("checked", f"checked: the file is valid then, has {source.servers} servers, and nothing else changes"),
+        Fact(
+            "checked",
+            f"checked: the file is valid then, has {counted(source.servers, 'server')}, and nothing else changes",
+        ),
     ]
     lines = [
         Fact("line", f"patch {fenced(line)}", (Evidence(0, "", number),))

@@ -22,7 +22,7 @@ from batchwright.views.step_event_chain import value_origins
 from batchwright.views.step_explanation import waits_for
 from batchwright.views.step_pages import StepRow, server_names, step_row
 from batchwright.views.steps import step_named
-from batchwright.views.text_format import duration
+from batchwright.views.text_format import counted, duration
 
 QUESTIONS = "questions"
 EVENTS_READ, LINES_MOST = 200, 60
@@ -96,7 +96,7 @@ def _operation(run: Run, operation: str) -> Fact:
     states = ", ".join(f"{number} {state}" for state, number in counts.items())
     where = f" at {name(op.provider)}" if op.provider else ""
     text = f"operation {name(op.id)}: {op.type}{where}, {operation_state(run, at, counts)}: {states}"
-    limits = f"; at most {op.retry.max_attempts} attempts, on failure {op.on_failure}"
+    limits = f"; at most {counted(op.retry.max_attempts, 'attempt')}, on failure {op.on_failure}"
     return Fact("operation", text + limits, count=sum(counts.values()))
 
 
@@ -112,7 +112,7 @@ def _operation_sections(source: RunSource, operation: str) -> tuple[Section, ...
     ]
     return (
         Section("operations that it needs", f"show {name(operation)}", needs),
-        Section("operations that need it", f"show {name(operation)}", then),
+        Section("operations where it is needed", f"show {name(operation)}", then),
     )
 
 
@@ -142,7 +142,7 @@ def _step_parts(source: RunSource, i: int) -> tuple[list[Fact], tuple[Section, .
         Section("changes", f"show {own}", [Fact("change", f"change: {fenced(change_words(c))}") for c in step.changes]),
         Section("lines of its log", f"find log step={own}", log, unread, 3),
         Section("steps that it needs", f"show {own}", [_neighbour("needs", one) for one in needs]),
-        Section("steps that need it", f"show {own}", [_neighbour("then", one) for one in then]),
+        Section("steps where it is needed", f"show {own}", [_neighbour("then", one) for one in then]),
         Section("values", f"show {own}", [Fact("value", f"value: {one}") for one in values]),
     )
     return head, sections

@@ -25,7 +25,7 @@ from batchwright.views.display_state import LOST, DisplayState
 from batchwright.views.failure_causes import LOST_STATES, FailureCause, FailureCauses, failure_causes
 from batchwright.views.run import RunView, run_view
 from batchwright.views.run_history import RunHistory
-from batchwright.views.text_format import duration
+from batchwright.views.text_format import counted, duration
 
 KEYS = ("cause", "offset")
 LOGS_MOST, LINES_MOST, EVENTS_READ = 5, 4, 20  # steps whose output is shown, lines of each, and events read for each
@@ -94,7 +94,9 @@ def _verdict(source: RunSource, found: Sequence[FailureCause], more: int) -> Fac
     failed = sum(one.count for one in found)
     reason = source.run.reason
     because = f"; it ended because {fenced(reason)}" if reason else ""
-    return Fact("failed", f"failed: {failed} steps, {len(found) + more} causes{because}", count=failed)
+    return Fact(
+        "failed", f"failed: {counted(failed, 'step')}, {counted(len(found) + more, 'cause')}{because}", count=failed
+    )
 
 
 def _first(source: RunSource) -> Fact | None:
@@ -120,7 +122,7 @@ def _kinds(run: Run) -> Iterator[Fact]:
     tally = Counter((fault.kind.value, fault.code) for fault in faults)
     for (kind, code), steps in sorted(tally.items(), key=lambda item: (-item[1], item[0])):
         told = f"kind: {kind} {name(code)}".rstrip() if code else f"kind: {kind}"
-        yield Fact("kind", f"{told}: {steps} steps", count=steps)
+        yield Fact("kind", f"{told}: {counted(steps, 'step')}", count=steps)
 
 
 def _cause(source: RunSource, one: FailureCause) -> Fact:
@@ -187,12 +189,12 @@ def _contrast(run: Run, shown: Sequence[FailureCause]) -> Iterator[Fact]:
             worked[step.operation, step.provider, step.request.zone] += 1
     for (operation, *place), steps in sorted(worked.items(), key=lambda item: (-item[1], item[0])):
         where = " ".join(name(part) for part in place if part) or "this machine"
-        yield Fact("worked", f"worked: {steps} steps of {name(operation)} at {where}", count=steps)
+        yield Fact("worked", f"worked: {counted(steps, 'step')} of {name(operation)} at {where}", count=steps)
 
 
 def _blocked(view: RunView) -> Iterator[Fact]:
     for one in view.skipped:
-        yield Fact("skipped", f"skipped: {one.steps} steps because {fenced(one.reason)}", count=one.steps)
+        yield Fact("skipped", f"skipped: {counted(one.steps, 'step')} because {fenced(one.reason)}", count=one.steps)
 
 
 def _against_earlier(source: RunSource) -> Iterator[Fact]:

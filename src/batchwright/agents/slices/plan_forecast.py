@@ -65,7 +65,7 @@ def stages(plan: Plan) -> list[list[str]]:
 
 
 def _time(plan: Plan, expected: Estimate) -> Fact:
-    path = f"longest path {duration(expected.critical_seconds)} of {len(expected.critical_path)} steps"
+    path = f"longest path {duration(expected.critical_seconds)} of {counted(len(expected.critical_path), 'step')}"
     limit = f"parallel_limit {plan.parallel_limit}"
     held = ", which the limit holds up" if expected.least > expected.critical_seconds else ""
     return Fact("time", f"takes at least {duration(expected.least)}: {path}, {limit}{held}")
@@ -86,14 +86,14 @@ def _cost(source: PlanSource) -> Fact:
 
 def _accounts(plan: Plan) -> Iterator[Fact]:
     for provider, number in creates(plan).items():
-        yield Fact("account", f"creates {number} servers at {name(provider)}", count=number)
+        yield Fact("account", f"creates {counted(number, 'server')} at {name(provider)}", count=number)
 
 
 def _stages(plan: Plan) -> Iterator[Fact]:
     steps = Counter(step.operation for step in plan.steps if step.counted)
     for at, operations in enumerate(stages(plan), 1):
         number = sum(steps[one] for one in operations)
-        yield Fact("stage", f"stage {at}: {ids(operations, 5)}, {number} steps", count=number)
+        yield Fact("stage", f"stage {at}: {ids(operations, 5)}, {counted(number, 'step')}", count=number)
 
 
 def _path(plan: Plan, expected: Estimate) -> Sequence[Fact]:

@@ -64,10 +64,10 @@ def risk_slice(source: PlanSource, query: str, budget: int) -> Slice:
         grave = [_change(one) for one in lines if one.symbol in RISKS[:2]]
         rest = [_change(one) for one in lines if one.symbol not in RISKS[:2]]
         sections = [
-            Section("destroys and replacements", MORE, grave, least=10),
+            Section("destroys or replacements", MORE, grave, least=10),
             *sections,
             Section("steps that nothing undoes", MORE, _steps("not undone", not_undone(plan))),
-            Section("commands that are not repeated", MORE, _steps("not repeated", not_repeated(plan))),
+            Section("commands not to be repeated", MORE, _steps("not repeated", not_repeated(plan))),
             Section("changes", MORE, rest, least=3),
             Section("notes", MORE, list(_notes(view))),
         ]

@@ -12,6 +12,7 @@ from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.environment import EnvironmentKey
 from batchwright.model.plan import Plan
 from batchwright.views.planned_changes import counts, counts_words, symbols
+from batchwright.views.text_format import counted
 
 
 class PlanSource(Struct, frozen=True):
@@ -33,7 +34,9 @@ def plan_fact(source: PlanSource) -> Fact:
     """The line that says which plan it is, and what it changes in all."""
     plan = source.plan
     if plan is None:
-        return Fact("plan", f"no plan for {name(source.subject)}: {errors(source)} problems", count=errors(source))
+        return Fact(
+            "plan", f"no plan for {name(source.subject)}: {counted(errors(source), 'problem')}", count=errors(source)
+        )
     total = counts_words(counts(symbols(plan)))
     simulated = ", simulated" if plan.simulation is not None else ""
     title = f"plan {plan.hash()} of {name(EnvironmentKey.of(plan).name)} {name(plan.version)}{simulated}: {total}"

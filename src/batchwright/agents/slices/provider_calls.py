@@ -17,7 +17,7 @@ from batchwright.model.fault import FaultClass
 from batchwright.model.lifecycle import StepState
 from batchwright.model.run import Run
 from batchwright.views.failure_causes import failure_causes
-from batchwright.views.text_format import duration
+from batchwright.views.text_format import counted, duration
 
 CAUSES_READ, ROWS_MOST = 2_000, 100
 SLOWER = 1.5  # times as long as in the last good run
@@ -117,7 +117,7 @@ def _counts(run: Run, provider: str) -> Fact:
     done, failed = states.count(StepState.SUCCEEDED), states.count(StepState.FAILED)
     retries, throttles = run.provider_retries.get(provider, 0), run.provider_throttles.get(provider, 0)
     text = f"provider {name(provider)}: {done} of {len(states)} steps succeeded, {failed} failed"
-    return Fact("provider", f"{text}, {retries} retries, {throttles} throttled", count=len(states))
+    return Fact("provider", f"{text}, {counted(retries, 'retry')}, {throttles} throttled", count=len(states))
 
 
 def _trouble(source: RunSource, provider: str) -> Iterator[Fact]:
@@ -145,7 +145,9 @@ def _rank(ordered: Sequence[float], share: float) -> float:
 
 
 def _latency(one: Latency) -> Fact:
-    text = f"{one.action}: {one.steps} steps, median {duration(one.p50)}, 95 of 100 within {duration(one.p95)}"
+    text = (
+        f"{one.action}: {counted(one.steps, 'step')}, median {duration(one.p50)}, 95 of 100 within {duration(one.p95)}"
+    )
     if one.before:
         ratio = one.p50 / one.before
         slow = ", slower" if ratio >= SLOWER else ""

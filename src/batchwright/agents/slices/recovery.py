@@ -17,6 +17,7 @@ from batchwright.engine.policy import POLICIES
 from batchwright.engine.rollback_preview import PlannedUndo, UndoKind, preview_rollback
 from batchwright.model.lifecycle import RUN_ENDED, RunState, StepState
 from batchwright.model.run import Run, changed_something, unsettled
+from batchwright.views.text_format import counted, counted_of
 
 S = StepState
 DESTRUCTIVE = (UndoKind.DESTROY, UndoKind.WITH_SERVER, UndoKind.REMOVE, UndoKind.FINISH)
@@ -67,7 +68,7 @@ def recovery_slice(source: RunSource, query: str, budget: int) -> Slice:
     sections = (
         Section("ways", "ask recovery", [_way(run, one) for one in ways], least=6),
         Section("steps in doubt", "find state=failed", list(_doubts(source))),
-        Section("servers and services that a rollback takes away", "show STEP", lost[:STEPS_MOST], _more(lost)),
+        Section("servers or services that a rollback takes away", "show STEP", lost[:STEPS_MOST], _more(lost)),
         Section("things that a rollback leaves", "show STEP", stays[:STEPS_MOST], _more(stays)),
         Section("steps that would be tried again", "find state=failed", list(_again(source)), weighed=True),
     )
@@ -130,11 +131,13 @@ def _way(run: Run, one: RecoveryWay) -> Fact:
     if one.command:
         parts.append(one.command if one.command.isascii() and one.command.isprintable() else fenced(one.command))
     if one.runs:
-        parts.append(f"carries out {one.runs} steps")
+        parts.append(f"carries out {counted(one.runs, 'step')}")
     if one.undoes:
-        parts.append(f"undoes {one.undoes} steps, takes away {one.destroys} servers and services")
+        gone = counted_of(one.destroys, "servers or services")
+        parts.append(f"undoes {counted(one.undoes, 'step')}, takes away {gone}")
     if one.way is Way.ACCEPT:
-        parts.append(f"leave it as it is: {run.count(S.SUCCEEDED)} steps stay done")
+        done = run.count(S.SUCCEEDED)
+        parts.append(f"leave it as it is: {counted(done, 'step')} {'stays' if done == 1 else 'stay'} done")
     if one.before:
         parts.append(f"before: {one.before}")
     return Fact("way", "; ".join(parts), (Evidence(run.seq),))

@@ -7,7 +7,7 @@ from batchwright.agents.slices.run_source import ids, parsed
 from batchwright.agents.slices.token_budget import Section, fit
 from batchwright.agents.slices.untrusted_text import fenced, name
 from batchwright.views.rehearsal import RehearsalFinding, RehearsalView
-from batchwright.views.text_format import duration
+from batchwright.views.text_format import counted, duration
 
 MORE = "batchwright rehearse FILE"
 LEVELS = ("error", "warning", "note")
@@ -22,8 +22,9 @@ def rehearsal_slice(source: RehearsalView, query: str, budget: int) -> Slice:
         Fact("rehearsal", f"rehearsal of {name(source.file)}: {fenced(source.headline)}"),
         Fact(
             "coverage",
-            f"looked at: {coverage.runs} runs, {coverage.crashes} crashes, {coverage.kinds_done} of {coverage.kinds}"
-            f" kinds of points; took {duration(spread.undisturbed)} undisturbed, at most {duration(spread.most)}",
+            f"looked at: {counted(coverage.runs, 'run')}, {counted(coverage.crashes, 'crash')},"
+            f" {coverage.kinds_done} of {coverage.kinds} kinds of points;"
+            f" took {duration(spread.undisturbed)} undisturbed, at most {duration(spread.most)}",
         ),
     ]
     if not checked.found:
@@ -46,9 +47,8 @@ def rehearsal_slice(source: RehearsalView, query: str, budget: int) -> Slice:
 def _finding(one: RehearsalFinding) -> Fact:
     place = f" {name(one.file.rpartition('/')[2])}:{one.line}" if one.file else ""
     about = f" about {ids(filter(None, one.about), 2)}" if any(one.about) else ""
-    text = (
-        f"{name(one.level)} {name(one.id)} {name(one.kind)}{place}: {fenced(one.title, 160)}{about} in {one.runs} runs"
-    )
+    text = f"{name(one.level)} {name(one.id)} {name(one.kind)}{place}: {fenced(one.title, 160)}{about}"
+    text += f" in {counted(one.runs, 'run')}"
     do = f"; do {fenced(one.do, 160)}" if one.do else ""
     return Fact(
         one.level,

@@ -20,7 +20,7 @@ from batchwright.agents.slices.untrusted_text import fenced, name
 from batchwright.model.lifecycle import RUN_ENDED, StepState
 from batchwright.views.failure_causes import FailureCause, failure_causes
 from batchwright.views.run import OperationProgress, ProviderProgress, RunView, ViewBounds, run_view
-from batchwright.views.text_format import duration
+from batchwright.views.text_format import counted, duration
 
 KEYS = ("after",)
 BOUNDS = ViewBounds(running=50, failed=1, doubts=20, servers=0)
@@ -80,7 +80,7 @@ def _changes(source: RunSource, after: int) -> Fact:
             tally[new[-1]] += 1
     told = ", ".join(f"{number} {state}" for state, number in sorted(tally.items())) or "no step changed"
     events = max(0, run.seq - after)
-    return Fact("changed", f"since event {after}: {events} events; {told}", (Evidence(run.seq),), events)
+    return Fact("changed", f"since event {after}: {counted(events, 'event')}; {told}", (Evidence(run.seq),), events)
 
 
 def _failed(source: RunSource, one: FailureCause) -> Fact:

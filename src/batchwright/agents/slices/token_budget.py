@@ -10,6 +10,7 @@ from msgspec import Struct
 from batchwright.agents.slices.base import Fact, Omitted, Slice
 from batchwright.agents.slices.token_estimate import estimated_tokens
 from batchwright.errors import UsageError
+from batchwright.views.text_format import counted_of
 
 LEAST_BUDGET, MOST_BUDGET = 100, 50_000  # tokens
 LARGER = "ask with a larger budget"
@@ -71,7 +72,7 @@ def fit(kind: str, run: str, seq: int, budget: int, head: Sequence[Fact], sectio
 
 def omission(rest: Omitted) -> str:
     """The line for what is left out."""
-    return f"omitted {rest.count} {rest.what}: {rest.how}"
+    return f"omitted {counted_of(rest.count, rest.what)}: {rest.how}"
 
 
 def _whole_sections(number: int) -> str:

@@ -100,14 +100,16 @@ class Simulated:
         problems = []
         limit = self.simulation.quota_servers
         if limit and len(alive) + len(requests) > limit:
-            message = f"the account {self._account} may have {limit} servers: {len(alive)} exist, {len(requests)} more"
+            most = f"{limit} server{'' if limit == 1 else 's'}"
+            message = f"the account {self._account} may have {most}: {len(alive)} exist, {len(requests)} more"
             problems.append(Diagnostic("quota", message, "Ask for fewer servers, or raise the limit."))
         room = self.simulation.capacity
         for zone in dict.fromkeys(request.zone for request in requests) if room else ():
             used = sum(server.request.zone == zone for server in alive)
             more = sum(request.zone == zone for request in requests)
             if used + more > room:
-                message = f"the zone {zone} has room for {room} servers: {used} exist, {more} more are needed"
+                most = f"{room} server{'' if room == 1 else 's'}"
+                message = f"the zone {zone} has room for {most}: {used} exist, {more} more are needed"
                 problems.append(Diagnostic("capacity", message, "Use another zone for some of them.", field="zone"))
         return problems
 
