@@ -89,7 +89,7 @@ async def _decide(
 DECIDE: dict[str, Any] = {
     "status_code": 200,
     "opt": {"role": Role.OPERATOR},
-    "responses": problems(404, 409),
+    "responses": problems(404, 409, 422),
     "tags": ["Proposals"],
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from batchwright.api import openapi
 from batchwright.api.authentication import Caller
 from batchwright.api.openapi import problems
 from batchwright.api.run_queries import ONE, RunId, etag, seen
+from batchwright.app.guardrails import refuse_destroyed, token_limits
 from batchwright.app.orphan_sweep import GcResult, sweep_orphans
 from batchwright.app.workload_health import check_run
 from batchwright.engine.manual_resolution import NO_ANSWERS, ResumeAnswers, ResumeQuestions, resume_questions
@@ -46,7 +48,9 @@ async def checks(request: Request[Any, Any, Any], supervisor: NamedDependency[Ru
     return await check_run(supervisor.settings, supervisor.clock, feed.run, *around)
 
 
-@post(ONE + "/gc", status_code=200, responses=problems(404, 409, 503), opt={"role": Role.OPERATOR}, tags=["Actions"])
+@post(
+    ONE + "/gc", status_code=200, responses=problems(404, 409, 422, 503), opt={"role": Role.OPERATOR}, tags=["Actions"]
+)
 async def gc(
     request: Request[Any, Any, Any],
     supervisor: NamedDependency[RunSupervisor],
@@ -56,13 +60,19 @@ async def gc(
     """Repeat the closing sweep of an ended run: find what has its label but is not in its journal."""
     own = request.scope["state"]["run"] = (await supervisor.feeds.find(run, destroys=remove)).run.id
     around = supervisor.settings, supervisor.stores, supervisor.clock
+    caller: Caller = request.scope["state"]["caller"]
+    limits = await asyncio.to_thread(token_limits, supervisor.settings, caller.principal.id)
+    if remove and limits.destroys is not None:
+        found = await sweep_orphans(*around, own, supervisor.world, remove=False)
+        gone = [one.ref for one in found.strays]
+        await asyncio.to_thread(refuse_destroyed, supervisor.settings, caller.principal.id, gone, f"run {own}")
     return await sweep_orphans(*around, own, supervisor.world, remove=remove)
 
 
 ACTION: dict[str, Any] = {
     "status_code": 202,
     "opt": {"role": Role.OPERATOR},
-    "responses": problems(404, 409, 412, 429),
+    "responses": problems(404, 409, 412, 422, 429),
     "tags": ["Actions"],
 }
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from litestar import get, post
+from litestar import Request, get, post
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 from msgspec import Struct
 
+from batchwright.api.authentication import Caller
 from batchwright.api.openapi import problems
+from batchwright.app.guardrails import refuse_destroyed
 from batchwright.app.live_servers import FoundServers, find_servers
 from batchwright.app.server_destroy import ServerDestroyResult, destroy_server
 from batchwright.model.lifecycle import RunState
@@ -53,11 +56,12 @@ async def look(
 @post(
     "/v1/servers/destroy",
     status_code=200,
-    responses=problems(404, 409, 503),
+    responses=problems(404, 409, 422, 503),
     opt={"role": Role.OPERATOR},
     tags=["What there is"],
 )
 async def destroy(
+    request: Request[Any, Any, Any],
     supervisor: NamedDependency[RunSupervisor],
     ref: Annotated[str, QueryParameter(description="The server's reference.", min_length=1, max_length=300)],
     anyway: Annotated[bool, QueryParameter(description="Destroy it even if its run has not ended.")] = False,
@@ -66,6 +70,8 @@ async def destroy(
     """Destroy one server and wait until it is gone."""
     simulation = _simulation(supervisor, simulate)
     settings, stores, clock = supervisor.settings, supervisor.stores, supervisor.clock
+    caller: Caller = request.scope["state"]["caller"]
+    await asyncio.to_thread(refuse_destroyed, settings, caller.principal.id, [ref], f"server {ref}")
     return await destroy_server(settings, stores, clock, ref, simulation, supervisor.world, anyway=anyway)
 
 

@@ -17,7 +17,7 @@ from batchwright.app.planned import Planned, plan_refused
 from batchwright.app.prices import find_prices, quotes_of, worst_cost
 from batchwright.app.settings import Settings
 from batchwright.engine.handler_context import CreateCheck
-from batchwright.errors import ConfigInvalid
+from batchwright.errors import ConfigInvalid, PlanRefused
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.environment import EnvironmentKey, Resource
 from batchwright.model.fault import Fault, FaultClass
@@ -72,7 +72,7 @@ async def guarded(
     if planned.plan is None:
         return planned
     resources, rails = tuple(resources), guardrails(settings)
-    token = _token_limits(settings, principal)
+    token = token_limits(settings, principal)
     sources = sources_of(rails, EnvironmentKey.of(planned.plan).name, own, token)
     everything = rails.policy is not None or (limits_cost(sources) and impact(planned.plan, resources).changes)
     prices, unknown = await find_prices(planned.plan, resources, around, all_servers=everything)
@@ -88,8 +88,9 @@ async def guarded(
     return replace(planned, plan=plan, diagnostics=told, quotes=quotes, worst_cost=worst)
 
 
-def _token_limits(settings: Settings, principal: str) -> GuardrailLimits:
-    if not principal or "@" in principal:  # nobody, or a user of the machine
+def token_limits(settings: Settings, principal: str) -> GuardrailLimits:
+    """The limits of the token with this id; nobody and a user of the machine have none. Raises TokensUnreadable."""
+    if not principal or "@" in principal:
         return NO_LIMITS
     return Tokens(settings).limits_of(principal)
 
@@ -100,11 +101,19 @@ async def refuse_unguarded(
     """Raise PlanRefused if a plan that is to be run does not keep the operator's guardrails as they are now, or the
     limits of the token that runs it.
     """
-    rails, token = guardrails(settings), _token_limits(settings, principal)
+    rails, token = guardrails(settings), token_limits(settings, principal)
     sources = sources_of(rails, EnvironmentKey.of(plan).name, token=token)
     found = await _judged(plan, resources, rails, sources, now)
     if any(one.severity is Severity.ERROR for one in found):
         raise plan_refused(found)
+
+
+def refuse_destroyed(settings: Settings, principal: str, servers: Sequence[str], about: str) -> None:
+    """Raise PlanRefused if a token's limits do not let it destroy these servers, where no plan of its own does so."""
+    limits = token_limits(settings, principal)
+    found = broken_limits([LimitsSource(limits, "this token has limits.")], Impact(len(servers), 0, tuple(servers)))
+    if found:
+        raise PlanRefused(f"the limits of this token do not allow it for {about}", diagnostics=tuple(found))
 
 
 async def _judged(

@@ -7,21 +7,19 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from batchwright.app.access_tokens import Tokens
+from batchwright.app.guardrails import refuse_destroyed, token_limits
 from batchwright.app.proposal_store import OPEN_SECONDS, Proposals
 from batchwright.app.run_reader import undo_preview
-from batchwright.engine.rollback_preview import UndoKind
-from batchwright.errors import NotAllowed, PlanRefused, RunChanged, UsageError
+from batchwright.errors import NotAllowed, RunChanged, UsageError
 from batchwright.model.approver import Principal
 from batchwright.model.environment import EnvironmentKey
-from batchwright.model.guardrail_limits import NO_LIMITS, Impact, LimitsSource, broken_limits
-from batchwright.model.lifecycle import RUN_ENDED, RunState, StepState
+from batchwright.model.guardrail_limits import NO_LIMITS
+from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.proposal import Proposal, ProposedAction, ProposedWorkflow, action_hash
 from batchwright.model.run import Run
 from batchwright.model.run_signal import SignalKind
-from batchwright.operations.registry import is_server
 from batchwright.plan.impact import impact
-from batchwright.service.run_control import RunControl
+from batchwright.service.run_control import RunControl, destroyed_by
 from batchwright.service.run_feed import RunFeed
 from batchwright.service.run_supervisor import RunSupervisor
 from batchwright.service.submissions import Submission
@@ -60,11 +58,12 @@ class ProposalDesk:
             raise UsageError("a run is not applied", hint="Send the workflow: POST /v1/proposals")
         feed = await self._supervisor.feeds.find(word, destroys=action is ProposedAction.ROLLBACK)
         run = feed.run
-        lines, destroys = self._effect(feed, action)
-        self._refuse_limited(who.id, run, destroys)
+        lines = self._effect(run, action)
+        gone = destroyed_by(run, _SIGNALS.get(action), self._now)
+        await self._refuse_destroyed(who, run, gone)
         digest = action_hash(action, run.id, feed.seq)
         made = self._proposal(digest, action, EnvironmentKey.of(run.plan).name, lines, who)
-        return await self._add(replace(made, destroys=destroys, run=run.id, seq=feed.seq))
+        return await self._add(replace(made, destroys=len(gone), run=run.id, seq=feed.seq))
 
     def _proposal(
         self, digest: str, action: ProposedAction, environment: str, lines: tuple[str, ...], who: Submission | Principal
@@ -76,42 +75,55 @@ class ProposalDesk:
     async def _add(self, proposal: Proposal) -> Proposal:
         return await asyncio.to_thread(self.proposals.add, proposal, self._now)
 
-    def _effect(self, feed: RunFeed, action: ProposedAction) -> tuple[tuple[str, ...], int]:
-        """What the action would do, in lines, and how many servers it would destroy. Raises NotAllowed."""
-        run = feed.run
+    def _effect(self, run: Run, action: ProposedAction) -> tuple[str, ...]:
+        """What the action would do, in lines. Raises NotAllowed."""
         if action is ProposedAction.ROLLBACK:
-            undo = undo_preview(run, self._now)
-            return undo_lines((one.what, one.step) for one in undo), sum(
-                one.what in (UndoKind.DESTROY, UndoKind.FINISH) for one in undo
-            )
+            return undo_lines((one.what, one.step) for one in undo_preview(run, self._now))
         if action is ProposedAction.CANCEL:
             if run.status in RUN_ENDED:
                 raise NotAllowed(f"run {run.id} is {run.status} and cannot be cancelled")
-            return (f"cancel run {run.id}; what it has made stays",), 0
+            return (f"cancel run {run.id}; what it has made stays",)
         if run.status not in (RunState.FAILED, RunState.CANCELLED, RunState.PAUSED):
             raise NotAllowed(f"run {run.id} is {run.status} and cannot be resumed")
-        left = [
-            step
-            for step, record in zip(run.steps, run.records, strict=True)
-            if record.state is not StepState.SUCCEEDED and is_server(step) and step.retired is not None
-        ]
-        return unfinished_lines(run), len(left)
+        return unfinished_lines(run)
 
-    def _refuse_limited(self, principal: str, run: Run, destroys: int) -> None:
-        """Raise PlanRefused if the token's limits do not allow so many servers to be destroyed."""
-        limits = Tokens(self._supervisor.settings).limits_of(principal)
-        if limits == NO_LIMITS:
-            return
-        gone = tuple(f"server {n + 1}" for n in range(destroys))
-        found = broken_limits([LimitsSource(limits, "this token has limits.")], Impact(destroys, 0, gone))
-        if found:
-            message = f"the limits of this token do not allow it for run {run.id}"
-            raise PlanRefused(message, diagnostics=tuple(found))
+    async def _refuse_destroyed(self, who: Principal, run: Run, gone: tuple[str, ...]) -> None:
+        await asyncio.to_thread(refuse_destroyed, self._supervisor.settings, who.id, gone, f"run {run.id}")
 
     async def decide(self, digest: str, who: Principal, *, yes: bool, comment: str = "") -> Proposal:
-        """Approve or refuse. Raises as Proposals.decide."""
+        """Approve or refuse. Nobody approves what the limits of their own token would not let them do.
+
+        Raises as Proposals.decide, PlanRefused, PlanChanged, and as Submissions.look.
+        """
+        if yes:
+            await self._refuse_beyond(who, await asyncio.to_thread(self.proposals.get, digest, self._now))
         decide = partial(self.proposals.decide, digest, who, self._now, yes=yes, comment=comment)
         return await asyncio.to_thread(decide)
+
+    async def _refuse_beyond(self, who: Principal, proposal: Proposal) -> None:
+        """Raise PlanRefused if the limits of an approver's own token do not allow what is proposed."""
+        limits = await asyncio.to_thread(token_limits, self._supervisor.settings, who.id)
+        if limits == NO_LIMITS or proposal.decision is not None or proposal.unfit(who):
+            return  # the store refuses what cannot be decided
+        if proposal.workflow is not None:
+            await self._supervisor.desk.look(self._submission(proposal, proposal.workflow, who))
+            return
+        run = (await self._supervisor.feeds.find(proposal.run)).run
+        await self._refuse_destroyed(who, run, destroyed_by(run, _SIGNALS.get(proposal.action), self._now))
+
+    def _submission(self, proposal: Proposal, wanted: ProposedWorkflow, who: Principal) -> Submission:
+        """The workflow of a proposal, as it is planned again for somebody."""
+        return Submission(
+            wanted.text,
+            wanted.name,
+            wanted.simulation,
+            proposal.hash,
+            commands=wanted.commands,
+            by=who.name,
+            environment=wanted.environment,
+            retire=wanted.retire,
+            principal=who.id,
+        )
 
     async def apply(self, digest: str, who: Principal, *, commands: bool) -> RunFeed:
         """Carry out an approved proposal, if it still is what was approved.
@@ -128,25 +140,14 @@ class ProposalDesk:
         return feed
 
     async def _run(self, proposal: Proposal, wanted: ProposedWorkflow, who: Principal, *, commands: bool) -> RunFeed:
-        submission = Submission(
-            wanted.text,
-            wanted.name,
-            wanted.simulation,
-            proposal.hash,
-            f"proposal-{proposal.hash}-{proposal.at:.0f}",  # a repeated call gives the same run
-            commands=commands and wanted.commands,
-            by=who.name,
-            environment=wanted.environment,
-            retire=wanted.retire,
-            principal=who.id,
-            approved_by=_approver(proposal),
-        )
+        key = f"proposal-{proposal.hash}-{proposal.at:.0f}"  # a repeated call gives the same run
+        own, both = self._submission(proposal, wanted, who), commands and wanted.commands
+        submission = replace(own, key=key, commands=both, approved_by=_approver(proposal))
         feed, _ = await self._supervisor.submit(submission)
         return feed
 
     async def _act(self, proposal: Proposal, who: Principal) -> RunFeed:
         feed = await self._supervisor.feeds.find(proposal.run)
-        self._refuse_limited(who.id, feed.run, proposal.destroys)
         if feed.seq != proposal.seq:
             raise RunChanged(f"run {feed.run.id} is at event {feed.seq} now, no longer at event {proposal.seq}")
         unchanged = lambda feed: feed.seq == proposal.seq  # noqa: E731

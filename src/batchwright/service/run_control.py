@@ -9,15 +9,19 @@ from functools import partial
 
 from batchwright.app.active_run import LIVE_STATES, ActiveRun
 from batchwright.app.approvals import AnswerRequest, answer
+from batchwright.app.guardrails import refuse_destroyed
+from batchwright.app.run_reader import undo_preview
 from batchwright.app.run_refusals import nothing_to_pause, refuse_rollback, refuse_unless
 from batchwright.app.runs import Runs
 from batchwright.engine.manual_resolution import NO_ANSWERS, ResumeAnswers
+from batchwright.engine.rollback_preview import UndoKind
 from batchwright.errors import BatchwrightError, RunChanged, RunHeld
 from batchwright.journal.lease_holder import own_holder, process_of
 from batchwright.model.approver import Principal
-from batchwright.model.lifecycle import RUN_ENDED, RunState
+from batchwright.model.lifecycle import RUN_ENDED, RunState, StepState
 from batchwright.model.run import Run
 from batchwright.model.run_signal import Signal, SignalKind
+from batchwright.operations.registry import is_server
 from batchwright.service.run_feed import RunFeed
 from batchwright.service.run_supervisor import RunSupervisor, Verb, drive
 
@@ -31,6 +35,19 @@ EFFECTS: dict[SignalKind, Callable[[Run], bool]] = {
     SignalKind.CANCEL: lambda run: bool(run.cancelling) or run.status in RUN_ENDED,
     SignalKind.FORCE_CANCEL: lambda run: run.status in RUN_ENDED,
 }
+
+
+def destroyed_by(run: Run, kind: SignalKind | None, now: float) -> tuple[str, ...]:
+    """The steps whose servers go by a rollback (None), or when the run is resumed. Raises NotAllowed."""
+    if kind is None:
+        return tuple(one.step for one in undo_preview(run, now) if one.what in (UndoKind.DESTROY, UndoKind.FINISH))
+    if kind is not SignalKind.RESUME:
+        return ()
+    return tuple(
+        step.id
+        for step, record in zip(run.steps, run.records, strict=True)
+        if record.state is not StepState.SUCCEEDED and is_server(step) and step.retired is not None
+    )
 
 
 class RunControl:
@@ -49,14 +66,17 @@ class RunControl:
     ) -> RunFeed:
         """Pause, resume, cancel, or (None) roll back a run, whichever process drives it.
 
-        `answers` are for a resume. Raises NotAllowed, RunHeld, and RunChanged if the run is not in the state that
-        `match` names.
+        `answers` are for a resume. Raises NotAllowed, RunHeld, RunChanged if the run is not in the state that `match`
+        names, and PlanRefused if it would destroy more servers than the token of `who` may.
         """
         feed = await self._supervisor.feeds.find(word, destroys=kind in (None, SignalKind.FORCE_CANCEL))
         async with self._supervisor.lock(feed.run.id):
             await feed.refresh()
             if not match(feed):
                 raise RunChanged(f"run {feed.run.id} is at event {feed.seq} now")
+            gone = destroyed_by(feed.run, kind, self._supervisor.clock.now())
+            if gone:
+                await asyncio.to_thread(refuse_destroyed, self._supervisor.settings, who.id, gone, f"run {feed.run.id}")
             driven = self._supervisor.driven.get(feed.run.id)
             if feed.run.status in RUN_ENDED and not feed.run.rollback_due:  # its driver is about to leave it
                 if driven is not None:

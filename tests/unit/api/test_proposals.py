@@ -13,13 +13,19 @@ from msgspec.structs import replace
 from batchwright.app.access_tokens import Tokens
 from batchwright.app.proposal_store import OPEN_SECONDS, Proposals
 from batchwright.app.settings import Settings
-from batchwright.model.guardrail_limits import GuardrailLimits
+from batchwright.model.guardrail_limits import NO_LIMITS, GuardrailLimits
 from batchwright.model.role import Role
 from tests.support.service_in_loop import FAST, RUNS, Answer, Serving, serving, workflow
 
 PROPOSALS = "/v1/proposals"
 SIMULATED = [("simulate", "true"), *(("sim", f"{key}={value}") for key, value in FAST.items())]
-ROLES = {"agent": Role.PROPOSER, "other": Role.PROPOSER, "look": Role.VIEWER, "ada": Role.OPERATOR}
+ROLES = {
+    "agent": Role.PROPOSER,
+    "other": Role.PROPOSER,
+    "look": Role.VIEWER,
+    "ada": Role.OPERATOR,
+    "eve": Role.OPERATOR,
+}
 
 
 class House:
@@ -54,11 +60,12 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def house(folder: Path, limits: GuardrailLimits = GuardrailLimits()) -> AsyncIterator[House]:  # noqa: B008
-    tokens = Tokens(Settings(folder))
+async def house(
+    folder: Path, limits: GuardrailLimits = NO_LIMITS, ada: GuardrailLimits = NO_LIMITS
+) -> AsyncIterator[House]:
+    tokens, own = Tokens(Settings(folder)), {"agent": limits, "ada": ada}
     made = {
-        name: tokens.create(name, role, 0.0, None, limits=limits if name == "agent" else GuardrailLimits())[1]
-        for name, role in ROLES.items()
+        name: tokens.create(name, role, 0.0, None, limits=own.get(name, NO_LIMITS))[1] for name, role in ROLES.items()
     }
     async with serving(folder) as service:
         yield House(service, made)
@@ -111,6 +118,7 @@ def test_who_may_do_what_with_proposals(tmp_path: Path) -> None:
                 "other": [201, 403, 403, 200],
                 "look": [403, 403, 403, 403],
                 "ada": [201, 200, 202, 200],
+                "eve": [201, 409, 202, 200],
             }
             own = (await here.propose("ada", "own")).json["hash"]
             refused = await here.post("ada", f"{PROPOSALS}/{own}/approve")
@@ -172,6 +180,61 @@ def test_a_proposer_keeps_the_limits_of_its_token(tmp_path: Path) -> None:
             run = await here.carried_out(count=2)
             undo = await here.post("agent", f"{RUNS}/{run}/proposals", action="rollback")
             assert (undo.status, undo.json["diagnostics"][0]["field"]) == (422, "destroys")
+
+    asyncio.run(main())
+
+
+def test_limits_of_an_operators_token_hold_at_every_door(tmp_path: Path) -> None:
+    """`ada` may have two servers and destroy none, `eve` whatever an operator may."""
+
+    async def main() -> None:
+        limits = GuardrailLimits(servers=2, destroys=0)
+        async with house(tmp_path, GuardrailLimits(destroys=9), limits) as here:
+            submitted = await here.ask("eve", "POST", f"{RUNS}/submit", params=SIMULATED, json=workflow("flow", 2))
+            run = submitted.json["run"]
+            await here.until(run, "Completed")
+            server = (await here.ask("eve", "GET", "/v1/servers")).json["items"][0]["server"]["ref"]
+            undo = (await here.post("agent", f"{RUNS}/{run}/proposals", action="rollback")).json["hash"]
+            more = (await here.propose(count=3)).json["hash"]
+            larger = {"params": SIMULATED, "json": workflow("flow", 3)}
+            smaller = {"params": [*SIMULATED, ("retire", "true")], "json": workflow("flow", 1)}
+            doors: dict[str, tuple[str, dict[str, Any]]] = {
+                "submit": (f"{RUNS}/submit", larger),
+                "retire": (f"{RUNS}/submit", smaller),
+                "plan": (f"{RUNS}/plan", larger),
+                "propose": (PROPOSALS, larger),
+                "propose rollback": (f"{RUNS}/{run}/proposals", {"params": {"action": "rollback"}}),
+                "approve rollback": (f"{PROPOSALS}/{undo}/approve", {}),
+                "approve run": (f"{PROPOSALS}/{more}/approve", {}),
+                "rollback": (f"{RUNS}/{run}/rollback", {}),
+                "destroy server": ("/v1/servers/destroy", {"params": {"ref": server, "simulate": "true"}}),
+                "destroy environment": ("/v1/environments/destroy", {"params": {"environment": "simulated:flow"}}),
+            }
+            got = {}
+            for door, (path, how) in doors.items():
+                answer = await here.ask("ada", "POST", path, **how)
+                got[door] = (answer.status, {one["code"] for one in answer.json.get("diagnostics", ())})
+            assert got == dict.fromkeys(doors, (422, {"limit-exceeded"}))
+            assert (await here.ask("look", "GET", f"{RUNS}/{run}")).json["status"] == "Completed"
+            assert {one["state"] for one in (await here.ask("look", "GET", PROPOSALS)).json["items"]} == {"open"}
+            assert (await here.post("ada", f"{PROPOSALS}/{more}/refuse")).status == 200  # a no needs no limits
+            assert (await here.post("eve", f"{PROPOSALS}/{undo}/approve")).status == 200
+            assert (await here.post("eve", f"{RUNS}/{run}/rollback")).status == 202
+
+    asyncio.run(main())
+
+
+def test_the_price_limit_of_a_token_holds_for_who_submits_and_who_approves(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with house(tmp_path, ada=GuardrailLimits(cost_per_hour={"EUR": 1e-6})) as here:
+            digest = (await here.propose()).json["hash"]
+            doors: list[tuple[str, dict[str, Any]]] = [
+                (f"{RUNS}/submit", {"params": SIMULATED, "json": workflow("flow", 2)}),
+                (f"{PROPOSALS}/{digest}/approve", {}),
+            ]
+            for path, how in doors:
+                answer = await here.ask("ada", "POST", path, **how)
+                assert (answer.status, answer.json["diagnostics"][0]["field"]) == (422, "cost_per_hour")
 
     asyncio.run(main())
 

@@ -310,6 +310,36 @@ def test_no_request_breaks_the_endpoint(tmp_path: Path, caplog: pytest.LogCaptur
     assert "Traceback" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({}, 403),
+    ],
+)
+def test_a_page_of_somebody_else_cannot_use_a_browsers_session(
+    headers: dict[str, str], status: int, tmp_path: Path
+) -> None:
+    """A cookie is sent by the browser whoever made the request: only pages of the service itself may use it."""
+    secret = tokens(tmp_path, Role.OPERATOR)[Role.OPERATOR]
+
+    async def main() -> None:
+        async with serving_tools(tmp_path, apply=True) as service:
+            signed_in = await service.post("/session", json={"token": secret})
+            cookie = {"Cookie": signed_in.headers["set-cookie"].partition(";")[0]}
+            body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+            own = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-11-25"}
+            answer = await service.post("/mcp", json=body, headers={**own, **cookie, **headers})
+            assert answer.status == status, answer.body
+            assert ("plan_change" in answer.body.decode()) == (status == 200)
+
+    asyncio.run(main())
+
+
 def test_limits_of_the_token_hold_for_the_tools(tmp_path: Path) -> None:
     async def main() -> None:
         secret = Tokens(Settings(tmp_path)).create(
