@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
+import select
 import signal
 import subprocess
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from batchwright.providers.simulated import World
 
 SUBMITS = 20
 PATIENCE = 120.0
+EVENT = re.compile(rb"(?m)^ +\d.*$")  # a line of output
 
 
 def flow(version: int, count: int = 3) -> dict[str, Any]:
@@ -68,9 +71,17 @@ def test_terminals_that_start_at_once_and_are_killed_leave_one_of_each(tmp_path:
     file.write_text(json.dumps(flow(1)), encoding="utf-8")
     line = [sys.executable, "-m", "batchwright", "run", str(file), "--state-dir", str(state), "--resume"]
     line += ["--sim", "boot_seconds=0.4", "--sim", "answer_seconds=0.2", "--sim", "seed=1"]
-    for _ in range(4):
-        started = [subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(3)]
-        time.sleep(1.2)
+    for events in (1, 2, 4, 6):
+        reader, writer = os.pipe()
+        started = [subprocess.Popen(line, stdout=writer, stderr=subprocess.PIPE) for _ in range(3)]
+        os.close(writer)
+        seen = b""
+        while len(EVENT.findall(seen)) < events and select.select([reader], [], [], PATIENCE)[0]:
+            if not (said := os.read(reader, 65_536)):
+                break  # the run has ended
+            seen += said
+        os.close(reader)
+        assert seen
         for process in started:
             process.send_signal(signal.SIGKILL)
             process.communicate(timeout=PATIENCE)
