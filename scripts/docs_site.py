@@ -174,6 +174,10 @@ def write_site(folder: Path) -> None:
     lines = ["[project]", *(f"{key} = {json.dumps(value)}" for key, value in config.items())]
     lines.append(f"nav = {_toml([{tab: _entries(sections, places)} for tab, sections in NAV.items()])}")
     lines += [
+        "[project.plugins.offline]",  # so that search works from a folder, too
+        "enabled = true",
+        "[project.extra]",
+        'polyfills = ["assets/iframe-worker.js"]',  # else search asks a server elsewhere for it
         "[project.theme]",
         "font = false",
         'features = ["navigation.tabs", "search.highlight", "content.code.copy"]',
