@@ -28,7 +28,10 @@ TOP = {
 }
 NAV: dict[str, dict[str, tuple[str, ...]]] = {  # tab -> section ("" for none) -> pages; one a line, as many add to it
     "Start": {
-        "": ("README.md",),
+        "": (
+            "README.md",
+            "docs/tutorial.md",
+        ),
     },
     "How to": {
         "Write a workflow": (
@@ -70,6 +73,7 @@ NAV: dict[str, dict[str, tuple[str, ...]]] = {  # tab -> section ("" for none) -
     "Reference": {
         "": (
             "docs/commands.md",
+            "docs/rest.md",
             "docs/errors.md",
             "docs/diagnostics.md",
             "docs/events.md",
@@ -92,6 +96,9 @@ NAV: dict[str, dict[str, tuple[str, ...]]] = {  # tab -> section ("" for none) -
     },
     "Explanation": {
         "": (
+            "docs/explanation/crash-protocol.md",
+            "docs/explanation/two-phase-commit.md",
+            "docs/explanation/provider-promises.md",
             "ARCHITECTURE.md",
             "SECURITY.md",
             "bench/RESULTS.md",

@@ -45,6 +45,11 @@ from batchwright.model.taskserv import (
 from batchwright.model.variable import Variable
 from batchwright.providers.simulated import Simulation
 
+if __package__:
+    from scripts import service_reference
+else:  # run as a script
+    import service_reference  # type: ignore[import-not-found, no-redef]
+
 DOCS = Path(__file__).parents[1] / "docs"
 State = TypeVar("State", bound=StrEnum)
 
@@ -333,6 +338,8 @@ def reference() -> dict[Path, str]:
         DOCS / "errors.md": ERRORS.format(rows="\n".join(error_rows())),
         DOCS / "faults.md": faults(),
         DOCS / "taskserv-fields.md": taskserv_fields(),
+        DOCS / "rest.md": service_reference.rest(),
+        DOCS / "explanation/provider-promises.md": service_reference.promises(),
         DOCS / "batchwright.1": man_page(serve.command_line.command(), __version__),
     }
 

@@ -300,7 +300,7 @@ def test_going_on_with_a_file_that_was_changed_is_told(shell: Shell) -> None:
     process.communicate(timeout=PATIENCE)
     shell.write(parallel_limit=4)
     told = shell("run", "shop.json", "--simulate", "--resume")
-    assert "shop.json has changed since run" in told.stderr
+    assert "shop.json, or an option given with it, has changed since run" in told.stderr
     assert "batchwright cancel" in told.stderr
     assert [run["status"] for run in shell.json("list")["runs"]] == ["Completed"]
 

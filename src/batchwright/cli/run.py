@@ -143,14 +143,14 @@ def _wait_for_turn(client: LocalClient, loaded: Loaded, seconds: float, *, simul
 
 
 def _note_differences(client: LocalClient, run_id: str, file: Path, own: str) -> None:
-    """Warn if the file has changed since the unfinished run was planned from it."""
+    """Warn if the file, or an option that changes the plan, is not as when the unfinished run was planned."""
     planned_from = client.look(run_id).run.created.source
     if planned_from and planned_from != own:
         note(
-            f"{file} has changed since run {run_id} was planned: the recorded plan is used, not the file",
+            f"{file}, or an option given with it, has changed since run {run_id} was planned: its recorded plan holds",
             "yellow",
         )
-        note(f"to use the file instead: batchwright cancel {run_id}, then run it again")
+        note(f"to plan anew instead: batchwright cancel {run_id}, then run it again")
 
 
 def refuse(planned: Planned, *, json: bool) -> int:

@@ -64,7 +64,7 @@ class Simulated:
     @classmethod
     def connect(cls, name: str, clock: Clock, settings: Mapping[str, Scalar]) -> Simulated:
         """How the registry makes one. The setting "world" is the path of a durable world; without it, in memory."""
-        rest = dict(settings)
+        rest = {key: value for key, value in settings.items() if key != "state_dir"}  # which every adapter is given
         path = rest.pop("world", None)
         simulation = Simulation.from_settings(rest, name)
         provider = cls(name, World(Path(str(path)) if path else None), clock, simulation)
