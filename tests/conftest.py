@@ -15,12 +15,14 @@ from typing import Any
 
 import pytest
 
+from batchwright.app import adapters
 from batchwright.loader.evaluator_client import Evaluator
 from batchwright.service import evaluator_pool
 from tests.support import command_fork_server, examples
 from tests.support.command_fork_server import CommandForkServer
 from tests.support.shared_evaluator import SharedEvaluator
 from tests.support.shared_evaluator_worker import SharedEvaluatorWorker
+from tests.support.shared_fork_server import fork_server
 
 BEGUN = evaluator_pool._begun
 EVALUATING = ("loader.load", "loader.policy_file", "loader.rehearsal_rules", "app.editor_schemas")
@@ -40,13 +42,15 @@ SLOW = (
 def _shared_processes() -> Iterator[None]:
     """To load a file, here or in a service here, starts no process, unless a test asks for `own_evaluator`.
 
-    A process of the command is forked from one that has loaded it, unless a test asks for `own_start`.
+    A process of the command is forked from one that has loaded it, unless a test asks for `own_start`. Task services
+    are installed by forks of one server.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subprocess.Popen, "_execute_child", command_fork_server.execute)
         for name in EVALUATING:
             patch.setattr(import_module(f"batchwright.{name}"), "Evaluator", SharedEvaluator)
         patch.setattr(evaluator_pool, "_begun", SharedEvaluatorWorker.begun)
+        patch.setattr(adapters, "ForkServer", fork_server)
         yield
     SharedEvaluator.end()
     SharedEvaluatorWorker.end_all()
