@@ -136,10 +136,11 @@ class Forward:
 
     def _clear_look(self, i: int) -> effects.ClearLook | None:
         """What must be seen before the server that this step created is used, if anything."""
-        step = self.run.steps[i]  # of one that another run created the token is not known: its twins go first
-        return duplicate_server_resolution.clear_look(
-            self.run.plan, step, self.run.token(i) if step.traits.sweeps else ""
-        )
+        run, step = self.run, self.run.steps[i]
+        if not run.plan.clear_seconds(step):
+            return None
+        # of one that another run created the token is not known: its twins go first
+        return duplicate_server_resolution.clear_look(run.plan, step, run.token(i) if step.traits.sweeps else "")
 
     def _release(self) -> None:
         free = self.order.free

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -133,9 +133,12 @@ class HandlerContext:
 
     # -- calls --------------------------------------------------------------------------------------------------
 
-    async def ask(self, limit: float, call: Coroutine[Any, Any, T]) -> T | Unknown:
+    def ask(self, limit: float, call: Coroutine[Any, Any, T]) -> Awaitable[T | Unknown]:
         """The answer of a port, or Unknown."""
-        return await answer(limit, call, lambda: self.closing)
+        return answer(limit, call, self._is_closing)
+
+    def _is_closing(self) -> bool:
+        return self.closing
 
     def output(self, command: effects.DoStep | effects.UndoStep) -> OutputBuffer:
         """The buffer for a call's output lines. Close it when the call has ended."""

@@ -37,6 +37,7 @@ LEASE_MARGIN = 2.0  # seconds before its end at which a lease is too old to begi
 BATCH_EVENTS = 4_000  # decided in one go, about; the rest follows in the next batch
 ROOM_SECONDS = 3600.0  # seconds to wait for space on a full disk
 PAUSE_SECONDS = 2.0  # between two attempts
+CALLS_PER_LOOK = 16  # calls begun in one go for which one look at the free descriptors counts
 CLOCK_SECONDS = 3600.0  # that a clock may be ahead of a run that asks people before it is told
 
 T = TypeVar("T")
@@ -144,6 +145,7 @@ class Driver:
         self._summary_status, self._summary_seq, self._summary_asks = run.status, run.seq, len(run.asking)
         self._draining = False
         self._snapshot_seq = run.seq
+        self._calls_with_room = 0  # calls of this cycle that need not look again for free descriptors
 
     def _report(self, report: reports.Report) -> None:
         self._reports.append(report)
@@ -249,6 +251,7 @@ class Driver:
         await self._append(after, batch)
         # what a forced cancel left open is not sent any more; what a drain does not begin, the next driver does
         if not machine.ended and not self._draining:
+            self._calls_with_room = 0
             for command in commands:
                 self._performer.perform(command)
         return True
@@ -338,7 +341,9 @@ class Driver:
 
         A process that was frozen, or waited long, may have lost the run. Raises LeaseLost.
         """
-        await self._machine_room(self._clock)  # if there is none, the call itself reports that nothing was started
+        if self._calls_with_room <= 0:  # if there is none, the call itself reports that nothing was started
+            self._calls_with_room = CALLS_PER_LOOK if await self._machine_room(self._clock) else 1
+        self._calls_with_room -= 1
         if self._clock.monotonic() - self._renewed_at >= self._lease_seconds - LEASE_MARGIN:
             await self._renew()
 

@@ -66,6 +66,8 @@ class Machine:
     def apply(self, event: ev.AnyEvent) -> list[effects.Command]:
         """Apply an event to the fold; gives the commands that it allows. Raises IllegalTransition."""
         i = self.run.apply(event)
+        if type(event) in _FREQUENT:  # nearly all events are: they ask the least questions
+            return self.phase.after(event, i)
         match event:
             case ev.DriverStarted() | ev.RunReopened() | ev.RollbackStarted():
                 self._rebuild()
@@ -213,6 +215,7 @@ class Machine:
         return [ev.RollbackStarted(now, by, automatic=False)]
 
 
+_FREQUENT = frozenset((ev.StepStarted, ev.StepCreated, ev.StepSucceeded))
 _WELL = (OperationEnd.SUCCEEDED, OperationEnd.DEGRADED, OperationEnd.NOT_WANTED)
 _DONE = (StepState.SUCCEEDED, StepState.NOT_WANTED)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 
 from batchwright.commands.base import Launcher
 from batchwright.engine import effects, reports
@@ -12,7 +12,7 @@ from batchwright.engine.handler_context import CreateCheck, HandlerContext, KeyF
 from batchwright.engine.handlers import HANDLERS, Handler
 from batchwright.engine.limits import CallClass, Limits
 from batchwright.engine.poller import Fail, Send
-from batchwright.engine.port_calls import turn
+from batchwright.engine.port_calls import TaskPool, turn
 from batchwright.engine.read_retry import ReadRetry
 from batchwright.engine.server_convergence import Hold
 from batchwright.model.call_outcome import Observed, ServerState, Unknown
@@ -54,14 +54,13 @@ class Performer:
     ) -> None:
         self._run = run
         self._send = send
-        self._fail = fail
         self._context = HandlerContext(
             run, providers, runners, launchers, limits, clock, send, fail, hold, check_create, key_file, prober
         )
         self._handlers: dict[str, Handler] = {}
         self._strays = asyncio.Semaphore(STRAYS_AT_ONCE)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._sweeps: set[asyncio.Task[None]] = set()
+        self._calls = TaskPool(fail)
+        self._sweeps = TaskPool(fail)
 
     @property
     def looks(self) -> ReadRetry:
@@ -75,20 +74,21 @@ class Performer:
 
     def perform(self, command: effects.Command) -> None:
         """Begin to carry out a command."""
+        if type(command) is effects.DoStep and not command.look_first:  # nearly all are: they ask the least questions
+            self._calls.start(self._report(command, self._handler(command.step).do))
+            return
         match command:
-            case effects.DoStep(look_first=True) | effects.Settle():
-                self._spawn(self._report(command, self._handler(command.step).settle))
-            case effects.DoStep():
-                self._spawn(self._report(command, self._handler(command.step).do))
+            case effects.DoStep() | effects.Settle():
+                self._calls.start(self._report(command, self._handler(command.step).settle))
             case effects.UndoStep():
-                self._spawn(self._report(command, self._handler(command.step).undo))
+                self._calls.start(self._report(command, self._handler(command.step).undo))
             case effects.Await():
                 if (report := self._handler(command.step).wait(command)) is not None:
                     self._send(report)
             case effects.Sweep():
-                self._sweeps.add(self._spawn(self._sweep(command)))
+                self._sweeps.start(self._sweep(command))
             case effects.DestroyOrphan():
-                self._spawn(self._destroy_orphan(command))
+                self._calls.start(self._destroy_orphan(command))
 
     def _handler(self, step: int) -> Handler:
         kind = self._run.plan.operations[self._run.step_operation[step]].type
@@ -105,27 +105,12 @@ class Performer:
     @property
     def calls(self) -> int:
         """How many calls that may change something are in progress; a sweep only reads."""
-        return len(self._tasks - self._sweeps)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._sweeps.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._fail(error)
+        return self._calls.running
 
     async def aclose(self) -> None:
         """Stop without finishing; calls in flight are in doubt for the next driver."""
         self._context.closing = True
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(self._calls.aclose(), self._sweeps.aclose())
         await self._context.aclose()
 
     # -- closing sweep ------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Calls a port, turns a missing answer into Unknown, and waits for the call's permit."""
+"""Calls a port, turns a missing answer into Unknown, waits for the call's permit; runs many calls in few tasks."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from batchwright.model.fault import Fault, FaultClass
 LOOK_AGAIN_SECONDS = 5.0  # after a look that was turned away without a word about how long
 
 T = TypeVar("T")
+Work = Coroutine[Any, Any, None]
 
 
 async def answer(limit: float, call: Coroutine[Any, Any, T], leaving: Callable[[], bool]) -> T | Unknown:
@@ -75,3 +76,62 @@ def unmade(outcome: Applied | Rejected | Unknown) -> Fault | None:
         case Unknown(reason=reason):
             return Fault(FaultClass.IN_DOUBT, reason)
     return None
+
+
+class TaskPool:
+    """Tasks that carry out one call after the other, each call in a task of its own while it lasts.
+
+    A new task for each costs as much as deciding what it does. What a call raises is given to `fail`.
+    """
+
+    def __init__(self, fail: Callable[[BaseException], None]) -> None:
+        self._fail = fail
+        self._closing = False
+        self._open: dict[Work, bool] = {}  # calls that have not ended -> whether they have begun
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._idle: list[asyncio.Future[Work]] = []
+
+    @property
+    def running(self) -> int:
+        """How many calls have not ended."""
+        return len(self._open)
+
+    def start(self, work: Work) -> None:
+        """Begin a call, in the next round of the event loop."""
+        self._open[work] = False
+        if self._idle:
+            self._idle.pop().set_result(work)
+            return
+        task = asyncio.get_running_loop().create_task(self._carry_out(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _carry_out(self, work: Work) -> None:
+        while True:
+            self._open[work] = True
+            try:
+                await work
+            except asyncio.CancelledError:
+                raise  # of the call alone, or of all: either way the task is not used again
+            except BaseException as error:
+                self._fail(error)
+            finally:
+                del self._open[work]
+            if self._closing:  # the call went on although it was cancelled
+                return
+            given: asyncio.Future[Work] = asyncio.get_running_loop().create_future()
+            self._idle.append(given)
+            work = await given
+
+    async def aclose(self) -> None:
+        """Cancel all calls, and wait until they have ended."""
+        self._closing = True
+        self._idle.clear()
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for work, begun in tuple(self._open.items()):
+            if not begun:
+                work.close()
+                del self._open[work]

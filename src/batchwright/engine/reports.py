@@ -8,7 +8,7 @@ from batchwright.model.call_outcome import Applied, Created, Observed, Rejected,
 from batchwright.model.fault import Fault
 
 
-class CallReport(Struct, frozen=True):
+class CallReport(Struct, frozen=True, gc=False):
     """The answer to the call of a step."""
 
     step: int
@@ -16,7 +16,7 @@ class CallReport(Struct, frozen=True):
     outcome: Created | Applied | Rejected | Unknown
 
 
-class SettleReport(Struct, frozen=True):
+class SettleReport(Struct, frozen=True, gc=False):
     """What the provider knows about a call in doubt; None: it certainly created nothing."""
 
     step: int
@@ -25,7 +25,7 @@ class SettleReport(Struct, frozen=True):
     fault: Fault | None = None  # the provider could not be queried, for longer than is bearable
 
 
-class ServerReport(Struct, frozen=True):
+class ServerReport(Struct, frozen=True, gc=False):
     """A watched server is ready, broken or gone, or its deadline has passed (`fault`). `clear`: a look showed that no
     other run created one of its name.
     """
@@ -39,7 +39,7 @@ class ServerReport(Struct, frozen=True):
     host_keys: tuple[str, ...] = ()
 
 
-class TwinReport(Struct, frozen=True):
+class TwinReport(Struct, frozen=True, gc=False):
     """A complete look at a time when it counts showed other runs' servers of the name of a watched one.
 
     `contested`: seconds since that was first seen.
@@ -52,7 +52,7 @@ class TwinReport(Struct, frozen=True):
     contested: float
 
 
-class OutputReport(Struct, frozen=True):
+class OutputReport(Struct, frozen=True, gc=False):
     """Output lines of a call in progress; `undo`: the call is an undo."""
 
     step: int
@@ -61,7 +61,7 @@ class OutputReport(Struct, frozen=True):
     undo: bool = False
 
 
-class UndoReport(Struct, frozen=True):
+class UndoReport(Struct, frozen=True, gc=False):
     """The undo succeeded, or failed this time. `gone`: there was nothing to undo, since its server no longer exists.
 
     `address` is that of a server that was changed back.
@@ -74,7 +74,7 @@ class UndoReport(Struct, frozen=True):
     address: str = ""
 
 
-class SweepReport(Struct, frozen=True):
+class SweepReport(Struct, frozen=True, gc=False):
     """The orphans that a sweep found, (ref, name) each, or why it could not list.
 
     `shared` are not orphans: a group or a key that the run's servers shared, and that none needs any more.
@@ -87,7 +87,7 @@ class SweepReport(Struct, frozen=True):
     shared: frozenset[str] = frozenset()
 
 
-class OrphanReport(Struct, frozen=True):
+class OrphanReport(Struct, frozen=True, gc=False):
     """An orphan is gone, or could not be removed."""
 
     lane: str

@@ -27,7 +27,7 @@ class ServerState(StrEnum):
 ABSENT = frozenset({ServerState.GONE, ServerState.NOT_VISIBLE})  # no look shows the server
 
 
-class Observed(Struct, frozen=True, omit_defaults=True):
+class Observed(Struct, frozen=True, gc=False, omit_defaults=True):
     """A server as the provider shows it; `run` and `token` are the labels it carries, empty if it has none.
 
     `labels` are the server's labels without Batchwright's own ones; None if the provider does not show them.
@@ -59,7 +59,7 @@ class Observed(Struct, frozen=True, omit_defaults=True):
     labels: dict[str, str] | None = None
 
 
-class Created(Struct, frozen=True):
+class Created(Struct, frozen=True, gc=False):
     """The call created the server, or found the one that an earlier call with the same token created.
 
     `ready`: it needs no further wait. `address` may be empty until it is ready.
@@ -73,7 +73,7 @@ class Created(Struct, frozen=True):
     address: str = ""
 
 
-class Applied(Struct, frozen=True, omit_defaults=True):
+class Applied(Struct, frozen=True, gc=False, omit_defaults=True):
     """A task service is installed (or removed), or a program ended well. `changed` is false if it already was so.
 
     `outputs` are the values that a program gave, and `answer` is the name of its exit code, if its command names them.
@@ -84,7 +84,7 @@ class Applied(Struct, frozen=True, omit_defaults=True):
     answer: str = ""
 
 
-class CheckResult(Struct, frozen=True, omit_defaults=True):
+class CheckResult(Struct, frozen=True, gc=False, omit_defaults=True):
     """One check of a task service. `output` holds the last lines that it printed."""
 
     name: str
@@ -92,7 +92,7 @@ class CheckResult(Struct, frozen=True, omit_defaults=True):
     output: str = ""
 
 
-class Rejected(Struct, frozen=True):
+class Rejected(Struct, frozen=True, gc=False):
     """The provider refused the call: nothing was created or changed, and nothing will be.
 
     >>> from batchwright import FaultClass
@@ -103,7 +103,7 @@ class Rejected(Struct, frozen=True):
     fault: Fault
 
 
-class Unknown(Struct, frozen=True):
+class Unknown(Struct, frozen=True, gc=False):
     """The call was sent and its outcome is not known. The engine looks for the server before it tries again.
 
     >>> Unknown("the connection broke before the answer")
@@ -113,7 +113,7 @@ class Unknown(Struct, frozen=True):
     reason: str
 
 
-class Throttled(Unknown, frozen=True):
+class Throttled(Unknown, frozen=True, gc=False):
     """A read was not answered because too many calls were made, also a read inside another call.
 
     `retry_after` is in seconds, if the provider says.
@@ -125,11 +125,11 @@ class Throttled(Unknown, frozen=True):
     retry_after: float | None = None
 
 
-class ReadRefused(Unknown, frozen=True):
+class ReadRefused(Unknown, frozen=True, gc=False):
     """A read was refused for a reason that a retry does not change: credentials, a permission or a setting."""
 
 
-class Gone(Struct, frozen=True):
+class Gone(Struct, frozen=True, gc=False):
     """What was to be destroyed certainly no longer exists.
 
     >>> Gone()
@@ -137,7 +137,7 @@ class Gone(Struct, frozen=True):
     """
 
 
-class Going(Struct, frozen=True):
+class Going(Struct, frozen=True, gc=False):
     """The destroy is in progress; call again until the answer is Gone. `note` is for people.
 
     >>> Going("stopping").note

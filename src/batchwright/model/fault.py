@@ -33,7 +33,7 @@ class FaultClass(StrEnum):
 PASSING = (FaultClass.TRANSIENT, FaultClass.THROTTLE, FaultClass.BUSY, FaultClass.CAPACITY, FaultClass.TIMEOUT)
 
 
-class Fault(Struct, frozen=True, omit_defaults=True):
+class Fault(Struct, frozen=True, gc=False, omit_defaults=True):
     """Why something did not work. It never holds a secret.
 
     `code` is the provider's own error code, if it has one. `retry_after` is in seconds, if the provider says.

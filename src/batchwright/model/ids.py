@@ -10,9 +10,10 @@ from msgspec import Struct
 RUN_ID_LENGTH = 12
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = [low + high for high in _ALPHABET for low in _ALPHABET]  # what ten bits stand for
 
 
-class Token(Struct, frozen=True):
+class Token(Struct, frozen=True, gc=False):
     """Identifies one create call: the run, and a value that is unique to the step. The server's labels carry both.
 
     `environment` is the name of the run's environment, "" if it has none.
@@ -38,8 +39,9 @@ def keyed_run_id(by: str, key: str) -> str:
 
 def base32(data: bytes) -> str:
     """Lower-case base32 without padding: safe in names, labels and idempotency tokens."""
-    number = int.from_bytes(data, "big")
-    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(0, len(data) * 8, 5))
+    number, bits = int.from_bytes(data, "big"), len(data) * 8
+    pairs = [_PAIRS[number >> shift & 1023] for shift in range(0, bits, 10)]
+    return "".join(pairs)[: -(-bits // 5)]
 
 
 @lru_cache(maxsize=20_000)

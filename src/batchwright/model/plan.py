@@ -81,7 +81,7 @@ class Request:
         return self
 
 
-class ServerFacts(Struct, frozen=True, omit_defaults=True):
+class ServerFacts(Struct, frozen=True, gc=False, omit_defaults=True):
     """What a provider knows about a server before it exists, for planning.
 
     0, "" and None mean that the provider does not say. `memory_mb` is in MiB.
@@ -97,14 +97,14 @@ class ServerFacts(Struct, frozen=True, omit_defaults=True):
     release: str = ""  # "12"
 
 
-class Need(Struct, frozen=True, array_like=True):
+class Need(Struct, frozen=True, gc=False, array_like=True):
     """An edge to another step: of the same operation, or of one that is depended on per server."""
 
     step: str
     kind: DependencyKind = DependencyKind.HARD
 
 
-class Retired(Struct, frozen=True):
+class Retired(Struct, frozen=True, gc=False):
     """The resource that a step takes away: its key, and for a server the labels that it must carry.
 
     A server without labels is borrowed from another environment: it is only released.
@@ -124,7 +124,7 @@ GOES_WITH = "taskservs"  # what is on a server that is destroyed
 REPLACE_ORDER = "replace_order"  # whether the server that a new one replaces goes first or last
 
 
-class FieldChange(Struct, frozen=True, omit_defaults=True, rename={"old": "from", "new": "to"}):
+class FieldChange(Struct, frozen=True, gc=False, omit_defaults=True, rename={"old": "from", "new": "to"}):
     """One field of what a step changes, as text. None: not set, or not known; a secret is only named.
 
     `known`: false if the new value is known only once the run has got there. `stops`: the server is stopped for it.
@@ -139,7 +139,7 @@ class FieldChange(Struct, frozen=True, omit_defaults=True, rename={"old": "from"
     note: str = ""
 
 
-class Before(Struct, frozen=True, omit_defaults=True):
+class Before(Struct, frozen=True, gc=False, omit_defaults=True):
     """What stood there when a step that changes it was planned: the request last applied, which undoing applies again.
 
     A server is changed only while it carries these labels of the run and the step that created it. `made_by` and
@@ -155,14 +155,14 @@ class Before(Struct, frozen=True, omit_defaults=True):
     changed_turn: int = 0
 
 
-class Labels(Struct, frozen=True):
+class Labels(Struct, frozen=True, gc=False):
     """What a server carries of the run and the step that created it; it is destroyed and changed only by these."""
 
     run: str
     token: str
 
 
-class Hold(Struct, frozen=True, omit_defaults=True):
+class Hold(Struct, frozen=True, gc=False, omit_defaults=True):
     """People are asked before the run goes on.
 
     `of` are the names of access tokens, or roles, that may answer; empty: everybody but the one who submitted the run.
@@ -176,7 +176,7 @@ class Hold(Struct, frozen=True, omit_defaults=True):
     go_on: bool = False
 
 
-class Alternative(Struct, frozen=True):
+class Alternative(Struct, frozen=True, gc=False):
     """Where else a server may be created, if no room is left for it elsewhere: the provider, and what it is sent."""
 
     provider: str
@@ -188,7 +188,7 @@ class Alternative(Struct, frozen=True):
         return self.provider, self.request.plan, self.request.zone
 
 
-class Step(Struct, frozen=True, omit_defaults=True):
+class Step(Struct, frozen=True, gc=False, omit_defaults=True):
     """The unit of execution, checkpoint, retry and undo.
 
     `provider` is the provider whose server this is or whose variant is installed, "" for a command. `server` is the
@@ -281,7 +281,7 @@ class Step(Struct, frozen=True, omit_defaults=True):
         return self.undo is Undo.NOTHING and self.traits.lasts
 
 
-class PlannedOperation(Struct, frozen=True, omit_defaults=True):
+class PlannedOperation(Struct, frozen=True, gc=False, omit_defaults=True):
     """An operation: a barrier around its steps. `lane` is the account whose limits its calls use.
 
     `provider` is "" for commands, which are no provider's. `min_success` is how many of its steps must succeed, "18",
@@ -304,7 +304,7 @@ class PlannedOperation(Struct, frozen=True, omit_defaults=True):
     otherwise_on: tuple[FaultClass, ...] = ()
 
 
-class ProviderFacts(Struct, frozen=True, omit_defaults=True):
+class ProviderFacts(Struct, frozen=True, gc=False, omit_defaults=True):
     """What the crash protocol must know about a provider, frozen so that a recovery behaves as the run did.
 
     `visible_seconds`: a complete listing that begins this long after a create took effect shows the server. 0: a new

@@ -42,7 +42,7 @@ class Approval(Operation, Struct, frozen=True, tag_field="type", tag="approval")
     when: dict[str, str] = {}
 
 
-class HoldRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="hold"):
+class HoldRequest(Request, Struct, frozen=True, gc=False, omit_defaults=True, tag_field="kind", tag="hold"):
     """The question that people are asked. Without one it is the gate of a wave, which opens by itself."""
 
     name: str

@@ -97,7 +97,7 @@ class Check(Operation, Struct, frozen=True, tag_field="type", tag="check"):
         return Command(self.id, self.run, env=self.env, directory=self.directory, targets=self.targets)
 
 
-class CheckRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="check"):
+class CheckRequest(Request, Struct, frozen=True, gc=False, omit_defaults=True, tag_field="kind", tag="check"):
     """What is looked at, how often, and how often in a row it must be well. `name` is that of the operation."""
 
     name: str

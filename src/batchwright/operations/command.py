@@ -58,7 +58,7 @@ class Command(Operation, Struct, frozen=True, tag_field="type", tag="command"):
         return replace(self, directory=whole(self.directory))
 
 
-class CommandRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="command"):
+class CommandRequest(Request, Struct, frozen=True, gc=False, omit_defaults=True, tag_field="kind", tag="command"):
     """A program and its arguments; no shell. `name` is its last word in a path, for people.
 
     Program and `directory` are as the file names them, so that a plan holds on any machine: the program is found when

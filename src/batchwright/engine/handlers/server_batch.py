@@ -29,6 +29,7 @@ class ServerHandler(Handler):
     def __init__(self, context: HandlerContext) -> None:
         super().__init__(context)
         self._shared = SharedResourceRemoval(context)
+        self._environment = EnvironmentKey.of(context.run.plan).name
 
     async def do(self, command: effects.DoStep) -> reports.CallReport:
         """Send the create call, after destroying the unusable server of an earlier attempt."""
@@ -44,7 +45,8 @@ class ServerHandler(Handler):
         fault = context.check_create(step)
         if fault is None and stale:
             fault = await self._destroy_stale(step.provider, stale)
-        fault = fault or await self._taken(step)
+        if fault is None and duplicate_server_resolution.possible(context.run.plan, context.facts.get(step.provider)):
+            fault = await self._taken(step)
         outcome = Rejected(fault) if fault else await self._create(step, i)
         if fault is not None and fault.kind is FaultClass.THROTTLE:  # it is a create that waits for its turn now
             context.heed(step.provider, CallClass.CREATE, outcome)
@@ -83,8 +85,6 @@ class ServerHandler(Handler):
     async def _taken(self, step: Step) -> Fault | None:
         """Why nothing is sent: another run created a server of this name."""
         context = self.context
-        if not duplicate_server_resolution.possible(context.run.plan, context.facts.get(step.provider)):
-            return None
         put_off = context.limits.lanes[step.provider].buckets[CallClass.CREATE].put_off
         found = await context.poller(step.provider).twins_of(step.request.name, LISTING_SECONDS, put_off)
         return duplicate_server_resolution.taken(step.request.name, found) if found else None
@@ -94,7 +94,7 @@ class ServerHandler(Handler):
         request = context.run.request(i)
         assert isinstance(request, ServerRequest)
         provider = context.providers[step.provider]
-        token = Token(context.run.id, context.run.token(i), EnvironmentKey.of(context.run.plan).name)
+        token = Token(context.run.id, context.run.token(i), self._environment)
         await context.hold()
         outcome = await context.ask(provider.capabilities.call_timeout, provider.create(request.written(), token))
         context.heed(step.provider, CallClass.CREATE, outcome)

@@ -54,7 +54,7 @@ class ServerBatch(Operation, Struct, frozen=True, tag_field="type", tag="server_
         return tuple(places)
 
 
-class ServerRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="server"):
+class ServerRequest(Request, Struct, frozen=True, gc=False, omit_defaults=True, tag_field="kind", tag="server"):
     """A create request with the provider's own ids in it, so that a retry sends exactly the same request.
 
     Only the provider that wrote `resolved` reads it. `access` is set for a server that exists already and is only

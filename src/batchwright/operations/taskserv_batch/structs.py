@@ -76,7 +76,7 @@ def filled_variable(value: PlainValue, values: Values) -> PlainValue:
     return found if isinstance(found, tuple) else filled(value, values)
 
 
-class TaskservRequest(Request, Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="taskserv"):
+class TaskservRequest(Request, Struct, frozen=True, gc=False, omit_defaults=True, tag_field="kind", tag="taskserv"):
     """An install of one task service on one server. `digest` is that of the catalogue entry used for planning.
 
     Texts of variables are templates. Those about the server it goes on are not among the `references`. `entry` is its
