@@ -63,6 +63,7 @@ NAV: dict[str, dict[str, tuple[str, ...]]] = {  # tab -> section ("" for none) -
             "docs/page.md",
             "docs/nushell.md",
             "docs/stores.md",
+            "docs/running-a-fleet.md",
             "docs/fleet.md",
             "docs/reverse-proxies.md",
             "docs/traces.md",
