@@ -76,7 +76,7 @@ def test_a_header_of_ours_that_is_misspelt_is_refused(tmp_path: Path) -> None:
                 how: dict[str, Any] = {"json": workflow()} if path == "submit" else {}
                 answer = await service.post(f"{RUNS}/{path.format(run=run)}", headers=headers, **how)
                 assert (answer.status, told in answer.json["hint"]) == (400, True), answer.body
-            others = {"X-Forwarded-For": "1.2.3.4", "Traceparent": "00-1-1-00", "Idempotency-Key": "k"}
+            others = {"X-Request-Id": "1.2.3.4", "Traceparent": "00-1-1-00", "Idempotency-Key": "k"}
             assert (await service.post(f"{RUNS}/{run}/checks", headers=others)).status == 200
 
     asyncio.run(main())

@@ -181,7 +181,7 @@ def test_what_was_on_a_server_before_it_is_taken_is_never_taken_away() -> None:
 def test_quota_counts_only_what_has_to_be_made() -> None:
     seen = asked(upcloud=simulated("upcloud", Simulation(quota_servers=1)))
     (problem,) = seen.problems
-    assert "1 servers" in problem.message
+    assert "1 server:" in problem.message
     assert asked(upcloud=simulated("upcloud", Simulation(quota_servers=2))).problems == ()
 
 
