@@ -144,7 +144,7 @@ COMMANDS = [
 def without_moment(text: str) -> str:
     """Without what depends on when it was asked."""
     text = re.sub(r"(\d{4}-[\d-]+ )?\b\d\d:\d\d(:\d\d)?\b", "then", text)
-    text = re.sub(r"\d+(\.\d+)? s\b", "0 s", text)
+    text = re.sub(r"(\d+ (min|h|d) )?\d+(\.\d+)? (s|min|h)\b", "0 s", text)
     return re.sub(r'"(since|elapsed|at|until)":[\d.]+', r'"\1":0', text)
 
 
@@ -235,7 +235,13 @@ CHANGES = [
     (2, "resume LOST --forget simulated", "Cancelled"),
 ]
 VARIES = (
-    *(r"[\d-]+ \d\d:\d\d:\d\d", r"[\d.]+ m?s\b", r"(?m:^) +", r"process \d+", r"by (root|local)\b"),
+    *(
+        r"[\d-]+ \d\d:\d\d:\d\d",
+        r"(\d+ (min|h|d) )?[\d.]+ (m?s|min|h)\b",
+        r"(?m:^) +",
+        r"process \d+",
+        r"by (root|local)\b",
+    ),
     *(r'"driver":"[^"]*"', r'"[a-z_]+":[\d.]+', r"simulated-\d+", r"198\.18\.\d+\.\d+"),
 )
 
