@@ -65,6 +65,7 @@ NAV: dict[str, dict[str, tuple[str, ...]]] = {  # tab -> section ("" for none) -
             "docs/stores.md",
             "docs/running-a-fleet.md",
             "docs/fleet.md",
+            "docs/places.md",
             "docs/reverse-proxies.md",
             "docs/traces.md",
             "docs/upgrades.md",

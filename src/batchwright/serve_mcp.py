@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from batchwright.cli.exit_codes import Exit
-from batchwright.cli.options import Sim, Simulate, StateDir, settings_of, simulation_of
+from batchwright.cli.options import Sim, Simulate, StateDir, equipped, settings_of, simulation_of
 from batchwright.cli.target import Url
 from batchwright.client.discovery import client_for
 from batchwright.client.http import HttpClient
@@ -52,7 +52,7 @@ def mcp(
             f"this command needs the package {error.name}, which is not installed",
             hint="pip install 'batchwright[mcp]'",
         ) from error
-    client = client_for(os.environ, url=url, state_dir=state_dir)
+    client = client_for(os.environ, url=url, state_dir=state_dir, equipped=equipped)
     if allow_apply and not isinstance(client, HttpClient):
         raise UsageError("--allow-apply needs a service", hint=NEEDS_SERVICE)
     settings = settings_of(state_dir)

@@ -11,10 +11,19 @@ import typer
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import StateDir, settings_of
 from batchwright.cli.output import say
-from batchwright.errors import FleetPackageMissing
+from batchwright.errors import FleetPackageMissing, UsageError
+from batchwright.model.place import NAME
 from batchwright.service.stderr_log import log_to_stderr
 
-Runs = Annotated[int, typer.Option("--runs", min=1, help="How many runs it drives at once.")]
+Runs = Annotated[
+    int | None,
+    typer.Option("--runs", min=0, help="How many runs it drives at once; default: 50, at a place none."),
+]
+Place = Annotated[
+    str | None,
+    typer.Option("--place", metavar="PLACE", help="Make the calls to this place, as [place] in config.toml allows."),
+]
+Calls = Annotated[int, typer.Option("--calls", min=1, help="How many calls to its place it makes at once.")]
 Grace = Annotated[float, typer.Option("--grace", min=0.0, help="Seconds that calls in flight may take at shutdown.")]
 AllowCommands = Annotated[
     bool,
@@ -23,14 +32,30 @@ AllowCommands = Annotated[
 
 
 def worker(
-    runs: Runs = 50, grace: Grace = 20.0, allow_commands: AllowCommands = False, state_dir: StateDir = None
+    runs: Runs = None,
+    place: Place = None,
+    calls: Calls = 100,
+    grace: Grace = 20.0,
+    allow_commands: AllowCommands = False,
+    state_dir: StateDir = None,
 ) -> int:
-    """Drive the runs that Temporal gives it, until it is stopped; what it has under way then goes on elsewhere."""
+    """Drive the runs that Temporal gives it, until it is stopped; what it has under way then goes on elsewhere.
+
+    With --place it makes the calls of others to providers, servers and programs that only this network reaches.
+    """
+    if place is not None and not NAME.fullmatch(place):
+        raise UsageError(
+            f'"{place}" is not the name of a place', hint="It has lower-case letters, digits and -, as in dc-madrid."
+        )
+    if not place and runs == 0:
+        raise UsageError("a worker without runs and without a place does nothing", hint="Give --place or --runs.")
     try:
         from batchwright.fleet import worker as fleet
     except ModuleNotFoundError as error:
         raise FleetPackageMissing(f"a worker needs the package {error.name}, which is not installed") from error
     settings = settings_of(state_dir)
+    most = runs if runs is not None else 0 if place else fleet.WorkerOptions().runs
+    options = fleet.WorkerOptions(most, grace, allow_commands, place or "", calls)
     log_to_stderr()
 
     def told(queues: str) -> None:
@@ -41,7 +66,7 @@ def worker(
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await fleet.work(settings, fleet.WorkerOptions(runs, grace, allow_commands), told, stop)
+        await fleet.work(settings, options, told, stop)
 
     asyncio.run(until_stopped())
     say("stopped")

@@ -326,8 +326,8 @@ class DyingAdapters(Adapters):
         assert isinstance(cloud, Simulated)
         return CrashingProvider(Cloud(cloud, self._process), self._process.point)
 
-    def _new_runner(self, name: str) -> Runner:
-        return CrashingRunner(WatchedRunner(super()._new_runner(name), self._process.lives), self._process.point)
+    def _new_runner(self, name: str, at: str = "") -> Runner:
+        return CrashingRunner(WatchedRunner(super()._new_runner(name, at), self._process.lives), self._process.point)
 
     def _pretend(self, simulation: Any) -> Launcher:
         return CrashingLauncher(super()._pretend(simulation), self._process.point)

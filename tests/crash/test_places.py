@@ -62,7 +62,7 @@ class PlacedLives(Lives):
     def provider(self, name: str, simulation: Simulation) -> Provider:
         there = self.ports.providers.setdefault(name, super().provider(name, simulation))
         here = PlaceProvider(name, PlaceLink("far", self.carrier))
-        here.capabilities = at_distance(there.capabilities)  # as `open` finds it
+        here.capabilities = at_distance(there.capabilities, "far")  # as `open` finds it
         return here
 
     def runner(self, simulation: Simulation) -> Runner:
@@ -82,7 +82,7 @@ def placed(scenario: Scenario) -> Scenario:
     facts = []
     for one in scenario.plan.providers:
         known = Lives(scenario).provider(one.name, Simulation.from_settings(scenario.settings, one.name)).capabilities
-        facts.append(at_distance(known).facts(one.name, one.account))
+        facts.append(at_distance(known, "far").facts(one.name, one.account))
     return replace(scenario, plan=replace(scenario.plan, providers=tuple(facts)))
 
 

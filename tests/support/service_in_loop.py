@@ -17,8 +17,9 @@ from batchwright.api.app import make_app
 from batchwright.api.connection_limits import MOST, Connections
 from batchwright.api.progress import EventFrames
 from batchwright.api.server import ServiceServer
+from batchwright.app.allowed_settings import ServiceConfig
 from batchwright.app.guardrail_settings import Guardrails
-from batchwright.app.settings import ChecksConfig, ServiceConfig, Settings
+from batchwright.app.settings import ChecksConfig, Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.service.health import HealthMonitor
 from batchwright.service.run_dispatcher import RunDispatcher

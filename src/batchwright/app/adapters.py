@@ -12,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 
 from batchwright.app.patient_provider import PatientProvider
-from batchwright.app.settings import Settings
+from batchwright.app.place_ports import PlacePorts
+from batchwright.app.settings import AT, Settings
 from batchwright.app.ssh_identities import OperatorSshKeys
 from batchwright.commands.base import Launcher
 from batchwright.commands.local import LocalCommands
@@ -23,7 +24,8 @@ from batchwright.engine.read_retry import SOON_SECONDS, ReadRetry, Tell
 from batchwright.errors import NotAllowed, ProviderUnavailable, TaskservPackageMissing
 from batchwright.journal.store_folder import make_private
 from batchwright.model.clock import Clock
-from batchwright.model.plan import Plan
+from batchwright.model.place import port_key
+from batchwright.model.plan import Plan, Step
 from batchwright.model.scalar import SimulationSettings
 from batchwright.model.workflow import Operation, Workflow
 from batchwright.operations.base import PortKind
@@ -45,6 +47,8 @@ from batchwright.taskservs.base import Runner
 from batchwright.taskservs.catalogue import load_catalogue
 from batchwright.taskservs.runner import pyinfra_runner
 from batchwright.taskservs.runner.fork_server import ForkServer
+
+SERVERS = "servers"  # as a launcher of a place is told that a command runs on some
 
 log = logging.getLogger("batchwright.providers")
 
@@ -154,13 +158,18 @@ class Adapters:
                 raise outcome
 
     @cached_property
+    def places(self) -> PlacePorts:
+        """What reaches ports at places."""
+        return PlacePorts(self._settings)
+
+    @cached_property
     def logins(self) -> OperatorSshKeys:
         """The keys that log in to servers; simulated ones need none."""
         return OperatorSshKeys(self._settings)
 
     def key_file(self, public: str) -> str:
         """The file with which a public key logs in."""
-        return self.logins.file(public)
+        return self.places.noted(self.logins.file(public), public)
 
     def _patient(self, provider: Provider) -> Provider:
         return PatientProvider(provider, self.looks, self._patience)
@@ -221,18 +230,41 @@ class Adapters:
     def _pretend(self, simulation: Simulation) -> Launcher:
         return SimulatedLauncher(self._world.get(), self.clock, simulation)
 
-    def launcher_of(self, command: Operation) -> Launcher:
-        """The launcher that knows what a command needs; its servers need not exist yet."""
+    def launcher_of(self, command: Operation, at: str = "") -> Launcher:
+        """The launcher that knows what a command needs; its servers need not exist yet. `at`: from this place.
+
+        Raises PlaceUnusable.
+        """
+        if place := self.where("", at):
+            return self.places.launcher("" if command.targets is None else SERVERS, place)
         return self.launchers[""] if command.targets is None or self._simulation is not None else self._over_ssh
+
+    def where(self, provider: str, at: str = "") -> str:
+        """The place of calls about a provider's servers, for an operation that says `at`; "" for this machine."""
+        if self._simulation is not None or not (at or AT in self._settings.providers.get(provider, {})):
+            return ""
+        return self.places.where(provider, at)
 
     @property
     def _over_ssh(self) -> Launcher:
         return SshCommands(os.environ, partial(reveal, environ=os.environ), self.clock)
 
+    def places_of(self, plan: Plan) -> list[str]:
+        """The place from which each step is done; "" for this machine."""
+        providers = {step.id: step.provider for step in plan.steps}
+
+        def place(step: Step) -> str:
+            own = step.provider if type_of(step).port is PortKind.PROVIDER else ""
+            return self.where(providers[step.server] if step.server else own, step.request.at)
+
+        return [place(step) for step in plan.steps]
+
     def _is_simulated(self, name: str) -> bool:
         return self._simulation is not None or name == "simulated"
 
     def _connect(self, name: str) -> Provider:
+        if self.where(name):
+            return self.places.provider(name)
         if not self._is_simulated(name):
             return registry.connect(name, self.clock, self._settings.of_provider(name))
         return Simulated(name, self._world.get(), self._world_clock(), self._simulation_of(name))
@@ -248,19 +280,37 @@ class Adapters:
             with contextlib.suppress(TaskservPackageMissing):  # open_for reports it, if something is installed there
                 self.runners[name] = self._new_runner(name)
         if PortKind.LAUNCHER in ports and name not in self.launchers:
-            simulated = self._is_simulated(name)
-            self.launchers[name] = self._pretend(self._simulation_of(name)) if simulated else self._over_ssh
+            self.launchers[name] = self._new_launcher(name)
 
-    def _new_runner(self, name: str) -> Runner:
+    def launcher_on(self, provider: str) -> Launcher:
+        """What runs programs on servers of a provider, which need not be open, or with "" on this machine."""
+        if provider not in self.launchers:
+            self.launchers[provider] = self._new_launcher(provider)
+        return self.launchers[provider]
+
+    def _new_launcher(self, name: str, at: str = "") -> Launcher:
+        if place := self.where(name, at):
+            return self.places.launcher(name, place)
+        if self._is_simulated(name):
+            return self._pretend(self._simulation_of(name))
+        return self._over_ssh if name else self.launchers[""]
+
+    def _new_runner(self, name: str, at: str = "") -> Runner:
+        if place := self.where(name, at):
+            return self.places.runner(name, place)
         if not self._is_simulated(name):
             return self._runner.get(self._settings.catalogues)
         return SimulatedRunner(self._world.get(), self._world_clock(), self._simulation_of(name))
 
-    def runner(self, provider: str) -> Runner:
-        """What installs on the servers of an opened provider. Raises TaskservPackageMissing, CatalogueInvalid."""
-        if provider not in self.runners:
-            self.runners[provider] = self._new_runner(provider)
-        return self.runners[provider]
+    def runner(self, provider: str, at: str = "") -> Runner:
+        """What installs on the servers of an opened provider, for an operation that says `at`.
+
+        Raises TaskservPackageMissing, CatalogueInvalid, PlaceUnusable.
+        """
+        key = port_key(provider, at)
+        if key not in self.runners:
+            self.runners[key] = self._new_runner(provider, at)
+        return self.runners[key]
 
     def loading(self, workflow: Workflow | None) -> Adapters:
         """These, while they load what installs need, beside what is done until then, if there certainly are some."""
@@ -274,6 +324,7 @@ class Adapters:
         await self.open((facts.name for facts in plan.providers), ports)
         if PortKind.LAUNCHER in ports:
             self.open_programs()
+        self._open_at(plan)
         self._check_runners(plan)
         for facts in plan.providers:
             if facts.name in self.troubles:
@@ -286,10 +337,20 @@ class Adapters:
                     hint="Use the credentials of the account in which the run was created.",
                 )
 
+    def _open_at(self, plan: Plan) -> None:
+        """The ports of operations that say where they are done, for servers of every provider. Raises PlaceUnusable."""
+        names = [facts.name for facts in plan.providers]
+        for port, at in {(type_of(step).port, step.request.at) for step in plan.steps if step.request.at}:
+            for name in names if port is PortKind.RUNNER else ["", *names]:
+                if port is PortKind.RUNNER:
+                    self.runner(name, at)
+                else:
+                    self.launchers[port_key(name, at)] = self._new_launcher(name, at)
+
     def _check_runners(self, plan: Plan) -> None:
         """Better known now than when the servers stand. Raises TaskservPackageMissing, CatalogueInvalid."""
-        places = {step.id: step.provider for step in plan.steps}
-        wanted = (places[step.server] for step in plan.steps if type_of(step).port is PortKind.RUNNER)
-        for place in dict.fromkeys(wanted):
-            if place not in self.troubles:
-                self.runner(place)
+        providers = {step.id: step.provider for step in plan.steps}
+        installs = (step for step in plan.steps if type_of(step).port is PortKind.RUNNER)
+        for provider, at in dict.fromkeys((providers[step.server], step.request.at) for step in installs):
+            if provider not in self.troubles:
+                self.runner(provider, at)

@@ -148,7 +148,7 @@ async def _services(
         target = target_of(one.server)
         async with gate:
             try:
-                runner = around.runner(target.provider)
+                runner = around.runner(target.provider, request.at)
                 changes = await runner.preview(request, target, job)
                 checks = await runner.check(request, target, job)
             except BatchwrightError as error:

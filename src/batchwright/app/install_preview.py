@@ -56,7 +56,7 @@ async def preview_plan(settings: Settings, clock: Clock, plan: Plan, folder: str
             job = TaskservCall(leader=leading, folder=folder)
             async with gate:
                 try:
-                    changes = await around.runners[server.provider].preview(request, target_of(server), job)
+                    changes = await around.runner(server.provider, request.at).preview(request, target_of(server), job)
                 except BatchwrightError as error:
                     return InstallPreview(*about, new=False, trouble=error.message)
             return InstallPreview(*about, new=False, changes=changes)

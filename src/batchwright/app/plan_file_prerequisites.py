@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from batchwright.app.adapters import Adapters
 from batchwright.app.catalogue_changes import changed_entries
 from batchwright.app.install_artifacts import source_problems
+from batchwright.app.place_preflight import place_problems
 from batchwright.app.settings import Settings
 from batchwright.app.webhook_checks import webhook_problems
 from batchwright.commands.preflight import secret_lack
@@ -50,10 +51,11 @@ async def preflight(settings: Settings, around: Adapters, plan: Plan, folder: st
     asked = await asyncio.gather(*(_at_provider(around, plan, facts) for facts in plan.providers))
     problems = [one for found in asked for one in found]
     problems += await _of_commands(around, plan, folder)
+    problems += await place_problems(plan, around)
     if plan.notify:
         problems += webhook_problems(plan.notify, settings, simulated=plan.simulation is not None)
     if plan.simulation is None:
-        problems += _of_secrets(plan, os.environ)
+        problems += _of_secrets(plan, around, os.environ)
         changed = changed_entries(plan.steps, settings.catalogues)
         problems += [Diagnostic(EntryChanged.code, one, _ENTRY_HINT) for one in changed]
     if any(isinstance(step.request, TaskservRequest) and step.request.sources for step in plan.steps):
@@ -93,7 +95,7 @@ async def _asked(provider: Provider, plan: Plan, facts: ProviderFacts) -> list[D
     going_on = {op.id for op in plan.operations if FaultClass.QUOTA in op.otherwise_on}
     staying = [request for step, request in own if step.traits.sweeps and step.operation not in going_on]
     problems += [replace(one, where=name) for one in await provider.quota_after(staying)]
-    problems += [one for request in made for one in _missing_keys(request)]
+    problems += [one for request in made if not facts.at for one in _missing_keys(request)]
     found = {step.ref: (step, request) for step, request in own if step.ref}
     seen = await provider.describe(list(found)) if found else {}
     told = {ref: _difference(*found[ref], one) for ref, one in seen.items()}
@@ -125,15 +127,16 @@ def _missing_keys(request: ServerRequest) -> list[Diagnostic]:
 
 async def _of_commands(around: Adapters, plan: Plan, folder: str) -> list[Diagnostic]:
     """Programs, folders and secrets of commands and of checks that run one; an operation's steps all run the same."""
-    first = {step.operation: step for step in plan.steps if type_of(step).program(step) is not None}
-    wanted = [step for step in first.values() if not step.traits.removes]
+    placed = zip(plan.steps, around.places_of(plan), strict=True)
+    first = {step.operation: (step, at) for step, at in placed if type_of(step).program(step) is not None}
+    wanted = [(step, at) for step, at in first.values() if not step.traits.removes]
     if not wanted:
         return []
     around.open_programs()
     problems: list[Diagnostic] = []
-    for step in wanted:
+    for step, at in wanted:
         command = _command(step)
-        answer = await around.launcher_of(command).resolve(command, folder)
+        answer = await around.launcher_of(command, at).resolve(command, folder)
         if isinstance(answer, list):
             problems += [replace(one, where=step.operation, hint=_hint(one, command)) for one in answer]
     return problems
@@ -143,7 +146,9 @@ def _command(step: Step) -> Command:
     """The command that such a step runs."""
     request, targets = type_of(step).program(step), (step.server,) if step.server else None
     folder = request.directory or None
-    return Command(step.operation, request.run, request.undo, request.env, folder, targets, request.idempotent)
+    return Command(
+        step.operation, request.run, request.undo, request.env, folder, targets, request.idempotent, at=request.at
+    )
 
 
 def _hint(one: Diagnostic, command: Command) -> str:
@@ -151,12 +156,12 @@ def _hint(one: Diagnostic, command: Command) -> str:
     return _DIR_HINT if relative and one.field in ("directory", "run", "undo") else one.hint
 
 
-def _of_secrets(plan: Plan, environ: Mapping[str, str]) -> Iterator[Diagnostic]:
+def _of_secrets(plan: Plan, around: Adapters, environ: Mapping[str, str]) -> Iterator[Diagnostic]:
     """Secrets that this machine does not have; those of commands are checked with the rest that these need."""
     named: dict[str, tuple[str, SecretReference]] = {}
 
-    for step in plan.steps:
-        if type_of(step).program(step) is not None or step.provider == "simulated":
+    for step, place in zip(plan.steps, around.places_of(plan), strict=True):
+        if type_of(step).program(step) is not None or step.provider == "simulated" or place:
             continue
 
         def note(_: object, secret: SecretReference, owner: str = step.operation) -> SecretReference:

@@ -16,6 +16,7 @@ from batchwright.app.diagnostic_positions import placed, static_findings
 from batchwright.app.guardrails import guarded
 from batchwright.app.install_artifacts import observe_sources, with_sources
 from batchwright.app.multi_store import Stores
+from batchwright.app.place_preflight import place_problems
 from batchwright.app.plan_files import is_plan_file
 from batchwright.app.planned import Planned
 from batchwright.app.preflight import (
@@ -209,8 +210,8 @@ async def plan_loaded(
         changing = state.row.tenant if state.row is not None else ""
         observations = replace(observations, orphans=frozenset(), changing=changing)
     if simulation is None:
-        observations = await observe_identity(observations, around.logins)
-        observations = observe_secrets(loaded.workflow, observations, os.environ)
+        observations = await observe_identity(observations, around)
+        observations = observe_secrets(loaded.workflow, observations, around, os.environ)
     if loaded.workflow.notify:
         observations = observe_webhooks(loaded.workflow, observations, settings, simulated=simulation is not None)
     made = partial(_build, loaded, observations, around, simulation)
@@ -219,6 +220,8 @@ async def plan_loaded(
     if built.plan is None:
         return Planned(None, built.diagnostics)
     problems = await quota_beside(built.plan, around.readers, built.diagnostics)
+    if any(around.places_of(built.plan)):
+        problems += await place_problems(built.plan, around)
     problems += await _store_trouble(stores, built.plan.storage_backend)
     if any(one.severity is Severity.ERROR for one in problems):
         return Planned(None, (*built.diagnostics, *problems))

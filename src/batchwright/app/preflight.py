@@ -11,11 +11,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.app.adapters import Adapters
+from batchwright.app.place_preflight import place_of_targets
 from batchwright.app.recorded_servers import RecordedServers
 from batchwright.app.server_request_resolution import ServerQuestions, resolve_servers, room_problems
-from batchwright.app.ssh_identities import OperatorSshKeys
 from batchwright.commands.preflight import secret_flaws
-from batchwright.errors import BatchwrightError
+from batchwright.errors import BatchwrightError, PlaceUnusable, ProviderUnavailable
 from batchwright.errors.ssh_key import IdentityUnusable
 from batchwright.model.call_outcome import ABSENT, Observed, ServerState
 from batchwright.model.diagnostic import Diagnostic, Severity
@@ -115,21 +115,24 @@ async def quota_beside(plan: Plan, providers: Mapping[str, Provider], told: Sequ
     return [one for one in problems if (one.code, one.message) not in known]
 
 
-async def observe_identity(observations: Observations, logins: OperatorSshKeys) -> Observations:
-    """The observations; servers that are to be created let in the operator's identity, if one is configured."""
+async def observe_identity(observations: Observations, around: Adapters) -> Observations:
+    """The observations; servers that are to be created let in the operator's identity, if one is configured.
+
+    Servers of a provider at a place let in that of its worker.
+    """
     created = {name for name, one in observations.providers.items() if set(one.names) - one.managed.keys()}
     if not created - {SIMULATED}:
         return observations
-    try:
-        key = await logins.identity()
-    except IdentityUnusable as error:
-        return replace(observations, problems=(*observations.problems, Diagnostic.of_error(error, "config.toml")))
-    if not key:
-        return observations
-    providers = {
-        name: observed if name == SIMULATED else _let_in(observed, key)
-        for name, observed in observations.providers.items()
-    }
+    providers = dict(observations.providers)
+    for name in sorted(providers.keys() - {SIMULATED}):
+        place = around.where(name)
+        try:
+            key = (await around.places.report(place)).identity if place else await around.logins.identity()
+        except (IdentityUnusable, ProviderUnavailable) as error:
+            problem = Diagnostic.of_error(error, place or "config.toml")
+            return replace(observations, problems=(*observations.problems, problem))
+        if key:
+            providers[name] = _let_in(providers[name], key)
     return replace(observations, providers=providers)
 
 
@@ -157,7 +160,11 @@ async def observe_commands(
     found: dict[str, Request] = {}
     problems = list(observations.problems)
     for command in commands:
-        answer = await around.launcher_of(command).resolve(command, folder)
+        try:
+            place = place_of_targets(workflow, command, around)
+            answer = await around.launcher_of(command, place).resolve(command, folder)
+        except (ProviderUnavailable, PlaceUnusable) as error:
+            answer = [Diagnostic.of_error(error)]
         if isinstance(answer, list):
             problems += [replace(one, where=command.id) for one in answer]
         else:
@@ -165,15 +172,17 @@ async def observe_commands(
     return replace(observations, requests={**observations.requests, **found}, problems=tuple(problems))
 
 
-def observe_secrets(workflow: Workflow, observations: Observations, environ: Mapping[str, str]) -> Observations:
+def observe_secrets(
+    workflow: Workflow, observations: Observations, around: Adapters, environ: Mapping[str, str]
+) -> Observations:
     """The observations, plus a problem for each missing secret of a task service, before its servers are created.
 
-    Secrets of commands are checked with the rest that commands need.
+    Secrets of commands are checked with the rest that commands need. Those of a place are not here.
     """
     problems = [
         replace(missing, where=f"{op.id}/{name}")
         for op in workflow.operations
-        if op.provider != SIMULATED
+        if op.provider != SIMULATED and not place_of_targets(workflow, op, around)
         for name, values in type_of(op).wants(op).secrets.items()
         for missing in secret_flaws(values, environ, f' of "{name}"')
     ]

@@ -12,8 +12,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from batchwright.app.allowed_settings import ServiceSecrets
 from batchwright.app.install_artifacts import planned_sources, sources_of, with_sources
-from batchwright.app.settings import ServiceSecrets
 from batchwright.errors import Forbidden, SecretRefused, SourceRefused, UsageError
 from batchwright.loader.contract_report import WHOLE, PathDiagnostic
 from batchwright.model.diagnostic import Diagnostic

@@ -6,8 +6,7 @@ import hashlib
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from ipaddress import ip_network
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
@@ -15,6 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 from msgspec import Struct
 
+from batchwright.app.allowed_settings import PlaceConfig, ServiceConfig
 from batchwright.app.guardrail_settings import Guardrails, guardrails_of
 from batchwright.app.server_settings import PostgresConfig, SurrealConfig, TemporalConfig
 from batchwright.errors import ConfigInvalid, UsageError
@@ -23,48 +23,14 @@ from batchwright.model.receiver_url import url_parts
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.trace_receiver import TraceReceiver
 from batchwright.model.webhook import Webhook
+from batchwright.places.carrier import Carrier
 from batchwright.providers import registry
 from batchwright.regular_files import contents
 from batchwright.user_home import expanded, home
 
 AGENT = "agent"
+AT = "at"  # the setting of a provider's table that names its place
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-
-
-class ServiceSecrets(Struct, frozen=True, forbid_unknown_fields=True):
-    """The secrets that workflows of clients may name: variables of the service's environment, and files."""
-
-    env: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not all(self.env):
-            raise ValueError("a variable's name is empty")
-        _check_absolute(self.files)
-
-
-def _check_absolute(names: Iterable[str]) -> None:
-    for name in names:
-        if not name.startswith(("/", "~/")) or ".." in Path(name).parts:
-            raise ValueError(f"{name!r} is not an absolute path: it must begin with / or ~/ and contain no ..")
-
-
-class ServiceConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """What `batchwright serve` allows its clients. In the folders `sources` are files that they may put on servers.
-
-    `engine`: who drives runs of stores that machines share: the service itself, or the workers that Temporal finds.
-    `trusted_proxies` are addresses and networks of the proxies before it, whose X-Forwarded-* headers count.
-    """
-
-    secrets: ServiceSecrets = ServiceSecrets()
-    sources: tuple[str, ...] = ()
-    engine: Literal["embedded", "temporal"] = "embedded"
-    trusted_proxies: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        _check_absolute(self.sources)
-        for one in self.trusted_proxies:
-            ip_network(one)
 
 
 class ConfiguredWebhook(Webhook, frozen=True, forbid_unknown_fields=True):
@@ -152,6 +118,7 @@ class ConfigFile(Struct, frozen=True, forbid_unknown_fields=True):
     limits: dict[str, Any] = {}
     policy: str = ""
     temporal: TemporalConfig | None = None
+    place: PlaceConfig = PlaceConfig()
 
     def __post_init__(self) -> None:
         if self.service.engine == "temporal" and self.temporal is None:
@@ -183,6 +150,7 @@ class Config(Struct, frozen=True):
     traces: TraceReceiver | None = None
     agents: AgentsConfig = AgentsConfig()
     temporal: TemporalConfig | None = None
+    place: PlaceConfig = PlaceConfig()
 
 
 class Settings(Struct, frozen=True):
@@ -203,6 +171,9 @@ class Settings(Struct, frozen=True):
     traces: TraceReceiver | None = None  # the collector that gets the spans of all runs
     agents: AgentsConfig = AgentsConfig()  # the language model, if there is one
     temporal: TemporalConfig | None = None  # the cluster that has runs driven by workers
+    place: PlaceConfig = PlaceConfig()  # what a worker here does for others
+    here: str = ""  # the place whose calls this process answers
+    carrier: Carrier | None = None  # what carries calls to places, given by the doors
 
     @property
     def journal_file(self) -> Path:
@@ -231,8 +202,9 @@ class Settings(Struct, frozen=True):
         return hashlib.sha256(f"{found.st_dev}:{found.st_ino}".encode()).hexdigest()[:16]
 
     def of_provider(self, name: str) -> dict[str, Any]:
-        """What its adapter is given: its table in config.toml, and `state_dir`."""
-        return {**self.providers.get(name, {}), "state_dir": str(self.state_dir)}
+        """What its adapter is given: its table in config.toml, without its place, and `state_dir`."""
+        table = {key: value for key, value in self.providers.get(name, {}).items() if key != AT}
+        return {**table, "state_dir": str(self.state_dir)}
 
 
 def settings_from(
@@ -275,6 +247,7 @@ def settings_from(
         config.traces,
         config.agents,
         config.temporal,
+        config.place,
     )
 
 
@@ -300,7 +273,7 @@ def config_from(environ: Mapping[str, str]) -> Config:
         raise ConfigInvalid(f"{about} has a mistake: {_told(error)}", hint=_hint(found)) from None
     read = file.url, file.service, file.catalogues, file.surrealdb, providers, file.webhooks, file.notify
     file_place = place if place.is_absolute() else None
-    own = file.ssh, file.checks, file.postgres, file.traces, file.agents, file.temporal
+    own = file.ssh, file.checks, file.postgres, file.traces, file.agents, file.temporal, file.place
     return Config(*read, guardrails, file_place, *own)
 
 

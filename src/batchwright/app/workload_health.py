@@ -70,7 +70,7 @@ async def check_run(
             about = (step.id, step.request.name, target.name, target.provider, target.address)
             async with gate:
                 try:
-                    checks = await around.runners[target.provider].check(request, target, job)
+                    checks = await around.runner(target.provider, request.at).check(request, target, job)
                 except BatchwrightError as error:
                     return TaskservStatus(*about, ok=False, trouble=error.message)
             return TaskservStatus(*about, ok=all(check.ok for check in checks), checks=checks)

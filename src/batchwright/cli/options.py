@@ -16,6 +16,7 @@ from batchwright.app.settings import Settings, settings_from
 from batchwright.app.workflow_source import Source
 from batchwright.cli import completion
 from batchwright.errors import UsageError
+from batchwright.fleet.place_carrier import with_carrier
 from batchwright.model.environment import NAME_PATTERN
 from batchwright.model.scalar import Scalar
 from batchwright.views.text_format import span
@@ -134,7 +135,12 @@ EnvironmentName = Annotated[
 
 def settings_of(state_dir: Path | None, catalogues: Sequence[Path] | None = None) -> Settings:
     """The settings, with the state folder and catalogues given on the command line."""
-    return settings_from(os.environ, state_dir, catalogues or ())
+    return equipped(settings_from(os.environ, state_dir, catalogues or ()))
+
+
+def equipped(settings: Settings) -> Settings:
+    """The settings, with what carries calls to places."""
+    return settings if settings.temporal is None else with_carrier(settings)
 
 
 def source_of(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from batchwright.cli.options import equipped
 from batchwright.cli.output import about, note
 from batchwright.client.discovery import client_for
 from batchwright.client.local import LocalClient
@@ -32,7 +33,7 @@ Url = Annotated[
 
 def chosen(url: str | None, state_dir: Path | None, catalogues: Sequence[Path] | None = None) -> Client:
     """The client to use; prints which one it is. Raises UsageError, ConfigInvalid."""
-    client = client_for(os.environ, url=url, state_dir=state_dir, catalogues=catalogues or ())
+    client = client_for(os.environ, url=url, state_dir=state_dir, catalogues=catalogues or (), equipped=equipped)
     if not isinstance(client, LocalClient):
         note(f"service {client.place}", "dim")
     elif sys.stderr.isatty():

@@ -243,7 +243,8 @@ def show_plan(
         parts = [f"{word} {number:,}" for word, number in _counts(counts)]
         price = quotes.get(name)
         cost = f", {price.per_hour:.4g} {price.currency} per hour" if price else ""
-        texts.append(f"{name}: {', '.join(parts)}{cost}")
+        at = f" at {view.places[name]}" if name in view.places else ""
+        texts.append(f"{name}{at}: {', '.join(parts)}{cost}")
     if worst_cost:
         amounts = " and ".join(f"{amount:.4g} {currency}" for currency, amount in worst_cost.items())
         texts.append(f"at most {amounts} per hour, wherever the servers go")

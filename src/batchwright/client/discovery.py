@@ -5,7 +5,7 @@ The second is reached over its own socket in that folder, which needs no token.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from socket import create_connection
 from typing import TYPE_CHECKING
@@ -32,14 +32,18 @@ def client_for(
     state_dir: Path | None = None,
     catalogues: Sequence[Path] = (),
     seconds: float = ANSWER_SECONDS,
+    equipped: Callable[[Settings], Settings] = lambda settings: settings,
 ) -> Client:
-    """The service of `service_for`, or the stores of the state folder. Raises UsageError, ConfigInvalid."""
+    """The service of `service_for`, or the stores of the state folder. Raises UsageError, ConfigInvalid.
+
+    `equipped` adds to the settings what only the doors know.
+    """
     service = service_for(environ, url=url, state_dir=state_dir, seconds=seconds)
     if service is not None:
         return service
     from batchwright.client.local import LocalClient
 
-    return LocalClient(settings_from(environ, state_dir, catalogues))
+    return LocalClient(equipped(settings_from(environ, state_dir, catalogues)))
 
 
 def service_for(

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from batchwright.commands.base import Launcher
 from batchwright.engine import effects, reports
 from batchwright.engine.limits import CallClass, Limits, calls_of
@@ -17,7 +19,7 @@ from batchwright.engine.server_convergence import Hold, ServerConvergence
 from batchwright.model.call_outcome import Observed, Rejected, ServerState, Throttled, Unknown
 from batchwright.model.clock import Clock
 from batchwright.model.fault import Fault, FaultClass
-from batchwright.model.plan import Retired, Step
+from batchwright.model.plan import ProviderFacts, Retired, Step
 from batchwright.model.run import Run, StepFoldState
 from batchwright.model.ssh_access import SshAccess
 from batchwright.model.templates import Values
@@ -73,7 +75,7 @@ class HandlerContext:
         self._key_file = key_file
         self.closing = False
         self.looks = ReadRetry(clock, lambda: self.closing)
-        self.facts = {facts.name: facts for facts in run.plan.providers}
+        self.facts = {facts.name: _settled(facts, providers.get(facts.name)) for facts in run.plan.providers}
         self._fail = fail
         self._admitted: dict[int, tuple[str, CallClass]] = {}  # the lane, and the class of the call
         self._pollers: dict[str, Poller] = {}
@@ -215,6 +217,12 @@ class HandlerContext:
             await poller.aclose()
         for step in tuple(self._admitted):
             self.release(step)
+
+
+def _settled(facts: ProviderFacts, provider: Provider | None) -> ProviderFacts:
+    """The facts of a plan; a provider that by now needs longer to settle, from a place, say, is given that time."""
+    needed = 0.0 if provider is None else provider.capabilities.settle_seconds
+    return replace(facts, settle_seconds=max(facts.settle_seconds, needed))
 
 
 def carries(run: str, token: str, seen: Observed) -> bool:

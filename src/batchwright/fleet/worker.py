@@ -15,6 +15,7 @@ from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from batchwright import __version__
+from batchwright.app.place_worker import answering
 from batchwright.app.server_settings import TemporalConfig
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
@@ -22,6 +23,7 @@ from batchwright.errors import BatchwrightError
 from batchwright.fleet.connection import config_of, connected, unavailable
 from batchwright.fleet.drive_activity import DriveActivity
 from batchwright.fleet.drive_workflow import DriveWorkflow
+from batchwright.fleet.place_activity import PlaceActivity
 from batchwright.journal.lease_holder import own_holder
 from batchwright.model.events import AnyEvent
 from batchwright.service.run_supervisor import RunSupervisor
@@ -38,12 +40,15 @@ log = logging.getLogger("batchwright.worker")
 
 class WorkerOptions(Struct, frozen=True):
     """How a worker works. `runs` is how many it drives at once; `grace`, seconds that calls in flight may take at its
-    end. Without `commands` it drives no run of a client's that runs programs.
+    end. Without `commands` it drives no run of a client's that runs programs. `place` is the place whose calls it
+    answers, as many as `calls` at once.
     """
 
     runs: int = 50
     grace: float = 20.0
     commands: bool = False
+    place: str = ""
+    calls: int = 100
 
 
 class TaskQueue(Struct, frozen=True):
@@ -77,7 +82,9 @@ async def work(settings: Settings, options: WorkerOptions, told: Callable[[str],
         client = await _patiently_connected(settings, stop)
         if client is None:
             return
-        queues = [await _runs(stack, settings, options)]
+        queues = [await _runs(stack, settings, options)] if options.runs else []
+        if options.place:
+            queues.append(await _calls(stack, settings, options))
         for queue in queues:
             await stack.enter_async_context(_taking(client, queue, config, options.grace))
         told(f"{config.address}, namespace {config.namespace}: {', '.join(queue.name for queue in queues)}")
@@ -110,6 +117,13 @@ async def _runs(stack: AsyncExitStack, settings: Settings, options: WorkerOption
     stack.push_async_callback(supervisor.stop, options.grace)  # what is driven although Temporal lost sight of it
     drives = DriveActivity(supervisor, options.grace)
     return TaskQueue(config_of(settings).runs_queue, [drives.drive], options.runs, [DriveWorkflow])
+
+
+async def _calls(stack: AsyncExitStack, settings: Settings, options: WorkerOptions) -> TaskQueue:
+    """The queue of calls to the place where this worker is."""
+    answerer = await stack.enter_async_context(answering(settings, options.place, SystemClock()))
+    queue = config_of(settings).place_queue(options.place)
+    return TaskQueue(queue, [PlaceActivity(answerer).call], options.calls)
 
 
 @asynccontextmanager

@@ -48,6 +48,7 @@ class Request:
     idempotent: bool = True  # whether a call whose outcome is not known may be sent again
     zone: str = ""  # of a server
     plan: str = ""  # of a server
+    at: str = ""  # the place from which it is done; "": from where its server's provider is called
     outputs: tuple[str, ...] = ()  # names of the values that it gives
     references: tuple[str, ...] = ()
     values: Mapping[str, Value] = MappingProxyType({})
@@ -309,7 +310,8 @@ class ProviderFacts(Struct, frozen=True, gc=False, omit_defaults=True):
 
     `visible_seconds`: a complete listing that begins this long after a create took effect shows the server. 0: a new
     server is used without a look for others of its name: there can be none, or none can be seen. `visible_promised`
-    is false if the time is an assumption. `exclusive`: no other store creates servers in this account.
+    is false if the time is an assumption. `exclusive`: no other store creates servers in this account. `at` is the
+    place from which it was called.
     """
 
     name: str
@@ -319,6 +321,7 @@ class ProviderFacts(Struct, frozen=True, gc=False, omit_defaults=True):
     visible_seconds: float = 0.0
     visible_promised: bool = True
     exclusive: bool = False
+    at: str = ""
 
 
 class Plan(Struct, frozen=True):

@@ -48,12 +48,13 @@ class Command(Operation, Struct, frozen=True, tag_field="type", tag="command"):
     waves: tuple[int | str, ...] | None = None
     hold_after: HoldAfter | None = None
     min_success: int | str | None = None
+    at: str = ""
 
     templates: ClassVar[frozenset[str]] = frozenset({"run", "undo", "unless", "env"})
 
     def anchored(self, whole: Callable[[str], str]) -> Self:
         """The command with an absolute path for its folder on this machine."""
-        if self.directory is None or self.targets is not None:
+        if self.directory is None or self.targets is not None or self.at:
             return self
         return replace(self, directory=whole(self.directory))
 
@@ -76,6 +77,7 @@ class CommandRequest(Request, Struct, frozen=True, gc=False, omit_defaults=True,
     unless: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     answers: dict[str, int] = {}
+    at: str = ""
     references: tuple[str, ...] = ()
     values: dict[str, Value] = {}
 
@@ -92,6 +94,7 @@ class CommandRequest(Request, Struct, frozen=True, gc=False, omit_defaults=True,
             command.unless,
             command.outputs,
             command.answers,
+            command.at,
         )
         texts = (*whole.run, *whole.undo, *whole.unless, *(one for one in whole.env.values() if isinstance(one, str)))
         found = named(texts)
@@ -156,7 +159,7 @@ class CommandType(OperationType[Command]):
     doubt_note = "it is unknown how far the command got"
 
     def written(self, fields: dict[str, Any]) -> dict[str, Any]:
-        later = ("unless", "outputs")  # a file without them has the digest that it always had
+        later = ("unless", "outputs", "at")  # a file without them has the digest that it always had
         return {name: value for name, value in fields.items() if value or name not in later}
 
     def wants(self, op: Command) -> Wants:
@@ -242,5 +245,6 @@ def command_words(line: Sequence[str]) -> str:
 
 
 def _place(request: CommandRequest, server: str) -> str:
-    place = f"on {server}" if server else "on this machine"
+    place = f"on {server}" if server else f"at {request.at}" if request.at else "on this machine"
+    place += f", from {request.at}" if server and request.at else ""
     return f"{place}, in {request.directory}" if request.directory else place

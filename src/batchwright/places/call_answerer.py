@@ -33,7 +33,7 @@ LIMIT_MAX = 24 * 3600.0
 Tell = Callable[[str], None]
 
 
-class PlacePorts(Protocol):
+class AnsweredPorts(Protocol):
     """The real ports at a place, and what its allow-list says."""
 
     async def report(self) -> codec.PlaceReport:
@@ -60,7 +60,7 @@ class PlacePorts(Protocol):
 class CallAnswerer:
     """Answers one message at a time, any number at once. It remembers nothing: each call stands for itself."""
 
-    def __init__(self, ports: PlacePorts, redact: Callable[[str], str] = str) -> None:
+    def __init__(self, ports: AnsweredPorts, redact: Callable[[str], str] = str) -> None:
         self._ports, self._redact = ports, redact
 
     async def answer(self, message: bytes) -> bytes:

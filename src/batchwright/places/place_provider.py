@@ -41,7 +41,7 @@ class PlaceProvider:
         """Ask what the adapter there promises. Raises ProviderUnavailable."""
         traits: codec.ProviderTraits = await self._ask("traits")
         self._limit = traits.capabilities.call_timeout
-        self.capabilities = at_distance(traits.capabilities)
+        self.capabilities = at_distance(traits.capabilities, self.at)
 
     async def aclose(self) -> None:
         """The adapter stays open at the place."""
@@ -125,16 +125,15 @@ class PlaceProvider:
             return refusal(error)
 
 
-def at_distance(known: Capabilities) -> Capabilities:
+def at_distance(known: Capabilities, place: str) -> Capabilities:
     """What an adapter at a place promises here: a call may wait until it is taken, and go on after its caller died.
 
     So a create in doubt is looked for longer: until a call that was sent can no longer be under way there.
 
-    >>> at_distance(Capabilities(Guard.LABEL_ONLY, settle_seconds=30.0, call_timeout=20.0)).settle_seconds
+    >>> at_distance(Capabilities(Guard.LABEL_ONLY, settle_seconds=30.0, call_timeout=20.0), "madrid").settle_seconds
     60.0
     """
     timeout = known.call_timeout + START_SECONDS
-    visible = (
-        known.settle_seconds if known.visible_seconds is None else known.visible_seconds
-    )  # as there: a listing's lag
-    return replace(known, call_timeout=timeout, settle_seconds=known.settle_seconds + timeout, visible_seconds=visible)
+    settle = known.settle_seconds
+    visible = settle if known.visible_seconds is None else known.visible_seconds  # listings lag there as anywhere
+    return replace(known, call_timeout=timeout, settle_seconds=settle + timeout, visible_seconds=visible, at=place)

@@ -53,6 +53,7 @@ class Capabilities(Struct, frozen=True):
     relabels: ChangeWay = ChangeWay.REPLACE  # how a server gets other labels
     free: bool = False  # its servers cost nothing beyond the machines they are on
     note: str = ""  # shown to people
+    at: str = ""  # the place from which it is called; no adapter sets it
 
     def facts(self, name: str, account: str) -> ProviderFacts:
         """What a plan freezes of it.
@@ -72,6 +73,7 @@ class Capabilities(Struct, frozen=True):
             min(visible, self.settle_seconds) if looks else 0.0,  # settling waits for a late create and for its listing
             self.visible_promised or not looks,
             self.exclusive,
+            self.at,
         )
 
 

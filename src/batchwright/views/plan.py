@@ -50,6 +50,7 @@ class StepView(Struct, frozen=True):
     about: str = ""
     changes: tuple[FieldChange, ...] = ()
     alternatives: tuple[AlternativeView, ...] = ()
+    at: str = ""  # the place that its operation names
 
 
 class AlternativeView(Struct, frozen=True):
@@ -107,12 +108,13 @@ class PlanView(Struct, frozen=True):
     notes: tuple[str, ...] = ()
     difference: dict[Symbol, int] = {}  # number of servers, task services and commands
     values: tuple[PlannedValueView, ...] = ()  # of the references in the file
+    places: dict[str, str] = {}  # from which providers are called, by provider
 
     @property
     def lines(self) -> list[PlannedChangeLine]:
         """What changes; things that change alike are one line."""
         return grouped(
-            PlannedChange(one.symbol, one.subject, one.name, one.server, one.provider, one.about, one.changes)
+            PlannedChange(one.symbol, one.subject, one.name, one.server, one.provider, one.about, one.changes, one.at)
             for one in self.steps
             if one.symbol is not None
         )
@@ -225,6 +227,7 @@ def plan_view(plan: Plan) -> PlanView:
             *_webhook_notes(plan),
         ),
         difference=counts(found),
+        places={one.name: one.at for one in plan.providers if one.at},
         values=tuple(
             PlannedValueView(
                 one.reference, one.value, known_when(Reference(one.reference)) if one.value is None else ""
@@ -254,6 +257,7 @@ def _step_view(step: Step, server: str, symbol: Symbol | None) -> StepView:
         about=kind.about(step),
         changes=step.changes,
         alternatives=tuple(AlternativeView(*offer) for offer in step.offers[1:]),
+        at=step.request.at,
     )
 
 

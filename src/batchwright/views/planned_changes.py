@@ -121,6 +121,7 @@ class PlannedChange(Struct, frozen=True):
     provider: str
     about: str
     changes: tuple[FieldChange, ...]
+    at: str = ""  # the place from which it is done
 
 
 class PlannedChangeLine(Struct, frozen=True):
@@ -136,7 +137,7 @@ def grouped(found: Iterable[PlannedChange]) -> list[PlannedChangeLine]:
     groups: dict[object, list[PlannedChange]] = {}
     for one in found:
         if one.symbol is not Symbol.KEEP:
-            key = (one.symbol, one.subject, one.provider, one.about, one.changes)
+            key = (one.symbol, one.subject, one.provider, one.about, one.changes, one.at)
             groups.setdefault(key, []).append(one)
     return [_line(alike) for alike in groups.values()]
 
@@ -158,7 +159,9 @@ def _line(alike: Sequence[PlannedChange]) -> PlannedChangeLine:
         place = f" ({one.provider})" if one.provider else ""
         return PlannedChangeLine(one.symbol, f"{condensed([each.name for each in alike])}{place}", tuple(details))
     servers = [each.server for each in alike if each.server]
-    where = f" on {condensed(servers)}" if servers else "" if one.symbol is Symbol.ASK else " on this machine"
+    here = f" at {one.at}" if one.at else " on this machine"
+    where = f" on {condensed(servers)}" if servers else "" if one.symbol is Symbol.ASK else here
+    where += f" from {one.at}" if servers and one.at else ""
     return PlannedChangeLine(one.symbol, f"{one.subject}{where}", tuple(details))
 
 

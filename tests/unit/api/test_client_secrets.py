@@ -11,8 +11,9 @@ import msgspec
 import pytest
 
 from batchwright.app.access_tokens import Tokens
+from batchwright.app.allowed_settings import ServiceConfig, ServiceSecrets
 from batchwright.app.multi_store import Stores
-from batchwright.app.settings import ServiceConfig, ServiceSecrets, Settings
+from batchwright.app.settings import Settings
 from batchwright.model.events import RunCreated
 from batchwright.model.lifecycle import RunState
 from batchwright.model.plan import Plan

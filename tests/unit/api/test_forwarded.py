@@ -10,7 +10,7 @@ import pytest
 
 from batchwright.api.connection_peer import KEY, ConnectionPeer
 from batchwright.api.forwarded import ForwardedMiddleware
-from batchwright.app.settings import ServiceConfig
+from batchwright.app.allowed_settings import ServiceConfig
 from tests.support.service_in_loop import RUNS, serving
 
 PROXIES = ("10.0.0.0/8", "2001:db8::/32")

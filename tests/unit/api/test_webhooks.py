@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from batchwright.app.access_tokens import Tokens
-from batchwright.app.settings import ServiceConfig, ServiceSecrets, Settings
+from batchwright.app.allowed_settings import ServiceConfig, ServiceSecrets
+from batchwright.app.settings import Settings
 from batchwright.model.role import Role
 from tests.support.service_in_loop import RUNS, serving, workflow
 from tests.support.webhook_receiver import WebhookReceiver

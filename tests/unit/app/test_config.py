@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from batchwright.app.allowed_settings import ServiceSecrets
 from batchwright.app.server_settings import PostgresConfig, SurrealConfig
-from batchwright.app.settings import ServiceSecrets, config_from, settings_from
+from batchwright.app.settings import config_from, settings_from
 from batchwright.app.system_clock import SystemClock
 from batchwright.errors import ConfigInvalid, UsageError
 from batchwright.model.secret_reference import SecretReference

@@ -274,7 +274,7 @@ def test_a_plan_of_other_semantics_is_refused(tmp_path: Path) -> None:
 def test_task_services_without_a_runner_are_refused_before_a_server_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def missing(_around: Adapters, _provider: str) -> Runner:
+    def missing(_around: Adapters, _provider: str, _at: str = "") -> Runner:
         raise TaskservPackageMissing("task services need a package that is not installed: pyinfra")
 
     async def play(house: House) -> None:

@@ -7,9 +7,9 @@ from contextlib import suppress
 import pytest
 from msgspec.structs import replace
 
+from batchwright.app.allowed_settings import ServiceSecrets
 from batchwright.app.lease_takeover import renewed
 from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
-from batchwright.app.settings import ServiceSecrets
 from batchwright.app.webhook_delivery import CLAIM_SECONDS, POLL_SECONDS
 from batchwright.app.webhook_request import OutgoingMessage, Receiver
 from batchwright.journal.lease_holder import FOR_EVER, LEASE_SECONDS, moved_to, own_holder

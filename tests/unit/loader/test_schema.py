@@ -63,7 +63,10 @@ def test_nickel_alone_refuses_a_cycle_of_any_length(size: int, evaluator: Evalua
 def test_nickel_alone_says_what_is_wrong_and_which_code_it_has(evaluator: Evaluator) -> None:
     for text, words in (
         (flow(batch("a"), head="parallel_limit = 0,"), ["expected a whole number from 1 to 1000", "[out-of-range]"]),
-        (flow(batch("a", extra="colour = 1")), ["unknown field `colour`", "known: dependencies", "[unknown-field]"]),
+        (
+            flow(batch("a", extra="colour = 1")),
+            ["unknown field `colour`", "known: at, dependencies", "[unknown-field]"],
+        ),
         (flow(batch("a"), batch("a")), ["is used more than once", "[duplicate-id]"]),
     ):
         with pytest.raises(NickelError) as caught:

@@ -14,6 +14,7 @@ from batchwright.engine.port_calls import trouble, unmade
 from batchwright.model.call_outcome import Applied, Rejected, Unknown
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import StepState
+from batchwright.model.place import port_key
 from batchwright.model.plan import Step
 from batchwright.model.run import StepFoldState
 from batchwright.operations.command import CommandRequest
@@ -114,15 +115,16 @@ class CommandHandler(Handler):
         return outcome if isinstance(outcome, Applied) else None
 
     def _located(self, step: Step, request: CommandRequest) -> CommandRequest:
-        """The request with the absolute folder of a program on this machine; a plan has none."""
+        """The request with the absolute folder of a program on this machine; a plan has none, and a place its own."""
         inputs = self.context.run.created.inputs
-        if inputs is None or step.server:
+        if inputs is None or step.server or request.at:
             return request
         return replace(request, directory=inputs.directory(request.directory))
 
     def _launcher(self, step: Step) -> Launcher:
         run = self.context.run
-        return self.context.launchers[run.steps[run.index[step.server]].provider if step.server else ""]
+        provider = run.steps[run.index[step.server]].provider if step.server else ""
+        return self.context.launchers[port_key(provider, step.request.at)]
 
     async def _surrounds(
         self, i: int, seconds: float, tell: Tell, *, undo: bool, again: bool, mark: str = ""

@@ -13,6 +13,7 @@ from batchwright.engine.limits import CallClass
 from batchwright.engine.port_calls import trouble, unmade
 from batchwright.model.actions import Undo
 from batchwright.model.call_outcome import Applied, Rejected, Unknown
+from batchwright.model.place import port_key
 from batchwright.model.plan import Request
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.base import Runner, Target, TaskservCall
@@ -82,10 +83,11 @@ class TaskservHandler(Handler):
         output = context.output(command)
         inputs = context.run.created.inputs
         folder = inputs.folder if inputs is not None else ""
+        runner = context.runners[port_key(target.provider, request.at)]
         job = TaskservCall(context.run.token(i), limit, leader, output.hear, folder)
         await context.hold()  # after the looks above, which may take long
         try:
-            outcome = await context.ask(limit + GRACE, verb(context.runners[target.provider])(request, target, job))
+            outcome = await context.ask(limit + GRACE, verb(runner)(request, target, job))
         finally:
             output.close()
         context.heed(context.run.lane(i), kind, outcome)

@@ -55,7 +55,8 @@ class TaskservBatchType(OperationType[TaskservBatch]):
     doubt_note = "its create call is in doubt: the rollback looks for it first"
 
     def written(self, fields: dict[str, Any]) -> dict[str, Any]:
-        return {**fields, "taskservs": [_written(use) for use in fields["taskservs"]]}
+        rest = {name: value for name, value in fields.items() if value or name != "at"}  # as before that field
+        return {**rest, "taskservs": [_written(use) for use in fields["taskservs"]]}
 
     def wants(self, op: TaskservBatch) -> Wants:
         return Wants(installed=True, secrets={use.name: use.variables for use in op.taskservs})
@@ -101,6 +102,7 @@ class TaskservBatchType(OperationType[TaskservBatch]):
         if step.action is Action.KEEP:
             return f"keep {step.request.name} {step.request.version} on {server}: it is as the file asks for"
         there = ", where it is already installed" if step.undo in (Undo.NOTHING, Undo.RESTORE) else ""
+        there += f", from {step.request.at}" if step.request.at else ""
         return f"install {step.request.name} {step.request.version} on {server}{there}"
 
     def undoes(self, step: Step, server: str) -> str:

@@ -49,6 +49,7 @@ class TaskservBatch(Operation, Struct, frozen=True, tag_field="type", tag="tasks
     waves: tuple[int | str, ...] | None = None
     hold_after: HoldAfter | None = None
     min_success: int | str | None = None
+    at: str = ""
 
 
 class Cluster(Struct, frozen=True):
@@ -92,6 +93,7 @@ class TaskservRequest(Request, Struct, frozen=True, gc=False, omit_defaults=True
     digest: str = ""
     entry: str = ""
     sources: dict[str, str] = {}
+    at: str = ""
     references: tuple[str, ...] = ()
     values: dict[str, Value] = {}
 

@@ -54,6 +54,7 @@ def _request(draft: TaskservDraft, op: TaskservBatch, name: str, use: TaskservUs
         digest=entry.digest,
         entry=own,
         sources=sources,
+        at=op.at,
         references=tuple(sorted(found)),
     )
 

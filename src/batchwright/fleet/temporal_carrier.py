@@ -1,0 +1,127 @@
+"""Carries calls to places: each is a standalone activity of Temporal, on the task queue of its place."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+from weakref import WeakKeyDictionary
+
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import ActivityFailureError, ActivityHandle, Client
+from temporalio.common import ActivityIDConflictPolicy, RetryPolicy
+from temporalio.exceptions import TimeoutError as TemporalTimeout
+from temporalio.exceptions import TimeoutType
+from temporalio.service import RPCError, RPCStatusCode
+
+from batchwright.app.server_settings import TemporalConfig
+from batchwright.errors import PlaceAnswerLost, PlaceUnreachable, TemporalUnavailable
+from batchwright.fleet.connection import CALL_SECONDS, connected
+from batchwright.places.carrier import START_SECONDS
+
+ACTIVITY = "place_call"
+HEARTBEAT_SECONDS = 20.0  # without one a worker counts as dead; longer than a restart of Temporal takes
+MARGIN_SECONDS = 5.0  # beyond its limit for a worker to say that a call took too long
+APPEAR_SECONDS = 2.0  # for a worker to show that has just started
+CANCEL = timedelta(seconds=2)
+AGAIN_SECONDS = 0.5  # until an answer is asked for again when Temporal was away
+
+
+class TemporalCarrier:
+    """See Carrier. Temporal never repeats a call: at most one worker begins it, and only within START_SECONDS."""
+
+    def __init__(self, config: TemporalConfig) -> None:
+        self._config = config
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Client] = WeakKeyDictionary()
+        self._heard: set[str] = set()  # places from which an answer has come
+
+    async def carry(self, place: str, call: str, message: bytes, limit: float) -> bytes:
+        """See Carrier."""
+        handle = await self._begun(place, call, message, limit)
+        try:
+            async with asyncio.timeout(START_SECONDS + limit + 2 * MARGIN_SECONDS):
+                answer = await self._answer(place, handle)
+                self._heard.add(place)
+                return answer
+        except TimeoutError:
+            raise PlaceAnswerLost(f"no answer from {place} within {limit:g} s") from None
+        except asyncio.CancelledError:
+            with suppress(Exception):  # it ends by its limit in any case
+                await asyncio.shield(handle.cancel(rpc_timeout=CANCEL))
+            raise
+
+    async def _client(self) -> Client:
+        loop = asyncio.get_running_loop()
+        if loop not in self._clients:
+            self._clients[loop] = await connected(self._config)
+        return self._clients[loop]
+
+    async def _begun(self, place: str, call: str, message: bytes, limit: float) -> ActivityHandle[bytes]:
+        """The call as Temporal has it: new, or under way already. Raises PlaceUnreachable, PlaceAnswerLost."""
+        try:
+            client = await self._client()
+        except TemporalUnavailable as error:
+            raise PlaceUnreachable(f"{place}: {error.message}") from error
+
+        try:
+            if place not in self._heard and not await self._has_worker(client, place):
+                raise PlaceUnreachable(f"no worker is at {place}, nor was one in the last minutes")
+            return await client.start_activity(
+                ACTIVITY,
+                message,
+                id=f"{self._config.queue}/{place}/{call}",
+                task_queue=self._config.place_queue(place),
+                result_type=bytes,
+                schedule_to_start_timeout=timedelta(seconds=START_SECONDS),
+                start_to_close_timeout=timedelta(seconds=limit + MARGIN_SECONDS),
+                heartbeat_timeout=timedelta(seconds=HEARTBEAT_SECONDS),
+                id_conflict_policy=ActivityIDConflictPolicy.USE_EXISTING,
+                retry_policy=RetryPolicy(maximum_attempts=1),
+                rpc_timeout=CALL_SECONDS,
+            )
+        except RPCError as error:
+            open_ends = (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.UNAVAILABLE, RPCStatusCode.CANCELLED)
+            unclear = (*open_ends, RPCStatusCode.UNKNOWN, RPCStatusCode.INTERNAL, RPCStatusCode.ABORTED)
+            lost = PlaceAnswerLost if error.status in unclear else PlaceUnreachable
+            raise lost(f"Temporal did not take a call to {place}: {error.message}") from error
+
+    async def _has_worker(self, client: Client, place: str) -> bool:
+        """Whether a worker asks for calls to this place; Temporal remembers one that is gone for some minutes."""
+
+        asked = DescribeTaskQueueRequest(
+            namespace=client.namespace,
+            task_queue=TaskQueue(name=self._config.place_queue(place)),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+        )
+        until = asyncio.get_running_loop().time() + APPEAR_SECONDS
+        while not (await client.workflow_service.describe_task_queue(asked, timeout=CALL_SECONDS)).pollers:
+            if asyncio.get_running_loop().time() >= until:
+                return False
+            await asyncio.sleep(AGAIN_SECONDS)
+        return True
+
+    async def _answer(self, place: str, handle: ActivityHandle[bytes]) -> bytes:
+
+        while True:
+            try:
+                return await handle.result()
+            except ActivityFailureError as error:
+                raise _failed(place, error) from error
+            except RPCError as error:
+                if error.status is RPCStatusCode.NOT_FOUND:
+                    raise PlaceAnswerLost(f"Temporal does not know a call to {place} any more") from error
+                await asyncio.sleep(AGAIN_SECONDS)
+
+
+def _failed(place: str, error: Exception) -> PlaceUnreachable | PlaceAnswerLost:
+    """Why there is no answer. Only of a call that no worker took in time is it certain that it was not begun."""
+
+    cause = error.__cause__
+    if isinstance(cause, TemporalTimeout):
+        if cause.type is TimeoutType.SCHEDULE_TO_START:
+            return PlaceUnreachable(f"no worker at {place} took the call within {START_SECONDS:g} s")
+        if cause.type is TimeoutType.HEARTBEAT:
+            return PlaceAnswerLost(f"the worker at {place} has not been heard of for {HEARTBEAT_SECONDS:g} s")
+    return PlaceAnswerLost(f"no answer from {place}: {cause or error}")
