@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
@@ -249,15 +249,15 @@ class Adapters:
     def _over_ssh(self) -> Launcher:
         return SshCommands(os.environ, partial(reveal, environ=os.environ), self.clock)
 
-    def places_of(self, plan: Plan) -> list[str]:
-        """The place from which each step is done; "" for this machine."""
-        providers = {step.id: step.provider for step in plan.steps}
+    def places_of(self, steps: Sequence[Step]) -> list[str]:
+        """The place from which each step of a plan is done; "" for this machine."""
+        providers = {step.id: step.provider for step in steps}
 
         def place(step: Step) -> str:
             own = step.provider if type_of(step).port is PortKind.PROVIDER else ""
             return self.where(providers[step.server] if step.server else own, step.request.at)
 
-        return [place(step) for step in plan.steps]
+        return [place(step) for step in steps]
 
     def _is_simulated(self, name: str) -> bool:
         return self._simulation is not None or name == "simulated"

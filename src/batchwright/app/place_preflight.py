@@ -21,7 +21,7 @@ HERE = "Put it into the catalogue entry at the place, or do it from here."
 async def place_problems(plan: Plan, around: Adapters) -> list[Diagnostic]:
     """Why places do not do their part of a plan: nobody there, another version, not on the worker's allow-list."""
     wanted: dict[str, list[Step]] = {}
-    for step, place in zip(plan.steps, around.places_of(plan), strict=True):
+    for step, place in zip(plan.steps, around.places_of(plan.steps), strict=True):
         if place:
             wanted.setdefault(place, []).append(step)
     problems: list[Diagnostic] = []

@@ -127,7 +127,7 @@ def _missing_keys(request: ServerRequest) -> list[Diagnostic]:
 
 async def _of_commands(around: Adapters, plan: Plan, folder: str) -> list[Diagnostic]:
     """Programs, folders and secrets of commands and of checks that run one; an operation's steps all run the same."""
-    placed = zip(plan.steps, around.places_of(plan), strict=True)
+    placed = zip(plan.steps, around.places_of(plan.steps), strict=True)
     first = {step.operation: (step, at) for step, at in placed if type_of(step).program(step) is not None}
     wanted = [(step, at) for step, at in first.values() if not step.traits.removes]
     if not wanted:
@@ -160,7 +160,7 @@ def _of_secrets(plan: Plan, around: Adapters, environ: Mapping[str, str]) -> Ite
     """Secrets that this machine does not have; those of commands are checked with the rest that these need."""
     named: dict[str, tuple[str, SecretReference]] = {}
 
-    for step, place in zip(plan.steps, around.places_of(plan), strict=True):
+    for step, place in zip(plan.steps, around.places_of(plan.steps), strict=True):
         if type_of(step).program(step) is not None or step.provider == "simulated" or place:
             continue
 

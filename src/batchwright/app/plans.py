@@ -220,7 +220,7 @@ async def plan_loaded(
     if built.plan is None:
         return Planned(None, built.diagnostics)
     problems = await quota_beside(built.plan, around.readers, built.diagnostics)
-    if any(around.places_of(built.plan)):
+    if any(around.places_of(built.plan.steps)):
         problems += await place_problems(built.plan, around)
     problems += await _store_trouble(stores, built.plan.storage_backend)
     if any(one.severity is Severity.ERROR for one in problems):

@@ -343,9 +343,8 @@ async def _refuse_missing_keys(around: Adapters, run: Run, wanted: Sequence[ev.A
     back = run.status is RunState.ROLLING_BACK or any(isinstance(event, ev.RollbackStarted) for event in wanted)
     if back or run.plan.simulation is not None:
         return
-    steps = list(zip(run.steps, run.records, strict=True))
-    servers = {step.id: step for step in run.steps}
-    steps = [one for one in steps if not around.where(servers.get(one[0].server, one[0]).provider, one[0].request.at)]
+    placed = zip(run.steps, run.records, around.places_of(run.steps), strict=True)
+    steps = [(step, record) for step, record, place in placed if not place]  # keys of places are there
     needed = {
         login_of(run.steps[run.index[step.server]], run.record(step.server)).key
         for step, record in steps
