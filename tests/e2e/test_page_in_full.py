@@ -275,6 +275,20 @@ def test_the_report_of_a_rehearsal_is_shown(stage: Stage, tmp_path: Path) -> Non
         assert accessible(tab) == []
 
 
+def test_a_workflow_is_rehearsed_from_the_page(stage: Stage) -> None:
+    with browser(stage.url) as window:
+        tab = window.page("/ui/plan")
+        tab.get_by_label("Language").select_option("JSON")
+        tab.get_by_label("The workflow file").fill(json.dumps(workflow("dress", 1)))
+        tab.get_by_role("button", name="Rehearse it").click()
+        tab.get_by_role("heading", name="Rehearsing dress").wait_for()
+        tab.get_by_role("button", name="Cancel").wait_for()
+        assert accessible(tab) == []
+        tab.get_by_role("heading", name="Rehearsal of dress").wait_for(timeout=120_000)
+        tab.get_by_text("It can be believed:").wait_for()
+        tab.locator("details.fi").first.wait_for()
+
+
 def test_tabs_of_one_browser_share_the_stream_of_a_run(stage: Stage) -> None:
     run = stage.submit(asking("tabs"))
     with browser(stage.url) as window:

@@ -23,6 +23,7 @@ from batchwright.api import (
     problems,
     proposals,
     providers,
+    rehearsals,
     run_actions,
     run_drawings,
     run_explanations,
@@ -65,6 +66,7 @@ HANDLERS: Sequence[HTTPRouteHandler] = (
     *(*run_explanations.HANDLERS, *administration.HANDLERS, *agents.HANDLERS, *proposals.HANDLERS),
     *(health.health, health.live, health.ready, metrics.metrics, providers.providers),
     *(taskservs.taskservs, taskservs.taskserv_places),
+    *rehearsals.HANDLERS,
     *documentation.HANDLERS,
 )
 # what handlers can receive

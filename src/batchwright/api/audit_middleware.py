@@ -19,9 +19,9 @@ from batchwright.model.role import Role
 from batchwright.service.audit import AuditEntry, AuditTrail, OpenEntry, shown, told
 
 PARAMETERS = (  # of calls that change something; a comment is kept in the journal
-    *("action", "anyway", "ask", "environment", "event", "failed", "force", "forget"),
+    *("action", "against", "anyway", "ask", "at", "environment", "event", "failed", "faults", "force", "forget"),
     *("hash", "output", "plan_hash", "redo", "ref", "reinstall", "remove", "retire"),
-    *("run", "sim", "simulate", "skip", "step", "wait"),
+    *("run", "seconds", "seed", "sim", "simulate", "skip", "step", "wait"),
 )
 
 log = logging.getLogger("batchwright.api")

@@ -45,6 +45,7 @@ STATUS: tuple[tuple[type[BatchwrightError], int], ...] = (
     (errors.ApprovalOutdated, 409),
     (errors.ApprovalLate, 409),
     (errors.ProposalNotFound, 404),
+    (errors.RehearsalNotFound, 404),
     (errors.ProposalClosed, 409),
     (errors.RunChanged, 412),
     (errors.WorkflowInvalid, 422),

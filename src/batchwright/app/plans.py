@@ -48,7 +48,7 @@ from batchwright.journal.environment_state import (
     environment_of_run,
     environment_state,
 )
-from batchwright.loader import Loaded, Path_, SourceLocation, load, locate
+from batchwright.loader import LOCAL, Loaded, LoaderLimits, Path_, SourceLocation, load, locate
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity
 from batchwright.model.did_you_mean import close_matches
@@ -71,7 +71,7 @@ from batchwright.views.definition import digest as definition_digest
 MANY = 500  # servers, from which on a plan is made beside the event loop
 
 
-def check(source: Source, settings: Settings) -> Loaded:
+def check(source: Source, settings: Settings, limits: LoaderLimits = LOCAL) -> Loaded:
     """Check a workflow file; no provider is contacted. Raises UsageError for a plan file."""
     if is_plan_file(source.file):
         raise UsageError(f"{source.file} is a plan, not a workflow", hint=f"Apply it: batchwright run {source.file}")
@@ -80,6 +80,7 @@ def check(source: Source, settings: Settings) -> Loaded:
         source.file,
         overlays=source.overlays,
         inputs=source.inputs,
+        limits=limits,
         providers=registry.contracts(),
         catalogue=catalogue,
         judge=partial(static_findings, catalogue=catalogue),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,7 +23,8 @@ from batchwright.errors import BatchwrightError, UsageError
 from batchwright.journal.base import Journal
 from batchwright.journal.environment_state import EnvironmentState, environment_key
 from batchwright.journal.memory import MemoryJournal
-from batchwright.loader import JudgedEnds, Loaded, Path_, judge_ends, locate
+from batchwright.loader import LOCAL, JudgedEnds, Loaded, LoaderLimits, Path_, judge_ends, locate
+from batchwright.loader.rehearsal_rules import LIMITS
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.environment import Resource
@@ -34,7 +36,7 @@ from batchwright.providers import registry
 from batchwright.providers.base import Capabilities, Provider
 from batchwright.providers.simulated import Simulated, World
 from batchwright.rehearsal.existing_servers import build_existing, simulated, write_existing
-from batchwright.rehearsal.experiment_run import ReferenceRun, carry_out
+from batchwright.rehearsal.experiment_run import ReferenceRun, Result, carry_out
 from batchwright.rehearsal.exploration import ExplorationOptions, Explored, explore, references_of, without_warnings
 from batchwright.rehearsal.fault_menu import CRASH, FAULTS
 from batchwright.rehearsal.fault_spec import AFTER, BEFORE, Experiment
@@ -50,7 +52,9 @@ POLLS = 6.0  # looks at a server until it is ready, at least: fewer than in real
 class RehearsalOptions(Struct, frozen=True):
     """What the user asked for. `at` repeats one experiment; `against` is an environment that is there already.
 
-    `seconds` None: until all kinds are explored, 60 at most. `command` are the words that rehearse the file.
+    `seconds` None: until everything is explored once, 60 at most; `at_most`: so too, with the seconds that are given.
+    `command` are the words that rehearse the file; `limits` are those of its evaluation. `heard` is called with the
+    number of runs so far.
     """
 
     faults: tuple[str, ...] = ()
@@ -60,6 +64,9 @@ class RehearsalOptions(Struct, frozen=True):
     against: str = ""
     workers: int = 0
     command: tuple[str, ...] = ()
+    at_most: bool = False
+    limits: LoaderLimits = LOCAL
+    heard: Callable[[int], None] = lambda _: None
 
 
 class RehearsalAnswer(Struct, frozen=True):
@@ -72,7 +79,7 @@ class RehearsalAnswer(Struct, frozen=True):
 def rehearse(settings: Settings, clock: Clock, source: Source, options: RehearsalOptions) -> RehearsalAnswer:
     """Rehearse a file: nothing real is changed. Raises UsageError, EnvironmentNotFound, FileUnreadable."""
     chosen, experiment = _chosen(options)
-    loaded = check(source, settings)
+    loaded = check(source, settings, options.limits)
     if loaded.workflow is None:
         return RehearsalAnswer(None, Planned(None, loaded.diagnostics, is_valid=False))
     state = asyncio.run(_existing(settings, options.against)) if options.against else None
@@ -82,7 +89,7 @@ def rehearse(settings: Settings, clock: Clock, source: Source, options: Rehearsa
     if planned.plan is None:
         return RehearsalAnswer(None, planned)
     rehearsed = Rehearsed(planned.plan, promised, simulation, state.row if state else None, resources)
-    places = _places(source, loaded.workflow, planned.plan)
+    places = _places(source, loaded.workflow, planned.plan, options.limits)
     told = {name: _promise(one) for name, one in promised.items()}
     file = RehearsedFile(str(source.file), options.command or (str(source.file),), options.seed, places, told)
     return _rehearsed(rehearsed, options, chosen, experiment, file, source, planned)
@@ -102,7 +109,7 @@ def _rehearsed(
         references, results = references_of(rehearsed)
         for result in results:
             tally.hear(result)
-        judged = _judge(source, tally)
+        judged = _judge(source, tally, options.limits)
         if judged.mistakes:  # better known now than when everything has been explored
             return RehearsalAnswer(None, Planned(None, judged.mistakes, is_valid=False))
         repeated = None
@@ -112,7 +119,7 @@ def _rehearsed(
             explored = Explored()
             repeated = carry_out(rehearsed, _reference(references, experiment), experiment, trace=True)
             tally.hear(repeated)
-        judged = _judge(source, tally) if judged.rules else judged
+        judged = _judge(source, tally, options.limits) if judged.rules else judged
         if judged.mistakes:
             return RehearsalAnswer(None, Planned(None, judged.mistakes, is_valid=False))
         ends = list(tally.ends.values())
@@ -121,7 +128,7 @@ def _rehearsed(
                 tally.hear_rule(rule.name, ends[number])
         checked = self_check(rehearsed, references, options.seed)
         proof = RehearsalSelfCheck(checked.bug.name, checked.bug.meaning, checked.runs)
-        places = {**file.places, **_places_of_rules(source, judged)}
+        places = {**file.places, **_places_of_rules(source, judged, options.limits)}
         told = replace(file, places=places)
         view = rehearsal_view(rehearsed, references, tally, explored, proof, told, repeated)
         return RehearsalAnswer(view, planned)
@@ -139,19 +146,25 @@ def _explored(
         60.0 if options.seconds is None else options.seconds,
         options.seed,
         options.workers or min(2, os.cpu_count() or 1),
-        use_all=options.seconds is not None,
+        use_all=options.seconds is not None and not options.at_most,
     )
-    return explore(rehearsed, references, told, tally.hear)
+
+    def hear(result: Result) -> None:
+        tally.hear(result)
+        options.heard(tally.experiments)
+
+    return explore(rehearsed, references, told, hear)
 
 
-def _judge(source: Source, tally: Tally) -> JudgedEnds:
+def _judge(source: Source, tally: Tally, limits: LoaderLimits) -> JudgedEnds:
     """What the file's own rules say of all the ends that there are."""
-    return judge_ends(source.file, source.overlays, source.inputs, list(tally.ends))
+    limits = LIMITS if limits is LOCAL else limits
+    return judge_ends(source.file, source.overlays, source.inputs, list(tally.ends), limits)
 
 
-def _places_of_rules(source: Source, judged: JudgedEnds) -> dict[str, Place]:
+def _places_of_rules(source: Source, judged: JudgedEnds, limits: LoaderLimits) -> dict[str, Place]:
     rules = list(judged.broken)
-    found = _located(source, [rule.path for rule in rules])
+    found = _located(source, [rule.path for rule in rules], limits)
     return {rule.name: found[rule.path] for rule in rules if rule.path in found}
 
 
@@ -266,18 +279,18 @@ def _promise(one: Capabilities) -> str:
 # -- places in the file -----------------------------------------------------------------------------------------------
 
 
-def _places(source: Source, workflow: Workflow, plan: Plan) -> dict[str, Place]:
+def _places(source: Source, workflow: Workflow, plan: Plan, limits: LoaderLimits) -> dict[str, Place]:
     """The places in the file of all operations and steps."""
     paths: dict[str, Path_] = {}
     for name in (*(op.id for op in plan.operations), *(step.id for step in plan.steps)):
         path = path_of(workflow, Diagnostic("", "", where=name))
         if path is not None:
             paths[name] = path
-    spots = _located(source, list(dict.fromkeys(paths.values())))
+    spots = _located(source, list(dict.fromkeys(paths.values())), limits)
     return {name: spots[path] for name, path in paths.items() if path in spots}
 
 
-def _located(source: Source, paths: Sequence[Path_]) -> dict[Path_, Place]:
-    contracts = registry.contracts()
-    found = locate(source.file, paths, overlays=source.overlays, inputs=source.inputs, providers=contracts)
+def _located(source: Source, paths: Sequence[Path_], limits: LoaderLimits) -> dict[Path_, Place]:
+    told: dict[str, Any] = {"overlays": source.overlays, "inputs": source.inputs, "providers": registry.contracts()}
+    found = locate(source.file, paths, limits=limits, **told)
     return {path: Place(one.file, one.line, one.column) for path, one in zip(paths, found, strict=False)}

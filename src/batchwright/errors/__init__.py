@@ -51,6 +51,7 @@ from batchwright.errors.service import HeadTooLarge as HeadTooLarge
 from batchwright.errors.service import IdempotencyMismatch as IdempotencyMismatch
 from batchwright.errors.service import MediaTypeUnknown as MediaTypeUnknown
 from batchwright.errors.service import PeerUnknown as PeerUnknown
+from batchwright.errors.service import RehearsalNotFound as RehearsalNotFound
 from batchwright.errors.service import RunChanged as RunChanged
 from batchwright.errors.service import SecretRefused as SecretRefused
 from batchwright.errors.service import ServiceBusy as ServiceBusy

@@ -37,6 +37,13 @@ class TooManyRequests(BatchwrightError):
     hint = "Try again in a moment."
 
 
+class RehearsalNotFound(BatchwrightError):
+    """The service has no rehearsal with this id: it never had, or its result was kept long enough."""
+
+    code = "rehearsal-not-found"
+    hint = "Start it again."
+
+
 class ServiceBusy(BatchwrightError):
     """The service is at capacity and cannot accept this request now."""
 

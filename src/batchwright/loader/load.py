@@ -86,10 +86,11 @@ def locate(
     *,
     overlays: Sequence[Path] = (),
     inputs: Mapping[str, str] = {},
+    limits: LoaderLimits = LOCAL,
     providers: Mapping[str, Path | None] = {},
 ) -> list[SourceLocation]:
     """The positions of these paths of a loaded workflow, as many as can be found in time. Raises as `load`."""
-    return _located(_of_files((file, *overlays), LOCAL), inputs, paths, providers)
+    return _located(_of_files((file, *overlays), limits), inputs, paths, providers)
 
 
 def locate_source(

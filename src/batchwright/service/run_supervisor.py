@@ -41,6 +41,7 @@ from batchwright.model.run import Run
 from batchwright.model.run_summary import RunSummary
 from batchwright.model.scalar import Scalar
 from batchwright.service.dispatched_runs import DispatchedRuns
+from batchwright.service.rehearsals import Rehearsals
 from batchwright.service.resting_run import RestingRun
 from batchwright.service.run_dispatcher import RunDispatcher
 from batchwright.service.run_feed import EventEncoder, RunFeed
@@ -98,6 +99,7 @@ class RunSupervisor:
         self.allowed = ProgramAndSecretAllowlist(commands, settings.service.secrets, settings.service.sources)
         self.webhooks = webhook_deliverer(settings, self.stores, clock, self.allowed)
         self.desk = Submissions(settings, clock, self.stores, self.world, simulation, allowed=self.allowed)
+        self.rehearsals = Rehearsals(clock)
         self.stopping = False
         self.observers: list[Callable[[ActiveRun], None]] = []
         shared = settings.postgres is not None  # other services may use the same accounts
@@ -146,6 +148,7 @@ class RunSupervisor:
         await self.webhooks.aclose()
         await self.stores.__aexit__()
         self.world.close()
+        await self.rehearsals.aclose()
         await self.desk.aclose()
 
     # -- taking up what was left ----------------------------------------------------------------------------------

@@ -34,8 +34,8 @@ class House:
     def __init__(self, service: Serving, secrets: dict[str, str]) -> None:
         self.service, self._secrets = service, secrets
 
-    async def ask(self, who: str, method: str, path: str, **how: Any) -> Answer:
-        headers = {"Authorization": f"Bearer {self._secrets[who]}"}
+    async def ask(self, who: str, method: str, path: str, *, type: str = "", **how: Any) -> Answer:  # noqa: A002 - of its body
+        headers = {"Authorization": f"Bearer {self._secrets[who]}", **({"Content-Type": type} if type else {})}
         return await self.service.ask(method, path, headers=headers, **how)
 
     async def propose(self, who: str = "agent", name: str = "flow", count: int = 2) -> Answer:

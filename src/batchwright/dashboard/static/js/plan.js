@@ -32,6 +32,11 @@ export function PlanScreen() {
     setPlanned(await ask(`${RUNS}/plan`, { method: 'POST', body: text, type, query: query(), seconds: 120 }).then(({ data }) => ({ answer: data, query: query() }), (error) => ({ error })));
     setBusy('');
   };
+  const rehearse = async () => {
+    setBusy('rehearse');
+    await ask('v1/rehearsals', { method: 'POST', body: text, type, query: { retire: options.retire ? 'true' : '', environment: options.environment }, seconds: 60 }).then(({ data }) => go(href('ui/rehearsal', { id: data.id })), (error) => setPlanned({ error }));
+    setBusy('');
+  };
   const read = async (file) => {
     if (!file) return;
     setType(TYPES[file.name.split('.').pop().toLowerCase()] || NICKEL);
@@ -55,7 +60,7 @@ export function PlanScreen() {
       <label class="row"><input type="checkbox" checked=${options.retire} onChange=${(e) => { setPlanned(null); setOptions({ ...options, retire: e.target.checked }); }} /> <span>Retire what the file no longer asks for</span></label>
       <label class="sec"><span class="q">Install again although nothing changed: names of task services or servers, or all</span><input class="in" placeholder="none" value=${options.reinstall} onInput=${(e) => { setPlanned(null); setOptions({ ...options, reinstall: e.target.value }); }} /></label>
       <label class="sec"><span class="q">Environment, if not the file's own</span><input class="in" value=${options.environment} onInput=${(e) => { setPlanned(null); setOptions({ ...options, environment: e.target.value }); }} /></label>
-      ${may('operator') ? html`<div class="row"><button class=${'btn' + (planned?.answer ? '' : ' pri')} disabled=${!text.trim() || checked?.ok === false || !!busy} onClick=${makePlan}>${busy === 'plan' ? 'Asking the providers…' : 'Plan it'}</button></div>` : html`<p class="q">Planning asks the providers and needs the role operator; you are a ${session.get()?.role}.</p>`}${planned?.answer ? '' : html`<${Copy} text="batchwright plan FILE" />`}</div></div></div>
+      ${may('operator') ? html`<div class="row"><button class=${'btn' + (planned?.answer ? '' : ' pri')} disabled=${!text.trim() || checked?.ok === false || !!busy} onClick=${makePlan}>${busy === 'plan' ? 'Asking the providers…' : 'Plan it'}</button><button class="btn" disabled=${!text.trim() || checked?.ok === false || !!busy} title="Crashes and faults everywhere, in a simulated world" onClick=${rehearse}>${busy === 'rehearse' ? 'Starting…' : 'Rehearse it'}</button></div>` : html`<p class="q">Planning asks the providers and needs the role operator; you are a ${session.get()?.role}.</p>`}${planned?.answer ? '' : html`<${Copy} text="batchwright plan FILE" />`}</div></div></div>
     ${planned?.error ? html`<${Refused} error=${planned.error} />` : ''}
     ${planned?.answer?.plan ? html`<${Difference} plan=${planned.answer.plan} quotes=${planned.answer.quotes || {}} warnings=${planned.answer.diagnostics} text=${text} type=${type} query=${planned.query} key=${planned.answer.plan.hash} />` : ''}</main>`;
 }

@@ -1,18 +1,20 @@
-// The report of a rehearsal, from the file that `batchwright rehearse --json` wrote: what was found, where, and what was tried.
-import { html, useErrorBoundary, useState } from '../vendor/htm-preact.js';
-import { Copy, Facts, Mark, Numbers, Section, Table } from './parts.js';
-import { href } from './store.js';
+// A rehearsal that the service carries out, or the report that `batchwright rehearse --json` wrote: what was found, and where.
+import { html, useEffect, useErrorBoundary, useState } from '../vendor/htm-preact.js';
+import { ask } from './net.js';
+import { Copy, Diagnostics, Facts, Mark, Numbers, Refused, Section, Table } from './parts.js';
+import { go, href, useQuery } from './store.js';
 import { useTitle } from './title.js';
 import { dur, many, num } from './words.js';
 
 const LEVELS = { error: ['error', 'cross', 'bad'], warning: ['warning', 'warn', 'retry'], note: ['note', 'dash', 'wait'] };
 const OUTCOMES = [['same', 'done', 'as without the fault'], ['rolled_back', 'undo', 'rolled back'], ['help', 'ask', 'a person is needed'], ['stuck', 'doubt', 'stuck'], ['broken', 'bad', 'broken']];
 const SIGNS = { starts: ['tri', 'run'], dies: ['nolink', 'bad'], ends: ['check', 'done'], suspended: ['bars', 'retry'], fault: ['warn', 'bad'], help: ['bubble', 'ask'] };
+const ASK_MS = 1000; // between two questions how far it is; the service ends a rehearsal that nobody asks for
 const CELLS_MOST = 200, FINDINGS_MOST = 200, FEW = 7; // operations that fit beside each other
 let kept = null; // the report stays while the page does
 
 export function RehearsalScreen() {
-  const [report, set] = useState(kept), [wrong, setWrong] = useState('');
+  const id = useQuery('id'), [report, set] = useState(id ? null : kept), [wrong, setWrong] = useState('');
   const [, again] = useErrorBoundary(() => { // a report in which something has another shape
     kept = null;
     set(null);
@@ -20,25 +22,64 @@ export function RehearsalScreen() {
     again();
   });
   useTitle(report ? `Rehearsal of ${report.workflow}` : 'Rehearsal', report ? (report.findings.some((one) => one.level === 'error') ? 'Failed' : report.ok ? 'Completed' : 'Degraded') : null);
-  const take = (text) => {
+  const take = (found) => {
     try {
-      kept = read(text);
+      kept = found();
       set(kept);
       setWrong('');
     } catch (error) { setWrong(error.message); }
   };
-  const file = async (one) => { if (one) take(await one.text()); };
+  const paste = (text) => { take(() => read(text)); if (id) go(href('ui/rehearsal')); };
+  const file = async (one) => { if (one) paste(await one.text()); };
   const drop = (event) => { event.preventDefault(); file(event.dataTransfer.files[0]); };
   return html`<main class="page fades" id="main" onDragOver=${(event) => event.preventDefault()} onDrop=${drop}><header><div class="row wrap"><h1>${report ? `Rehearsal of ${report.workflow}` : 'Rehearsal'}</h1><span class="q grow">${report ? `${report.file}, seed ${report.seed}; nothing real was contacted` : 'what would happen to a workflow if anything went wrong'}</span>
       <label class="btn">${report ? 'Another report' : 'Open a report'}<input class="sr" type="file" accept=".json,application/json" onChange=${(event) => file(event.target.files[0])} /></label></div><p class="c-bad" role="alert">${wrong}</p></header>
-    ${report ? html`<${Report} report=${report} />` : html`<div class="two"><div class="sec"><p>Drop the report here, open it, or paste it. It stays in this browser.</p><textarea class="in mono paste" aria-label="The report, as JSON" rows="8" spellcheck="false" placeholder=${'{ "file": …, "findings": [ … ] }'} onInput=${(event) => event.target.value.trim() && take(event.target.value)} /></div>
-      <div class="box"><h2>On the shell</h2><p class="q">Every crash, lost answer and full zone, in a simulated world; nothing is changed.</p><${Copy} text="batchwright rehearse FILE" /><p class="q">For this page:</p><${Copy} text="batchwright rehearse FILE --json > rehearsal.json" /><p><a href=${href('ui/plan')}>Plan a workflow</a></p></div></div>`}</main>`;
+    ${id && !report ? html`<${Underway} id=${id} done=${(one) => take(() => shaped(one))} />` : report ? html`<${Report} report=${report} />` : html`<div class="two"><div class="sec"><p>Drop the report here, open it, or paste it. It stays in this browser.</p><textarea class="in mono paste" aria-label="The report, as JSON" rows="8" spellcheck="false" placeholder=${'{ "file": …, "findings": [ … ] }'} onInput=${(event) => event.target.value.trim() && paste(event.target.value)} /></div>
+      <div class="box"><h2>On the shell</h2><p class="q">Every crash, lost answer and full zone, in a simulated world; nothing is changed.</p><${Copy} text="batchwright rehearse FILE" /><p class="q">For this page:</p><${Copy} text="batchwright rehearse FILE --json > rehearsal.json" /><p>Without a shell: <a href=${href('ui/plan')}>plan a workflow</a>, and rehearse it there.</p></div></div>`}</main>`;
+}
+
+/** A rehearsal at the service: how far it is, until `done` gets its report. */
+function Underway({ id, done }) {
+  const [told, set] = useState(null), [error, setError] = useState(null), path = `v1/rehearsals/${encodeURIComponent(id)}`;
+  useEffect(() => {
+    let timer = 0, gone = false;
+    const look = async () => {
+      try {
+        const { data } = await ask(path);
+        if (gone) return;
+        if (data.report) { done(data.report); return; }
+        set(data);
+        if (data.state !== 'running') return;
+      } catch (refusal) {
+        if (gone) return;
+        setError(refusal);
+        if (refusal.status) return; // else the service does not answer, which may pass
+      }
+      timer = setTimeout(look, ASK_MS);
+    };
+    look();
+    return () => { gone = true; clearTimeout(timer); };
+  }, [id]);
+  const cancel = () => ask(path, { method: 'DELETE' }).then(({ data }) => set(data), setError);
+  const problem = told?.problem;
+  return html`<div class="box sec"><h2>${told ? `Rehearsing ${told.workflow}` : 'Rehearsal'}</h2>
+    ${told?.state === 'running' ? html`<p role="status">${many(told.runs, 'run')} so far, after ${dur(told.seconds)}; it explores for ${dur(told.most_seconds)} at most.</p><progress class="grow" max=${told.most_seconds} value=${told.seconds} aria-label="Time used" /><p class="q">It ends when this page is left.</p><div class="row"><button class="btn" onClick=${cancel}>Cancel</button></div>` : ''}
+    ${told?.state === 'cancelled' ? html`<p>It was cancelled after ${many(told.runs, 'run')}.</p>` : ''}
+    ${problem ? html`<p class="c-bad" role="alert">${problem.message} <span class="q">${problem.hint || ''}</span></p>${problem.diagnostics.length ? html`<${Diagnostics} items=${problem.diagnostics} />` : ''}` : ''}
+    <${Refused} error=${error} />
+    ${error || (told && told.state !== 'running') ? html`<p><a href=${href('ui/plan')}>Start another one</a></p>` : ''}</div>`;
 }
 
 /** The report in this text. Throws Error with what is wrong. */
 function read(text) {
-  let found;
-  try { found = JSON.parse(text); } catch { throw new Error('This is not JSON. Write the report with: batchwright rehearse FILE --json > rehearsal.json'); }
+  try { return shaped(JSON.parse(text)); } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw new Error('This is not JSON. Write the report with: batchwright rehearse FILE --json > rehearsal.json');
+  }
+}
+
+/** The same report, if it is one. Throws Error. */
+function shaped(found) {
   if (found?.error?.message) throw new Error(`It was not rehearsed: ${found.error.message}`);
   const lists = ['findings', 'matrix', 'faults', 'not_explored', 'cannot_tell'], objects = ['duration', 'coverage', 'self_check', 'cost'];
   const missing = [...lists.filter((name) => !Array.isArray(found?.[name])), ...objects.filter((name) => typeof found?.[name] !== 'object' || !found[name])];
