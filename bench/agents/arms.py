@@ -13,7 +13,7 @@ from msgspec import Struct
 from batchwright.agents.roles.prompt import prompt_of
 from batchwright.agents.roles.registry import ROLES, answered
 from batchwright.agents.slices.run_source import RunSource
-from batchwright.app.definition_edit import more_servers
+from batchwright.app.definition_edit import DefinitionChange, edit_definition
 from batchwright.app.file_role_sources import read_plan
 from batchwright.app.workflow_source import Source
 from batchwright.client.local import LocalClient
@@ -90,7 +90,7 @@ def role_texts(world: AgentWorld, task: str, source: RunSource | None = None) ->
     """What each role of a task gets."""
     about = source or world.source
     if task == "T3":
-        edit = more_servers(world.settings, Source(world.file), world.like, 2, "")
+        edit = edit_definition(world.settings, Source(world.file), DefinitionChange(world.like, 2))
         return [_prompt("author", edit)]
     if task in ("T7", "T8"):
         file = world.broken if task == "T7" else world.file

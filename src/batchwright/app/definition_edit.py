@@ -1,6 +1,6 @@
-"""Edits the text of a workflow file as structured verbs ask: more servers like one that is there.
+"""Edits the text of a workflow file as structured verbs ask: servers more or fewer, another size, a task service.
 
-The file itself stays as it is. The edited text is loaded, and must be the same workflow with just these servers more.
+The file itself stays as it is. The edited text is loaded, and must be the same workflow with just this change.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.agents.slices.definition_patch import DefinitionEdit
+from batchwright.app import definition_text
+from batchwright.app.definition_text import BY_HAND, Item, Literal, Plain
 from batchwright.app.planned import workflow_invalid
 from batchwright.app.plans import check
 from batchwright.app.settings import Settings
@@ -26,11 +28,32 @@ from batchwright.model.did_you_mean import close_matches
 from batchwright.model.workflow import Operation, ServerConfig, Workflow
 from batchwright.operations.base import PortKind
 from batchwright.operations.registry import type_of
+from batchwright.operations.taskserv_batch.structs import TaskservBatch, TaskservUse
 from batchwright.providers import registry
 
 COUNT_MOST = 100
-_ZONE = re.compile(r"[A-Za-z0-9][\w.-]{0,62}", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,62}", re.ASCII)
 _TAIL = re.compile(r"^(.*?)(\d+)$")
+
+
+class DefinitionChange(Struct, frozen=True):
+    """One of four verbs: `count` servers like one (in another zone); servers to remove; servers with their new plans; a
+    task service with the variables of it, on a server, the servers of an operation, or as one more of an install.
+    """
+
+    like: str = ""
+    count: int = 1
+    zone: str = ""
+    remove: Sequence[str] = ()
+    resize: Mapping[str, str] = {}
+    service: str = ""
+    on: str = ""
+    variables: Mapping[str, Plain] = {}
+
+    @property
+    def verbs(self) -> int:
+        """How many are given."""
+        return sum(map(bool, (self.like, self.remove, self.resize, self.service)))
 
 
 class _Place(Struct, frozen=True):
@@ -41,40 +64,196 @@ class _Place(Struct, frozen=True):
     path: Path_
 
 
-def more_servers(settings: Settings, source: Source, like: str, count: int, zone: str) -> DefinitionEdit:
-    """The edit that adds `count` servers like one of the file; `zone` "" is the same zone.
+class _Edited(Struct, frozen=True):
+    """The new text, what is told about it, and whether a workflow is what it should be."""
 
-    Raises UsageError with what to do by hand if the server is not written out in the file, WorkflowInvalid if the file
-    is not valid.
+    text: str
+    told: DefinitionEdit
+    is_meant: Callable[[Workflow], bool]
+
+
+class _File(Struct, frozen=True):
+    """A file that is being edited, and the workflow that it holds."""
+
+    source: Source
+    text: str
+    workflow: Workflow
+
+    @property
+    def name(self) -> str:
+        """Its name without the folder."""
+        return self.source.file.name
+
+    def item(self, path: Path_, what: str) -> Item:
+        """Where the value at a path stands in the text. Raises UsageError if it is not written out there."""
+        spots = locate(self.source.file, [path], inputs=self.source.inputs, providers=registry.contracts())
+        if not spots or spots[0].file != str(self.source.file):
+            raise UsageError(f"{what} is not written out in {self.source.file}", hint=BY_HAND)
+        return definition_text.item_at(self.text, self.name, spots[0])
+
+    def server(self, server: str) -> tuple[_Place, Item]:
+        """A server and where it stands. Raises UsageError."""
+        place = _find(self.workflow, server)
+        return place, self.item(place.path, server)
+
+
+def edit_definition(settings: Settings, source: Source, change: DefinitionChange) -> DefinitionEdit:
+    """The edit that a change asks for.
+
+    Raises UsageError with what to do by hand if what it is about is not written out in the file, WorkflowInvalid if the
+    file is not valid, or would not be.
     """
-    if not 1 <= count <= COUNT_MOST:
-        raise UsageError(f"--count {count}", hint=f"Give a number from 1 to {COUNT_MOST}.")
-    if zone and not _ZONE.fullmatch(zone):
-        raise UsageError(f"--zone {zone!r} is not a name", hint="Write letters, digits, - _ and .")
-    before = _workflow(settings, source)
-    place = _find(before, like)
-    text = source.file.read_text(encoding="utf-8")
-    begin, end = _record(source, text, place)
-    names = _next_names(before, like, count)
-    piece = text[begin:end]
-    copies = [_copy(piece, like, name, zone) for name in names]
-    indent = re.search(r"[ \t]*$", text[:begin].rpartition("\n")[2])
-    joint = f",\n{indent[0]}" if indent and text[:begin].rpartition("\n")[2].strip() == "" else ", "
-    edited = text[:end] + "".join(joint + copy for copy in copies) + text[end:]
-    with _written(source.file, edited) as copy:
+    if change.verbs != 1:
+        hint = "Give one of: like a server, servers to remove or resize, a task service."
+        raise UsageError("one change at a time", hint=hint)
+    if not source.file.exists():
+        raise UsageError(f"there is no file {source.file}", hint="Begin one: batchwright new workflow NAME")
+    file = _File(source, source.file.read_text(encoding="utf-8"), _workflow(settings, source))
+    verb = _more if change.like else _fewer if change.remove else _resized if change.resize else _installed
+    edited = verb(file, change)
+    with _written(source.file, edited.text) as copy:
         after = _workflow(settings, replace(source, file=copy))
-    if after != _expected(before, place, names, zone):
-        raise UsageError(f"{source.file} is not so simple that {like} can be copied", hint=_BY_HAND)
+    if not edited.is_meant(after):
+        raise UsageError(f"{source.file} is not so simple that this can be done in its text", hint=BY_HAND)
     lines = difflib.unified_diff(
-        text.splitlines(keepends=True),
-        edited.splitlines(keepends=True),
-        f"a/{source.file.name}",
-        f"b/{source.file.name}",
+        file.text.splitlines(keepends=True),
+        edited.text.splitlines(keepends=True),
+        f"a/{file.name}",
+        f"b/{file.name}",
     )
-    return DefinitionEdit(str(source.file), place.operation.id, like, zone, names, "".join(lines), len(_servers(after)))
+    return replace(edited.told, patch="".join(lines), servers=len(_servers(after)))
 
 
-_BY_HAND = "Add the servers by hand, where the file makes them; `batchwright plan` shows whether it is as meant."
+def _more(file: _File, change: DefinitionChange) -> _Edited:
+    if not 1 <= change.count <= COUNT_MOST:
+        raise UsageError(f"--count {change.count}", hint=f"Give a number from 1 to {COUNT_MOST}.")
+    _refuse_unnamed("--zone", change.zone)
+    place, item = file.server(change.like)
+    names = _next_names(file.workflow, change.like, change.count)
+    piece, zone = file.text[item.begin : item.end], {"zone": change.zone} if change.zone else {}
+    copies = [definition_text.with_fields(piece, file.name, {"name": one, **zone}) for one in names]
+    wanted = [replace(place.config, name=one, zone=change.zone or place.config.zone) for one in names]
+    told = DefinitionEdit(str(file.source.file), place.operation.id, added=names, like=change.like, zone=change.zone)
+    expected = _with_configs(file.workflow, {change.like: [place.config, *wanted]})
+    return _Edited(definition_text.with_copies(file.text, item, copies), told, lambda after: after == expected)
+
+
+def _fewer(file: _File, change: DefinitionChange) -> _Edited:
+    names = tuple(dict.fromkeys(change.remove))
+    found = [file.server(one) for one in names]
+    text = file.text
+    for _, item in sorted(found, key=lambda one: -one[1].begin):
+        text = definition_text.without(text, item)
+    told = DefinitionEdit(str(file.source.file), _operations(place for place, _ in found), removed=names)
+    expected = _with_configs(file.workflow, {one: [] for one in names})
+    return _Edited(text, told, lambda after: after == expected)
+
+
+def _resized(file: _File, change: DefinitionChange) -> _Edited:
+    for plan in change.resize.values():
+        _refuse_unnamed("--resize", plan)
+    found = [(*file.server(one), plan) for one, plan in change.resize.items()]
+    text = file.text
+    for _, item, plan in sorted(found, key=lambda one: -one[1].begin):
+        piece = definition_text.with_fields(text[item.begin : item.end], file.name, {"plan": plan})
+        text = text[: item.begin] + piece + text[item.end :]
+    told = DefinitionEdit(
+        str(file.source.file), _operations(place for place, _, _ in found), resized=dict(change.resize)
+    )
+    expected = _with_configs(
+        file.workflow, {place.config.name: [replace(place.config, plan=plan)] for place, _, plan in found}
+    )
+    return _Edited(text, told, lambda after: after == expected)
+
+
+def _installed(file: _File, change: DefinitionChange) -> _Edited:
+    """A task service more in an install that is there already, or in one of its own."""
+    _refuse_unnamed("--service", change.service)
+    use: dict[str, Literal] = {
+        "name": change.service,
+        **({"variables": dict(change.variables)} if change.variables else {}),
+    }
+    told = DefinitionEdit(str(file.source.file), "", service=change.service, on=change.on)
+    operations = file.workflow.operations
+    known = {one.id: number for number, one in enumerate(operations)}
+    batch, target = _install_of(file.workflow, change.on)
+    if batch is not None:
+        number = known[batch.id]
+        if any(one.name == change.service for one in batch.taskservs):
+            raise UsageError(f"{batch.id} installs {change.service} already", hint=BY_HAND)
+        item = file.item(("batch_workflow", "operations", number, "taskservs"), f"taskservs of {batch.id}")
+        text = definition_text.with_last(file.text, item, definition_text.literal(use, file.name))
+        grown = replace(batch, taskservs=(*batch.taskservs, TaskservUse(change.service, dict(change.variables))))
+        expected = replace(file.workflow, operations=(*operations[:number], grown, *operations[number + 1 :]))
+        return _Edited(text, replace(told, operation=batch.id), lambda after: after == expected)
+    own = next(one for one in _ids(change.service) if one not in known)
+    provider: str = target.operation.provider
+    record: dict[str, Literal] = {"id": own, "type": "taskserv_batch", "provider": provider}
+    record |= {"dependencies": [target.operation.id]}
+    record |= {"targets": [change.on]} if change.on == target.config.name else {}
+    record |= {"taskservs": [use]}
+    item = file.item(("batch_workflow", "operations", known[target.operation.id]), target.operation.id)
+    text = definition_text.with_copies(file.text, item, [_entry(file, item, own, record)])
+
+    def is_meant(after: Workflow) -> bool:
+        [*new] = [one for one in after.operations if one.id == own]
+        rest = replace(after, operations=tuple(one for one in after.operations if one.id != own))
+        uses = (TaskservUse(change.service, dict(change.variables)),)
+        return rest == file.workflow and [getattr(one, "taskservs", ()) for one in new] == [uses]
+
+    return _Edited(text, replace(told, operation=own), is_meant)
+
+
+def _install_of(workflow: Workflow, on: str) -> tuple[TaskservBatch | None, _Place]:
+    """The install that a word names or that covers just these servers, else None with one of the servers.
+
+    Raises UsageError.
+    """
+    batches = [one for one in workflow.operations if isinstance(one, TaskservBatch)]
+    servers = _servers(workflow)
+    places = {place.operation.id: place for place in servers.values()} | servers
+    named = next((one for one in batches if one.id == on), None)
+    if named is None and on not in places:
+        known = [*(one.id for one in batches), *places]
+        near = close_matches(on, known, n=1)
+        hint = f"Did you mean {near[0]}?" if near else f"The file has: {', '.join(known[:8])}."
+        raise UsageError(f"--on {on!r} is no server and no operation of the file", hint=hint)
+    if named is not None:
+        return named, next(iter(servers.values()))
+    place = places[on]
+    targets = (on,) if on == place.config.name else None
+    for one in batches:
+        if one.targets == targets and [edge.id for edge in one.dependencies] == [place.operation.id]:
+            return one, place
+    return None, place
+
+
+def _entry(file: _File, item: Item, own: str, record: dict[str, Literal]) -> str:
+    """A new operation as it is written behind another one: an item of a list, or a field."""
+    text = file.text
+    if text[item.begin] in " -":
+        indent = re.compile(r" *").match(text, item.begin)
+        return f"{indent[0] if indent else ''}- {definition_text.literal(record, file.name)}\n"
+    joint = text[: item.begin].rstrip()[-1:]
+    if joint not in ("=", ":"):
+        return definition_text.literal(record, file.name)
+    bare = {key: value for key, value in record.items() if key != "id"}
+    written = definition_text.literal(bare, file.name)
+    return f"{own} = {written}" if joint == "=" else f'"{own}": {written}'
+
+
+def _ids(word: str) -> Iterator[str]:
+    yield word
+    yield from (f"{word}-{number}" for number in range(2, COUNT_MOST))
+
+
+def _refuse_unnamed(option: str, word: str) -> None:
+    if word and not _NAME.fullmatch(word):
+        raise UsageError(f"{option} {word!r} is not a name", hint="Write letters, digits, - _ and .")
+
+
+def _operations(places: Iterator[_Place]) -> str:
+    return ", ".join(dict.fromkeys(place.operation.id for place in places))
 
 
 def _workflow(settings: Settings, source: Source) -> Workflow:
@@ -104,52 +283,6 @@ def _find(workflow: Workflow, like: str) -> _Place:
     return known[like]
 
 
-def _record(source: Source, text: str, place: _Place) -> tuple[int, int]:
-    """From where to where the server stands in the text. Raises UsageError if it does not stand there as a record."""
-    spots = locate(source.file, [place.path], inputs=source.inputs, providers=registry.contracts())
-    places = nickel_scanner.Places(text)
-    if spots and spots[0].file == str(source.file):
-        begin = places.offset(nickel_scanner.Position(spots[0].line, spots[0].column))
-        depth = 0
-        for token in nickel_scanner.tokens(text):
-            if token.offset < begin:
-                continue
-            if token.offset == begin and token.kind != "open":
-                break
-            depth += (token.kind == "open") - (token.kind == "close")
-            if depth == 0:
-                return begin, token.offset + len(token.text)
-    raise UsageError(f"{place.config.name} is not written out in {source.file}", hint=_BY_HAND)
-
-
-def _fields(piece: str) -> dict[str, tuple[int, int, str]]:
-    """The fields of a record that are plain texts: from where to where the value stands, and the value."""
-    found: dict[str, tuple[int, int, str]] = {}
-    depth = 0
-    stream = list(nickel_scanner.tokens(piece))
-    for at, token in enumerate(stream):
-        depth += (token.kind == "open") - (token.kind == "close")
-        if depth != 1 or token.kind not in ("word", "text") or at + 2 >= len(stream):
-            continue
-        joint, value = stream[at + 1 : at + 3]
-        if joint.text in ("=", ":") and value.kind == "text":
-            end = piece.index('"', value.offset + 1) + 1
-            found[token.text] = (value.offset, end, value.text)
-    return found
-
-
-def _copy(piece: str, like: str, name: str, zone: str) -> str:
-    """The record with another name, and another zone if one is given. Raises UsageError."""
-    wanted = {"name": name, **({"zone": zone} if zone else {})}
-    fields = _fields(piece)
-    if fields.get("name", (0, 0, ""))[2] != like or (zone and "zone" not in fields):
-        raise UsageError(f"name or zone of {like} are not plain texts in the file", hint=_BY_HAND)
-    for field, value in sorted(wanted.items(), key=lambda one: -fields[one[0]][0]):
-        begin, end, _ = fields[field]
-        piece = f'{piece[:begin]}"{value}"{piece[end:]}'
-    return piece
-
-
 def _next_names(workflow: Workflow, like: str, count: int) -> tuple[str, ...]:
     """The names that follow: after web-02 and web-05 of web-02's kind come web-06 and web-07."""
     tail = _TAIL.match(like)
@@ -159,17 +292,17 @@ def _next_names(workflow: Workflow, like: str, count: int) -> tuple[str, ...]:
     return tuple(f"{stem}{number:0{width}}" for number in range(first, first + count))
 
 
-def _expected(workflow: Workflow, place: _Place, names: tuple[str, ...], zone: str) -> Workflow:
-    """The workflow with the servers that were asked for, right behind the one that they are like."""
-    number, field, index = place.path[2], str(place.path[3]), place.path[4]
-    assert isinstance(number, int)
-    assert isinstance(index, int)
-    same_zone = zone or place.config.zone
-    made = tuple(replace(place.config, name=name, zone=same_zone) for name in names)
-    operation = workflow.operations[number]
-    configs = getattr(operation, field)
-    grown = replace(operation, **{field: (*configs[: index + 1], *made, *configs[index + 1 :])})  # type: ignore[type-var]
-    return replace(workflow, operations=(*workflow.operations[:number], grown, *workflow.operations[number + 1 :]))
+def _with_configs(workflow: Workflow, changes: Mapping[str, Sequence[ServerConfig]]) -> Workflow:
+    """The workflow with these configurations in place of each server that is named."""
+    found = _servers(workflow)
+    operations = list(workflow.operations)
+    fields = {(place.path[2], str(place.path[3])) for name, place in found.items() if name in changes}
+    for number, field in fields:
+        assert isinstance(number, int)
+        own = getattr(workflow.operations[number], field)
+        configs = tuple(new for one in own for new in changes.get(one.name, (one,)))
+        operations[number] = replace(operations[number], **{field: configs})  # type: ignore[type-var]
+    return replace(workflow, operations=tuple(operations))
 
 
 @contextmanager

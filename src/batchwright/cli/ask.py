@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from batchwright.agents.roles.base import AgentAnswer, Subject
@@ -13,7 +14,8 @@ from batchwright.agents.roles.prompt import prompt_of
 from batchwright.agents.roles.registry import BUNDLES, ROLES, answered, roles_named
 from batchwright.agents.slices.registry import SLICES
 from batchwright.app.agent_ledger import AgentLedger, AgentUsage, day_of
-from batchwright.app.definition_edit import more_servers
+from batchwright.app.definition_edit import DefinitionChange, edit_definition
+from batchwright.app.definition_text import Plain
 from batchwright.app.file_role_sources import read_plan, read_rehearsal
 from batchwright.app.language_model import LanguageModel, worded
 from batchwright.app.settings import Settings
@@ -68,6 +70,21 @@ Like = Annotated[str, typer.Option("--like", metavar="SERVER", help="author: a s
 Count = Annotated[int, typer.Option("--count", metavar="N", help="author: how many servers to add.")]
 Zone = Annotated[str, typer.Option("--zone", metavar="ZONE", help="author: their zone, if it is another one.")]
 
+Remove = Annotated[
+    list[str] | None, typer.Option("--remove", metavar="SERVER", help="author: a server to take out; repeatable.")
+]
+Resize = Annotated[
+    list[str] | None,
+    typer.Option("--resize", metavar="SERVER=PLAN", help="author: a server's new plan; repeatable."),
+]
+Service = Annotated[
+    str, typer.Option("--service", metavar="NAME", help="author: a task service to install, with --on and --var.")
+]
+On = Annotated[str, typer.Option("--on", metavar="WORD", help="author: the server or operation to install it on.")]
+Variables = Annotated[
+    list[str] | None, typer.Option("--var", metavar="NAME=VALUE", help="author: a variable of the task service.")
+]
+
 
 def ask(
     role: Asked,
@@ -79,6 +96,11 @@ def ask(
     like: Like = "",
     count: Count = 1,
     zone: Zone = "",
+    remove: Remove = None,
+    resize: Resize = None,
+    service: Service = "",
+    on: On = "",
+    variables: Variables = None,
     simulate: Simulate = False,
     sim: Sim = None,
     env: EnvironmentName = None,
@@ -102,9 +124,20 @@ def ask(
     reads = roles_named(role)[0].subject
     settings, simulation = settings_of(state_dir), simulation_of(simulate, sim)
     if reads is Subject.FILE:
-        if not like:
-            raise UsageError("--like is missing", hint=f"batchwright ask {role} {subject} --like SERVER --count 2")
-        found = answered(role, more_servers(settings, source, like, count, zone), words, budget)
+        change = DefinitionChange(
+            like,
+            count,
+            zone,
+            remove or (),
+            _pairs("--resize", resize),
+            service,
+            on,
+            _scalars(_pairs("--var", variables)),
+        )
+        if not change.verbs:
+            hint = f"batchwright ask {role} {subject} --like SERVER --count 2; or --remove, --resize, --service."
+            raise UsageError("which change?", hint=hint)
+        found = answered(role, edit_definition(settings, source, change), words, budget)
     elif reads is Subject.REHEARSAL:
         found = answered(role, read_rehearsal(Path(subject)), words, budget)
     elif reads is Subject.PLAN and Path(subject).is_file():
@@ -120,6 +153,27 @@ def ask(
         found = AgentAnswer(found.asked, asyncio.run(asked))
     _recorded(settings, found)
     return _tell(found, show=False, json=json)
+
+
+def _pairs(option: str, words: list[str] | None) -> dict[str, str]:
+    pairs = [word.partition("=") for word in words or ()]
+    for name, equals, value in pairs:
+        if not (name and equals and value):
+            raise UsageError(f"{option} {name}{equals}{value}", hint=f"Write {option} NAME=VALUE.")
+    return {name: value for name, _, value in pairs}
+
+
+def _scalars(values: dict[str, str]) -> dict[str, Plain]:
+    """Numbers, true and false as such; anything else is a text."""
+
+    def scalar(word: str) -> Plain:
+        try:
+            value = msgspec.json.decode(word, type=bool | int | float)
+        except msgspec.MsgspecError:
+            return word
+        return value
+
+    return {name: scalar(word) for name, word in values.items()}
 
 
 def _look(kind: str, run: str, words: str, budget: int, state_dir: Path | None, url: str | None, *, json: bool) -> int:

@@ -12,7 +12,7 @@ import msgspec
 
 from batchwright.agents.slices.definition_patch import patch_slice
 from batchwright.agents.slices.untrusted_text import cleaned
-from batchwright.app.definition_edit import more_servers
+from batchwright.app.definition_edit import DefinitionChange, edit_definition
 from batchwright.app.plans import make_plan
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
@@ -97,7 +97,8 @@ class ChangePlanner:
         """The edit that adds servers to a file, which stays as it is."""
         if path is None or self._settings is None:
             raise UsageError("like needs a file", hint="Give file.")
-        edit = more_servers(self._settings, Source(path), given["like"], given.get("count", 1), given.get("zone", ""))
+        change = DefinitionChange(given["like"], given.get("count", 1), given.get("zone", ""))
+        edit = edit_definition(self._settings, Source(path), change)
         return patch_slice(edit, PATCH_TOKENS).text + "next: edit the file so, then plan_change it without like\n"
 
     def _at_service(self, client: HttpClient, path: Path | None, text: str) -> str:

@@ -19,8 +19,27 @@ from batchwright.views.text_format import counted
 def _author(source: DefinitionEdit, query: str, budget: int) -> RoleAnswer:
     parsed(query, ())
     told = patch_slice(source, budget)
-    payload = DefinitionPatch(source.file, source.operation, source.added, source.patch)
-    summary = f"Adds {counted(len(source.added), 'server')} to {name(source.operation)}: {ids(source.added)}."
+    payload = DefinitionPatch(
+        source.file,
+        source.operation,
+        source.added,
+        source.patch,
+        source.removed,
+        dict(source.resized),
+        source.service,
+    )
+    verb, changed = next(
+        (verb, names)
+        for verb, names in (
+            ("Adds", source.added),
+            ("Removes", source.removed),
+            ("Resizes", tuple(source.resized)),
+            ("Installs", (source.service,)),
+        )
+        if any(names)
+    )
+    number = "" if source.service else f"{counted(len(changed), 'server')}: "
+    summary = f"{verb} {number}{ids(changed)}, in {name(source.operation)}."
     plan = ActionRequest("plan", f"batchwright plan {quote(source.file)}", reason="apply the patch")
     return RoleAnswer(source.file, summary, told, payload, (plan,))
 
@@ -61,7 +80,7 @@ FILE_ROLES = (
         "How is the file changed so that it does what is asked?",
         Subject.FILE,
         800,
-        ("adds", "checked"),
+        ("adds", "removes", "resizes", "installs", "checked"),
         f"Say what the patch changes and what to look at before it is applied. {ASK_ONLY}",
         _author,
         actions=("plan",),

@@ -105,12 +105,18 @@ class PlanForecast(Struct, frozen=True, tag="plan_forecast"):
 
 
 class DefinitionPatch(Struct, frozen=True, tag="definition_patch"):
-    """A change of a workflow file: a unified diff, and the names that it adds. It was applied to a copy and checked."""
+    """A change of a workflow file: a unified diff, and what it adds, removes, resizes (to a plan) or installs.
+
+    It was applied to a copy and checked.
+    """
 
     file: str
     operation: str
     added: tuple[str, ...]
     patch: str
+    removed: tuple[str, ...] = ()
+    resized: dict[str, str] = {}
+    service: str = ""
 
 
 class DriftSummary(Struct, frozen=True, tag="drift_summary"):
