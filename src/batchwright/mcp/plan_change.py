@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 from batchwright.agents.slices.definition_patch import patch_slice
+from batchwright.agents.slices.token_budget import LARGER, LEAST_BUDGET, MOST_BUDGET
+from batchwright.agents.slices.token_estimate import estimated_tokens
 from batchwright.agents.slices.untrusted_text import cleaned
 from batchwright.app.definition_edit import DefinitionChange, edit_definition
 from batchwright.app.plans import make_plan
@@ -32,7 +34,8 @@ from batchwright.views.proposal import ProposalView, plan_lines, undo_lines
 from batchwright.views.text_format import counted
 
 MEDIA = {".ncl": "text/x-nickel", ".json": "application/json", ".yaml": "application/yaml", ".yml": "application/yaml"}
-PATCH_TOKENS = 800
+PLAN_TOKENS, NEXT_TOKENS = 800, 30
+CLOSED = "</data>"
 NEEDS_SERVICE = "Start a service: batchwright serve. It keeps what was approved, and by whom."
 
 
@@ -57,7 +60,13 @@ class ChangePlanner:
         self._proposes = proposes
 
     def plan(self, client: Client, given: Mapping[str, Any]) -> str:
-        """What a change would do, in lines. Raises UsageError, PlanRefused, NotAllowed, and as Client's methods."""
+        """What a change would do, in lines, within a budget.
+
+        Raises UsageError, PlanRefused, NotAllowed, and as Client's methods.
+        """
+        return within(self._plan(client, given), given.get("budget") or PLAN_TOKENS)
+
+    def _plan(self, client: Client, given: Mapping[str, Any]) -> str:
         action = given["action"]
         if action == "run":
             return self._workflow(client, given)
@@ -99,7 +108,8 @@ class ChangePlanner:
             raise UsageError("like needs a file", hint="Give file.")
         change = DefinitionChange(given["like"], given.get("count", 1), given.get("zone", ""))
         edit = edit_definition(self._settings, Source(path), change)
-        return patch_slice(edit, PATCH_TOKENS).text + "next: edit the file so, then plan_change it without like\n"
+        budget = max(LEAST_BUDGET, (given.get("budget") or PLAN_TOKENS) - NEXT_TOKENS)
+        return patch_slice(edit, budget).text + "next: edit the file so, then plan_change it without like\n"
 
     def _at_service(self, client: HttpClient, path: Path | None, text: str) -> str:
         body = _read(path) if path is not None else text
@@ -121,6 +131,23 @@ class ChangePlanner:
         if path.suffix not in MEDIA:
             raise UsageError(f"{name} is no workflow file", hint=f"They end with {', '.join(MEDIA)}.")
         return path
+
+
+def within(text: str, budget: int) -> str:
+    """The text with as many of its lines as fit, the first and the last ones, and how many were left out.
+
+    Raises UsageError for a budget that nothing fits in.
+    """
+    if not LEAST_BUDGET <= budget <= MOST_BUDGET:
+        raise UsageError(f"a budget of {budget} tokens", hint=f"Give one from {LEAST_BUDGET} to {MOST_BUDGET:,}.")
+    lines, left = text.splitlines(), 0
+    end = lines.index(CLOSED) if CLOSED in lines else len(lines)
+    while estimated_tokens(text) > budget and end > 2:
+        end, left = end - 1, left + 1
+        del lines[end]
+        told = [*lines[:end], *lines[end : end + 1], f"omitted {counted(left, 'line')}: {LARGER}", *lines[end + 1 :]]
+        text = "\n".join(told) + "\n"
+    return text
 
 
 def _is_json(text: str) -> bool:
@@ -156,4 +183,4 @@ def _proposed(one: ProposalView) -> str:
 def _told(title: str, lines: Sequence[str], last: str) -> str:
     """The lines as data: names in them are the file's."""
     body = "\n".join(cleaned(line).replace("&gt;", ">") for line in lines)  # alone it closes nothing
-    return f"{title}\n<data>\n{body}\n</data>\n{cleaned(last)}\n"
+    return f"{title}\n<data>\n{body}\n{CLOSED}\n{cleaned(last)}\n"

@@ -72,6 +72,7 @@ PLAN_CHANGE = Tool(
         "like": {"type": "string", "description": "server"},
         "count": {"type": "integer"},
         "zone": {"type": "string"},
+        "budget": _BUDGET,
     },
     ("action",),
 )

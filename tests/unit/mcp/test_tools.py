@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from bench.agents.tokens import encoding
 
+from batchwright.agents.slices.token_estimate import estimated_tokens
+from batchwright.errors import UsageError
+from batchwright.mcp.plan_change import within
 from batchwright.mcp.tools import APPLY, FIND, PLAN_CHANGE, READING, STATUS, Tool, invalid_argument, offered
 
 DEFINITIONS_MOST = 700  # tokens
@@ -61,3 +64,23 @@ def test_a_server_that_reads_does_not_offer_to_apply() -> None:
 def test_wrong_arguments_are_named(tool: Tool, given: dict[str, Any], words: str) -> None:
     assert invalid_argument(tool, given).startswith(words)
     assert bool(invalid_argument(tool, given)) is bool(words)
+
+
+def test_a_planned_change_keeps_its_budget_and_counts_what_it_leaves_out() -> None:
+    lines = [f"+ web-{number:03} (upcloud): 1xCPU-2GB, de-fra1" for number in range(100)]
+    text = (
+        "\n".join(["plan 0123: nothing was changed; it would", "<data>", *lines, "</data>", "next: batchwright run"])
+        + "\n"
+    )
+    assert within(text, 10_000) == text
+    short = within(text, 200)
+    assert estimated_tokens(short) <= 200
+    kept = [line for line in short.splitlines() if line.startswith("+")]
+    assert short.splitlines()[:2] == ["plan 0123: nothing was changed; it would", "<data>"]
+    assert short.splitlines()[len(kept) + 2 :] == [
+        "</data>",
+        f"omitted {100 - len(kept)} lines: ask with a larger budget",
+        "next: batchwright run",
+    ]
+    with pytest.raises(UsageError):
+        within(text, 99)
