@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import pytest
 from tests.support.browser import browser
@@ -113,3 +114,28 @@ def test_people_sign_in_by_a_code_and_see_only_what_they_may_do(tmp_path: Path) 
         tokens.revoke("operator", now)
         tab.get_by_role("link", name="Servers").click()
         tab.get_by_label("Or paste a token").wait_for()
+
+
+@pytest.mark.long
+def test_a_proposed_change_is_approved_by_somebody_else(tmp_path: Path) -> None:
+    tokens, now = Tokens(Settings(tmp_path / "state")), SystemClock().now()
+    secrets = {role: tokens.create(role, role, now, None)[1] for role in (Role.PROPOSER, Role.OPERATOR)}
+
+    def call(method: str, path: str, body: bytes = b"") -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {secrets[Role.PROPOSER]}", "Content-Type": "application/json"}
+        with urlopen(Request(f"{url}{path}", body or None, headers, method=method)) as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+    with service_process(tmp_path, "--simulate") as (url, _), browser(url) as window:
+        proposal = call("POST", "/v1/proposals", json.dumps(workflow("flow", 2)).encode())
+        window.expected += ("status of 401",)
+        tab = window.page("/ui/approvals")
+        tab.get_by_label("Or paste a token").fill(secrets[Role.OPERATOR])
+        tab.get_by_role("button", name="Sign in").click()
+        tab.get_by_text("proposer proposes to apply: run flow 1 on flow: + 2").wait_for()
+        tab.get_by_text("May decide: an operator other than proposer.").wait_for()
+        tab.get_by_label(f"Comment on proposal {proposal['hash'][:8]}").fill("for the sale")
+        tab.get_by_role("button", name=f"Approve {proposal['hash'][:8]}").click()
+        tab.get_by_text("It was approved by operator: for the sale.").wait_for()
+        assert call("POST", f"/v1/proposals/{proposal['hash']}/apply")["workflow"] == "flow"

@@ -9,6 +9,7 @@
 # what it is asked about.
 
 export use approvals.nu *
+export use proposals.nu *
 export use environments.nu *
 export use holders.nu *
 export use webhooks.nu *

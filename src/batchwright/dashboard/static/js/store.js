@@ -65,7 +65,8 @@ export const signedOut = store(''); // why a sign-in is needed; '' if it is not
 export const picked = store(null); // the selected step as its card has it: {step, operation, begin, end}
 export const notice = store(null); // an answer to an action: {title, text}
 
-export const may = (role) => ['viewer', 'operator', 'admin'].indexOf(session.get()?.role) >= ['viewer', 'operator', 'admin'].indexOf(role);
+const ROLES = ['viewer', 'proposer', 'operator', 'admin'];
+export const may = (role) => ROLES.indexOf(session.get()?.role) >= ROLES.indexOf(role);
 
 /** Keys of a part of the page, while no dialog is open and nothing is typed. A deed that gives false leaves the key to others; those that are `first` are asked before. */
 export function useKeys(deeds, first = false) {
