@@ -255,6 +255,7 @@ KNOW_TYPES = {  # who may import the module of an operation type, besides operat
     "app/workload_health.py": "the use case of `check`, about task services and checks",
     "app/install_preview.py": "the use case of `plan --check`, which is about task services only",
     "app/environment_drift.py": "the use case of `drift`, which asks the runner about task services",
+    "app/definition_edit.py": "the use case of `ask author --service`, which writes an install of task services",
 }
 
 
