@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 import signal
@@ -16,8 +17,12 @@ from tests.support.nushell import ROOT, Nu
 from tests.support.service_process import service_process
 from tests.support.webhook_receiver import WebhookReceiver
 
+from batchwright.app.webhook_delivery import WebhookDeliverer
 from batchwright.client import local
+from batchwright.journal.base import Journal
+from batchwright.model.delivery import Delivery
 
+LOOKS = 6_000  # at something that is bound to happen
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 FAST = ("--sim", "answer_seconds=0", "--sim", "boot_seconds=0")
 FILE = """{{ batch_workflow = {{ name = "shop", version = "1", operations = [
@@ -84,10 +89,25 @@ def test_a_run_tells_what_happens_and_the_documented_receiver_verifies_it(tmp_pa
     assert SECRET.encode() not in stored
 
 
-def test_what_a_command_could_not_deliver_is_said_kept_and_sent_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(local, "FLUSH_SECONDS", 0.2)
+@pytest.fixture
+def tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the end of a run a command waits for the first try of each message, not for seconds."""
+    flush = WebhookDeliverer.flush
+
+    async def flushed(self: WebhookDeliverer, journal: Journal, run: str, seconds: float) -> list[Delivery]:
+        if seconds != local.FLUSH_SECONDS:  # what is sent again
+            return await flush(self, journal, run, seconds)
+        for _ in range(LOOKS):
+            if all(row.attempts for row in await journal.deliveries(run)):
+                break
+            await asyncio.sleep(0.01)
+        return await flush(self, journal, run, 0.0)
+
+    monkeypatch.setattr(WebhookDeliverer, "flush", flushed)
+
+
+@pytest.mark.usefixtures("tried_once")
+def test_what_a_command_could_not_deliver_is_said_kept_and_sent_again(tmp_path: Path) -> None:
     with WebhookReceiver() as receiver:
         pass  # its port is free again: nobody listens
     typed = user(tmp_path, receiver.url)
@@ -128,8 +148,8 @@ def test_a_command_that_is_killed_leaves_its_messages_to_the_next(tmp_path: Path
         assert (line["state"], ids[-1].partition(":")[0]) == ("delivered", row["run"])
 
 
-def test_a_redirect_leads_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "FLUSH_SECONDS", 0.2)
+@pytest.mark.usefixtures("tried_once")
+def test_a_redirect_leads_nowhere(tmp_path: Path) -> None:
     with WebhookReceiver(status=307) as receiver:
         found, said = run(user(tmp_path, receiver.url))
         assert "was not told everything yet: 307: redirects are not followed" in said
