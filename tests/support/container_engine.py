@@ -12,11 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.needs import missing, tool
+from tests.support.wheelhouse import ROOT, fetch_wheels
 
-ROOT = Path(__file__).parents[2]
 TOOLS = "scripts/tools.sh"
 UNIFIED = Path("/sys/fs/cgroup/unified")  # crun refuses machines with both kinds of cgroups
-PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
 class ContainerEngine:
@@ -87,10 +86,7 @@ class ContainerEngine:
     def batchwright_image(self, tag: str, base: str) -> None:
         """The image of deploy/Containerfile, from packages that were fetched before: the build needs no network."""
         wheels = self.folder / "wheels"
-        fetch = [sys.executable, "-m", "pip", "download", "--quiet", "-d", str(wheels), "-c", "constraints.txt"]
-        python = self.podman("run", "--rm", *self.run_options(), base, "python3", "-c", VERSION).strip()
-        fetch += ["--only-binary=:all:", f"--python-version={python}", ".[all]"]
-        subprocess.run(fetch, cwd=ROOT, check=True, capture_output=True)
+        fetch_wheels(wheels, self.podman("run", "--rm", *self.run_options(), base, "python3", "-c", VERSION).strip())
         options = ["--isolation=chroot", "--format=docker", "--build-arg", f"BASE={base}", "-t", tag]
         options += ["--volume", f"{wheels}:/wheels:ro", "--build-arg", "PIP_OPTIONS=--no-index --find-links=/wheels"]
         builder = " ".join(self.command("buildah"))

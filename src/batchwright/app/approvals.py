@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from batchwright.app.access_tokens import Tokens
 from batchwright.app.settings import Settings
+from batchwright.app.shared_tokens import synchronise
 from batchwright.errors import (
     ApprovalLate,
     ApprovalOutdated,
@@ -17,6 +18,7 @@ from batchwright.errors import (
     UsageError,
 )
 from batchwright.journal.base import Journal
+from batchwright.journal.shared_records import SharesRecords
 from batchwright.model.approver import Principal, unfit
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 from batchwright.model.plan import Plan
@@ -48,14 +50,15 @@ class AnswerRequest(Struct, frozen=True):
             )
 
 
-def refuse_unreachable(settings: Settings, plan: Plan, principal: str, now: float) -> None:
+async def refuse_unreachable(settings: Settings, journal: Journal, plan: Plan, principal: str, now: float) -> None:
     """Raise QuorumUnreachable if fewer people than a question of the plan needs could answer it.
 
-    `principal` submits the plan. Raises TokensUnreadable.
+    `principal` submits the plan. Raises TokensUnreadable, StoreError.
     """
     holds = [(step.id, step.hold) for step in plan.steps if step.hold is not None]
     if not holds:
         return
+    await _know_tokens(settings, journal)
     tokens = Tokens(settings).all()
     people = [Principal(token.id, token.name, token.role) for token in tokens if not token.trouble(now)]
     for step, hold in holds:
@@ -78,6 +81,7 @@ async def answer(
     Gives the step that asks, and whether the answer is new. Raises ApprovalLate, ApprovalOutdated, ApproverRefused,
     NotAllowed, StepNotFound, UsageError, StoreError, TokensUnreadable.
     """
+    await _know_tokens(settings, journal)
     step = _asked_step(run, given.step)
     hold = run.holds.get(step)
     if hold is None:
@@ -99,6 +103,12 @@ async def answer(
     body = HoldAnswer(step, hold.ask, hold.hash, given.yes, who, given.comment)
     await journal.signal(run.id, Signal(SignalKind.ANSWER, now, who.name or who.id, body))
     return step, True
+
+
+async def _know_tokens(settings: Settings, journal: Journal) -> None:
+    """Have the tokens that services share, also where no service keeps a copy of them. Raises StoreError."""
+    if isinstance(journal, SharesRecords):
+        await synchronise(Tokens(settings), journal)
 
 
 def unfit_for(settings: Settings, run: Run, step: str, who: Principal) -> str:

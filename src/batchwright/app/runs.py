@@ -154,7 +154,7 @@ class Runs:
             lenders = await free_lenders(journal, plan, state.resources)
             await refuse_borrowed(journal, state.key, ended_by_plan(plan), stopped_by(plan))
             await refuse_unguarded(self._settings, plan, state.resources, now, principal)
-            refuse_unreachable(self._settings, plan, principal, now)
+            await refuse_unreachable(self._settings, journal, plan, principal, now)
             told = now, own, plan, by, key, digest, client, source
             recorded = inputs or recorded_place()
             turn = state.turn + 1, state.newest

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -174,13 +175,14 @@ def test_a_quorum_that_nobody_could_reach_is_refused_at_once(tmp_path: Path) -> 
 
     def attempt(submitter: str) -> str:
         try:
-            refuse_unreachable(desk.settings, plan, submitter, NOW)
+            asyncio.run(refuse_unreachable(desk.settings, desk.journal, plan, submitter, NOW))
         except QuorumUnreachable as error:
             return error.message
         return ""
 
     assert "without access tokens" in attempt(HERE.id)
-    refuse_unreachable(desk.settings, plan_of(QUICK, approval("ok", Hold())), HERE.id, NOW)
+    one = plan_of(QUICK, approval("ok", Hold()))
+    asyncio.run(refuse_unreachable(desk.settings, desk.journal, one, HERE.id, NOW))
     ada, _, look = desk.token("ada"), desk.token("grace"), desk.token("look", Role.VIEWER)
     assert attempt(look.id) == ""
     assert "there are 1" in attempt(ada.id)
@@ -188,3 +190,27 @@ def test_a_quorum_that_nobody_could_reach_is_refused_at_once(tmp_path: Path) -> 
     assert attempt(ada.id) == ""
     Tokens(desk.settings).revoke("edsger", NOW)
     assert "there are 1" in attempt(ada.id)
+
+
+class SharedJournal(MemoryJournal):
+    """Of a store whose services have a token, which this machine has never seen."""
+
+    async def tokens(self) -> list[bytes]:
+        return [msgspec.json.encode(AccessToken("1", "grace", Role.OPERATOR, "", NOW))]
+
+    async def change_tokens(self, change: object) -> None: ...
+    async def append_audit(self, *_: object) -> None: ...
+    async def audit_page(self, *_: object) -> list[object]:
+        return []
+
+    async def audit_problems(self) -> list[str]:
+        return []
+
+
+def test_tokens_of_other_machines_count_where_none_was_made_here(tmp_path: Path) -> None:
+    """Without tokens the user who submitted a run may answer it; with tokens nobody may who submitted it."""
+    assert Desk(tmp_path / "alone").says(HERE) == ("ok/ask", True)
+    desk = Desk(tmp_path / "shared")
+    desk.journal = SharedJournal()
+    refused(ApproverRefused, desk, HERE)
+    assert [one.name for one in Tokens(desk.settings).all()] == ["grace"]
