@@ -11,7 +11,7 @@ from tests.support.command_line import Command
 
 DOCS = Path(__file__).parents[3] / "docs"
 WHOLE, OPERATIONS = re.compile(r"^\s*batch_workflow = \{", re.MULTILINE), "operations = "
-PAGES = ("workflow-file", "conditions", "checks", "approvals", "placement", "programs")
+PAGES = ("workflow-file", "conditions", "checks", "approvals", "placement", "programs", "webhooks")
 
 
 def workflows(page: str) -> list[str]:
