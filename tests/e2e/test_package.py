@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+import tomllib
 import zipfile
 from email.parser import Parser
 from pathlib import Path
@@ -120,3 +121,49 @@ def test_it_serves_its_page(program: Path, tmp_path: Path) -> None:
     environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "[200, 200, 200]", done.stderr
+
+
+def python(version: str) -> str:
+    """An interpreter of this version, of the system or of pyenv."""
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+    places = [Path(f"/usr/bin/python{version}"), *versions.glob(f"{version}.*/bin/python")]
+    return str(next(filter(Path.exists, places), None) or missing(f"there is no Python {version} here"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("version", ["3.12", "3.13"])
+def test_another_python_with_every_extra(version: str, wheel: Path, tmp_path: Path) -> None:
+    """Its packages come from the index, as a user's do."""
+    home = tmp_path / "venv"
+    subprocess.run([python(version), "-m", "venv", str(home)], check=True)
+    install = ["install", "--quiet", "-c", str(ROOT / "constraints.txt"), f"{wheel}[all]"]
+    subprocess.run([home / "bin/pip", *install], check=True)
+    program = home / "bin/batchwright"
+    about = json.loads(told(program, tmp_path, "version", "--json"))
+    assert about["python"].startswith(f"{version}.")
+    assert set(about["extras"]) == set(extras())
+    told(program, tmp_path, "examples", "example_batch")
+    run = json.loads(told(program, tmp_path, "run", "example_batch.ncl", "--sim", "time_scale=0.001", "--json"))
+    assert run["status"] == "Completed"
+
+
+def extras() -> dict[str, list[str]]:
+    """The extras for users, but for the one that has them all."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return {name: wanted for name, wanted in project["optional-dependencies"].items() if name not in ("all", "dev")}
+
+
+def test_the_extra_all_has_all() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (everything,) = project["optional-dependencies"]["all"]
+    named = set(re.findall(r"[a-z]+", everything.split("[")[1]))
+    packages = {package for name in named for package in extras()[name]}
+    assert [name for name, wanted in extras().items() if not set(wanted) <= packages] == []
+
+
+@pytest.mark.long
+def test_an_older_python_is_named(wheel: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pip", "--python", python("3.10"), "install", "--no-deps", "--dry-run", str(wheel)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert re.search(r"requires a different Python: 3\.10\.\d+ not in '>=3\.11'", done.stderr)
