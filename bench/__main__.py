@@ -150,6 +150,7 @@ SECTIONS = {
     "Limits of two runs at one account": lambda: script("limits"),
     "Environments": environments,
     "Views of a page": lambda: script("page_views"),
+    "Answers about a run of 100,000 steps": lambda: script("slices"),
     "Rehearsals": lambda: script("rehearsal"),
     "Journals": lambda: script("journal"),
     "Loader": lambda: script("loader"),

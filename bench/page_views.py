@@ -35,12 +35,12 @@ FULL = Fault(FaultClass.CAPACITY, "no room for plan 1xCPU-2GB in de-fra1")
 SLOW = Fault(FaultClass.TRANSIENT, "the answer did not come within 30 s")
 
 
-def large_plan() -> Plan:
+def large_plan(steps: int = STEPS) -> Plan:
     """Chains of operations side by side."""
-    operations, left = [], STEPS
+    operations, left = [], steps
     for chain in range(CHAINS):
         for link in range(LINKS):
-            number = left if (chain, link) == (CHAINS - 1, LINKS - 1) else STEPS // (CHAINS * LINKS)
+            number = left if (chain, link) == (CHAINS - 1, LINKS - 1) else steps // (CHAINS * LINKS)
             left -= number
             names = [f"w-{chain}-{link}-{n}" for n in range(number)]
             after = [f"op_{chain}_{link - 1}"] if link else []
