@@ -18,7 +18,7 @@ from batchwright.views.run import operation_progress, run_view
 from batchwright.views.run_history import RunHistory
 from batchwright.views.step_pages import StepOrder, StepQuery, StepRow, step_page
 from batchwright.views.steps import servers, step_named
-from batchwright.views.text_format import duration
+from batchwright.views.text_format import counted_of, duration
 from batchwright.views.wait_reasons import ended_operations
 
 KEYS = ("state", "operation", "provider", "server", "cause", "step", "text", "offset", "after")
@@ -54,7 +54,7 @@ def search_slice(source: RunSource, query: str, budget: int) -> Slice:
     again = " ".join(["find", what, *kept, *told.words, f"{key}=" + "{shown}"])
     head = [
         run_facts(source)[0],
-        Fact("found", f"found {len(rows) + more} {what} from {offset}", count=len(rows) + more),
+        Fact("found", f"found {counted_of(len(rows) + more, what)} from {offset}", count=len(rows) + more),
     ]
     section = Section(what, again, rows, more, begin=offset)
     return fit("find", run.id, run.seq, budget, head, (section,))
