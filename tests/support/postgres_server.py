@@ -97,6 +97,12 @@ class PostgresServer:
         self.remove()
 
     @property
+    def pid(self) -> int:
+        """Of its first process while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def port(self) -> str:
         """Of its socket and of TCP."""
         return self._settings.get("port", "5432")

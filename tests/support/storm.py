@@ -35,6 +35,7 @@ from tests.support.temporal_server import TemporalServer
 
 PATIENCE = 600.0  # seconds in which a run must end, whatever is killed meanwhile
 LIMIT = 3  # steps of a run at a time
+DOOMED = "doomed"  # the end of the name of a server that cannot be made
 CHANGES = {"retire": "allowed", "replace": "allowed"}
 FAULTS = {"transient": 0.05, "lost_answers": 0.04, "late_commits": 0.03, "late_max": 1.0, "read_errors": 0.02}
 TIMES = {"answer_seconds": 0.05, "boot_seconds": 0.4, "read_seconds": 0.01, "destroy_seconds": 0.1}
@@ -64,25 +65,32 @@ class Storm:
         self._weather = weather
         self._chance = random.Random(seed)
         self._over = threading.Event()  # enough kills
+        self._calm = threading.Event()  # every environment has had its changes
         self._victims = [*fleet.processes, *weather.servers]  # that are not being killed at this moment
         self._lock = threading.Lock()
         self.kills: Counter[str] = Counter()
         self.ends: Counter[str] = Counter()
+        self.resumed = 0
         self.read = 0  # events that readers were given
 
     def rage(self) -> None:
         """All of it; raises what any part of it raises."""
         weather = self._weather
-        with ThreadPoolExecutor(weather.environments + weather.killers) as pool:
-            parts = [pool.submit(self._kill_many) for _ in range(weather.killers)]
-            for number in range(weather.environments):
-                chance = random.Random(self._chance.random())
-                parts.append(pool.submit(self._change, f"env{number:02d}", chance))
+        with ThreadPoolExecutor(weather.environments + weather.killers + 1) as pool:
+            around = [pool.submit(self._kill_many) for _ in range(weather.killers)]
+            around.append(pool.submit(self._resume_all))
+            changes = [
+                pool.submit(self._change, f"env{number:02d}", random.Random(self._chance.random()))
+                for number in range(weather.environments)
+            ]
             try:
-                for part in as_completed(parts):
-                    part.result()
+                for change in as_completed(changes):
+                    change.result()
             finally:
                 self._over.set()
+                self._calm.set()
+            for part in around:
+                part.result()
 
     # -- what people do -------------------------------------------------------------------------------------------
 
@@ -105,16 +113,25 @@ class Storm:
         for number in count(1):
             if number > self._weather.changes and self._over.is_set():
                 return
-            size, plan = chance.randint(1, 4), chance.choice(["1xCPU-2GB", "2xCPU-4GB"])
-            query = "&".join(f"sim={key}={value}" for key, value in {**TIMES, **FAULTS, "seed": number}.items())
-            path = f"{RUNS}/submit?simulate=true&{query}"
-            own = self._ask(path, _flow(name, size, plan), **{"Idempotency-Key": f"{name}-{number}"})["run"]
+            plan, doomed = chance.choice(["1xCPU-2GB", "2xCPU-4GB"]), number % 4 == 0
+            names = [f"{name}-{i}" for i in range(chance.randint(1, 4))] + doomed * [f"{name}-{DOOMED}"]
+            settings = {**TIMES, **FAULTS, "seed": number, "fail": f"*-{DOOMED}"}
+            query = "&".join(f"sim={key}={value}" for key, value in settings.items())
+            path, key = f"{RUNS}/submit?simulate=true&{query}", f"{name}-{number}"
+            own = self._ask(path, _flow(name, names, plan), **{"Idempotency-Key": key})["run"]
+            if number % 4 == 2:
+                self._try(f"{RUNS}/{own}/pause")  # another part of the storm resumes it
             self._follow(own)
-            while (status := self._end(own)) not in ("Completed", "RolledBack"):
-                self.ends[status] += 1
-                verb = "rollback" if number % 3 == 2 or status == "RollbackIncomplete" else "resume"
-                self._try(f"{RUNS}/{own}/{verb}")
+            status = self._end(own)
+            assert status == ("RolledBack" if doomed else "Completed"), f"{own} is {status}"
             self.ends[status] += 1
+
+    def _resume_all(self) -> None:
+        """Resume what is paused, again and again: the answer to a pause may have been lost."""
+        while not self._calm.wait(1.0):
+            for row in self._ask(f"{RUNS}?status=Paused")["items"]:
+                self._try(f"{RUNS}/{row['run']}/resume")
+                self.resumed += 1
 
     def _try(self, path: str) -> None:
         """Ask for something that may be under way already, as its answer may have been lost."""
@@ -187,11 +204,12 @@ def _patiently(begin: Callable[[], object]) -> None:
     begin()
 
 
-def _flow(name: str, size: int, plan: str) -> dict[str, Any]:
-    configs = [{"name": f"{name}-{i}", "plan": plan, "zone": "de-fra1"} for i in range(size)]
+def _flow(name: str, names: list[str], plan: str) -> dict[str, Any]:
+    configs = [{"name": one, "plan": plan, "zone": "de-fra1"} for one in names]
     retry = {"max_attempts": 15, "initial_delay": 0.1, "max_delay": 0.5}
     up = {"id": "up", "type": "server_batch", "provider": "upcloud", "server_configs": configs, "retry": retry}
     about = {"name": name, "version": "1", "storage_backend": "postgres", "parallel_limit": LIMIT, "changes": CHANGES}
+    about["on_failure"] = "rollback"
     return {"batch_workflow": {**about, "operations": [up]}}
 
 

@@ -68,6 +68,12 @@ class TemporalServer:
         self.kill()
 
     @property
+    def pid(self) -> int:
+        """Of its process while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def address(self) -> str:
         """HOST:PORT."""
         return f"127.0.0.1:{self.port}"
