@@ -113,8 +113,7 @@ def row(name: str, got: dict[str, Any] | str) -> str:
 def table() -> list[str]:
     """All of it."""
     rows = ["| | durable steps/s | CPU ms/step | of its server |", "|--|--|--|--|"]
-    for store in ("filesystem", "surrealdb", "postgres"):
-        rows.append(row(f"batchwright, {store}", ours(store)))
+    rows += [row(f"batchwright, {store}", ours(store)) for store in ("filesystem", "surrealdb", "postgres")]
     for peer in PEERS:
         with tempfile.TemporaryDirectory(prefix="bwpeer-") as folder:
             rows.append(row(peer.name, measured(peer, Path(folder))))

@@ -92,6 +92,8 @@ class Fleet:
         stack.callback(self.stop)
 
     def _begin(self, name: str, *words: str, **more: str) -> str:
+        if name in self.processes:  # it has not come up
+            self.kill(name)
         home = self.folder / name
         (home / "state").mkdir(parents=True, exist_ok=True)
         world = home / "state" / "simulated.db"

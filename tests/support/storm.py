@@ -101,10 +101,11 @@ class Storm:
             try:
                 return ask(random.choice(list(self._fleet.urls.values())), path, body, **headers)
             except (URLError, OSError, HTTPException, AssertionError) as error:
-                refused = isinstance(error, AssertionError) and not any(
-                    code in str(error) for code in ("store-", "stopping", "busy", "too-many")
+                # its store is away, it is stopping, or others ask too often
+                later = not isinstance(error, AssertionError) or any(
+                    one in str(error) for one in ('"status":503', '"status":429', "environment-busy")
                 )
-                if refused or time.monotonic() > until:
+                if not later or time.monotonic() > until:
                     raise
                 time.sleep(0.2)  # until somebody tries again
 
