@@ -179,7 +179,8 @@ def served(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
                 definition |= {"name": "shop", "environment": "eu"}
             run = client.submit(definition, {**FAST, **simulation}).run
             for update in client.follow(run):
-                if update.view.status is status:
+                begun = status is not RunState.RUNNING or update.view.running  # a call is in flight
+                if update.view.status is status and begun:
                     return run
             raise AssertionError(f"{run} is {update.view.status}")
 
