@@ -65,10 +65,11 @@ def _total(facts: Sequence[Fact]) -> int:
 
 
 def _times(view: RunView, now: float) -> Fact:
+    if view.status in RUN_ENDED:
+        return Fact("time", f"time: {duration(view.elapsed)}")
     left = "not known" if view.eta is None else duration(view.eta)
-    ahead = "" if view.status in RUN_ENDED else f", expected to take {left} more"
-    quiet = "" if view.status in RUN_ENDED else f", last event {duration(now - view.updated_at)} ago"
-    return Fact("time", f"time: {duration(view.elapsed)} so far{ahead}{quiet}")
+    quiet = f"last event {duration(now - view.updated_at)} ago"
+    return Fact("time", f"time: {duration(view.elapsed)} so far, expected to take {left} more, {quiet}")
 
 
 def _changes(source: RunSource, after: int) -> Fact:
