@@ -30,6 +30,11 @@ def found_in(text: str, form: str) -> list[DuplicateKey]:
     return [found for found, _ in zip(finder, range(MOST), strict=False)]
 
 
+def found_as_json(text: str, form: str) -> str:
+    """The same as JSON, for whoever asks from another process."""
+    return json.dumps(found_in(text, form))
+
+
 def in_json(text: str) -> Iterator[DuplicateKey]:
     """Duplicate keys in JSON, compared after decoding, not as written."""
     open_: list[dict[str, int] | None] = []  # the keys of an object, None for an array

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import json
+import marshal
 import os
 import selectors
 import signal
@@ -107,9 +107,10 @@ class Evaluator:
         except OSError as error:
             raise EvaluatorUnavailable(f"the Nickel evaluator cannot be started: {error}") from error
         try:
-            self._send(json.dumps(settings).encode() + b"\n")
-            self.confinement = msgspec.json.decode(self._line(), type=Confinement)
-        except (EvaluationLimitExceeded, msgspec.DecodeError) as error:
+            self._send(marshal.dumps(settings))
+            version, *missing = self._line().decode().rstrip("\n").split("\t")
+            self.confinement = Confinement(int(version), tuple(missing))
+        except (EvaluationLimitExceeded, ValueError) as error:
             self._end()
             raise EvaluatorUnavailable("the Nickel evaluator ended while it was starting") from error
         if limits.must_confine and not self.confinement.is_whole:

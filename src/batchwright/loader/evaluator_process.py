@@ -1,25 +1,29 @@
 """The child process: evaluates Nickel expressions under limits it cannot lift again. Run alone, with no packages.
 
-It reads one line of JSON with its settings and answers with one that says what confines it. Then, until its input
-ends, it reads `LENGTH\n` and an expression, or `LENGTH json\n`, `LENGTH yaml\n` and a text to be looked through by
-duplicate_keys.py, and answers `ok LENGTH\n` or `error LENGTH\n` and a body. What exceeds a limit kills it: the signal
-is the answer.
+It reads its settings, marshalled, and answers with a line that says what confines it: the version of Landlock, then
+what is missing, each after a tab. Then, until its input ends, it reads `LENGTH\n` and an expression, or
+`LENGTH json\n`, `LENGTH yaml\n` and a text to be looked through by duplicate_keys.py, and answers `ok LENGTH\n` or
+`error LENGTH\n` and a body. What exceeds a limit kills it: the signal is the answer.
 """
 
+from __future__ import annotations
+
+# Only what the interpreter has at hand: what each further module takes to import, every evaluation takes.
 import ctypes
 import errno
-import importlib.util
-import json
+import marshal
 import os
-import platform
 import resource
-import signal
 import stat
 import struct
 import sys
-from importlib.machinery import ExtensionFileLoader
-from types import ModuleType
-from typing import Any
+from _signal import ITIMER_REAL, SIG_DFL, SIGALRM, setitimer, signal  # type: ignore[import-not-found]
+from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
 
 OUT_OF_MEMORY = 70  # exit status
 
@@ -139,9 +143,10 @@ def landlock(readable: list[str]) -> int:
 
 def seccomp() -> None:
     """Restrict this process to the system calls in CALLS. Raises Unsupported."""
-    if platform.machine() not in CALLS:
-        raise Unsupported(f"the architecture {platform.machine()} is not supported")
-    architecture, calls = CALLS[platform.machine()]
+    machine = os.uname().machine
+    if machine not in CALLS:
+        raise Unsupported(f"the architecture {machine} is not supported")
+    architecture, calls = CALLS[machine]
     load, equal, answer = 0x20, 0x15, 0x06  # BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_RET|K
     allow, refuse, kill = 0x7FFF0000, 0x00050000 | errno.ENOSYS, 0x80000000
     steps = [(load, 0, 0, 4), (equal, 1, 0, architecture), (answer, 0, 0, kill), (load, 0, 0, 0)]
@@ -182,18 +187,15 @@ def limit(settings: dict[str, Any]) -> None:
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(what, (value, value))
     resource.setrlimit(resource.RLIMIT_CPU, (settings["cpu"], settings["cpu"] + 1))
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, settings["wall"])
+    signal(SIGALRM, SIG_DFL)
+    setitimer(ITIMER_REAL, settings["wall"])
 
 
 def module(name: str, path: str) -> ModuleType:
     """Import a module from its file, without its package."""
-    loader = ExtensionFileLoader(name, path) if not path.endswith(".py") else None
-    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
-    assert spec is not None
-    assert spec.loader is not None
-    found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
+    loader = SourceFileLoader(name, path) if path.endswith(".py") else ExtensionFileLoader(name, path)
+    found = loader.create_module(ModuleSpec(name, loader, origin=path)) or type(sys)(name)
+    loader.exec_module(found)
     return found
 
 
@@ -202,21 +204,22 @@ def main() -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(nowhere, standard)
-    settings = json.loads(requests.readline())
+    settings = marshal.load(requests)  # noqa: S302 - from the process that has started this one
     nickel, repeats = module("nickel", settings["nickel"]), None
     if settings["yaml"]:
         sys.path.append(settings["yaml"])
-        importlib.import_module("yaml")
+        __import__("yaml")
     if settings["repeats"]:
         repeats = module("repeats", settings["repeats"])
     limit(settings)
-    answers.write(json.dumps(confine(settings["readable"])).encode() + b"\n")
+    confined = confine(settings["readable"])
+    answers.write("\t".join((str(confined["landlock"]), *confined["missing"])).encode() + b"\n")
     answers.flush()
     while header := requests.readline():
         length, *kind = header.decode().split()
         body = requests.read(int(length)).decode()
         try:
-            status, text = b"ok", json.dumps(repeats.found_in(body, *kind)) if repeats and kind else nickel.run(body)
+            status, text = b"ok", repeats.found_as_json(body, *kind) if repeats and kind else nickel.run(body)
         except nickel.NickelException as error:
             status, text = b"error", str(error.args[0])
         answer = text.encode()
