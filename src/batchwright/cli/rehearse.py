@@ -27,7 +27,7 @@ from batchwright.cli.options import (
     settings_of,
     source_of,
 )
-from batchwright.cli.output import note, print_json, say, show_diagnostics, tally
+from batchwright.cli.output import note, print_json, say, show_diagnostics, show_error, tally
 from batchwright.errors import UsageError
 from batchwright.views.rehearsal_ci import rehearsal_annotations, rehearsal_junit
 from batchwright.views.rehearsal_html import rehearsal_html
@@ -92,6 +92,9 @@ def rehearse(
     answer = carry_through(settings, clock, source, options)
     report = answer.report
     if report is None:
+        if json:
+            show_error(answer.planned.refusal(), json=True, diagnostics=answer.planned.diagnostics)
+            return Exit.COULD_NOT
         show_diagnostics(answer.planned.diagnostics)
         note(f"nothing to rehearse: {tally(answer.planned.diagnostics)}")
         return Exit.COULD_NOT

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -17,7 +18,7 @@ from msgspec.structs import replace
 
 from batchwright.loader import inputs as given
 from batchwright.loader import nickel_expressions
-from batchwright.loader.evaluation import told_death
+from batchwright.loader.evaluation import DEATH_HINTS, told_death
 from batchwright.loader.evaluator_client import EvaluationLimitExceeded, Evaluator, NickelError
 from batchwright.loader.limits import MIB, LoaderLimits
 from batchwright.loader.nickel_diagnostics import explained
@@ -25,6 +26,7 @@ from batchwright.loader.nickel_expressions import Path_
 from batchwright.loader.sources import Sources, schema_folder
 from batchwright.model.diagnostic import Diagnostic
 
+T = TypeVar("T")
 REHEARSAL = "rehearsal"
 KINDS = ("never", "in_the_end")
 LIMITS = LoaderLimits(memory_mib=1024, cpu_seconds=30, wall_seconds=40.0, file_bytes=8 * MIB, output_bytes=8 * MIB)
@@ -70,13 +72,46 @@ def judge_ends(
         return JudgedEnds({}, mistakes=sources.told)
     with tempfile.TemporaryDirectory(prefix="batchwright-") as folder:
         data = Path(folder, "ends.json")
-        try:
+
+        def session(judge: Callable[[Evaluator, str], T]) -> T:
             with Evaluator(limits, [*sources.roots, Path(folder)], repeats=["json"]) as evaluator:
                 values = given.values(evaluator, sources, inputs)
-                raw = nickel_expressions.merged([source.content for source in sources.main], values)
-                return _judged(evaluator, sources, raw, data, ends)
+                return judge(evaluator, nickel_expressions.merged([source.content for source in sources.main], values))
+
+        try:
+            return session(lambda evaluator, raw: _judged(evaluator, sources, raw, data, ends))
         except EvaluationLimitExceeded as death:
-            return JudgedEnds({}, mistakes=(told_death(death, sources),))
+            return JudgedEnds({}, mistakes=(_blamed(death, session, sources, data),))
+
+
+class Session(Protocol):
+    """Does something with an evaluator of its own and the text of the files. Raises EvaluationLimitExceeded."""
+
+    def __call__(self, judge: Callable[[Evaluator, str], T]) -> T: ...
+
+
+def _blamed(death: EvaluationLimitExceeded, session: Session, sources: Sources, data: Path) -> Diagnostic:
+    """What is said of an evaluation that used up a limit: with the place of the rule that does so by itself.
+
+    The ends that were judged at that moment are still in the file.
+    """
+    try:
+        rules = session(_rules) if data.exists() else []
+    except EvaluationLimitExceeded:  # the file itself uses it up
+        rules = []
+    for rule in rules:
+        try:
+            session(lambda evaluator, raw, rule=rule: _told(evaluator, raw, data, rule))  # type: ignore[misc]
+        except EvaluationLimitExceeded as again:
+            place = session(lambda evaluator, raw, rule=rule: _place(evaluator, sources, raw, rule))  # type: ignore[misc]
+            about = f"rehearsal.{rule.name}: {again.message}"
+            return replace(place, code=again.code, message=about, hint=DEATH_HINTS.get(again.code, ""))
+    return told_death(death, sources)
+
+
+def _told(evaluator: Evaluator, raw: str, data: Path, rule: EndRule) -> None:
+    with suppress(NickelError):  # another mistake, which is not why the evaluation ended
+        _answers(evaluator, raw, data, [rule])
 
 
 def _rules(evaluator: Evaluator, raw: str) -> list[EndRule]:

@@ -22,6 +22,7 @@ LINES, LINE = 5_000, "x" * 400  # of a flood of output
 JUMP = 3600.0  # seconds that a clock is set forward, or back
 FULL_TIMES = 3  # that a write finds the disk full
 LONG = 86_400.0  # seconds that a call takes which never ends by itself
+_SEEN = {"wrong_status": "HTTP 500, which is not what is asked for", "wrong_body": "the text is not in its body"}
 LOST = Unknown("the connection was lost before an answer came")
 _READS = ("find", "describe", "access", "account", "health")
 
@@ -62,7 +63,7 @@ class StandingFault(Struct, frozen=True):
         if call.about.verb in _READS:
             raise ProviderUnavailable("the credentials were refused", hint="Renew them.", passing=False)
         if call.about.verb == "probe":
-            return CheckResult("check", False, "it does not answer")
+            return CheckResult("check", False, _SEEN.get(self.fault, "it does not answer"))
         return _rejected(FaultClass(self.fault))
 
 
@@ -122,7 +123,7 @@ def _standing(fault: str, call: PendingCall) -> StandingFault | None:
         case "auth":
             verbs = "create", "destroy", "change", *_READS
             return StandingFault(fault, verbs, provider=about.provider)
-        case "exit":
+        case "exit" | "wrong_status" | "wrong_body":
             return StandingFault(fault, (about.verb,), step=about.subject)
     return None
 

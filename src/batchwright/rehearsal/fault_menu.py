@@ -24,12 +24,16 @@ _MENU: dict[str, tuple[str, ...]] = {  # the most telling first
     "remove": ("exit", "lost_answers", "timeout", "transient"),
     "run": ("exit", "lost_answers", "timeout", "second_driver", "transient", "output_flood"),
     "undo": ("exit", "lost_answers", "timeout", "transient"),
-    "probe": ("timeout", "transient"),
+    "probe": ("timeout", "wrong_status", "wrong_body", "transient"),
     "find": ("list_lag", "transient", "auth"),
     "describe": ("list_lag", "transient", "auth"),
     "access": ("transient",),
     ASK: ("refused", "expired"),
     RECORD: ("second_change", "second_driver", "full_disk", "clock_jump"),
+}
+_UNSEEN = {  # what a check that looks at this cannot see
+    *(("wrong_status", what) for what in ("", "tcp", "program")),
+    *(("wrong_body", what) for what in ("", "tcp", "program", "http")),
 }
 FAULTS = frozenset({CRASH, *(fault for menu in _MENU.values() for fault in menu)})
 EFFECTS = frozenset({"create", "destroy", "change", "install", "remove", "run", "undo"})  # calls that change the world
@@ -39,6 +43,8 @@ def faults_of(call: PortCall, capabilities: Mapping[str, Capabilities]) -> Itera
     """The faults that a call may have besides a crash, the most telling first."""
     known = capabilities.get(call.provider)
     for fault in _MENU.get(call.verb.partition(" ")[0], ()):
+        if (fault, call.looks_at) in _UNSEEN:
+            continue
         if fault == "second_change" and call.verb == f"{RECORD} RunCreated":
             continue  # before that the run has no turn which another one could disturb
         if known is not None:

@@ -16,8 +16,10 @@ _EXAMPLE = "--at 'servers/web-01 create:after'"
 
 class PortCall(Struct, frozen=True):
     """One call of a port. `subject` is a step, a provider or the store; `number` counts its calls of this verb in its
-    process, from 1. `alike` is what it has in common with calls of which one stands for all. `before` and `after` are
-    numbers of the states that a process leaves behind which dies there: what is durable, and which calls are in flight.
+    process, from 1. `looks_at` is what a check looks at: http, http body, tcp or program.
+
+    `alike` is what it has in common with calls of which one stands for all. `before` and `after` are numbers of the
+    states that a process leaves behind which dies there: what is durable, and which calls are in flight.
     """
 
     subject: str
@@ -25,6 +27,7 @@ class PortCall(Struct, frozen=True):
     number: int
     operation: str = ""
     provider: str = ""
+    looks_at: str = ""
     alike: str = ""
     before: int = 0
     after: int = 0

@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 from msgspec.structs import replace
 
 from batchwright.model import events as ev
+from batchwright.operations.check import CheckRequest
 from batchwright.rehearsal.death_recorder import DeathRecorder
 from batchwright.rehearsal.fault_actions import DisturbedRun, PendingCall, injected
 from batchwright.rehearsal.fault_menu import EFFECTS, RECORD
@@ -161,7 +162,7 @@ class InjectionPoint(CrashPoint):
         subject, verb, operation, provider, detail = self._named(label, args)
         number = self._counts[subject, verb] = self._counts[subject, verb] + 1
         alike = f"{self._phase}/{operation or subject}/{verb}/{detail}/{min(number, 3)}"
-        return PortCall(subject, verb, number, operation, provider, alike)
+        return PortCall(subject, verb, number, operation, provider, detail if verb == "probe" else "", alike)
 
     def _named(self, label: str, args: Sequence[Any]) -> tuple[str, str, str, str, str]:
         """Subject, verb, operation, provider, and what else tells it from calls that are alike."""
@@ -177,14 +178,15 @@ class InjectionPoint(CrashPoint):
                 name = rest if verb == "create" else run.name_of(rest)
                 step = run.step_of_server.get(name, rest)
                 return step, verb, run.operations.get(step, ""), owner, ""
-            return owner, verb, "", owner, ""
+            return owner, verb, "", owner, _listing(args) if verb == "find" else ""
         if first in ("run", "undo"):
             launch = args[1]
             verb = "unless" if launch.only_unless else first
             return launch.step, verb, run.operations.get(launch.step, ""), "", ""
         if label.startswith(("look at ", "look for ")):
             _, kind, step = label.split(" ", 2)
-            return step, "probe" if kind == "at" else "look", run.operations.get(step, ""), "", ""
+            verb, what = ("probe", _looked_at(args[0])) if kind == "at" else ("look", "")
+            return step, verb, run.operations.get(step, ""), "", what
         request, target = (None, args[0]) if len(args) == 1 else args[:2]
         name = getattr(request, "name", "")
         step = run.step_of_install.get((target.name, name), f"{target.name}/{name}".rstrip("/"))
@@ -204,3 +206,16 @@ class InjectionPoint(CrashPoint):
         words = "+".join(kinds[:2]) + ("+..." if len(kinds) > 2 else "")
         verb = f"{RECORD} {words or 'summary'}"
         return step or STORE, verb, self._run.operations.get(step, ""), "", ""
+
+
+def _listing(args: Sequence[Any]) -> str:
+    """Which listing of an account is asked for: that of a token, of a run, or of all."""
+    run, token = (*args, None, None)[:2]
+    return "token" if token else "run" if run else "all"
+
+
+def _looked_at(request: CheckRequest) -> str:
+    """What a check looks at."""
+    if request.http is None:
+        return "program" if request.tcp is None else "tcp"
+    return "http body" if request.http.contains else "http"

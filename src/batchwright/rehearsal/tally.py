@@ -16,7 +16,9 @@ from batchwright.rehearsal.rehearsed import Rehearsed
 STORE = "(store)"  # the place of what is no operation's
 OF_ACCOUNTS = ("auth", "quota")  # faults that are the same for everything in an account
 # faults that last until a person mends them
-LASTING = frozenset({"capacity", "quota", "auth", "exit", "refused", "expired", "vanishes", "timeout"})
+LASTING = frozenset(
+    {"capacity", "quota", "auth", "exit", "refused", "expired", "vanishes", "timeout", "wrong_status", "wrong_body"}
+)
 NESTED = 2  # faults of which the matrix shows the last; what more of them together do is no single one's doing
 DURATIONS_MOST = 100_000
 ENDS_BYTES = 16_000_000  # of different ends that the rules of the file are called with
@@ -101,6 +103,8 @@ class Tally:
             fault, place = _word(lasting), self.operation_of(lasting)
             place = self._accounts.get(lasting.subject, place) if fault in OF_ACCOUNTS else place
         if result.outcome is ExperimentOutcome.STUCK:
+            if vanished := next((one for one in injections if _word(one) == "vanishes"), None):  # why no help suffices
+                fault, place = "vanishes", self.operation_of(vanished)
             step = next((step for one in result.help for step in one.steps if step in self._operations), "")
             found.append((Cause("stuck", self._operations.get(step, place), fault), step))
         if result.outcome is ExperimentOutcome.ROLLED_BACK:

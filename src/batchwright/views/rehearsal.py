@@ -177,6 +177,8 @@ FAULTS = {
     "vanishes": "somebody destroys a server that the run has just created",
     "exit": "a program or an install fails each time until somebody mends the cause",
     "timeout": "a call takes longer than it may; a check is not well until somebody mends the cause",
+    "wrong_status": "a check gets another HTTP status until somebody mends the cause",
+    "wrong_body": "a check does not find its text in what HTTP answers until somebody mends the cause",
     "output_flood": "a program prints 2 MB",
     "refused": "the person who is asked says no",
     "expired": "nobody answers a question",
@@ -280,6 +282,8 @@ _MENDS = {
     "refused": "Change what was refused",
     "expired": "Find somebody who answers",
     "timeout": "Mend what is slow or not well",
+    "wrong_status": "Mend what answers with another status",
+    "wrong_body": "Mend what answers with another text",
     "clock_jump": "Set the clock right",
     "vanishes": "Find out who destroyed the server",
 }

@@ -95,3 +95,12 @@ def test_what_an_environment_has_is_begun_with_and_only_read(file: Path, capsys:
     assert run_command(["environments", "--json"]) == Exit.OK
     (row,) = json.loads(capsys.readouterr().out)["environments"]
     assert row["servers"] == 1
+
+
+def test_a_file_that_is_no_workflow_is_refused_as_json(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text("{ batch_workflow = {} }")
+    assert run_command(["rehearse", str(file), "--json"]) == Exit.COULD_NOT
+    out, err = capsys.readouterr()
+    told = json.loads(out)["error"]
+    assert (told["code"], err) == ("workflow-invalid", "")
+    assert told["diagnostics"][0]["file"] == "small.ncl"

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from batchwright.loader import judge_ends, load
+from batchwright.loader.rehearsal_rules import LIMITS
 
 FILE = """{
   inputs = { most | default = 1 },
@@ -61,3 +63,13 @@ def test_a_rule_that_is_no_function_is_a_mistake_of_the_file(tmp_path: Path) -> 
     assert loaded.workflow is None
     (mistake,) = loaded.diagnostics
     assert (mistake.code, mistake.line, mistake.column) == ("wrong-type", 7, 7)
+
+
+def test_a_rule_that_uses_up_the_memory_is_told_at_its_place(tmp_path: Path) -> None:
+    grows = "fun end => let rec more = fun list => more (list @ list) in more [end.status],"
+    limits = replace(LIMITS, memory_mib=300, cpu_seconds=10)
+    judged = judge_ends(written(tmp_path, grows), (), {}, ENDS, limits)
+    (mistake,) = judged.mistakes
+    assert (mistake.code, mistake.line) in (("too-much-memory", 7), ("too-deep", 7), ("too-slow", 7))
+    assert mistake.message.startswith("rehearsal.in_the_end[1]: ")
+    assert mistake.hint
