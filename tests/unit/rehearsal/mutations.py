@@ -32,6 +32,7 @@ from batchwright.model.plan import Guard, Step
 from batchwright.model.run import Run
 from batchwright.providers.simulated import Simulated, SimulatedRunner
 from batchwright.rehearsal.command_ledger import CommandLedger
+from batchwright.rehearsal.fault_injected_run import RehearsedRun
 from batchwright.rehearsal.rehearsed import Rehearsed
 from tests.unit.rehearsal.plans import small
 
@@ -225,10 +226,15 @@ def guarded_by_tokens() -> Rehearsed:
 
 
 def with_a_short_settle_time() -> Rehearsed:
-    """Planned with a promise that the provider does not keep."""
+    """A provider that promises more than it keeps."""
     made = small()
     facts = tuple(replace(one, settle_seconds=1.0, visible_seconds=0.5) for one in made.plan.providers)
-    return replace(made, plan=replace(made.plan, providers=facts))
+    promised = {name: replace(one, settle_seconds=1.0) for name, one in made.capabilities.items()}
+    return replace(made, plan=replace(made.plan, providers=facts), capabilities=promised)
+
+
+def is_later(patch: Patch) -> None:
+    patch.setattr(RehearsedRun, "settle_seconds", lambda *_: 120.0)
 
 
 def starts_twice(patch: Patch) -> None:
@@ -272,7 +278,7 @@ MUTATIONS = (
     Mutation("adapter: destroys the wrong one", destroys_the_wrong_one),
     Mutation("adapter: gives the wrong reference", gives_the_wrong_reference),
     Mutation("adapter: ignores tokens", ignores_tokens, CRASH, guarded_by_tokens),
-    Mutation("adapter: is later than it promised", lambda _: None, ("late_commits",), with_a_short_settle_time),
+    Mutation("adapter: is later than it promised", is_later, ("late_commits",), with_a_short_settle_time),
     Mutation("adapter: installs nothing", lambda p: p.setattr(SimulatedRunner, "install", async_answering(Applied()))),
     Mutation("adapter: starts programs twice", starts_twice),
 )
