@@ -200,11 +200,11 @@ class Reference:
     depends on the order of answers, and with it what stands on its servers: those may end anyhow (`loose`).
     """
 
-    def __init__(self, case: Case, verdict: object, end: object) -> None:
+    def __init__(self, case: Case, verdict: object, end: object, in_doubt: object) -> None:
         self.case = case
-        self._verdict, self._end = verdict, end
+        self._verdict, self._end, self._in_doubt = verdict, end, in_doubt
         self.ends: Ends = {}
-        self.status: dict[str, str] = {}  # good, bad, not wanted or loose
+        self.status: dict[str, str] = {}  # good, bad, in doubt, perhaps in doubt, not wanted or loose
         self.steps = {step.id: i for i, step in enumerate(case.plan.steps)}
         self.operations = {op.id: op for op in case.plan.operations}
         for op in case.plan.operations:
@@ -215,7 +215,10 @@ class Reference:
         whole = [d for d in op.dependencies if d.per is DependencyScope.OPERATION]
         if any(self.status[d.id] == "loose" for d in whole):
             return self._loose(mine)
-        verdict = self._verdict(op, {d.id: self.status[d.id] for d in op.dependencies if d in whole}, whole)  # type: ignore[operator]
+        if any(self.status[d.id] == "perhaps in doubt" and d.kind is FAILED for d in whole):
+            return self._loose(mine)
+        before = {d.id: self.status[d.id].replace("perhaps in doubt", "bad") for d in whole}
+        verdict = self._verdict(op, before, whole)  # type: ignore[operator]
         if verdict is not None:
             self.ends.update((step.id, frozenset({verdict})) for step in mine)
             return "not wanted" if verdict is S.NOT_WANTED else "bad"
@@ -231,9 +234,16 @@ class Reference:
             return self._loose(mine) if op.min_success.isdigit() and len(done) > 1 else "not wanted"
         if n - sum(state in BAD for state in done) >= least(op, n):
             return "good"
-        if op.min_success:
+        failed = [self._doubtful(step.id) for step in mine if self.ends[step.id] == {S.FAILED} and not is_gate(step)]
+        if op.min_success:  # which of them fail before the others are skipped depends on the order of answers
             self.ends.update((step.id, self.ends[step.id] | {S.SKIPPED}) for step in mine)
-        return "bad"
+            return "perhaps in doubt" if any(failed) else "bad"
+        return "in doubt" if failed and all(failed) else "bad"
+
+    def _doubtful(self, step: str) -> bool:
+        """Whether nobody knows what became of a step that failed."""
+        i = self.steps[step]
+        return self._in_doubt(self.case.fates[i], self.case.plan.steps[i])  # type: ignore[operator,no-any-return]
 
     def _loose(self, mine: list[Step]) -> str:
         self.ends.update((step.id, ANY) for step in mine)
@@ -268,6 +278,8 @@ class Reference:
             return self._without(upstream)
         if kind is FAILED and ends <= {S.SUCCEEDED, S.NOT_WANTED}:
             return S.NOT_WANTED
+        if kind is FAILED and ends == {S.FAILED} and self._doubtful(upstream):
+            return S.SKIPPED
         return S.SUCCEEDED
 
     def _without(self, step: str) -> StepState | None:

@@ -83,7 +83,8 @@ class DependencyVerdict:
                 end = operation_end(run, run.operation_index[dependency.id])
                 assert end is not None, f"{op.id} is judged before {dependency.id} has ended"
                 steps = run.operation_steps[run.operation_index[dependency.id]]
-                verdicts.append(self._unless_in_doubt(dependency, steps) or _by_edge(dependency, end, dependency.id))
+                doubt = None if end.good else self._unless_in_doubt(dependency, steps)
+                verdicts.append(doubt or _by_edge(dependency, end, dependency.id))
         verdicts += [self._by_answer(probe, answer) for probe, answer in op.when.items()]
         return _worst(verdicts)
 

@@ -84,13 +84,13 @@ def judge_ends(
             return JudgedEnds({}, mistakes=(_blamed(death, session, sources, data),))
 
 
-class Session(Protocol):
+class _Session(Protocol):
     """Does something with an evaluator of its own and the text of the files. Raises EvaluationLimitExceeded."""
 
     def __call__(self, judge: Callable[[Evaluator, str], T]) -> T: ...
 
 
-def _blamed(death: EvaluationLimitExceeded, session: Session, sources: Sources, data: Path) -> Diagnostic:
+def _blamed(death: EvaluationLimitExceeded, session: _Session, sources: Sources, data: Path) -> Diagnostic:
     """What is said of an evaluation that used up a limit: with the place of the rule that does so by itself.
 
     The ends that were judged at that moment are still in the file.
