@@ -28,7 +28,7 @@ from tests.crash.lives import EndState, Lives, live_through
 from tests.crash.scenarios import Scenario, all_scenarios
 from tests.support.place_carrier import MemoryCarrier, Ports
 
-NAMES = ("diamond-hostile", "rollback-hostile", "replaced-servers", "update-rollback")
+NAMES = ("diamond-hostile", "rollback-hostile", "replaced-servers", "update-rollback", "commands-rollback")
 SCENARIOS = {scenario.name: scenario for scenario in all_scenarios() if scenario.name in NAMES}
 CHANGES = {"create", "change", "destroy", "install", "remove", "launch"}
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.support.command_line import COMMAND, PATIENCE, Done, environment, impatient, run_in_process
 from tests.support.emulated import Running
 
 from batchwright.app.server_settings import TemporalConfig
 from batchwright.emulators.upcloud import UpCloudBehaviour
+from batchwright.fleet import temporal_carrier
+from batchwright.places import place_provider
+from batchwright.providers.base import Capabilities
 
 UPCLOUD = "settle_seconds = 1.0\npoll_seconds = 0.2\nrate = 0\nconcurrency = 12\nexclusive = true\n"
 ALL = f"""[upcloud]
@@ -125,3 +130,46 @@ def test_what_only_the_place_can_do_is_done_there(
         assert gone.returncode == 0, gone.stderr + gone.stdout
         assert far.servers() == Counter()
         far.kill(worker)
+
+
+@pytest.mark.parametrize(("kills", "servers"), [(1, 3), pytest.param(12, 40, marks=pytest.mark.long)])
+def test_a_worker_killed_in_the_midst_of_creates_leaves_no_duplicate_and_no_orphan(
+    kills: int, servers: int, tmp_path: Path, temporal: TemporalConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cloud has the create and has not answered yet when the worker dies; another worker settles it."""
+    monkeypatch.setattr(temporal_carrier, "HEARTBEAT_SECONDS", 4.0)
+    real = place_provider.at_distance
+
+    def soon(known: Capabilities, place: str) -> Capabilities:
+        """A worker that is killed, and not just out of sight, sends nothing more."""
+        return replace(real(known, place), settle_seconds=known.settle_seconds + 2.0)
+
+    monkeypatch.setattr(place_provider, "at_distance", soon)
+    slow = UpCloudBehaviour(boot_seconds=0.2, stop_seconds=0.1, answer_seconds=0.3)
+    with site(tmp_path, temporal, slow) as far:
+        file = far.flow(count=servers, parallel_limit=3)
+        far.begin()
+        happened, killed, over = far.cloud.emulator.account.happened, list[int](), threading.Event()
+
+        def kill() -> None:
+            for number in range(kills):
+                wanted = happened["POST /server"] + 1 + number % 3
+                while happened["POST /server"] < wanted and not over.wait(0.005):  # until creates are under way
+                    pass
+                if over.is_set():
+                    return
+                far.kill(far.workers[-1])
+                killed.append(happened["POST /server"])
+                far.begin()
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        done = far.run("run", str(file))
+        over.set()
+        killer.join(PATIENCE)
+        assert killed
+        assert done.returncode == 0, done.stderr + done.stdout
+        assert far.servers() == Counter(f"far-{i:02d}" for i in range(servers))
+        assert far.run("rollback", "latest", "--yes").returncode == 0
+        assert far.servers() == Counter()
+        assert far.cloud.emulator.account.summary()["disks"] == []

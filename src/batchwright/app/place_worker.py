@@ -114,9 +114,15 @@ class WorkerPorts:
         if isinstance(value, CommandServer):
             return replace(value, access=self._access(value.access))
         if isinstance(value, Launch):
-            others = tuple(replace(one, access=None) if one.name != _name(value.on) else one for one in value.servers)
-            return replace(value, on=self._with_keys(value.on), servers=tuple(map(self._with_keys, others)))
+            return replace(value, on=self._with_keys(value.on), servers=tuple(map(self._listed, value.servers)))
         return value
+
+    def _listed(self, server: CommandServer) -> CommandServer:
+        """A server that a program is told of. How it is reached from elsewhere is of no use here."""
+        try:
+            return replace(server, access=self._access(server.access))
+        except PlaceRefused:
+            return replace(server, access=None)
 
     def _access(self, access: SshAccess | None) -> SshAccess | None:
         if access is None:
@@ -154,7 +160,3 @@ class WorkerPorts:
 
 def _in(name: str, listed: tuple[str, ...]) -> bool:
     return ANY in listed or name in listed
-
-
-def _name(server: CommandServer | None) -> str:
-    return server.name if server is not None else ""

@@ -5,8 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from batchwright.app.allowed_settings import ServiceSecrets
+from batchwright.app.allowed_settings import PlaceConfig, ServiceSecrets
+from batchwright.app.place_ports import PlacePorts
 from batchwright.app.server_settings import PostgresConfig, SurrealConfig
 from batchwright.app.settings import config_from, settings_from
 from batchwright.app.system_clock import SystemClock
@@ -139,6 +141,37 @@ def test_what_clients_may_use_stands_in_the_file(tmp_path: Path) -> None:
     text = '[service]\nsecrets = { env = ["A"], files = ["/run/a", "~/b"] }\n'
     assert settings_from(home(tmp_path, text)).service.secrets == listed
     assert settings_from({"HOME": str(tmp_path)}).service.secrets == ServiceSecrets()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('commands = ["backup"]', "'backup' is not an absolute path"),
+        ('providers = { upcloud = ["delete"] }', "delete"),
+        ("program = []", "program"),
+    ],
+)
+def test_a_mistake_in_what_a_place_does_is_told(text: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match=re.escape(told)):
+        settings_from(home(tmp_path, f"[place]\n{text}\n"))
+
+
+def test_what_a_place_does_stands_in_the_file_and_is_nothing_else(tmp_path: Path) -> None:
+    text = '[place]\ncommands = ["/bin/a", "*"]\nproviders = { upcloud = ["look", "create"] }\n'
+    place = settings_from(home(tmp_path, text)).place
+    assert (place.commands, place.providers) == (("/bin/a", "*"), {"upcloud": ("look", "create")})
+    assert settings_from({"HOME": str(tmp_path)}).place == PlaceConfig()
+
+
+def test_a_provider_is_called_from_the_place_that_its_table_names(tmp_path: Path) -> None:
+    settings = settings_from(home(tmp_path, '[upcloud]\nat = "dc-madrid"\nrate = 2\n[hetzner]\nat = "No Place"\n'))
+    assert PlacePorts(settings).where("upcloud", "") == "dc-madrid"
+    assert PlacePorts(settings).where("upcloud", "dc-lisbon") == "dc-lisbon"
+    assert PlacePorts(replace(settings, here="dc-madrid")).where("upcloud", "") == ""
+    assert PlacePorts(settings).where("aws", "") == ""
+    assert settings.of_provider("upcloud") == {"rate": 2, "state_dir": str(settings.state_dir)}
+    with pytest.raises(ConfigInvalid, match="not the name of a place"):
+        PlacePorts(settings).where("hetzner", "")
 
 
 def test_every_installed_provider_may_have_a_table_and_nobody_else(tmp_path: Path) -> None:
