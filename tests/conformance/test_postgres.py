@@ -1,6 +1,7 @@
 """The PostgreSQL store over a real server: the whole suites, with and without connections that break."""
 
 import asyncio
+import contextlib
 import random
 from functools import partial
 from pathlib import Path
@@ -102,6 +103,34 @@ def test_what_is_acknowledged_is_there_once_however_often_it_breaks(postgres: Po
                 assert await journal.read(run, 1) == list(enumerate(steps(2, 1_209), 2))
                 assert (await journal.summary(run)).steps == 1_210
                 assert [number for number, _ in await journal.signals(run)] == list(range(1, 8))
+
+    with PostgresProxy(postgres) as proxy:
+        asyncio.run(attempt(proxy))
+        assert proxy.cuts > 10
+
+
+def test_the_audit_trail_has_each_row_once_however_often_it_breaks(postgres: PostgresAddress, tmp_path: Path) -> None:
+    """Three services add rows at once, and connections break before and after commits: no fork and no hole."""
+
+    async def write(journal: Journal, name: str) -> None:
+        assert isinstance(journal, PostgresJournal)
+        for number in range(12):
+            await journal.append_audit(f"{name}{number}", b"asked")
+            await journal.append_audit(f"{name}{number}a", b"answered", f"{name}{number}")
+
+    async def attempt(proxy: PostgresProxy) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            made = [partial(PostgresJournal, proxy.address, tmp_path / name) for name in "abc"]
+            journals = [await stack.enter_async_context(opened(one)) for one in made]
+            proxy.cutter = cutting("audit")
+            await asyncio.gather(*(write(journal, name) for journal, name in zip(journals, "abc", strict=True)))
+            proxy.cutter = lambda data: None
+        async with opened(lambda: PostgresJournal(postgres, tmp_path)) as journal:
+            assert isinstance(journal, PostgresJournal)
+            assert await journal.audit_problems() == []
+            page = await journal.audit_page(2**40, 1_000)
+            assert [one.answer for one in page] == [b"answered"] * 36
+            assert len({one.number for one in page}) == 36
 
     with PostgresProxy(postgres) as proxy:
         asyncio.run(attempt(proxy))
