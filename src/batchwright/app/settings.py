@@ -356,11 +356,15 @@ def _told(error: msgspec.ValidationError) -> str:
 def _hint(found: dict[str, Any]) -> str:
     for name in _SERVERS:
         server = found.get(name)
-        if isinstance(server, dict) and isinstance(server.get("password"), str):
-            return f'Do not write a password here; refer to it, as in password = {{ file = "/run/secrets/{name}" }}.'
+        for secret in sorted(_SECRETS):
+            if isinstance(server, dict) and isinstance(server.get(secret), str):
+                words = {"api_key": "an API key"}.get(secret, f"a {secret}")
+                return f'Do not write {words} here; refer to it, as in {secret} = {{ file = "/run/secrets/{name}" }}.'
     strange = sorted(set(found) - set(ConfigFile.__struct_fields__))
     if strange and (hint := registry.plug_in_hint(strange[0], ConfigFile.__struct_fields__)):
         return f"A table has the name of an installed provider. {hint}"
     if "notify" in found or "webhooks" in found:
         return 'docs/webhooks.md has an example. A secret is never written here: secret = { env = "OPS_HOOK_SECRET" }'
+    if "temporal" in found or "engine" in found.get("service", {}):
+        return "docs/fleet.md lists the values."
     return "docs/handing-over.md lists the values." if "ssh" in found else "docs/stores.md has an example."

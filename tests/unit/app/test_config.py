@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from batchwright.app.allowed_settings import PlaceConfig, ServiceSecrets
 from batchwright.app.place_ports import PlacePorts
-from batchwright.app.server_settings import PostgresConfig, SurrealConfig
+from batchwright.app.server_settings import PostgresConfig, SurrealConfig, TemporalConfig
 from batchwright.app.settings import config_from, settings_from
 from batchwright.app.system_clock import SystemClock
 from batchwright.errors import ConfigInvalid, UsageError
@@ -197,3 +197,37 @@ def test_what_checks_of_clients_may_look_at(tmp_path: Path) -> None:
     assert settings_from(environ).checks.private_hosts == ("db.internal", "10.0.0.0/8")
     with pytest.raises(ConfigInvalid, match="private_host"):
         settings_from(home(tmp_path / "wrong", "[checks]\nprivate_host = []\n"))
+
+
+def test_temporal_is_configured_like_a_database(tmp_path: Path) -> None:
+    environ = home(
+        tmp_path,
+        '[service]\nengine = "temporal"\n[temporal]\naddress = "t.example.org:7233"\n'
+        'api_key = { file = "/run/secrets/temporal" }\n',
+    )
+    found = settings_from(environ)
+    assert found.service.engine == "temporal"
+    assert found.temporal == TemporalConfig("t.example.org:7233", api_key=SecretReference(file="/run/secrets/temporal"))
+    assert found.temporal.has_tls
+    own = {"BATCHWRIGHT_TEMPORAL_ADDRESS": "[::1]:7233", "BATCHWRIGHT_TEMPORAL_QUEUE": "two"}
+    over = settings_from({"HOME": str(tmp_path), **own, "BATCHWRIGHT_ENGINE": "temporal"}).temporal
+    assert over == TemporalConfig("[::1]:7233", queue="two")
+    assert (over.has_tls, over.runs_queue, over.place_queue("madrid")) == (False, "two-runs", "two-place-madrid")
+    assert settings_from({"HOME": str(tmp_path), "BATCHWRIGHT_TEMPORAL_ADDRESS": ""}).temporal is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[service]\nengine = "temporal"\n', "needs the address of Temporal"),
+        ('[temporal]\naddress = "t.example.org"\n', "is HOST:PORT"),
+        ('[temporal]\naddress = "t:1"\ntls_cert = "/c.pem"\n', "given together"),
+        ('[temporal]\naddress = "t:1"\ntls_ca = "ca.pem"\n', "not a path that begins with /"),
+        ('[temporal]\naddress = "127.0.0.1:1"\napi_key = { env = "K" }\n', "only sent over TLS"),
+        ('[temporal]\naddress = "t:1"\napi_key = "abc"\n', "do not write an API key here"),
+    ],
+)
+def test_a_mistake_about_temporal_is_told(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ConfigInvalid) as caught:
+        config_from(home(tmp_path, text))
+    assert words.lower() in f"{caught.value.message} {caught.value.hint}".lower()
