@@ -24,8 +24,11 @@ from batchwright.operations.server_batch import ServerRequest
 from batchwright.places.call_answerer import CallAnswerer
 from batchwright.places.place_link import PlaceLink
 from batchwright.places.place_provider import PlaceProvider
+from batchwright.places.place_runner import PlaceRunner
 from batchwright.providers.base import Provider
-from batchwright.providers.simulated import Simulated, Simulation, World
+from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
+from batchwright.taskservs.base import Runner, Target
+from batchwright.testing.runner_suite import RunnerSuite, Scenario
 
 REQUEST = ServerRequest("web-01", "1xCPU-2GB", "de-fra1")
 
@@ -50,10 +53,10 @@ class Slow(Simulated):
 
 
 @asynccontextmanager
-async def working(config: TemporalConfig, provider: Provider) -> AsyncIterator[None]:
+async def working(config: TemporalConfig, provider: Provider, runner: Runner | None = None) -> AsyncIterator[None]:
     """A worker at the place."""
     client = await connected(config)
-    activity = PlaceActivity(CallAnswerer(Ports({provider.name: provider})))
+    activity = PlaceActivity(CallAnswerer(Ports({provider.name: provider}, runner)))
     async with Worker(client, task_queue=config.place_queue("far"), activities=[activity.call]):
         yield
 
@@ -136,3 +139,23 @@ def test_without_temporal_a_call_is_certainly_not_begun() -> None:
         assert refused.fault.code == "place-unreachable"
 
     asyncio.run(asyncio.wait_for(main(), 60))
+
+
+class TestRunnerOverTemporal(RunnerSuite):
+    """The runner suite; each call is an activity."""
+
+    @pytest.fixture(autouse=True)
+    def _server(self, temporal: TemporalConfig) -> None:
+        self.config = temporal
+
+    def play(self, scenario: Scenario) -> None:
+        async def main() -> None:
+            world, clock = World(), SystemClock()
+            provider = Simulated("upcloud", world, clock, Simulation.instant())
+            made = await provider.create(REQUEST, Token("run", "token"))
+            assert isinstance(made, Created)
+            async with working(self.config, provider, SimulatedRunner(world, clock, Simulation.instant())):
+                runner = PlaceRunner("upcloud", PlaceLink("far", PlaceCarrier(self.config)))
+                await scenario(runner, Target("upcloud", made.ref, "web", made.address))
+
+        asyncio.run(asyncio.wait_for(main(), 60))
