@@ -24,7 +24,7 @@ _FINDINGS_MOST = 12
 
 def rehearsal_lines(view: RehearsalView) -> Iterator[str]:
     """The report, line by line."""
-    yield view.headline
+    yield from _wrapped(view.headline, "  ")
     yield from _wrapped(_tried(view), "  ")
     yield ""
     for finding in view.findings[:_FINDINGS_MOST]:
