@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from batchwright.engine.machine import Machine
-from batchwright.errors import BatchwrightError
+from batchwright.errors import BatchwrightError, EventUnreadable, NotAllowed
 from batchwright.journal.base import Journal
 from batchwright.journal.replay import load_run
 from batchwright.model.clock import Clock
@@ -78,8 +78,12 @@ class DispatchedRuns:
         rest = self._waiting.get(row.run)
         if rest is not None and rest.updated_at == row.updated_at:
             return rest
-        run = await load_run(journal, row.run)
-        if not Machine(run).waits_for_people:
+        try:
+            run = await load_run(journal, row.run)
+            waits = Machine(run).waits_for_people
+        except (EventUnreadable, NotAllowed):  # of a newer version, whose workers can tell
+            return None
+        if not waits:
             return None
         read = run.heard if rest is None else max(run.heard, rest.signals_read)
         self._waiting[row.run] = RestingRun(read, row.updated_at)
