@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,16 +22,20 @@ from batchwright.engine.limits import Limits
 from batchwright.errors import PlaceRefused, ProviderUnavailable
 from batchwright.journal.lease_holder import own_holder
 from batchwright.model.clock import Clock
+from batchwright.model.environment import NAME_PATTERN
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.secret_traversal import mapped
 from batchwright.model.ssh_access import SshAccess
 from batchwright.places import codec
 from batchwright.places.call_answerer import CallAnswerer
 from batchwright.places.carrier import PlaceCall
+from batchwright.printable import shortened
 from batchwright.providers.base import Provider
 from batchwright.redaction import Redactor, secrets_in_environment
 from batchwright.taskservs.base import Runner, Target, TaskservCall
 from batchwright.taskservs.catalogue import load_catalogue
+
+_WORD = re.compile(NAME_PATTERN)
 
 
 @asynccontextmanager
@@ -66,6 +71,11 @@ class WorkerPorts:
 
     def allowed(self, call: PlaceCall, given: dict[str, Any]) -> dict[str, Any]:
         """The arguments with secrets and keys of this machine. Raises PlaceRefused."""
+        for value in given.values():
+            if isinstance(value, Launch):
+                _check_words(value.mark)
+            elif isinstance(value, TaskservCall) and value.token:
+                _check_words(value.token)
         if call.port == codec.PROVIDER:
             kinds = self._may.providers.get(call.target, ())
             kind = codec.PROVIDER_CALLS[call.method]
@@ -73,6 +83,8 @@ class WorkerPorts:
                 raise PlaceRefused(f"the worker may not call {call.target} to {kind}")
         elif call.port == codec.RUNNER:
             request = given.get("request")
+            if request is not None:
+                _check_words(request.name)
             if request is not None and not _in(request.entry_name, self._may.taskservs):
                 raise PlaceRefused(f"the worker may not install {request.entry_name}")
             if request is None and not self._may.taskservs:
@@ -156,6 +168,13 @@ class WorkerPorts:
         if "" not in self._around.launchers:
             self._around.open_programs()
         return self._around.launcher_on(provider)
+
+
+def _check_words(*words: str) -> None:
+    """Refuse words that would lead out of the paths and scripts that ports make of them. Raises PlaceRefused."""
+    for word in words:
+        if not _WORD.fullmatch(word):
+            raise PlaceRefused(f"the worker takes no mark, token or name such as {shortened(repr(word), 80)}")
 
 
 def _in(name: str, listed: tuple[str, ...]) -> bool:

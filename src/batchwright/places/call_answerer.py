@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -97,6 +98,8 @@ class CallAnswerer:
             given = codec.given_arguments(call.port, call.method, call.arguments, tell)
         except codec.Unfit as error:
             raise PlaceRefused(str(error)) from error
+        if not 0 <= call.limit < math.inf:  # no number at all would also put the timers of the event loop out of order
+            raise PlaceRefused(f"a call cannot take {call.limit} seconds")
         given = self._ports.allowed(call, given)
         async with asyncio.timeout(min(call.limit, LIMIT_MAX)):
             answer = await self._made(call, given)

@@ -109,6 +109,42 @@ def test_programs_variables_and_secrets_are_those_of_the_list(tmp_path: Path, mo
     played(tmp_path, may, scenario)
 
 
+def test_words_of_a_call_lead_to_no_other_file_and_no_other_program(tmp_path: Path) -> None:
+    kept, folder = tmp_path / "kept", tmp_path / "folder.json"
+    kept.write_text("kept")
+    folder.mkdir()
+    may = PlaceConfig(commands=("/bin/true",), taskservs=("nginx",))
+
+    async def scenario(settings: Settings) -> None:
+        launcher, runner = PlaceLauncher("", link_of(settings)), PlaceRunner("static", link_of(settings))
+        true = CommandRequest("true", ("/bin/true",), directory="/")
+        for mark in (str(kept), str(tmp_path / "folder"), "../programs", "m; reboot", "m\n", ""):
+            done = await launcher.launch(true, Launch("run", "up/run", mark))
+            assert isinstance(done, Rejected)
+            assert done.fault.code == "place-refused"
+            assert "takes no mark" in done.fault.message
+            with pytest.raises(PlaceRefused, match="takes no mark"):
+                await launcher.left_over(Launch("run", "up/run", mark))
+        for name, token in (("x; reboot", "t"), ("../x", "t"), ("web", "t; reboot")):
+            request = TaskservRequest(name, "1", "default", entry="nginx")
+            done = await runner.install(request, TARGET, TaskservCall(token))
+            assert isinstance(done, Rejected)
+            assert "takes no mark" in done.fault.message
+
+    played(tmp_path, may, scenario)
+    assert kept.read_text() == "kept"
+    assert folder.is_dir()
+
+
+@pytest.mark.parametrize("limit", [float("nan"), float("inf"), -1.0])
+def test_the_time_of_a_call_is_a_number_of_seconds(tmp_path: Path, limit: float) -> None:
+    async def scenario(settings: Settings) -> None:
+        with pytest.raises(PlaceRefused, match="cannot take"):
+            await link_of(settings).ask(codec.LAUNCHER, "left_over", "", {"launch": Launch("r", "s", "m")}, limit=limit)
+
+    played(tmp_path, PlaceConfig(commands=("/bin/true",)), scenario)
+
+
 def test_a_login_uses_the_keys_of_the_place(tmp_path: Path) -> None:
     settings = Settings(tmp_path, place=PlaceConfig(taskservs=("*",), secrets=ServiceSecrets(files=("/run/key",))))
     ports = WorkerPorts(settings, Adapters(settings, SystemClock(), Limits()))
