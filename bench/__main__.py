@@ -142,6 +142,8 @@ def machine() -> str:
 SECTIONS = {
     "Durable no-op steps": throughput,
     "Beside terraform": peer,
+    "Beside other durable engines": lambda: script("peers"),
+    "Workers that Temporal finds": lambda: script("fleet"),
     "From 1,000 to 100,000 steps": scale,
     "Reopening a run": reopen,
     "Makespan": makespan,

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,6 @@ def waiting(workers: int) -> str:
 
 
 if __name__ == "__main__":
-    print(taken(), flush=True)
-    print(deaths(), flush=True)
-    for count in (1, 2, 4):
-        print(waiting(count), flush=True)
+    print((__doc__ or "").partition("\n\n")[2])
+    for line in (taken, deaths, *(partial(waiting, count) for count in (1, 2, 4))):
+        print(f"- {line()}", flush=True)

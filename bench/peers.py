@@ -121,4 +121,5 @@ def table() -> list[str]:
 
 
 if __name__ == "__main__":
+    print((__doc__ or "").partition("\n\n")[2])
     print("\n".join(table()))
