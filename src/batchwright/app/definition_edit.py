@@ -5,7 +5,6 @@ The file itself stays as it is. The edited text is loaded, and must be the same 
 
 from __future__ import annotations
 
-import difflib
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -108,20 +107,17 @@ def edit_definition(settings: Settings, source: Source, change: DefinitionChange
         raise UsageError("one change at a time", hint=hint)
     if not source.file.exists():
         raise UsageError(f"there is no file {source.file}", hint="Begin one: batchwright new workflow NAME")
-    file = _File(source, source.file.read_text(encoding="utf-8"), _workflow(settings, source))
+    workflow = _workflow(settings, source)  # it also says what cannot be read
+    text, ending = definition_text.text_of(source.file)
+    file = _File(source, text, workflow)
     verb = _more if change.like else _fewer if change.remove else _resized if change.resize else _installed
     edited = verb(file, change)
     with _written(source.file, edited.text) as copy:
         after = _workflow(settings, replace(source, file=copy))
     if not edited.is_meant(after):
         raise UsageError(f"{source.file} is not so simple that this can be done in its text", hint=BY_HAND)
-    lines = difflib.unified_diff(
-        file.text.splitlines(keepends=True),
-        edited.text.splitlines(keepends=True),
-        f"a/{file.name}",
-        f"b/{file.name}",
-    )
-    return replace(edited.told, patch="".join(lines), servers=len(_servers(after)))
+    before, after_ = (one.replace("\n", ending) for one in (file.text, edited.text))
+    return replace(edited.told, patch=definition_text.patch(file.name, before, after_), servers=len(_servers(after)))
 
 
 def _more(file: _File, change: DefinitionChange) -> _Edited:

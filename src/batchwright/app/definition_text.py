@@ -6,9 +6,11 @@ that a text which is written in another way than is understood here is refused a
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -32,6 +34,23 @@ class Item(Struct, frozen=True):
 def is_yaml(name: str) -> bool:
     """Whether a file of this name is YAML."""
     return name.endswith((".yaml", ".yml"))
+
+
+def text_of(file: Path) -> tuple[str, str]:
+    """The text of a file with plain line ends, and how its lines really end. Raises UsageError."""
+    raw = file.read_bytes().decode()
+    text = raw.replace("\r\n", "\n")
+    ending = "\r\n" if "\r\n" in raw else "\n"
+    if "\r" in text or text.replace("\n", ending) != raw:
+        raise UsageError(f"the lines of {file} end in different ways", hint=BY_HAND)
+    return text, ending
+
+
+def patch(name: str, before: str, after: str) -> str:
+    """The unified diff of two texts, as `patch -p1` and `git apply` read it."""
+    lines = [re.findall(r"[^\n]*\n|[^\n]+", text) for text in (before, after)]
+    made = difflib.unified_diff(*lines, f"a/{name}", f"b/{name}")
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in made)
 
 
 def literal(value: Literal, name: str) -> str:

@@ -12,7 +12,7 @@ from batchwright.agents.roles.registry import answered
 from batchwright.app.definition_edit import DefinitionChange, edit_definition
 from batchwright.app.settings import Settings
 from batchwright.app.workflow_source import Source
-from batchwright.errors import UsageError, WorkflowInvalid
+from batchwright.errors import FileUnreadable, UsageError, WorkflowInvalid
 from batchwright.loader import load
 from batchwright.operations.taskserv_batch.structs import TaskservBatch
 
@@ -211,3 +211,56 @@ def test_where_there_is_no_file_it_says_how_to_begin_one(file: Path) -> None:
     with pytest.raises(UsageError) as refused:
         changed(file.with_name("none.ncl"), DefinitionChange("web-01"))
     assert refused.value.hint == "Begin one: batchwright new workflow NAME"
+
+
+SMALL = {
+    "small.json": """{"batch_workflow": {"name": "w", "version": "1", "description": "a\u2028b", "operations": [
+{"id": "web", "type": "server_batch", "provider": "simulated", "server_configs": [
+{"name": "web-01", "zone": "a", "plan": "small"}, {"name": "web-02", "zone": "a", "plan": "small"}]}]}}""",
+    "small.yaml": """batch_workflow:
+  name: w
+  version: '1'
+  operations:
+  - id: web
+    type: server_batch
+    provider: simulated
+    server_configs:
+    - name: web-01
+      zone: a
+      plan: small
+    - name: web-02
+      zone: a
+      plan: small""",
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("last", ["", "\n"])
+def test_a_patch_applies_however_the_lines_end(tmp_path: Path, name: str, ending: str, last: str) -> None:
+    file = tmp_path / name
+    file.write_bytes((SMALL[name] + last).replace("\n", ending).encode())
+    for change, servers in (
+        (DefinitionChange("web-02"), ["web-01", "web-02", "web-03"]),
+        (DefinitionChange(remove=["web-02", "web-03"]), ["web-01"]),
+    ):
+        made = changed(file, change).patch.encode()
+        subprocess.run(["patch", "-s", "-p1", "--binary"], input=made, cwd=tmp_path, check=True)
+        workflow = load(file).workflow
+        assert workflow is not None
+        assert [one.name for one in workflow.operations[0].server_configs] == servers  # type: ignore[attr-defined]
+    raw = file.read_bytes()
+    assert raw.count(b"\r\n") == (raw.count(b"\n") if ending == "\r\n" else 0)
+
+
+def test_a_file_that_cannot_be_edited_is_refused_in_words(tmp_path: Path) -> None:
+    file, folder = tmp_path / "mixed.yaml", tmp_path / "folder.yaml"
+    folder.mkdir()
+    with pytest.raises(FileUnreadable):
+        changed(folder, DefinitionChange("web-02"))
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(WorkflowInvalid):
+        changed(file, DefinitionChange("web-02"))
+    file.write_bytes(SMALL["small.yaml"].replace("\n", "\r\n", 3).encode())
+    with pytest.raises(UsageError, match="end in different ways"):
+        changed(file, DefinitionChange("web-02"))
