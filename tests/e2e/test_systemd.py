@@ -67,7 +67,10 @@ def test_a_socket_is_taken_only_if_it_was_passed_to_this_process() -> None:
     assert environ == {}
 
 
-@pytest.mark.parametrize(("count", "kind", "said"), [("2", "inet", "2 sockets"), ("1", "unix", "not of TCP")])
+@pytest.mark.parametrize(
+    ("count", "kind", "said"),
+    [("2", "inet", "2 sockets"), ("1", "unix", "not of TCP"), ("1", "inet", "not a socket that listens")],
+)
 def test_other_sockets_are_refused(count: str, kind: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     family = socket.AF_UNIX if kind == "unix" else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as sock:
@@ -78,6 +81,13 @@ def test_other_sockets_are_refused(count: str, kind: str, said: str, monkeypatch
             systemd.passed_socket(environ)
         with suppress(OSError):
             os.close(passed)
+
+
+def test_a_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with (tmp_path / "file").open("w") as file:
+        monkeypatch.setattr(systemd, "FIRST", file.fileno())
+        with pytest.raises(AddressRefused, match="not a socket"):
+            systemd.passed_socket({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"})
 
 
 def test_systemd_reads_the_units_without_a_complaint(tmp_path: Path) -> None:

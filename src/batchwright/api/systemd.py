@@ -31,13 +31,24 @@ def passed_socket(environ: MutableMapping[str, str]) -> socket.socket | None:
             f"systemd passes {count} sockets, and the service listens on one",
             hint="Keep one ListenStream= in batchwright.socket.",
         )
-    sock = socket.socket(fileno=FIRST)
+    try:
+        sock = socket.socket(fileno=FIRST)
+    except OSError as error:
+        raise AddressRefused(
+            f"what systemd passes is not a socket: {error.strerror}", hint="Keep ListenStream= in batchwright.socket."
+        ) from error
     os.set_inheritable(FIRST, False)
     if sock.family not in (socket.AF_INET, socket.AF_INET6) or sock.type != socket.SOCK_STREAM:
         sock.close()
         raise AddressRefused(
             "the socket that systemd passes is not of TCP",
             hint="Write ListenStream=127.0.0.1:9090 in batchwright.socket; the service makes its Unix socket itself.",
+        )
+    if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        sock.close()
+        raise AddressRefused(
+            "the socket that systemd passes is one connection, not a socket that listens",
+            hint="Remove Accept=yes from batchwright.socket.",
         )
     return sock
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from batchwright.app.access_tokens import AccessToken, Tokens
 from batchwright.app.multi_store import Stores
-from batchwright.errors import UsageError
+from batchwright.errors import TokensUnreadable, UsageError
 from batchwright.journal.shared_records import SharesRecords
 
 _encode = msgspec.json.encode
@@ -26,7 +26,10 @@ async def records_of(stores: Stores) -> SharesRecords:
 
 
 async def synchronise(tokens: Tokens, records: SharesRecords) -> None:
-    """Copy what the store has, and give it what was created here before there was a store. Raises StoreError."""
+    """Copy what the store has, and give it what was created here before there was a store.
+
+    Raises StoreError, TokensUnreadable.
+    """
     shared = [_decoded(body) for body in await records.tokens()]
     lacking = await asyncio.to_thread(tokens.merge, shared)
     if lacking:
@@ -36,7 +39,7 @@ async def synchronise(tokens: Tokens, records: SharesRecords) -> None:
 async def publish(records: SharesRecords, made: AccessToken, now: float) -> None:
     """Save a token in the store, before it counts here.
 
-    Raises StoreError, and UsageError if its name was taken meanwhile.
+    Raises StoreError, TokensUnreadable, and UsageError if its name was taken meanwhile.
     """
 
     def change(bodies: list[bytes]) -> dict[str, bytes]:
@@ -57,4 +60,10 @@ def _with(bodies: list[bytes], tokens: list[AccessToken]) -> dict[str, bytes]:
 
 
 def _decoded(body: bytes) -> AccessToken:
-    return msgspec.json.decode(body, type=AccessToken)
+    try:
+        return msgspec.json.decode(body, type=AccessToken)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise TokensUnreadable(
+            f"the store has a token that this version cannot read: {error}",
+            hint="Update this machine if another one is newer; else restore the table access_token.",
+        ) from error

@@ -14,6 +14,7 @@ from batchwright.packaged_files import PACKAGE
 
 MOST_CHARACTERS = 40
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_PLACEHOLDER = re.compile("batchwright_skeleton|skeleton|Skeleton")
 _FOLDER = PACKAGE / "skeletons"
 
 
@@ -75,7 +76,13 @@ def _named(text: str, name: str) -> str:
 
     >>> _named("class SkeletonCloud:  # of batchwright_skeleton, skeleton.ncl", "my-cloud")
     'class MyCloudCloud:  # of batchwright_my_cloud, my-cloud.ncl'
+    >>> _named("class SkeletonCloud:  # of batchwright_skeleton, skeleton.ncl", "my-skeleton")
+    'class MySkeletonCloud:  # of batchwright_my_skeleton, my-skeleton.ncl'
     """
     words = name.split("-")
-    text = text.replace("Skeleton", "".join(word.capitalize() for word in words))
-    return text.replace("batchwright_skeleton", f"batchwright_{'_'.join(words)}").replace("skeleton", name)
+    forms = {
+        "Skeleton": "".join(word.capitalize() for word in words),
+        "batchwright_skeleton": f"batchwright_{'_'.join(words)}",
+        "skeleton": name,
+    }
+    return _PLACEHOLDER.sub(lambda found: forms[found[0]], text)  # in one pass: a name may have the word in it

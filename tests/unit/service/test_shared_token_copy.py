@@ -84,3 +84,20 @@ def test_a_revocation_anywhere_wins(tmp_path: Path) -> None:
     for settings in (one, two):
         with pytest.raises(Unauthorized, match="revoked"):
             Tokens(settings).of(secret, 6.0)
+
+
+def test_a_token_that_this_version_cannot_read_is_no_end_of_looking(tmp_path: Path) -> None:
+    settings, store, clock = Settings(tmp_path), Store(), Clock()
+    tokens = Tokens(settings)
+    made, secret = tokens.create("ada", Role.VIEWER, 0.0, None)
+    access = SharedAccess(settings, store, clock)  # type: ignore[arg-type]
+    tokens.outdated = access.outdated
+    asyncio.run(access.look())
+    store.saved["later"] = store.saved[made.id].replace(b"viewer", b"of-a-later-version")
+    clock.at += OUTDATED_SECONDS + 1.0
+    asyncio.run(access.look())
+    with pytest.raises(TokensUnreadable):
+        tokens.of(secret, 1.0)
+    del store.saved["later"]
+    asyncio.run(access.look())
+    assert tokens.of(secret, 1.0) == made
