@@ -48,8 +48,8 @@ def text_of(file: Path) -> tuple[str, str]:
 
 def patch(name: str, before: str, after: str) -> str:
     """The unified diff of two texts, as `patch -p1` and `git apply` read it."""
-    lines = [re.findall(r"[^\n]*\n|[^\n]+", text) for text in (before, after)]
-    made = difflib.unified_diff(*lines, f"a/{name}", f"b/{name}")
+    old, new = (re.findall(r"[^\n]*\n|[^\n]+", text) for text in (before, after))
+    made = difflib.unified_diff(old, new, f"a/{name}", f"b/{name}")
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in made)
 
 
