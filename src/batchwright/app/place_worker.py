@@ -85,6 +85,8 @@ class WorkerPorts:
             request = given.get("request")
             if request is not None:
                 _check_words(request.name)
+                if request.sources and call.method in ("install", "preview"):  # it would read files of this machine
+                    raise PlaceRefused("files and folders of a workflow do not travel to a place")
             if request is not None and not _in(request.entry_name, self._may.taskservs):
                 raise PlaceRefused(f"the worker may not install {request.entry_name}")
             if request is None and not self._may.taskservs:

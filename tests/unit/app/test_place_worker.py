@@ -136,6 +136,19 @@ def test_words_of_a_call_lead_to_no_other_file_and_no_other_program(tmp_path: Pa
     assert folder.is_dir()
 
 
+def test_no_file_of_the_place_is_read_as_a_source(tmp_path: Path) -> None:
+    settings = Settings(tmp_path, place=PlaceConfig(taskservs=("*",)))
+    ports = WorkerPorts(settings, Adapters(settings, SystemClock(), Limits()))
+    request = TaskservRequest("nginx", "1", "default", variables={"site": "etc"}, sources={"site": "0" * 64})
+    given = {"request": request, "target": TARGET, "job": TaskservCall(folder="/")}
+    for method in ("install", "preview"):
+        with pytest.raises(PlaceRefused, match="do not travel"):
+            ports.allowed(PlaceCall(codec.contract(), "1", codec.RUNNER, method, "static"), given)
+    assert (
+        ports.allowed(PlaceCall(codec.contract(), "1", codec.RUNNER, "remove", "static"), given)["request"] == request
+    )
+
+
 @pytest.mark.parametrize("limit", [float("nan"), float("inf"), -1.0])
 def test_the_time_of_a_call_is_a_number_of_seconds(tmp_path: Path, limit: float) -> None:
     async def scenario(settings: Settings) -> None:
