@@ -11,7 +11,7 @@ from batchwright.agents.roles.payloads import DefinitionPatch
 from batchwright.agents.roles.prompt import Prompt
 from batchwright.agents.slices.base import Slice
 from batchwright.app.agent_ledger import AgentUsage
-from batchwright.cli.output import note, say
+from batchwright.cli.output import note, say, say_exactly
 from batchwright.views.text_format import counted
 
 
@@ -29,8 +29,7 @@ def _show(one: AgentReport) -> None:
     for line in one.text.splitlines():
         say(f"  {plain(line)}")
     if isinstance(one.payload, DefinitionPatch):  # as `git apply` takes it
-        for line in one.payload.patch.splitlines():
-            say(line)
+        say_exactly(one.payload.patch)
     for action in one.actions:
         before = f"  ({action.reason} first)" if action.reason else ""
         takes = f"  (takes away {action.destroys})" if action.destroys else ""

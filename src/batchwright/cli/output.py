@@ -121,7 +121,19 @@ def confirm(question: str) -> bool:
 
 def print_json(value: Any) -> None:
     """Print one JSON document, or one JSON line, in UTF-8 whatever the locale is."""
-    text = escaped_json(encoded(value).decode()) + "\n"
+    _write(escaped_json(encoded(value).decode()) + "\n")
+
+
+def say_exactly(text: str) -> None:
+    """Print a text as it is, tabs and all, for the program that reads it; on a terminal as `say` does."""
+    if sys.stdout.isatty():
+        for line in text.splitlines():
+            say(line)
+    else:
+        _write(text)
+
+
+def _write(text: str) -> None:
     sys.stdout.flush()
     binary = getattr(sys.stdout, "buffer", None)
     if binary is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
 import textwrap
 import tomllib
 from pathlib import Path
@@ -84,11 +85,22 @@ def test_what_is_shown_is_what_is_sent(shop: Path) -> None:
     assert "small says (nothing is done by it):" in done.stdout
 
 
+def test_the_patch_of_an_author_is_printed_byte_for_byte(shop: Path) -> None:
+    file = shop / "tabs.ncl"
+    file.write_bytes(
+        FILE.replace("    ", "\t").replace('1xCPU-2GB", zone', '1xCPU-2GB",\tzone', 1).encode() + b"# \x0c \t\n"
+    )
+    done = batchwright(shop, "ask author tabs.ncl --like web-02")
+    assert done.returncode == 0, done.stderr
+    subprocess.run(["patch", "-s", "-p1", "--fuzz=0"], input=done.stdout, text=True, cwd=shop, check=True)
+    assert 'name = "web-03"' in file.read_text(encoding="utf-8")
+
+
 REFUSED = {
     "ask nobody latest": "there is no role 'nobody'",
     "ask monitor": "what is it about?",
     "ask monitor latest --budget 5": "a budget of 5 tokens",
-    "ask author shop.ncl": "--like is missing",
+    "ask author shop.ncl": "which change?",
     "ask rehearser shop.ncl": "is no report of a rehearsal",
     "ask monitor latest --model": "no language model is set up",
 }
