@@ -22,7 +22,7 @@ from tests.support.fleet import RUNS, Fleet, ask, flow, until
 from tests.support.postgres_server import PostgresServer, new_folder
 from tests.support.temporal_server import TemporalServer
 
-from batchwright.app.server_settings import TemporalConfig
+from batchwright.app.backing_services import TemporalConfig
 from batchwright.journal.postgres import PostgresAddress, PostgresJournal
 
 DEATHS, WAITING, TAKEN = 5, 40, 100

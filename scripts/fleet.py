@@ -22,7 +22,7 @@ from tests.support.fleet import RUNS, Fleet, ask, until  # noqa: E402
 from tests.support.postgres_server import PostgresServer  # noqa: E402
 from tests.support.temporal_server import TemporalServer  # noqa: E402
 
-from batchwright.app.server_settings import TemporalConfig  # noqa: E402
+from batchwright.app.backing_services import TemporalConfig  # noqa: E402
 
 OVERLAY = '{ batch_workflow.storage_backend | force = "postgres" }\n'
 WORKERS = ("worker-1", "worker-2")

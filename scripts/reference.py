@@ -42,7 +42,7 @@ from batchwright.model.taskserv import (
     Timeouts,
     Variant,
 )
-from batchwright.model.variable import Variable
+from batchwright.model.taskserv_variable import Variable
 from batchwright.providers.simulated import Simulation
 
 if __package__:

@@ -79,7 +79,7 @@ def serve(
     root = "/" + root_path.strip("/") if root_path.strip("/") else ""
     try:
         from batchwright.api import server
-        from batchwright.dashboard.page import Page
+        from batchwright.dashboard.page_middleware import Page
         from batchwright.service.stderr_log import log_to_stderr
     except ModuleNotFoundError as error:
         raise ServicePackageMissing(f"the service needs the package {error.name}, which is not installed") from error

@@ -12,7 +12,7 @@ from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import StateDir, settings_of
 from batchwright.cli.output import say
 from batchwright.errors import FleetPackageMissing, UsageError
-from batchwright.model.place import NAME
+from batchwright.model.remote_place import NAME
 from batchwright.service.stderr_log import log_to_stderr
 
 Runs = Annotated[

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from temporalio.service import RPCError
 
-from batchwright.app.server_settings import TemporalConfig
+from batchwright.app.backing_services import TemporalConfig
 from batchwright.app.settings import Settings
 from batchwright.engine import machine
 from batchwright.fleet.connection import connected

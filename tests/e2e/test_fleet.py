@@ -12,7 +12,7 @@ from typing import Any
 from tests.support.fleet import LOOKS, RUNS, SIM, Fleet, ask, flow, until
 from tests.support.temporal_server import TemporalServer
 
-from batchwright.app.server_settings import TemporalConfig
+from batchwright.app.backing_services import TemporalConfig
 from batchwright.journal.postgres import PostgresAddress
 
 SUBMIT = f"{RUNS}/submit?simulate=true" + "".join(f"&sim={key}={value}" for key, value in SIM.items())

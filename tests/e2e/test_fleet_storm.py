@@ -12,7 +12,7 @@ from tests.support.postgres_server import PostgresServer
 from tests.support.storm import Storm, Weather, check_end
 from tests.support.temporal_server import TemporalServer
 
-from batchwright.app.server_settings import TemporalConfig
+from batchwright.app.backing_services import TemporalConfig
 from batchwright.journal.postgres import PostgresAddress
 
 

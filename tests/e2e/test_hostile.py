@@ -6,7 +6,7 @@ import asyncio
 import resource
 
 import pytest
-from bench.hostile import PARTS, RUNS_DRIVEN, Outcome, measure
+from bench.hostile_clients import PARTS, RUNS_DRIVEN, Outcome, measure
 
 from batchwright.api.connection_limits import most_connections
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from tests.support.command_line import COMMAND, PATIENCE, Done, environment, impatient, run_in_process
 from tests.support.emulated import Running
 
-from batchwright.app.server_settings import TemporalConfig
+from batchwright.app.backing_services import TemporalConfig
 from batchwright.emulators.upcloud import UpCloudBehaviour
 from batchwright.fleet import temporal_carrier
 from batchwright.places import place_provider

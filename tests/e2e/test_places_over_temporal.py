@@ -10,13 +10,13 @@ import pytest
 from temporalio.worker import Worker
 from tests.support.place_carrier import Ports
 
-from batchwright.app.server_settings import TemporalConfig
+from batchwright.app.backing_services import TemporalConfig
 from batchwright.app.system_clock import SystemClock
 from batchwright.errors import PlaceAnswerLost, PlaceUnreachable
 from batchwright.fleet import temporal_carrier
+from batchwright.fleet.configured_carrier import PlaceCarrier
 from batchwright.fleet.connection import connected
 from batchwright.fleet.place_activity import PlaceActivity
-from batchwright.fleet.place_carrier import PlaceCarrier
 from batchwright.model.call_outcome import Created, Rejected
 from batchwright.model.fault import FaultClass
 from batchwright.model.ids import Token

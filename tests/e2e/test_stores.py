@@ -15,7 +15,7 @@ from tests.conformance.surreal_bridge import AFTER, BEFORE, PASSWORD, USER, Brid
 from tests.support import service_in_loop as services
 from tests.support.command_line import COMMAND, environment, run_in_process
 
-from batchwright.app.server_settings import SurrealConfig
+from batchwright.app.backing_services import SurrealConfig
 from batchwright.app.settings import Settings
 from batchwright.journal.postgres import PostgresAddress
 from batchwright.model.secret_reference import SecretReference

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchwright.errors import ProviderUnavailable
-from batchwright.providers.hetzner.client import HetznerClient as Hetzner
+from batchwright.providers.hetzner.pagination import HetznerClient as Hetzner
 from batchwright.providers.http import Query
-from batchwright.providers.upcloud.client import UpCloudClient as UpCloud
+from batchwright.providers.upcloud.pagination import UpCloudClient as UpCloud
 from tests.support.examples import share
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from batchwright.artifact_tree import read_source
 from batchwright.model.call_outcome import Applied, Rejected
 from batchwright.model.secret_reference import SecretReference
-from batchwright.model.variable import VariableType
+from batchwright.model.taskserv_variable import VariableType
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.operations.taskserv_batch.variables import filled_values, value_problems
 from batchwright.taskservs.base import TaskservCall

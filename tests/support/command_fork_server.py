@@ -29,7 +29,7 @@ from batchwright.cli.main import COMMANDS, GROUPS
 from tests.support.command_line import COMMAND, SOURCES
 
 ROOT = Path(__file__).parents[2]
-LOADED = ("batchwright.api.server", "batchwright.dashboard.page", "batchwright.mcp.endpoint", "surrealdb")
+LOADED = ("batchwright.api.server", "batchwright.dashboard.page_middleware", "batchwright.mcp.endpoint", "surrealdb")
 EXECUTE = subprocess.Popen._execute_child  # type: ignore[attr-defined]
 TAKEN = signature(EXECUTE)
 PIPES = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
 
-from batchwright.app.server_settings import TemporalConfig
+from batchwright.app.backing_services import TemporalConfig
 from batchwright.journal.postgres import PostgresAddress
 from batchwright.providers.simulated import World
 from tests.support.command_line import COMMAND, PATIENCE, environment

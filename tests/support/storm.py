@@ -18,9 +18,9 @@ from urllib.error import URLError
 
 from msgspec import Struct
 
+from batchwright.app.backing_services import PostgresConfig
 from batchwright.app.multi_store import Stores
 from batchwright.app.run_reader import history
-from batchwright.app.server_settings import PostgresConfig
 from batchwright.app.settings import Settings
 from batchwright.journal.base import Journal
 from batchwright.journal.environment_state import environment_problems

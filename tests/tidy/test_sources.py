@@ -32,7 +32,7 @@ LATE_IMPORTS = (
     "probes/network.py",
     "login_key_file.py",
     "providers/generated_ssh_keys.py",
-    "fleet/place_carrier.py",
+    "fleet/configured_carrier.py",
     "serve.py",
     "serve_mcp.py",
     "serve_worker.py",

@@ -24,8 +24,8 @@ from batchwright.engine.read_retry import SOON_SECONDS, ReadRetry, Tell
 from batchwright.errors import NotAllowed, ProviderUnavailable, TaskservPackageMissing
 from batchwright.journal.store_folder import make_private
 from batchwright.model.clock import Clock
-from batchwright.model.place import port_key
 from batchwright.model.plan import Plan, Step
+from batchwright.model.remote_place import port_key
 from batchwright.model.scalar import SimulationSettings
 from batchwright.model.workflow import Operation, Workflow
 from batchwright.operations.base import PortKind

@@ -15,8 +15,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.agents.slices.definition_patch import DefinitionEdit
-from batchwright.app import definition_text
-from batchwright.app.definition_text import BY_HAND, Item, Literal, Plain
+from batchwright.app import definition_list_text
+from batchwright.app.definition_list_text import BY_HAND, Item, Literal, Plain
 from batchwright.app.planned import workflow_invalid
 from batchwright.app.plans import check
 from batchwright.app.settings import Settings
@@ -88,7 +88,7 @@ class _File(Struct, frozen=True):
         spots = locate(self.source.file, [path], inputs=self.source.inputs, providers=registry.contracts())
         if not spots or spots[0].file != str(self.source.file):
             raise UsageError(f"{what} is not written out in {self.source.file}", hint=BY_HAND)
-        return definition_text.item_at(self.text, self.name, spots[0])
+        return definition_list_text.item_at(self.text, self.name, spots[0])
 
     def server(self, server: str) -> tuple[_Place, Item]:
         """A server and where it stands. Raises UsageError."""
@@ -108,7 +108,7 @@ def edit_definition(settings: Settings, source: Source, change: DefinitionChange
     if not source.file.exists():
         raise UsageError(f"there is no file {source.file}", hint="Begin one: batchwright new workflow NAME")
     workflow = _workflow(settings, source)  # it also says what cannot be read
-    text, ending = definition_text.text_of(source.file)
+    text, ending = definition_list_text.text_of(source.file)
     file = _File(source, text, workflow)
     verb = _more if change.like else _fewer if change.remove else _resized if change.resize else _installed
     edited = verb(file, change)
@@ -117,7 +117,9 @@ def edit_definition(settings: Settings, source: Source, change: DefinitionChange
     if not edited.is_meant(after):
         raise UsageError(f"{source.file} is not so simple that this can be done in its text", hint=BY_HAND)
     before, after_ = (one.replace("\n", ending) for one in (file.text, edited.text))
-    return replace(edited.told, patch=definition_text.patch(file.name, before, after_), servers=len(_servers(after)))
+    return replace(
+        edited.told, patch=definition_list_text.patch(file.name, before, after_), servers=len(_servers(after))
+    )
 
 
 def _more(file: _File, change: DefinitionChange) -> _Edited:
@@ -127,11 +129,11 @@ def _more(file: _File, change: DefinitionChange) -> _Edited:
     place, item = file.server(change.like)
     names = _next_names(file.workflow, change.like, change.count)
     piece, zone = file.text[item.begin : item.end], {"zone": change.zone} if change.zone else {}
-    copies = [definition_text.with_fields(piece, file.name, {"name": one, **zone}) for one in names]
+    copies = [definition_list_text.with_fields(piece, file.name, {"name": one, **zone}) for one in names]
     wanted = [replace(place.config, name=one, zone=change.zone or place.config.zone) for one in names]
     told = DefinitionEdit(str(file.source.file), place.operation.id, added=names, like=change.like, zone=change.zone)
     expected = _with_configs(file.workflow, {change.like: [place.config, *wanted]})
-    return _Edited(definition_text.with_copies(file.text, item, copies), told, lambda after: after == expected)
+    return _Edited(definition_list_text.with_copies(file.text, item, copies), told, lambda after: after == expected)
 
 
 def _fewer(file: _File, change: DefinitionChange) -> _Edited:
@@ -139,7 +141,7 @@ def _fewer(file: _File, change: DefinitionChange) -> _Edited:
     found = [file.server(one) for one in names]
     text = file.text
     for _, item in sorted(found, key=lambda one: -one[1].begin):
-        text = definition_text.without(text, item)
+        text = definition_list_text.without(text, item)
     told = DefinitionEdit(str(file.source.file), _operations(place for place, _ in found), removed=names)
     expected = _with_configs(file.workflow, {one: [] for one in names})
     return _Edited(text, told, lambda after: after == expected)
@@ -151,7 +153,7 @@ def _resized(file: _File, change: DefinitionChange) -> _Edited:
     found = [(*file.server(one), plan) for one, plan in change.resize.items()]
     text = file.text
     for _, item, plan in sorted(found, key=lambda one: -one[1].begin):
-        piece = definition_text.with_fields(text[item.begin : item.end], file.name, {"plan": plan})
+        piece = definition_list_text.with_fields(text[item.begin : item.end], file.name, {"plan": plan})
         text = text[: item.begin] + piece + text[item.end :]
     told = DefinitionEdit(
         str(file.source.file), _operations(place for place, _, _ in found), resized=dict(change.resize)
@@ -178,7 +180,7 @@ def _installed(file: _File, change: DefinitionChange) -> _Edited:
         if any(one.name == change.service for one in batch.taskservs):
             raise UsageError(f"{batch.id} installs {change.service} already", hint=BY_HAND)
         item = file.item(("batch_workflow", "operations", number, "taskservs"), f"taskservs of {batch.id}")
-        text = definition_text.with_last(file.text, item, definition_text.literal(use, file.name))
+        text = definition_list_text.with_last(file.text, item, definition_list_text.literal(use, file.name))
         grown = replace(batch, taskservs=(*batch.taskservs, TaskservUse(change.service, dict(change.variables))))
         expected = replace(file.workflow, operations=(*operations[:number], grown, *operations[number + 1 :]))
         return _Edited(text, replace(told, operation=batch.id), lambda after: after == expected)
@@ -189,7 +191,7 @@ def _installed(file: _File, change: DefinitionChange) -> _Edited:
     record |= {"targets": [change.on]} if change.on == target.config.name else {}
     record |= {"taskservs": [use]}
     item = file.item(("batch_workflow", "operations", known[target.operation.id]), target.operation.id)
-    text = definition_text.with_copies(file.text, item, [_entry(file, item, own, record)])
+    text = definition_list_text.with_copies(file.text, item, [_entry(file, item, own, record)])
 
     def is_meant(after: Workflow) -> bool:
         [*new] = [one for one in after.operations if one.id == own]
@@ -229,12 +231,12 @@ def _entry(file: _File, item: Item, own: str, record: dict[str, Literal]) -> str
     text = file.text
     if text[item.begin] in " -":
         indent = re.compile(r" *").match(text, item.begin)
-        return f"{indent[0] if indent else ''}- {definition_text.literal(record, file.name)}\n"
+        return f"{indent[0] if indent else ''}- {definition_list_text.literal(record, file.name)}\n"
     joint = text[: item.begin].rstrip()[-1:]
     if joint not in ("=", ":"):
-        return definition_text.literal(record, file.name)
+        return definition_list_text.literal(record, file.name)
     bare = {key: value for key, value in record.items() if key != "id"}
-    written = definition_text.literal(bare, file.name)
+    written = definition_list_text.literal(bare, file.name)
     return f"{own} = {written}" if joint == "=" else f'"{own}": {written}'
 
 

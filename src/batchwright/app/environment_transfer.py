@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from batchwright.app.run_migration import LEFT, RunMigration, move_line
+from batchwright.app.run_transfer import LEFT, RunMigration, move_line
 from batchwright.errors import EnvironmentBusy, EnvironmentElsewhere, EnvironmentRefused, RunHeld
 from batchwright.journal.base import Journal
 from batchwright.journal.environment_state import runs_of

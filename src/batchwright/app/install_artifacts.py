@@ -15,7 +15,7 @@ from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.map_variable_paths import ValueName
 from batchwright.model.plan import Step
 from batchwright.model.taskserv import Taskserv
-from batchwright.model.variable import VariableType
+from batchwright.model.taskserv_variable import VariableType
 from batchwright.model.workflow import Workflow
 from batchwright.operations.observations import Observations
 from batchwright.operations.taskserv_batch import TaskservBatch, TaskservRequest, TaskservUse

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from batchwright.app import unwritable_store_copy
-from batchwright.app.server_settings import PostgresConfig, SurrealConfig
+from batchwright.app.backing_services import PostgresConfig, SurrealConfig
 from batchwright.app.settings import Settings
 from batchwright.durable_files import FolderHeld, alone
 from batchwright.errors import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from batchwright.app.settings import AT, Settings
 from batchwright.commands.base import Launcher
 from batchwright.errors import ConfigInvalid, PlaceUnusable
-from batchwright.model.place import NAME
+from batchwright.model.remote_place import NAME
 from batchwright.places.codec import PlaceReport
 from batchwright.places.place_link import PlaceLink
 from batchwright.places.place_provider import PlaceProvider

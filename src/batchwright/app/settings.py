@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Struct
 
 from batchwright.app.allowed_settings import PlaceConfig, ServiceConfig
+from batchwright.app.backing_services import PostgresConfig, SurrealConfig, TemporalConfig
 from batchwright.app.guardrail_settings import Guardrails, guardrails_of
-from batchwright.app.server_settings import PostgresConfig, SurrealConfig, TemporalConfig
 from batchwright.errors import ConfigInvalid, UsageError
 from batchwright.model.environment import SIMULATED, EnvironmentKey
 from batchwright.model.receiver_url import url_parts

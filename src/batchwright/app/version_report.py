@@ -19,7 +19,7 @@ from batchwright.journal import archive_file, event_codec
 from batchwright.journal.postgres.address import SCHEMA_VERSION as POSTGRES_SCHEMA
 from batchwright.journal.sqlite.connect import SCHEMA_VERSION
 from batchwright.journal.surreal import integrity
-from batchwright.model.semantics import SEMANTICS
+from batchwright.model.machine_rules import SEMANTICS
 from batchwright.packaged_files import nushell_folder
 from batchwright.plan import plan_file, policy_data
 

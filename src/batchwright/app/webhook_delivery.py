@@ -18,7 +18,7 @@ from types import TracebackType
 from batchwright.app.multi_store import Stores
 from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
 from batchwright.app.settings import Settings
-from batchwright.app.trace_batches import TraceBatches
+from batchwright.app.unsent_spans import TraceBatches
 from batchwright.app.webhook_events import WebhookEvents
 from batchwright.app.webhook_request import OutgoingMessage, Receiver, WebhookSender
 from batchwright.errors import BatchwrightError, DeliveryMoved, RunArchived, RunNotFound, StoreError

@@ -15,7 +15,7 @@ from batchwright.agents.roles.registry import BUNDLES, ROLES, answered, roles_na
 from batchwright.agents.slices.registry import SLICES
 from batchwright.app.agent_ledger import AgentLedger, AgentUsage, day_of
 from batchwright.app.definition_edit import DefinitionChange, edit_definition
-from batchwright.app.definition_text import Plain
+from batchwright.app.definition_list_text import Plain
 from batchwright.app.file_role_sources import read_plan, read_rehearsal
 from batchwright.app.language_model import LanguageModel, worded
 from batchwright.app.settings import Settings

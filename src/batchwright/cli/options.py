@@ -16,7 +16,7 @@ from batchwright.app.settings import Settings, settings_from
 from batchwright.app.workflow_source import Source
 from batchwright.cli import completion
 from batchwright.errors import UsageError
-from batchwright.fleet.place_carrier import with_carrier
+from batchwright.fleet.configured_carrier import with_carrier
 from batchwright.model.environment import NAME_PATTERN
 from batchwright.model.scalar import Scalar
 from batchwright.views.text_format import span

@@ -13,8 +13,8 @@ from batchwright.app.environment_transfer import MovedEnvironment, MovedRun
 from batchwright.app.multi_store import STORES, Stores
 from batchwright.app.settings import Settings
 from batchwright.app.store_check import IntegrityReport, StoreSeen, chain_of, check
-from batchwright.app.store_migration import migrate
 from batchwright.app.store_prune import plan_prune, prune
+from batchwright.app.store_transfer import migrate
 from batchwright.app.system_clock import SystemClock
 from batchwright.cli.completion import environments
 from batchwright.cli.exit_codes import Exit

@@ -14,7 +14,7 @@ from batchwright.cli.options import Catalogues, Json, NoColor, settings_of
 from batchwright.cli.output import note, print_json, say
 from batchwright.cli.view_printer import show_table
 from batchwright.model.taskserv import Scope, Taskserv, Tested
-from batchwright.model.variable import Variable
+from batchwright.model.taskserv_variable import Variable
 from batchwright.views.text_format import counted
 
 app = typer.Typer(help="The task services that can be installed.", invoke_without_command=True)

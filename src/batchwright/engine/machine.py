@@ -18,10 +18,10 @@ from batchwright.engine.manual_resolution import go_on
 from batchwright.errors import NotAllowed
 from batchwright.model import events as ev
 from batchwright.model.lifecycle import RUN_ENDED, CancelMode, RunState, StepState
+from batchwright.model.machine_rules import RULES
 from batchwright.model.operation_end import OperationEnd, operation_end
 from batchwright.model.run import Run, changed_something
 from batchwright.model.run_signal import Signal, SignalKind
-from batchwright.model.semantics import RULES
 
 R = RunState
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from temporalio.client import Client
 from temporalio.service import RPCError, TLSConfig
 
-from batchwright.app.server_settings import TemporalConfig
+from batchwright.app.backing_services import TemporalConfig
 from batchwright.app.settings import Settings
 from batchwright.errors import TemporalUnavailable
 from batchwright.secret_resolver import reveal

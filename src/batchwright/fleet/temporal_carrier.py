@@ -16,7 +16,7 @@ from temporalio.exceptions import TimeoutError as TemporalTimeout
 from temporalio.exceptions import TimeoutType
 from temporalio.service import RPCError, RPCStatusCode
 
-from batchwright.app.server_settings import TemporalConfig
+from batchwright.app.backing_services import TemporalConfig
 from batchwright.errors import PlaceAnswerLost, PlaceUnreachable, TemporalUnavailable
 from batchwright.fleet.connection import CALL_SECONDS, connected
 from batchwright.places.carrier import START_SECONDS

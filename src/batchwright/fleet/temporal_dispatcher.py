@@ -14,8 +14,8 @@ from temporalio.client import Client
 from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
 from temporalio.service import RPCError
 
+from batchwright.app.backing_services import TemporalConfig
 from batchwright.app.multi_store import SHARED
-from batchwright.app.server_settings import TemporalConfig
 from batchwright.errors import TemporalUnavailable
 from batchwright.fleet.connection import CALL_SECONDS, connected, unavailable
 from batchwright.fleet.drive_workflow import ENVIRONMENT, STATUS, DriveWorkflow

@@ -15,8 +15,8 @@ from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from batchwright import __version__
+from batchwright.app.backing_services import TemporalConfig
 from batchwright.app.place_worker import answering
-from batchwright.app.server_settings import TemporalConfig
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.errors import BatchwrightError

@@ -14,9 +14,9 @@ from msgspec import Struct
 from batchwright.model.actions import TRAITS, Action, Doubt, Traits, Undo
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.fault import FaultClass
+from batchwright.model.machine_rules import RULES, SEMANTICS, Rules
 from batchwright.model.price import Offer, Price
 from batchwright.model.scalar import Scalar
-from batchwright.model.semantics import RULES, SEMANTICS, Rules
 from batchwright.model.templates import PlannedValue, Value, Values
 from batchwright.model.webhook import Webhook
 from batchwright.model.workflow import AcceptedDifference, Dependency, DependencyKind, DependencyScope, OnFailure, Retry

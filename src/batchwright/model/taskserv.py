@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from batchwright.model.map_variable_paths import ValueName, flattened
 from batchwright.model.scalar import PlainValue
-from batchwright.model.variable import Variable, VariableType
+from batchwright.model.taskserv_variable import Variable, VariableType
 
 
 class ServerRequirements(Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from batchwright.model.actions import Doubt, Undo
 from batchwright.model.environment import NAME_PATTERN, Resource
+from batchwright.model.machine_rules import SEMANTICS
 from batchwright.model.plan import Plan, Step
-from batchwright.model.semantics import SEMANTICS
 from batchwright.model.step_graph import StepGraph, circle, step_graph
 from batchwright.model.workflow import Dependency, DependencyScope
 from batchwright.operations.base import PortKind

@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from batchwright.app.allowed_settings import PlaceConfig, ServiceSecrets
+from batchwright.app.backing_services import PostgresConfig, SurrealConfig, TemporalConfig
 from batchwright.app.place_ports import PlacePorts
-from batchwright.app.server_settings import PostgresConfig, SurrealConfig, TemporalConfig
 from batchwright.app.settings import config_from, settings_from
 from batchwright.app.system_clock import SystemClock
 from batchwright.errors import ConfigInvalid, UsageError

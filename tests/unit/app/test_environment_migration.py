@@ -13,7 +13,7 @@ from batchwright.app.environment_reader import all_environments
 from batchwright.app.environment_transfer import MovedEnvironment, MovedRun
 from batchwright.app.lease_takeover import renewed
 from batchwright.app.runs import Runs, StoredRun
-from batchwright.app.store_migration import migrate
+from batchwright.app.store_transfer import migrate
 from batchwright.errors import EnvironmentElsewhere, RunHeld, RunMoved, RunNotFound, ServerBorrowed, UsageError
 from batchwright.journal.base import Journal
 from batchwright.journal.environment_state import environment_problems

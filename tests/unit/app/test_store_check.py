@@ -13,7 +13,7 @@ import pytest
 
 from batchwright.app.multi_store import Stores
 from batchwright.app.settings import Settings
-from batchwright.app.store_migration import migrate
+from batchwright.app.store_transfer import migrate
 from batchwright.app.system_clock import SystemClock
 from batchwright.cli.main import run_command
 from batchwright.errors import StoreBehind, StoreCorrupt

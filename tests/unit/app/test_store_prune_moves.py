@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from batchwright.app.store_migration import migrate
+from batchwright.app.store_transfer import migrate
 from batchwright.journal.base import Journal
 from batchwright.journal.environment_state import environment_problems, environment_state
 from batchwright.model.delivery import Delivery

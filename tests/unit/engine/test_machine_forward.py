@@ -13,8 +13,8 @@ from batchwright.model import events as ev
 from batchwright.model.call_outcome import Applied, Created, Observed, ServerState, Unknown
 from batchwright.model.fault import FaultClass
 from batchwright.model.lifecycle import RunState
+from batchwright.model.machine_rules import SEMANTICS
 from batchwright.model.run import Run
-from batchwright.model.semantics import SEMANTICS
 from batchwright.model.workflow import OnFailure, Retry
 from tests.unit.engine.hand import START, Hand, fault, kinds, refusal
 from tests.unit.engine.stage import QUICK, Part, installs, keeps, operation, plan_of, servers

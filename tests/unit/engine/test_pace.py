@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from bench.limits import beside, beside_rollback, two_runs
+from bench.account_limits import beside, beside_rollback, two_runs
 from hypothesis import given
 from hypothesis import strategies as st
 

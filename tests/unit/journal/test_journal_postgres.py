@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from tests.support.needs import tool
 from tests.support.postgres_server import PASSWORD, USER, PostgresServer, chowned
 
+from batchwright.app.backing_services import PostgresConfig
 from batchwright.app.multi_store import Stores
-from batchwright.app.server_settings import PostgresConfig
 from batchwright.app.settings import Settings
 from batchwright.errors import (
     SequenceConflict,

@@ -13,7 +13,7 @@ from batchwright.model.environment import Resource
 from batchwright.model.plan import Need, Plan, ServerFacts
 from batchwright.model.scalar import Scalar
 from batchwright.model.taskserv import ServerRequirements, Taskserv, Variant
-from batchwright.model.variable import Variable, VariableType
+from batchwright.model.taskserv_variable import Variable, VariableType
 from batchwright.model.workflow import DependencyKind, Workflow
 from batchwright.operations.taskserv_batch import TaskservRequest, TaskservUse
 from batchwright.operations.taskserv_batch.install_difference import install_changes

@@ -20,8 +20,8 @@ from batchwright.model.call_outcome import Rejected, Unknown
 from batchwright.providers.aws import Aws
 from batchwright.providers.aws.faults import outcome
 from batchwright.providers.http import HttpReply
-from batchwright.providers.upcloud.client import UpCloudClient
 from batchwright.providers.upcloud.faults import REFUSALS
+from batchwright.providers.upcloud.pagination import UpCloudClient
 
 T = TypeVar("T")
 PORTAL = "<html><head><title>Login</title></head><body><h1>Portal</h1></body></html>"

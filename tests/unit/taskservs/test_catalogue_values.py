@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwright.model.variable import Variable, VariableType
+from batchwright.model.taskserv_variable import Variable, VariableType
 from batchwright.taskservs.catalogue import lint_folders, load_catalogue
 
 CATALOGUE = load_catalogue()

@@ -14,8 +14,8 @@ from batchwright.engine.port_calls import trouble, unmade
 from batchwright.model.call_outcome import Applied, Rejected, Unknown
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import StepState
-from batchwright.model.place import port_key
 from batchwright.model.plan import Step
+from batchwright.model.remote_place import port_key
 from batchwright.model.run import StepFoldState
 from batchwright.operations.command import CommandRequest
 from batchwright.operations.server_batch import ServerRequest

@@ -13,8 +13,8 @@ from batchwright.engine.limits import CallClass
 from batchwright.engine.port_calls import trouble, unmade
 from batchwright.model.actions import Undo
 from batchwright.model.call_outcome import Applied, Rejected, Unknown
-from batchwright.model.place import port_key
 from batchwright.model.plan import Request
+from batchwright.model.remote_place import port_key
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.base import Runner, Target, TaskservCall
 

@@ -10,7 +10,7 @@ from batchwright.model.map_variable_paths import ValueName, keys
 from batchwright.model.scalar import PlainValue
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.taskserv import Taskserv
-from batchwright.model.variable import Variable, VariableType
+from batchwright.model.taskserv_variable import Variable, VariableType
 from batchwright.operations.suggestions import did_you_mean
 from batchwright.operations.taskserv_batch.planner_state import TaskservDraft
 from batchwright.operations.taskserv_batch.structs import TaskservBatch, TaskservRequest, TaskservUse, named_in

@@ -22,9 +22,9 @@ from batchwright.providers import generated_ssh_keys, lookup
 from batchwright.providers.base import Attached, Quota, Quote, refuse_attached
 from batchwright.providers.hetzner import catalog as shop
 from batchwright.providers.hetzner import config_checks, payload, rows
-from batchwright.providers.hetzner.client import HetznerClient
 from batchwright.providers.hetzner.faults import REFUSALS
 from batchwright.providers.hetzner.live_check import HetznerLive
+from batchwright.providers.hetzner.pagination import HetznerClient
 from batchwright.providers.hetzner.server_changes import NEWEST_FIRST, HetznerChange, ways
 from batchwright.providers.hetzner.settings import API, HetznerSettings, api_url, project_of, token_of
 from batchwright.providers.http import HttpReply, NoAnswer, NotSent

@@ -9,8 +9,8 @@ from batchwright.model.fault import FaultClass
 from batchwright.model.workflow import ServerConfig
 from batchwright.providers.hetzner import payload, rows
 from batchwright.providers.hetzner.catalog import HetznerCatalog, cheapest, cheapest_beside
-from batchwright.providers.hetzner.client import HetznerClient
 from batchwright.providers.hetzner.faults import REFUSALS
+from batchwright.providers.hetzner.pagination import HetznerClient
 from batchwright.providers.live_check import CHANGED, LISTED, VANISHED, token_of
 from batchwright.providers.rest_provider import THROTTLED, RestCheck
 

@@ -30,9 +30,9 @@ from batchwright.providers.rest_provider import RestProvider
 from batchwright.providers.server_change import refuse_foreign, refuse_gone
 from batchwright.providers.upcloud import catalog as shop
 from batchwright.providers.upcloud import config_checks, payload, quotas, rows
-from batchwright.providers.upcloud.client import UpCloudClient
 from batchwright.providers.upcloud.faults import REFUSALS
 from batchwright.providers.upcloud.live_check import UpCloudLive
+from batchwright.providers.upcloud.pagination import UpCloudClient
 from batchwright.providers.upcloud.server_changes import UpCloudChange, ways
 from batchwright.providers.upcloud.settings import API, UpCloudSettings, api_url, authorization
 from batchwright.providers.upcloud.user_data import combined

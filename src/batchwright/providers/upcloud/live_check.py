@@ -13,8 +13,8 @@ from batchwright.providers.live_check import CHANGED, LISTED, VANISHED, token_of
 from batchwright.providers.rest_provider import THROTTLED, RestCheck
 from batchwright.providers.upcloud import rows
 from batchwright.providers.upcloud.catalog import UpCloudCatalog
-from batchwright.providers.upcloud.client import UpCloudClient
 from batchwright.providers.upcloud.faults import REFUSALS
+from batchwright.providers.upcloud.pagination import UpCloudClient
 
 ZONE = "de-fra1"
 

@@ -30,8 +30,8 @@ from batchwright.model.taskserv import (
     Timeouts,
     Variant,
 )
+from batchwright.model.taskserv_variable import Variable, VariableType, seconds_of
 from batchwright.model.templates import references
-from batchwright.model.variable import Variable, VariableType, seconds_of
 
 ENTRY_FILE = "taskserv.yaml"
 DEPLOY_FILE = "deploy.py"

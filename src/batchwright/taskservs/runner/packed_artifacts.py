@@ -12,7 +12,7 @@ from batchwright import durable_files
 from batchwright.artifact_tree import read_source
 from batchwright.errors import SourceInvalid, SourceMissing
 from batchwright.model.taskserv import Taskserv
-from batchwright.model.variable import VariableType
+from batchwright.model.taskserv_variable import VariableType
 from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.taskservs.runner.child_protocol import HostSource
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from batchwright.app.server_settings import TemporalConfig
+from batchwright.app.backing_services import TemporalConfig
 from batchwright.app.settings import Settings
 from batchwright.errors import FleetPackageMissing
 from batchwright.places.carrier import Carrier

@@ -1,4 +1,4 @@
-"""The service among hostile clients, on loopback only: `python -m bench.hostile [PART...]` prints a table.
+"""The service among hostile clients, on loopback only: `python -m bench.hostile_clients [PART...]` prints a table.
 
 Ten runs are driven by one real service process while clients do what clients should not. The lag is what the service's
 own monitor has measured, the memory what the kernel says of its process; each part has a service of its own.

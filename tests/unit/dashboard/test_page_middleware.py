@@ -10,8 +10,8 @@ import pytest
 
 from batchwright.app.access_tokens import Tokens
 from batchwright.app.settings import Settings
-from batchwright.dashboard import page
-from batchwright.dashboard.page import VENDORED, Page, static_files
+from batchwright.dashboard import page_middleware
+from batchwright.dashboard.page_middleware import VENDORED, Page, static_files
 from batchwright.model.role import Role
 from tests.support.needs import missing
 from tests.support.service_in_loop import Answer, serving, workflow
@@ -111,7 +111,7 @@ def test_everything_that_a_browser_loads_is_small(tmp_path: Path) -> None:
 
 def test_without_the_fetched_files_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = {name: file for name, file in static_files().items() if name != VENDORED}
-    monkeypatch.setattr(page, "static_files", lambda: own)
+    monkeypatch.setattr(page_middleware, "static_files", lambda: own)
     home, health = asked(tmp_path, "/", "/health/live")
     assert home.status == 503
     assert b"scripts/web.sh" in home.body

@@ -6,7 +6,7 @@ import pytest
 
 from batchwright.model.scalar import PlainValue, Scalar
 from batchwright.model.secret_reference import SecretReference
-from batchwright.model.variable import Variable, VariableType
+from batchwright.model.taskserv_variable import Variable, VariableType
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from batchwright.app.environment_transfer import (
     pending_runs,
 )
 from batchwright.app.multi_store import Stores
-from batchwright.app.run_migration import LEFT, RunMigration
+from batchwright.app.run_transfer import LEFT, RunMigration
 from batchwright.errors import EnvironmentElsewhere, RunAmbiguous, RunNotFound, UsageError
 from batchwright.journal.base import Journal
 from batchwright.model.clock import Clock

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from batchwright.app import run_migration
+from batchwright.app import run_transfer
 from batchwright.app.environment_transfer import MovedRun
 from batchwright.app.lease_takeover import renewed
 from batchwright.app.store_check import IntegrityReport, StoreSeen, check
-from batchwright.app.store_migration import migrate
+from batchwright.app.store_transfer import migrate
 from batchwright.errors import RunAmbiguous, RunHeld, RunMoved, RunNotFound, UsageError
 from batchwright.journal.base import Journal, Snapshot
 from batchwright.journal.replay import load_run
@@ -89,7 +89,7 @@ def run_test(work: Coroutine[Any, Any, None]) -> None:
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_migration, "PIECE", 5)
+    monkeypatch.setattr(run_transfer, "PIECE", 5)
 
 
 def test_runs_are_moved_whole_and_seen_once() -> None:

@@ -1,6 +1,6 @@
 """Servers and what is on them: the whole operation as a barrier against `per = "server"`, in virtual time.
 
-`python -m bench.per_server`: a table. The bound is what no order of the same steps could beat.
+`python -m bench.per_server_edges`: a table. The bound is what no order of the same steps could beat.
 """
 
 from __future__ import annotations
