@@ -33,12 +33,13 @@ class ForwardedMiddleware:
                 named = _values(scope["headers"], b"x-forwarded-for")
                 scheme = _values(scope["headers"], b"x-forwarded-proto")
                 came = next((one for one in reversed(named) if not self._trusts(address_of(one))), "")
-                inner = {**scope, "scheme": scheme[-1] if scheme and scheme[-1] in ("http", "https") else "http"}
+                told = scheme[-1] if scheme else scope["scheme"]  # one that says nothing may itself have come by TLS
+                inner = {**scope, "scheme": told if told in ("http", "https") else "http"}
                 if came:
                     known = address_of(came)
-                    told = str(known) if known is not None else "unknown"
-                    inner["client"] = (told, 0)
-                    inner["state"] = {**scope.get("state", {}), KEY: end.behind(told)}
+                    address = str(known) if known is not None else "unknown"
+                    inner["client"] = (address, 0)
+                    inner["state"] = {**scope.get("state", {}), KEY: end.behind(address)}
                 await self._app(inner, receive, send)  # type: ignore[arg-type]
                 return
         await self._app(scope, receive, send)

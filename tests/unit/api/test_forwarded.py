@@ -16,7 +16,7 @@ from tests.support.service_in_loop import RUNS, serving
 PROXIES = ("10.0.0.0/8", "2001:db8::/32")
 
 
-def came_from(peer: str, *headers: tuple[str, str]) -> tuple[str, str, str]:
+def came_from(peer: str, *headers: tuple[str, str], own_scheme: str = "http") -> tuple[str, str, str]:
     """The address of the caller, of the client and the scheme, as the service sees them."""
     seen: dict[str, Any] = {}
 
@@ -25,7 +25,7 @@ def came_from(peer: str, *headers: tuple[str, str]) -> tuple[str, str, str]:
 
     raw = [(name.lower().encode(), value.encode()) for name, value in headers]
     state = {KEY: ConnectionPeer((peer, 5), ("10.9.9.9", 6))}
-    scope: Any = {"type": "http", "scheme": "http", "headers": raw, "client": (peer, 5), "state": state}
+    scope: Any = {"type": "http", "scheme": own_scheme, "headers": raw, "client": (peer, 5), "state": state}
     asyncio.run(ForwardedMiddleware(inner, PROXIES)(scope, None, None))  # type: ignore[arg-type]
     assert scope["state"][KEY].address == peer  # the next request of the connection may be of somebody else
     return seen["state"][KEY].address, seen["client"][0], seen["scheme"]
@@ -58,6 +58,11 @@ def test_the_scheme_is_believed_of_a_proxy_only() -> None:
     assert came_from("10.0.0.1", ("X-Forwarded-Proto", "https"))[2] == "https"
     assert came_from("10.0.0.1", ("X-Forwarded-Proto", "gopher"))[2] == "http"
     assert came_from("192.0.2.66", ("X-Forwarded-Proto", "https"))[2] == "http"
+
+
+def test_a_proxy_that_names_no_scheme_keeps_its_own() -> None:
+    assert came_from("10.0.0.1", ("X-Forwarded-For", "192.0.2.7"), own_scheme="https")[2] == "https"
+    assert came_from("10.0.0.1", ("X-Forwarded-Proto", "http"), own_scheme="https")[2] == "http"
 
 
 def test_without_tokens_nobody_gets_in_through_a_proxy(tmp_path: Path) -> None:
