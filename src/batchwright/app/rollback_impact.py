@@ -14,7 +14,7 @@ from batchwright.engine.rollback_preview import PlannedUndo, UndoKind
 from batchwright.errors import BatchwrightError
 from batchwright.model.clock import Clock
 from batchwright.model.run import Run
-from batchwright.operations.registry import type_of
+from batchwright.operations.registry import is_server, type_of
 from batchwright.providers.base import Attached, ShowsAttached
 from batchwright.taskservs.catalogue import load_catalogue
 
@@ -31,7 +31,7 @@ async def planned_undo(settings: Settings, clock: Clock, run: Run) -> list[Plann
         undos = _judged(settings, run, undos)
     refs: dict[str, list[str]] = {}
     for one in undos if run.plan.simulation is None else ():
-        if one.what is UndoKind.DESTROY and one.ref:
+        if _destroys(run, one) and one.ref:
             refs.setdefault(one.provider, []).append(one.ref)
     async with Adapters(settings, clock, Limits(), run.plan.simulation) as around:
         await around.open(refs)
@@ -40,10 +40,17 @@ async def planned_undo(settings: Settings, clock: Clock, run: Run) -> list[Plann
     lines = []
     for undo in undos:
         lines.append(undo)
-        if undo.what is UndoKind.DESTROY:
+        if _destroys(run, undo):
             on = [one for name, one in attached if (name, one.server) == (undo.provider, undo.ref)]
             lines += [_line(undo, one) for one in on]
     return lines + [PlannedUndo(name, name, UndoKind.UNKNOWN, note=why) for name, _, why in looks if why]
+
+
+def _destroys(run: Run, undo: PlannedUndo) -> bool:
+    """Whether a server goes, also one whose removal is only finished."""
+    if undo.what is UndoKind.FINISH:
+        return is_server(run.steps[run.index[undo.step]])
+    return undo.what is UndoKind.DESTROY
 
 
 def _judged(settings: Settings, run: Run, undos: list[PlannedUndo]) -> list[PlannedUndo]:

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from batchwright.app import rollback_impact
 from batchwright.app.environment_destroy import plan_destruction
 from batchwright.app.environment_reader import find_home
 from batchwright.app.rollback_impact import planned_undo
+from batchwright.engine.rollback_preview import PlannedUndo, UndoKind
 from batchwright.errors import EnvironmentAmbiguous, EnvironmentNotFound, PlanRefused, RunSuperseded
 from batchwright.model.actions import Action
 from batchwright.model.environment import Enter, EnvironmentKey
@@ -20,6 +22,7 @@ from batchwright.model.plan import Plan
 from batchwright.model.run import Run
 from batchwright.model.workflow import Changes, Permission, Workflow
 from batchwright.operations.retirement import NOT_IN_FILE
+from batchwright.providers.base import Attached
 from batchwright.providers.simulated import Simulated, World
 from tests.unit.app.test_environment_state import check_kept, done, kept, planned, shop
 from tests.unit.app.test_runs import House, housed
@@ -317,5 +320,26 @@ def test_a_run_that_only_destroyed_can_be_rolled_back_so_that_the_one_before_can
         assert house.alive() == ["a"]
         assert (await house.rollback(first.id, "ada")).status is RunState.ROLLED_BACK
         assert (house.alive(), await kept(house)) == ([], {})
+
+    housed(tmp_path, play)
+
+
+def test_what_is_attached_to_a_server_whose_removal_is_finished_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play(house: House) -> None:
+        await done(house, shop("a", "b"))
+        run = await done(house, retiring(shop("a")))
+        (step,) = [one for one in run.steps if one.retired is not None]
+        run.plan = replace(run.plan, simulation=None)
+        finish = PlannedUndo(step.id, step.provider, UndoKind.FINISH, step.ref)
+
+        async def look(_around: Any, name: str, refs: list[str]) -> tuple[str, list[Attached], str]:
+            return name, [Attached(ref, f"volume of {ref}", "it is attached") for ref in refs], ""
+
+        monkeypatch.setattr(rollback_impact, "undo_preview", lambda *_: [finish])
+        monkeypatch.setattr(rollback_impact, "_look", look)
+        told = [(one.what, one.ref) for one in await planned_undo(house.settings, house.clock, run)]
+        assert told == [(UndoKind.FINISH, step.ref), (UndoKind.BLOCKED, f"volume of {step.ref}")]
 
     housed(tmp_path, play)
