@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ from batchwright.redaction import Redactor
 TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=10, sock_read=50)
 PAUSE_MAX = 3600.0  # seconds; the longest wait that a response may ask for
 ANSWER_MAX = 32 * 1024 * 1024  # bytes of one answer
+
+_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[\w.~:@+,=-]+)*", re.ASCII)
 
 Query = Sequence[tuple[str, str]]
 
@@ -72,6 +75,8 @@ class Http:
         self, method: str, path: str, body: object = None, query: Query = (), *, fresh: bool = False
     ) -> HttpReply:
         """Send one request and return the response, refusals too. Raises NotSent, NoAnswer."""
+        if not _PATH.fullmatch(path):  # a reference from elsewhere must not lead to another resource
+            raise NotSent(f"{path!r} is not a path of {urlsplit(self.url).netloc}")
         session = self._fresh if fresh else self._pooled
         sent = session.request(
             method,

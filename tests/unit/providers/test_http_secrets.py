@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from batchwright.emulators.server import listening
-from batchwright.providers.http import Http, HttpReply
+from batchwright.providers.http import Http, HttpReply, NotSent
 
 TOKEN = "t0ken/with+signs=="
 BASIC = "Basic " + b64encode(b"user:pass word").decode()
@@ -46,3 +46,27 @@ def test_refusals_hold_no_credentials(authorization: str, status: int) -> None:
     else:
         assert "t0ken" not in told
         assert told.count("***") == 2
+
+
+@pytest.mark.parametrize("ref", ["../storage/1", "..", "1/../../x", "1?force=1", "1#x", "%2e%2e/x", "1 2", "1\n", ""])
+def test_a_reference_leads_to_no_other_resource(ref: str) -> None:
+    asked: list[str] = []
+
+    async def heard(request: web.Request) -> web.Response:
+        asked.append(request.path_qs)
+        return web.json_response({})
+
+    async def main() -> None:
+        app = web.Application()
+        app.router.add_route("*", "/{tail:.*}", heard)
+        async with listening(app) as port:
+            http = Http(f"http://127.0.0.1:{port}", BASIC)
+            try:
+                with pytest.raises(NotSent, match="is not a path of"):
+                    await http.call("DELETE", f"/server/{ref}")
+                assert (await http.call("GET", "/server/0077-ab_c.d:e")).ok
+            finally:
+                await http.aclose()
+
+    asyncio.run(main())
+    assert asked == ["/server/0077-ab_c.d:e"]
