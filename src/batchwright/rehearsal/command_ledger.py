@@ -47,7 +47,7 @@ class CommandLedger:
     def _ended(self, request: CommandRequest, launch: Launch, number: int) -> Applied | Rejected | Unknown:
         """The outcome of a program that has run to its end; `number` counts its starts."""
         gave = self.gave[launch.step] = {key: f"{key} {number}" for key in request.outputs}
-        return Applied(outputs={} if launch.undo else gave, answer=self.answer(request))
+        return Applied() if launch.undo else Applied(outputs=gave, answer=self.answer(request))
 
     def answer(self, request: CommandRequest) -> str:
         """The name of its exit code, if its command names them."""

@@ -80,18 +80,6 @@ def test_it_ends_well_and_what_it_says_is_heard(bench: Bench) -> None:
     assert list(bench.folder.iterdir()) == []
 
 
-def test_another_exit_code_is_told_with_the_last_lines(bench: Bench) -> None:
-    outcome = run(bench, shell("echo no disk; exit 3"))
-    assert isinstance(outcome, Rejected)
-    fault = outcome.fault
-    assert (fault.kind, fault.code, fault.message) == (FaultClass.EXIT, "3", "sh exited with code 3:\nno disk")
-    assert list(bench.folder.iterdir()) == []
-
-
-def test_ended_by_a_signal_means_that_nobody_knows_how_far_it_got(bench: Bench) -> None:
-    assert run(bench, shell("kill -KILL $$")) == Unknown("sh was killed by SIGKILL")
-
-
 def test_what_cannot_be_started_certainly_was_not(bench: Bench, tmp_path: Path) -> None:
     for words, directory in ((("/nowhere/sh",), ""), (("/bin/sh",), str(tmp_path / "none")), (("/bin/sh", "a\0b"), "")):
         outcome = run(bench, CommandRequest("sh", words, directory=directory))
@@ -112,12 +100,6 @@ def test_a_program_is_found_when_it_is_started(bench: Bench, tmp_path: Path) -> 
     assert (outcome.fault.code, outcome.fault.hint) == ("program-missing", 'Did you mean "say"?')
 
 
-def test_the_undo_program_is_another_one_in_the_same_surroundings(bench: Bench, tmp_path: Path) -> None:
-    request = CommandRequest("sh", ("/bin/false",), ("/bin/pwd",), directory=str(tmp_path))
-    assert run(bench, request, undo=True) == Applied()
-    assert bench.said == [str(tmp_path)]
-
-
 def test_it_is_given_its_variables_and_the_secrets_and_none_of_ours(bench: Bench) -> None:
     env: dict[str, str | SecretReference] = {"PLAIN": "a b", "TOKEN": SecretReference(env="SECRET_OF_OURS")}
     assert run(bench, shell("[ $TRACEPARENT = " + traceparent("run", "do/run", undo=False) + " ]")) == Applied()
@@ -125,12 +107,6 @@ def test_it_is_given_its_variables_and_the_secrets_and_none_of_ours(bench: Bench
     assert run(bench, shell(f'echo "$PLAIN $TOKEN"; for n in {names}; do env | grep ^BATCHWRIGHT_$n=; done', env=env))
     assert bench.said[:3] == ["a b ***", "BATCHWRIGHT_RUN=run", "BATCHWRIGHT_STEP=do/run"]
     assert [line.partition("=")[0] for line in bench.said[3:]] == ["BATCHWRIGHT_MARK", "BATCHWRIGHT_SERVERS"]
-
-
-def test_a_secret_that_is_gone_starts_nothing(bench: Bench) -> None:
-    outcome = run(bench, shell("echo started", env={"TOKEN": SecretReference(env="NOBODY_SET_THIS")}))
-    assert isinstance(outcome, Rejected)
-    assert (outcome.fault.kind, outcome.fault.code, bench.said) == (FaultClass.INVALID, "secret-missing", [])
 
 
 def test_a_secret_is_in_no_fault(bench: Bench) -> None:
@@ -169,19 +145,6 @@ def test_one_that_does_not_listen_is_ended_all_the_same(bench: Bench, monkeypatc
     outcome = run(bench, shell("trap '' TERM; setsid sh -c \"trap '' TERM; sleep 1000\" & sleep 1000"), seconds=0.5)
     assert isinstance(outcome, Unknown)
     assert bench.trace().survivors() == []
-
-
-def test_whoever_stops_waiting_leaves_nothing_running(bench: Bench) -> None:
-    async def scenario() -> None:
-        task = asyncio.create_task(bench.here.launch(shell("echo begun; sleep 1000"), bench.launch()))
-        await until(lambda: bench.said == ["begun"])
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        assert task.cancelled()
-        assert bench.trace().survivors() == []
-
-    play(scenario)
-    assert list(bench.folder.iterdir()) == []
 
 
 def test_what_it_leaves_running_on_purpose_is_left_alone(bench: Bench, tmp_path: Path) -> None:

@@ -7,19 +7,16 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import asyncssh
 import pytest
-from asyncssh.packet import UInt32
-from tests.support.children import child
+from tests.support.ssh_host import ENVIRON, ShellHost
 
 from batchwright.app.system_clock import SystemClock
 from batchwright.commands.base import MARK, CommandServer, Launch
-from batchwright.commands.process_marker import ProcessMarker
 from batchwright.commands.ssh import SshCommands, script
 from batchwright.model.call_outcome import Applied, Rejected, Unknown
 from batchwright.model.diagnostic import Diagnostic
@@ -31,94 +28,15 @@ from batchwright.secret_resolver import reveal
 from batchwright.testing.plans import command
 
 PATIENCE = 60.0
-ENVIRON = {"SECRET_OF_OURS": "hunter2 and more"}
-WITHOUT = {name: value for name, value in os.environ.items() if not name.startswith("BATCHWRIGHT_")}
-
-
-class Forwarding(asyncssh.SSHServer):
-    """Lets connections be made through it."""
-
-    def connection_requested(self, *_where: object) -> bool:
-        return True
-
-
-class Host:
-    """An SSH server that runs what it is told with a real shell. `commands` are its command lines."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.commands: list[str] = []
-        self.said: list[str] = []
-        self.connections: list[Any] = []
-        self.there = SshCommands(ENVIRON, lambda one: reveal(one, ENVIRON), SystemClock())
-        self.access = SshAccess("127.0.0.1")
-
-    @asynccontextmanager
-    async def up(self) -> AsyncIterator[Host]:
-        own, user = asyncssh.generate_private_key("ssh-ed25519"), asyncssh.generate_private_key("ssh-ed25519")
-        key = self.folder / "id"
-        user.write_private_key(key)
-        (self.folder / "authorized").write_bytes(user.export_public_key())
-        server = await asyncssh.listen(
-            "127.0.0.1",
-            0,
-            server_host_keys=[own],
-            authorized_client_keys=str(self.folder / "authorized"),
-            server_factory=Forwarding,
-            process_factory=self._serve,
-            encoding=None,
-        )
-        public = own.export_public_key().decode().strip()
-        self.access = SshAccess("127.0.0.1", "tester", server.get_port(), str(key), (public,))
-        try:
-            yield self
-        finally:
-            for connection in self.connections:
-                connection.abort()
-            server.close()
-            await server.wait_closed()
-
-    async def _serve(self, process: Any) -> None:
-        self.commands.append(process.command)
-        self.connections.append(process.channel.get_connection())
-        script = await process.stdin.read()
-        pipe = asyncio.subprocess.PIPE
-        async with child(
-            "/bin/sh", "-c", process.command, stdin=pipe, stdout=pipe, cwd=self.folder, env=WITHOUT
-        ) as local:
-            assert local.stdin is not None
-            assert local.stdout is not None
-            local.stdin.write(script)
-            local.stdin.close()
-            ended = asyncio.create_task(self._end(process, local))
-            while data := await local.stdout.read(1000):
-                process.stdout.write(data)
-            code = await ended
-        process.exit_with_signal("KILL") if code == -9 else process.close()
-
-    async def _end(self, process: Any, local: asyncio.subprocess.Process) -> int:
-        """Tell the exit code at once, as OpenSSH does; the channel stays open for as long as anything may write."""
-        while local.returncode is None:
-            await asyncio.sleep(0.01)
-        if local.returncode >= 0:
-            process.channel._send_request(b"exit-status", UInt32(local.returncode))
-        return local.returncode
-
-    def launch(self, **rest: Any) -> Launch:
-        on = CommandServer("web-01", "127.0.0.1", "local", "here", self.access)
-        return Launch("run", "do/web-01", f"{self.folder.name}-mark", on=on, tell=self.said.append, **rest)
-
-    def survivors(self) -> list[int]:
-        return ProcessMarker(self.folder, f"{self.folder.name}-mark").survivors()
 
 
 def shell(script: str, **rest: Any) -> CommandRequest:
     return CommandRequest("sh", ("sh", "-c", script), **rest)
 
 
-def play(folder: Path, scenario: Callable[[Host], Awaitable[None]]) -> None:
+def play(folder: Path, scenario: Callable[[ShellHost], Awaitable[None]]) -> None:
     async def main() -> None:
-        async with asyncio.timeout(PATIENCE), Host(folder).up() as host:
+        async with asyncio.timeout(PATIENCE), ShellHost(folder).up() as host:
             await scenario(host)
 
     asyncio.run(main())
@@ -132,7 +50,7 @@ async def until(holds: Callable[[], bool]) -> None:
 def test_it_runs_there_with_its_variables_and_no_secret_on_a_command_line(tmp_path: Path) -> None:
     env: dict[str, str | SecretReference] = {"PLAIN": "it's\ntwo", "TOKEN": SecretReference(env="SECRET_OF_OURS")}
 
-    async def scenario(host: Host) -> None:
+    async def scenario(host: ShellHost) -> None:
         script = 'echo "$PLAIN"; echo "$TOKEN"; echo oops >&2; echo $BATCHWRIGHT_RUN $BATCHWRIGHT_STEP; cat'
         assert await host.there.launch(shell(script, env=env), host.launch()) == Applied()
         assert host.said == ["it's", "two", "***", "oops", "run do/web-01"]
@@ -141,13 +59,8 @@ def test_it_runs_there_with_its_variables_and_no_secret_on_a_command_line(tmp_pa
     play(tmp_path, scenario)
 
 
-def test_how_it_ended_is_told(tmp_path: Path) -> None:
-    async def scenario(host: Host) -> None:
-        outcome = await host.there.launch(shell("echo no disk; exit 3"), host.launch())
-        assert isinstance(outcome, Rejected)
-        assert (outcome.fault.kind, outcome.fault.code) == (FaultClass.EXIT, "3")
-        assert outcome.fault.message == "sh exited with code 3:\nno disk"
-        assert await host.there.launch(shell("kill -KILL $$"), host.launch()) == Unknown("sh was killed by SIGKILL")
+def test_a_program_that_is_not_there_is_what_the_shell_says(tmp_path: Path) -> None:
+    async def scenario(host: ShellHost) -> None:
         missing = await host.there.launch(CommandRequest("none", ("no-such-program",)), host.launch())
         assert isinstance(missing, Rejected)
         assert "not found" in missing.fault.message
@@ -158,7 +71,7 @@ def test_how_it_ended_is_told(tmp_path: Path) -> None:
 def test_folder_and_undo(tmp_path: Path) -> None:
     (tmp_path / "a b").mkdir()
 
-    async def scenario(host: Host) -> None:
+    async def scenario(host: ShellHost) -> None:
         request = CommandRequest("false", ("false",), ("pwd",), directory="a b")
         assert await host.there.launch(request, host.launch(undo=True)) == Applied()
         assert host.said == [str(tmp_path / "a b")]
@@ -169,7 +82,7 @@ def test_folder_and_undo(tmp_path: Path) -> None:
 
 
 def test_a_server_that_cannot_be_reached_or_is_another_one_starts_nothing(tmp_path: Path) -> None:
-    async def scenario(host: Host) -> None:
+    async def scenario(host: ShellHost) -> None:
         stranger = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()
         good = host.access
         for access, kind, code in (
@@ -191,7 +104,7 @@ def test_a_server_that_cannot_be_reached_or_is_another_one_starts_nothing(tmp_pa
 
 
 def test_through_a_jump_host(tmp_path: Path) -> None:
-    async def scenario(host: Host) -> None:
+    async def scenario(host: ShellHost) -> None:
         host.access = SshAccess(*_fields(host.access), jump=host.access)
         outcome = await host.there.launch(shell("echo there"), host.launch())
         assert (outcome, host.said) == (Applied(), ["there"])
@@ -203,31 +116,10 @@ def _fields(access: SshAccess) -> tuple[Any, ...]:
     return access.host, access.user, access.port, access.key, access.host_keys
 
 
-def test_one_that_takes_too_long_is_ended_there(tmp_path: Path) -> None:
-    async def scenario(host: Host) -> None:
-        outcome = await host.there.launch(shell("sleep 1000 & sleep 1000"), host.launch(seconds=1.0))
-        assert outcome == Unknown("sh did not end within 1 s and was stopped")
-        assert host.survivors() == []
-
-    play(tmp_path, scenario)
-
-
-def test_whoever_stops_waiting_leaves_nothing_running(tmp_path: Path) -> None:
-    async def scenario(host: Host) -> None:
-        task = asyncio.create_task(host.there.launch(shell("echo begun; sleep 1000"), host.launch()))
-        await until(lambda: host.said == ["begun"])
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        assert task.cancelled()
-        assert host.survivors() == []
-
-    play(tmp_path, scenario)
-
-
 def test_a_lost_connection_is_in_doubt_and_what_goes_on_there_is_told_of_and_ended_before_the_next_start(
     tmp_path: Path,
 ) -> None:
-    async def scenario(host: Host) -> None:
+    async def scenario(host: ShellHost) -> None:
         task = asyncio.create_task(host.there.launch(shell("echo begun; exec sleep 1000"), host.launch()))
         await until(lambda: host.said == ["begun"])
         host.connections[-1].abort()
@@ -267,7 +159,7 @@ def test_bytes_of_secrets_arrive_unchanged_there(tmp_path: Path) -> None:
     (tmp_path / "s").write_bytes(body + b"\n")
     request = shell('printf %s "$S" >out', env={"S": SecretReference(file=str(tmp_path / "s"))})
 
-    async def scenario(host: Host) -> None:
+    async def scenario(host: ShellHost) -> None:
         assert await host.there.launch(request, host.launch()) == Applied()
         assert (tmp_path / "out").read_bytes() == body
 
@@ -277,7 +169,7 @@ def test_bytes_of_secrets_arrive_unchanged_there(tmp_path: Path) -> None:
 def test_what_fails_before_the_shell_has_its_script_is_certain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """B4"""
 
-    async def scenario(host: Host) -> None:
+    async def scenario(host: ShellHost) -> None:
         for request in (
             shell("touch begun", env={"S": SecretReference(file="/dev/zero")}),
             shell("touch begun", env={"S": "x" * 140_000}),
@@ -318,7 +210,7 @@ def test_half_a_script_does_nothing(tmp_path: Path) -> None:
 def test_the_programs_own_end_decides_there_too(tmp_path: Path) -> None:
     """B5: as OpenSSH does, the server tells how the program ended while something else holds its output open."""
 
-    async def scenario(host: Host) -> None:
+    async def scenario(host: ShellHost) -> None:
         for code in (0, 3):
             request = shell(f"sleep 1000 & echo $! >pid{code}; echo own; exit {code}")
             outcome = await host.there.launch(request, host.launch())
@@ -334,7 +226,7 @@ def test_the_programs_own_end_decides_there_too(tmp_path: Path) -> None:
 def test_values_and_servers_go_through_files_in_a_private_folder_there(tmp_path: Path) -> None:
     """Nothing is left of it, also after a failure; how this machine logs in to servers is not told there."""
 
-    async def scenario(host: Host) -> None:
+    async def scenario(host: ShellHost) -> None:
         others = (CommandServer("db-1", "10.0.0.5", "local", "here", host.access),)
         text = (
             'cat "$BATCHWRIGHT_SERVERS"; echo; stat -c "%a %s" "${BATCHWRIGHT_SERVERS%/*}" "$BATCHWRIGHT_OUTPUTS";'

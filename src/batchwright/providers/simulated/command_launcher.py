@@ -58,7 +58,7 @@ class SimulatedLauncher:
         return (
             Unknown("simulated: the connection was lost before an answer came")
             if drawn.fault
-            else Applied(outputs=given, answer=self._answer(request, launch))
+            else Applied(outputs=given, answer="" if launch.undo else self._answer(request, launch))
         )
 
     def _answer(self, request: CommandRequest, launch: Start) -> str:
