@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from batchwright.rehearsal.fault_spec import AFTER, BEFORE, Experiment, Injection, PortCall
-from batchwright.testing.crash_state_recorder import SharedValues, save
-
-# what a run has from its experiment and its plan, and what lives in its loop only
-CONSTANT = frozenset(
-    {
-        *("scenario", "rehearsed", "experiment", "operations", "step_of_server", "step_of_install", "clouds"),
-        *("existing_names", "calls_most", "_suspends", "_suspended", "_asks", "_has_holds"),
-    }
-)
+from batchwright.rehearsal.saved_start import SavedStart, saved_start
+from batchwright.testing.crash_state_recorder import SharedValues
 
 
 def death_of(experiment: Experiment) -> Injection | None:
@@ -27,8 +20,8 @@ class DeathRecorder:
 
     def __init__(self, deaths: Iterable[Injection]) -> None:
         self._due = {(one.subject, one.verb, one.number, one.fault): one for one in deaths}
-        self.shared = SharedValues()
-        self.left: dict[Injection, bytes] = {}
+        self._shared = SharedValues()
+        self.left: dict[Injection, SavedStart] = {}
 
     @property
     def is_over(self) -> bool:
@@ -39,4 +32,4 @@ class DeathRecorder:
         """Save the run if a death is due on this side of the call."""
         death = self._due.pop((call.subject, call.verb, call.number, side), None)
         if death is not None:
-            self.left[death] = save(run, CONSTANT, self.shared)
+            self.left[death] = saved_start(run, self._shared, death)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -25,8 +25,9 @@ from batchwright.rehearsal.fault_spec import Experiment, Injection, PortCall
 from batchwright.rehearsal.invariants import BrokenInvariant, Invariant, broken_invariants, unplanned
 from batchwright.rehearsal.port_interceptor import InjectionPoint, TooManyCalls
 from batchwright.rehearsal.rehearsed import Help, Rehearsed, TraceEntry
+from batchwright.rehearsal.saved_start import SavedStart, saved_start
 from batchwright.rehearsal.scenario import Scenario
-from batchwright.testing.crash_state_recorder import restore
+from batchwright.testing.crash_state_recorder import SharedValues
 from batchwright.testing.virtual_clock import run_virtual
 
 VIRTUAL_MOST = 30 * 86_400.0  # seconds
@@ -109,22 +110,20 @@ def carry_out(
     make: MakeRun = make_run,
     observe: bool = False,
     trace: bool = False,
-    deaths: DeathRecorder | None = None,
+    start: SavedStart | None = None,
 ) -> Result:
-    """The run with the faults of an experiment; where its first death is one of `deaths`, from there on."""
+    """The run with the faults of an experiment; `start` is a state that it passes through, from which it goes on."""
     run = make(rehearsed, experiment, _calls_most(reference), trace)
     recovery: dict[str, PortCall] = {}
-    death = death_of(experiment)
-    state = deaths.left.get(death) if deaths is not None and death is not None else None
-    start = 0.0 if state is None or deaths is None else restore(run, state, deaths.shared)
+    time = 0.0 if start is None else start.restore(run)
 
     async def main() -> EndState:
+        counts = _go_on(run, start)
         async with asyncio.timeout(VIRTUAL_MOST):
-            if state is not None and death is not None:
-                run.died(death)
             for number in range(run.count + 1, PROCESSES_MAX + 1):
                 here = [one for one in experiment.injections if one.process == number and one.verb != "ask"]
-                point = InjectionPoint(run, here, observe=observe and number > 1)
+                counts = counts if number == 1 else None
+                point = InjectionPoint(run, here, observe=observe and number > 1, counts=counts)
                 done = await run.process(point)
                 for call in point.observed or ():
                     if len(recovery) < KEPT_CALLS:
@@ -137,7 +136,7 @@ def carry_out(
         return await _end(run)
 
     try:
-        end = run_virtual(main(), start)
+        end = run_virtual(main(), time)
     except (TooManyCalls, TimeoutError) as error:
         return _unended(run, Invariant.ENDS, error)
     except Exception as error:
@@ -152,18 +151,65 @@ def carry_out_together(
     *,
     make: MakeRun = make_run,
     observe: Callable[[Experiment], bool],
+    forward_end: SavedStart | None = None,
 ) -> Iterator[Result]:
-    """The results of experiments that begin with a death each, all from one run up to there."""
-    deaths = DeathRecorder(death for one in experiments if (death := death_of(one)) is not None)
-    run = make(rehearsed, Experiment((), experiments[0].rollback), _calls_most(reference), False)
+    """The results of experiments that are all rolled back, or none; what several of them begin with is run once.
+
+    `forward_end` is that of the run, if it is rolled back.
+    """
+    late = {one for one in experiments if forward_end is not None and forward_end.is_before(one)}
+    left: dict[Injection, SavedStart] = {}
+    for start, group in ((forward_end, [*late]), (None, [one for one in experiments if one not in late])):
+        deaths = {death for one in group if (death := death_of(one)) is not None}
+        if len(deaths) > 1:
+            run = make(rehearsed, Experiment((), group[0].rollback), _calls_most(reference), False)
+            left |= _left_behind(run, deaths, start)
+    for one in experiments:
+        death, base = death_of(one), forward_end if one in late else None
+        start = base if death is None else left.get(death, base)
+        yield carry_out(rehearsed, reference, one, make=make, observe=observe(one), start=start)
+
+
+def _left_behind(
+    run: RehearsedRun, deaths: Iterable[Injection], start: SavedStart | None
+) -> dict[Injection, SavedStart]:
+    """What the first process of a run leaves at each of these deaths."""
+    recorder = DeathRecorder(deaths)
+    time = 0.0 if start is None else start.restore(run)
+
+    async def main() -> None:
+        counts = _go_on(run, start)
+        async with asyncio.timeout(VIRTUAL_MOST):
+            await run.process(InjectionPoint(run, (), deaths=recorder, counts=counts))
+
+    run_virtual(main(), time)
+    return recorder.left
+
+
+def forward_end_of(rehearsed: Rehearsed, reference: ReferenceRun, make: MakeRun = make_run) -> SavedStart | None:
+    """The state in which the undisturbed run begins to roll back; None where people are asked, who may come later."""
+    run = make(rehearsed, Experiment((), rollback=True), _calls_most(reference), False)
+    saved: list[SavedStart] = []
+
+    def save(counts: Counter[tuple[str, str]]) -> None:
+        saved.append(saved_start(run, SharedValues(), counts=Counter(counts)))
 
     async def main() -> None:
         async with asyncio.timeout(VIRTUAL_MOST):
-            await run.process(InjectionPoint(run, (), deaths=deaths))
+            await run.process(InjectionPoint(run, (), at_forward_end=save))
 
+    if run.has_holds:
+        return None
     run_virtual(main())
-    for one in experiments:
-        yield carry_out(rehearsed, reference, one, make=make, observe=observe(one), deaths=deaths)
+    return saved[0] if saved else None
+
+
+def _go_on(run: RehearsedRun, start: SavedStart | None) -> Counter[tuple[str, str]] | None:
+    """Let a run go on from the state into which it was put; gives the counts of a process that lives."""
+    if start is None:
+        return None
+    run.goes_on(start)
+    return start.counts
 
 
 def _calls_most(reference: ReferenceRun) -> int:

@@ -20,8 +20,8 @@ from batchwright.rehearsal.experiment_run import (
     MakeRun,
     ReferenceRun,
     Result,
-    carry_out,
     carry_out_together,
+    forward_end_of,
     make_run,
     undisturbed,
 )
@@ -81,7 +81,8 @@ class Workers(AbstractContextManager["Workers"]):
     """Carries out experiments in some processes, which are forked from this one."""
 
     def __init__(self, rehearsed: Rehearsed, references: dict[bool, ReferenceRun], workers: int, make: MakeRun) -> None:
-        _Inherited.current = (rehearsed, references, make)
+        forward_end = forward_end_of(rehearsed, references[True], make) if True in references else None
+        _Inherited.current = (rehearsed, references, make, forward_end)
         self._workers = workers
         fork = workers > 1 and "fork" in multiprocessing.get_all_start_methods()
         self._pool = multiprocessing.get_context("fork").Pool(workers, _begin) if fork else None
@@ -138,17 +139,15 @@ def _together(batch: Sequence[Experiment]) -> Iterator[tuple[Experiment, ...]]:
 
 
 def _done(job: Job) -> list[Result]:
-    rehearsed, references, make = _Inherited.current
+    rehearsed, references, make, forward_end = _Inherited.current
     first = job.experiments[0]
     reference = references[first.rollback]
 
     def observe(one: Experiment) -> bool:
         return job.observe and _crashes_at_effect(one)
 
-    if death_of(first) is not None:
-        found = carry_out_together(rehearsed, reference, job.experiments, make=make, observe=observe)
-    else:
-        found = (carry_out(rehearsed, reference, one, make=make, observe=observe(one)) for one in job.experiments)
+    more: Any = {"make": make, "observe": observe, "forward_end": forward_end if first.rollback else None}
+    found = carry_out_together(rehearsed, reference, job.experiments, **more)
     results: list[Result] = []
     while time.monotonic() < job.until and (result := next(found, None)) is not None:
         results.append(result)

@@ -34,6 +34,7 @@ from batchwright.rehearsal.fault_spec import Experiment, Injection, PortCall
 from batchwright.rehearsal.invariants import BrokenInvariant, Invariant
 from batchwright.rehearsal.port_interceptor import InjectionPoint
 from batchwright.rehearsal.rehearsed import Help, Rehearsed, TraceEntry
+from batchwright.rehearsal.saved_start import SavedStart
 from batchwright.rehearsal.scenario import Scenario
 from batchwright.rehearsal.timed_ports import TimedLedger, TimedRunner
 from batchwright.taskservs.base import Runner
@@ -81,7 +82,7 @@ class RehearsedRun(SimulatedRun):
         self._suspends = asyncio.Event()
         self._answered: set[tuple[str, int]] = set()
         self._seen: dict[tuple[str, int], float] = {}
-        self._has_holds = any(step.hold is not None for step in plan.steps)
+        self.has_holds = any(step.hold is not None for step in plan.steps)
 
     # -- the ports ---------------------------------------------------------------------------------------------------
 
@@ -100,7 +101,7 @@ class RehearsedRun(SimulatedRun):
         return Lane(known.concurrency, known.rate, known.burst, known.destroy_rate, known.destroy_burst)
 
     def driver_options(self) -> dict[str, Any]:
-        if self._has_holds:
+        if self.has_holds:
             return {"signal_seconds": SIGNALS_EVERY, "rest_seconds": RESTS_AFTER}
         return {"signal_seconds": SIGNALS_SELDOM}
 
@@ -191,10 +192,13 @@ class RehearsedRun(SimulatedRun):
         self.fired.append(injection)
         self._tell(f"fault {injection.fault}", injection.subject, process)
 
-    def died(self, death: Injection) -> None:
-        """Note that the process before died, which this run goes on from."""
-        self.fired.append(death)
-        self.ended = self.cloud_clock.now()
+    def goes_on(self, start: SavedStart) -> None:
+        """Note that this run, which was put into this state, goes on: with the next process, or with the same one."""
+        if start.death is not None:
+            self.fired.append(start.death)
+            self.ended = self.cloud_clock.now()
+        else:
+            self.count -= 1
 
     async def has_turn(self) -> bool:
         """Whether it is this run's turn to change the environment."""
@@ -261,15 +265,20 @@ class RehearsedRun(SimulatedRun):
             self.broken += [BrokenInvariant(Invariant.FENCE, one) for one in point.sent]
 
     async def _work(self, journal: ProcessJournal, point: CrashPoint) -> bool:
+        assert isinstance(point, InjectionPoint)
+        if point.goes_on:
+            await self._backward(journal, point, await load_run(self.journal, self.run))
+            return True
         try:
             run = await load_run(journal, self.run)
         except RunNotFound:
             await self.create(journal)
             run = await load_run(journal, self.run)
-        people = asyncio.ensure_future(self._people()) if self._has_holds else None
+        people = asyncio.ensure_future(self._people()) if self.has_holds else None
         try:
             run = await self._forward(journal, point, run)
             if self.scenario.rollback:
+                point.forward_ended()
                 run = await self._backward(journal, point, run)
         finally:
             if people is not None:

@@ -47,7 +47,10 @@ class ObservedRun(DisturbedRun, Protocol):
 
 
 class InjectionPoint(CrashPoint):
-    """One process. `observed` are its calls, if they are kept; `deaths` saves what it would leave if it died."""
+    """One process. `observed` are its calls, if they are kept; `deaths` saves what it would leave if it died.
+
+    `counts` are those of the calls of a process that goes on at its forward end, where `at_forward_end` is called.
+    """
 
     def __init__(
         self,
@@ -56,6 +59,8 @@ class InjectionPoint(CrashPoint):
         *,
         observe: bool = False,
         deaths: DeathRecorder | None = None,
+        counts: Counter[tuple[str, str]] | None = None,
+        at_forward_end: Callable[[Counter[tuple[str, str]]], None] | None = None,
     ) -> None:
         super().__init__()
         self._run, self._deaths = run, deaths
@@ -67,8 +72,10 @@ class InjectionPoint(CrashPoint):
         self._in_flight: dict[str, None] = {}  # calls that change something, in the order in which they began
         self.frozen: asyncio.Event | None = None  # set when the process runs again
         self.sent: list[str] = []  # changes that it asked for after it had been suspended
-        self._counts: Counter[tuple[str, str]] = Counter()
-        self._made = 0
+        self.goes_on = counts is not None
+        self._counts: Counter[tuple[str, str]] = Counter(counts)
+        self._made = self._counts.total()
+        self._at_forward_end = at_forward_end
         self._phase = "recovery" if self._number > 1 else "forward"
 
     @property
@@ -137,6 +144,12 @@ class InjectionPoint(CrashPoint):
             deaths.passes(self._run, call.about, AFTER)
             if deaths.is_over:
                 self.die()
+
+    def forward_ended(self) -> None:
+        """What is run has run, and is now rolled back."""
+        if self._at_forward_end is not None:
+            self._at_forward_end(self._counts)
+            self.die()
 
     async def thawed(self) -> None:
         """Wait while the process is suspended."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from batchwright.model.plan import Plan
 from batchwright.rehearsal.death_recorder import death_of
-from batchwright.rehearsal.experiment_run import Result, carry_out, carry_out_together
+from batchwright.rehearsal.experiment_run import Result, carry_out, carry_out_together, forward_end_of
 from batchwright.rehearsal.experiments import at_random, in_recovery, single_faults
 from batchwright.rehearsal.exploration import ExplorationOptions, explore, references_of, without_warnings
 from batchwright.rehearsal.fault_spec import AFTER, Experiment
@@ -61,6 +61,27 @@ def test_a_saved_death_ends_as_a_real_one_does(made: Plan, seed: int) -> None:
             if nested:
                 twice = list(carry_out_together(one, reference, nested, observe=lambda _: False))
                 assert twice == [carry_out(one, reference, death) for death in nested]
+
+
+@settings(max_examples=4, deadline=None)
+@given(plans(), st.integers(0, 10_000))
+def test_a_rollback_from_the_saved_forward_end_is_the_real_one(made: Plan, seed: int) -> None:
+    """Every kind of fault; also two to four at once, some of which strike on the way forward."""
+    one = rehearsed(made)
+    with without_warnings():
+        references, _ = references_of(one)
+        listed = single_faults(one, references[False], references[True], frozenset(), seed)
+        singles = [fault for fault in (*listed.first, *listed.alike) if fault.rollback]
+        told = one, references[False], references[True], frozenset[str](), seed
+        several = [more for more in islice(at_random(*told), 2 * TRIED) if more.rollback]
+        end = forward_end_of(one, references[True])
+        assert end is not None
+        late = [fault for fault in singles if end.is_before(fault)]
+        chance = random.Random(seed)
+        group = chance.sample(late, min(TRIED, len(late))) + chance.sample(singles, TRIED) + several
+        assert late
+        found = list(carry_out_together(one, references[True], group, observe=lambda _: True, forward_end=end))
+        assert found == [carry_out(one, references[True], fault, observe=True) for fault in group]
 
 
 def test_the_first_of_two_deaths_is_the_one_that_is_saved() -> None:
