@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import defaultdict
 from typing import Any
@@ -89,7 +90,7 @@ def _call(method: str, path: str, call: dict[str, Any]) -> str:
 
 def promises() -> str:
     """What the adapters declare, side by side."""
-    offers = {offer.name: offer.capabilities for offer in provider_offers(settings_from({"HOME": "/"}))}
+    offers = {offer.name: offer.capabilities for offer in asyncio.run(provider_offers(settings_from({"HOME": "/"})))}
     found = [capabilities for name in SHOWN if (capabilities := offers[name]) is not None]
     rows = (
         ("a repeated create gives", lambda one: GUARDS[one.guard]),

@@ -17,7 +17,10 @@ class Providers(Struct, frozen=True):
     providers: list[ProviderOffer]
 
 
-@get("/v1/providers", sync_to_thread=True, responses=problems(), tags=["What there is"])
-def providers(supervisor: NamedDependency[RunSupervisor]) -> Providers:
-    """The installed providers and what each supports. None is contacted."""
-    return Providers(provider_offers(supervisor.settings))
+@get("/v1/providers", responses=problems(), tags=["What there is"])
+async def providers(supervisor: NamedDependency[RunSupervisor]) -> Providers:
+    """The installed providers and what each supports.
+
+    A worker at the place of a provider is asked; nothing else is contacted.
+    """
+    return Providers(await provider_offers(supervisor.settings))

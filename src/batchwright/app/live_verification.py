@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
+from batchwright.app.place_ports import PlacePorts
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.errors import NotAllowed, ProviderUnavailable
@@ -51,6 +52,11 @@ async def verify(name: str, settings: Settings, max_cost: float | None, tell: Te
 
 @asynccontextmanager
 async def _opened(name: str, settings: Settings) -> AsyncIterator[tuple[LiveCheck, str]]:
+    if place := PlacePorts(settings).place_of(name):
+        raise ProviderUnavailable(
+            f"{name} is called from {place}, and its live check runs only on the machine that calls it",
+            hint=f"Run it at {place}, where config.toml has its credentials and no `at`. Nothing was created.",
+        )
     make_private(settings.state_dir)
     provider = registry.connect(name, SystemClock(), settings.of_provider(name))
     check_of = getattr(provider, "live_check", None)

@@ -10,7 +10,7 @@ from batchwright.places.codec import PlaceReport
 from batchwright.places.place_link import PlaceLink
 from batchwright.places.place_provider import PlaceProvider
 from batchwright.places.place_runner import PlaceLauncher, PlaceRunner
-from batchwright.providers.base import Provider
+from batchwright.providers.base import Capabilities, Provider
 from batchwright.taskservs.base import Runner
 
 
@@ -45,6 +45,12 @@ class PlacePorts:
     def provider(self, name: str) -> Provider:
         """A provider at its place, not open. Raises PlaceUnusable."""
         return PlaceProvider(name, self._link(self.place_of(name)))
+
+    async def promises(self, name: str) -> Capabilities:
+        """What a provider promises, as its place answers, at its distance from here. Raises ProviderUnavailable."""
+        there = self.provider(name)
+        await there.open()
+        return there.capabilities
 
     def runner(self, provider: str, place: str) -> Runner:
         """What installs on servers of a provider from a place. Raises PlaceUnusable."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from msgspec import Struct
 
+from batchwright.app.place_ports import PlacePorts
 from batchwright.app.settings import Settings
 from batchwright.app.system_clock import SystemClock
 from batchwright.errors import BatchwrightError
@@ -20,13 +23,24 @@ class ProviderOffer(Struct, frozen=True):
     hint: str = ""
 
 
-def provider_offers(settings: Settings) -> list[ProviderOffer]:
-    """Every installed provider, with what config.toml says to it; none is contacted."""
-    return [_offer(name, settings.of_provider(name)) for name in registry.names()]
+async def provider_offers(settings: Settings) -> list[ProviderOffer]:
+    """Every installed provider, with what config.toml says to it.
+
+    A worker at the place of a provider is asked; nothing else is contacted.
+    """
+    places = PlacePorts(settings)
+    return list(await asyncio.gather(*(_offer(name, settings, places) for name in registry.names())))
 
 
-def _offer(name: str, settings: registry.Settings) -> ProviderOffer:
+async def _offer(name: str, settings: Settings, places: PlacePorts) -> ProviderOffer:
     try:
-        return ProviderOffer(name, registry.connect(name, SystemClock(), settings).capabilities)
+        if places.place_of(name):
+            return ProviderOffer(name, await places.promises(name))
+        return ProviderOffer(name, await asyncio.to_thread(promises_here, name, settings))
     except BatchwrightError as error:
         return ProviderOffer(name, None, error.message, error.hint)
+
+
+def promises_here(name: str, settings: Settings) -> Capabilities:
+    """What the adapter on this machine promises; nothing is contacted. Raises BatchwrightError."""
+    return registry.connect(name, SystemClock(), settings.of_provider(name)).capabilities

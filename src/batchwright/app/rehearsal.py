@@ -14,8 +14,10 @@ from batchwright.app.adapters import Adapters, SharedWorld
 from batchwright.app.diagnostic_positions import path_of
 from batchwright.app.environment_reader import find_home
 from batchwright.app.multi_store import Stores
+from batchwright.app.place_ports import PlacePorts
 from batchwright.app.planned import Planned
 from batchwright.app.plans import check, plan_loaded
+from batchwright.app.provider_capabilities import promises_here
 from batchwright.app.settings import Settings
 from batchwright.app.workflow_source import Source
 from batchwright.engine.limits import Limits
@@ -32,6 +34,7 @@ from batchwright.model.plan import Plan
 from batchwright.model.scalar import Scalar
 from batchwright.model.workflow import Workflow
 from batchwright.operations.registry import type_of
+from batchwright.places.place_provider import at_distance
 from batchwright.providers import registry
 from batchwright.providers.base import Capabilities, Provider
 from batchwright.providers.simulated import Simulated, World
@@ -83,7 +86,7 @@ def rehearse(settings: Settings, clock: Clock, source: Source, options: Rehearsa
     if loaded.workflow is None:
         return RehearsalAnswer(None, Planned(None, loaded.diagnostics, is_valid=False))
     state = asyncio.run(_existing(settings, options.against)) if options.against else None
-    promised = _capabilities(settings, clock, loaded.workflow)
+    promised, unasked = asyncio.run(_promised(settings, loaded.workflow))
     simulation = _simulation(options.seed, promised)
     planned, resources = asyncio.run(_planned(settings, clock, source, loaded, simulation, promised, state))
     if planned.plan is None:
@@ -91,7 +94,7 @@ def rehearse(settings: Settings, clock: Clock, source: Source, options: Rehearsa
     rehearsed = Rehearsed(planned.plan, promised, simulation, state.row if state else None, resources)
     places = _places(source, loaded.workflow, planned.plan, options.limits)
     told = {name: _promise(one) for name, one in promised.items()}
-    file = RehearsedFile(str(source.file), options.command or (str(source.file),), options.seed, places, told)
+    file = RehearsedFile(str(source.file), options.command or (str(source.file),), options.seed, places, told, unasked)
     return _rehearsed(rehearsed, options, chosen, experiment, file, source, planned)
 
 
@@ -250,18 +253,28 @@ async def _existing(settings: Settings, name: str) -> EnvironmentState:
         return (await find_home(stores, name, simulated=None)).state
 
 
-def _capabilities(settings: Settings, clock: Clock, workflow: Workflow) -> dict[str, Capabilities]:
-    """What the real providers promise, as their adapters' own tables say; nothing is contacted."""
-    promised = {}
-    for name in sorted({name for op in workflow.operations for name in type_of(op).providers(op)}):
-        if name == "simulated":
-            continue
-        try:
-            real = registry.connect(name, clock, settings.of_provider(name)).capabilities
-        except BatchwrightError:  # a package that is missing, or settings that are not complete
-            continue
-        promised[name] = replace(real, poll_seconds=max(real.poll_seconds, real.create_seconds / POLLS))
-    return promised
+async def _promised(settings: Settings, workflow: Workflow) -> tuple[dict[str, Capabilities], tuple[str, ...]]:
+    """What the real providers promise, and in words which places could not be asked.
+
+    A place is asked about its providers; nothing else is contacted. For one that cannot be asked, what the adapter here
+    promises stands in, at the same distance.
+    """
+    places, promised, unasked = PlacePorts(settings), dict[str, Capabilities](), list[str]()
+    for name in sorted({name for op in workflow.operations for name in type_of(op).providers(op)} - {"simulated"}):
+        real, place = None, places.place_of(name)
+        if place:
+            try:
+                real = await places.promises(name)
+            except BatchwrightError as error:
+                unasked.append(f"what {name} promises at {place}, which could not be asked: {error.message}")
+        if real is None:
+            try:
+                real = promises_here(name, settings)
+            except BatchwrightError:  # a package that is missing, or settings that are not complete
+                continue
+            real = at_distance(real, place) if place else real
+        promised[name] = replace(real, at="", poll_seconds=max(real.poll_seconds, real.create_seconds / POLLS))
+    return promised, tuple(unasked)
 
 
 def _simulation(seed: int, promised: Mapping[str, Capabilities]) -> dict[str, Scalar]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import typer
 
 from batchwright.app.provider_capabilities import ProviderOffer, provider_offers
@@ -25,7 +27,7 @@ def providers(context: typer.Context, json: Json = False, _no_color: NoColor = F
     """List the installed providers and what each supports."""
     if context.invoked_subcommand is not None:
         return Exit.OK
-    offers = provider_offers(settings_of(None))
+    offers = asyncio.run(provider_offers(settings_of(None)))
     if json:
         print_json({"providers": offers})
         return Exit.OK
@@ -47,7 +49,7 @@ def _row(offer: ProviderOffer) -> tuple[str, ...]:
         _rates(can.rate, can.destroy_rate),
         words,
         _changes(can),
-        ". ".join(filter(None, (can.note.rstrip("."), _twins(can)))),
+        ". ".join(filter(None, (f"at {can.at}" if can.at else "", can.note.rstrip("."), _twins(can)))),
     )
 
 

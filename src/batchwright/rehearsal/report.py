@@ -43,13 +43,17 @@ class Place(Struct, frozen=True):
 
 
 class RehearsedFile(Struct, frozen=True):
-    """What is said of the file: `command` are the words that rehearse it; `places` are by step and operation."""
+    """What is said of the file: `command` are the words that rehearse it; `places` are by step and operation.
+
+    `cannot_tell` is what this rehearsal cannot tell, beside what none can.
+    """
 
     shown: str
     command: tuple[str, ...]
     seed: int
     places: Mapping[str, Place] = {}
     providers: Mapping[str, str] = {}
+    cannot_tell: tuple[str, ...] = ()
 
 
 def rehearsal_view(
@@ -87,7 +91,7 @@ def rehearsal_view(
         coverage=_coverage(tally, explored),
         self_check=self_check,
         not_explored=_not_explored(rehearsed, explored, tally),
-        cannot_tell=words.CANNOT_TELL,
+        cannot_tell=(*words.CANNOT_TELL, *file.cannot_tell),
         providers=dict(file.providers),
         repeated=_repeated(repeated) if repeated is not None else None,
     )
