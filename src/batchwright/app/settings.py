@@ -260,8 +260,8 @@ def config_from(environ: Mapping[str, str]) -> Config:
     place, found = _read(environ)
     guardrails = guardrails_of(found, place)
     _refuse_password(found.get("postgres"), place)
-    if environ.get("BATCHWRIGHT_ENGINE"):
-        found["service"] = {**found.get("service", {}), "engine": environ["BATCHWRIGHT_ENGINE"]}
+    if environ.get("BATCHWRIGHT_ENGINE") and isinstance(service := found.get("service", {}), dict):
+        found["service"] = {**service, "engine": environ["BATCHWRIGHT_ENGINE"]}
     over = [name for name, kind in _SERVERS.items() if _overlay(found, name, kind.__struct_fields__, environ)]
     others = set(found) - set(ConfigFile.__struct_fields__)
     tables = {name: found.pop(name) for name in others & set(registry.names())} if others else {}
@@ -365,6 +365,7 @@ def _hint(found: dict[str, Any]) -> str:
         return f"A table has the name of an installed provider. {hint}"
     if "notify" in found or "webhooks" in found:
         return 'docs/webhooks.md has an example. A secret is never written here: secret = { env = "OPS_HOOK_SECRET" }'
-    if "temporal" in found or "engine" in found.get("service", {}):
+    service = found.get("service")
+    if "temporal" in found or (isinstance(service, dict) and "engine" in service):
         return "docs/fleet.md lists the values."
     return "docs/handing-over.md lists the values." if "ssh" in found else "docs/stores.md has an example."

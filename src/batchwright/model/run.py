@@ -208,7 +208,9 @@ def half_removed(run: Run, index: int) -> bool:
         return False
     if record.doubt or record.state in _HALF_WAY:
         return True
-    return record.fault is not None and record.fault.kind in (*PASSING, FaultClass.IN_DOUBT)
+    if record.fault is None or (record.fault.kind is FaultClass.THROTTLE and not record.failures):
+        return False  # every call so far was turned away
+    return record.fault.kind in (*PASSING, FaultClass.IN_DOUBT)
 
 
 _HALF_WAY = (StepState.STARTED, StepState.UNDOING, StepState.UNDO_RETRYING, StepState.UNDO_FAILED)

@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from batchwright.app.adapters import Adapters
 from batchwright.app.preflight import observe, observe_secrets
+from batchwright.app.settings import Settings
+from batchwright.app.system_clock import SystemClock
+from batchwright.engine.limits import Limits
 from batchwright.errors import ProviderUnavailable
 from batchwright.model.actions import Undo
 from batchwright.model.call_outcome import Created, Observed
@@ -201,7 +205,8 @@ def test_a_missing_secret_of_a_task_service_is_found_before_its_servers_are_made
         "web", {"key": SecretReference(command=("no-such-tool",)), "ok": SecretReference(file=str(tmp_path / "there"))}
     )
     batches = [TaskservBatch(place, place, (use, last)) for place in ("local", "simulated")]
-    seen = observe_secrets(workflow(*batches), Observations(), {"SET": "x", "PATH": "/none"})
+    around = Adapters(Settings(tmp_path), SystemClock(), Limits())
+    seen = observe_secrets(workflow(*batches), Observations(), around, {"SET": "x", "PATH": "/none"})
     assert [(one.code, one.where) for one in seen.problems] == [
         *[("secret-missing", "local/db")] * 2,
         ("secret-missing", "local/web"),

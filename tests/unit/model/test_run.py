@@ -208,6 +208,7 @@ def test_a_server_that_could_not_be_changed_stays_the_same_one_when_its_run_is_r
     assert made_something(run, run.step("big/u")), "it may be changed, and is to be restored"
 
 
+GONE = "(retire server_batch)/gone"
 MADE: list[tuple[str, Sequence[ev.AnyEvent], bool]] = [
     ("waiting", [], False),
     ("started", [started()], True),
@@ -224,13 +225,20 @@ MADE: list[tuple[str, Sequence[ev.AnyEvent], bool]] = [
     ("service there", [started("svc/a/redis"), ev.StepSucceeded(111.0, "svc/a/redis", made=False)], False),
     ("kept", [started("old/k"), ev.StepSucceeded(111.0, "old/k", "kept-1", made=False)], False),
     ("kept, looked at", [started("old/k")], False),
+    ("removal waits", [], False),
+    ("removal begun", [started(GONE)], True),
+    ("removal tried", [started(GONE), ev.StepRetrying(111.0, GONE, 1, 112.0, AGAIN)], True),
+    ("removal turned away", [started(GONE), ev.StepRetrying(111.0, GONE, 1, 112.0, SLOW, counted=False)], False),
+    ("removal refused", [started(GONE), ev.StepFailed(111.0, GONE, 1, Fault(FaultClass.CONFLICT, "not ours"))], False),
+    ("removal failed", [started(GONE), ev.StepFailed(111.0, GONE, 1, AGAIN)], True),
+    ("removal done", [started(GONE), ev.StepSucceeded(111.0, GONE)], False),
 ]
 
 
 @pytest.mark.parametrize(("case", "events", "wanted"), MADE, ids=[case for case, _, _ in MADE])
 def test_whether_there_is_anything_to_undo(case: str, events: Sequence[ev.AnyEvent], wanted: bool) -> None:
     run = folded(ev.RunStarted(102.0), *events)
-    step = "svc/a/redis" if case.startswith("service") else "old/k" if case.startswith("kept") else "up/a"
+    step = {"service": "svc/a/redis", "kept": "old/k", "kept,": "old/k", "removal": GONE}.get(case.split()[0], "up/a")
     assert made_something(run, run.step(step)) is wanted
 
 

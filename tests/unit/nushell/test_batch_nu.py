@@ -294,8 +294,9 @@ def test_of_a_big_run_only_sums_are_told(service: FakeService, nu: Nu) -> None:
 
 def test_there_is_help(nu: Nu) -> None:
     names = nu.value("batch | get name")
-    looks = "approvals audit drift environment environments lanes leases list monitor plan runs stats status webhooks"
-    acts = "approve cancel destroy pause refuse resend-webhooks resume rollback submit"
+    looks = "approvals audit drift environment environments lanes leases list monitor plan proposals runs stats status"
+    looks += " webhooks"
+    acts = "approve approve-proposal cancel destroy pause refuse refuse-proposal resend-webhooks resume rollback submit"
     assert names == sorted(f"batch {verb}" for verb in f"{looks} {acts}".split())
     for name in names:
         assert "Usage:" in nu(f"help {name}").stdout
