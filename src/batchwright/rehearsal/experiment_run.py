@@ -97,7 +97,7 @@ def undisturbed(
 
     end = run_virtual(main())
     calls = tuple(point.observed or ())
-    begins = next((i for i, call in enumerate(calls) if "/record RollbackStarted" in call.alike), 0) if rollback else 0
+    begins = next((i for i, call in enumerate(calls) if "RollbackStarted" in call.alike), 0) if rollback else 0
     reference = ReferenceRun(end, calls[begins:], run.ended - run.began, _cost(run), _facts(run, end), end.status)
     return reference, _judged(run, reference, end, (), trace=False)
 

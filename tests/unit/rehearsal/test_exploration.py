@@ -46,6 +46,14 @@ def outcome(text: str) -> ExperimentOutcome:
     return result.outcome
 
 
+def test_the_calls_of_a_rollback_begin_with_it() -> None:
+    """Those before it are in the rehearsal of the run itself, and would count twice."""
+    first, *rest = references()[True].calls
+    assert "RollbackStarted" in first.alike
+    assert not [call.alike for call in rest if call.alike.startswith("forward/")]
+    assert [call.alike for call in references()[False].calls if call.alike.startswith("forward/")]
+
+
 @pytest.mark.parametrize(
     ("at", "ends"),
     [
