@@ -16,6 +16,7 @@ from tests.support.command_line import COMMAND, PATIENCE, Done, environment, imp
 from tests.support.emulated import Running
 
 from batchwright.app.backing_services import TemporalConfig
+from batchwright.cli.exit_codes import Exit
 from batchwright.emulators.upcloud import UpCloudBehaviour
 from batchwright.fleet import temporal_carrier
 from batchwright.places import place_provider
@@ -116,6 +117,14 @@ def test_what_only_the_place_can_do_is_done_there(
         assert nobody.returncode != 0
         assert "no worker is at far" in nobody.stderr + nobody.stdout
         worker = far.begin()
+        offers = {one["name"]: one for one in json.loads(far.run("providers", "--json").stdout)["providers"]}
+        assert offers["upcloud"]["capabilities"]["at"] == "far", offers["upcloud"]
+        here = far.run("providers", "verify", "upcloud")
+        assert (here.returncode, "upcloud is called from far" in here.stderr) == (Exit.COULD_NOT, True)
+        rehearsed = far.run("rehearse", str(file), "--at", "up/far-00 create:capacity", "--json")
+        assert "providers" in rehearsed.stdout, rehearsed.stdout + rehearsed.stderr
+        promised = json.loads(rehearsed.stdout)["providers"]["upcloud"]
+        assert f"settles in {offers['upcloud']['capabilities']['settle_seconds']:g} s" in promised
         planned = far.run("plan", str(file))
         assert planned.returncode == 0, planned.stderr
         assert "upcloud at far: create 2" in planned.stdout

@@ -23,6 +23,7 @@ from batchwright.model import events as ev
 from batchwright.model.clock import Clock
 from batchwright.model.environment import EnvironmentKey, digest
 from batchwright.model.lifecycle import RunState
+from batchwright.model.remote_place import port_key
 from batchwright.model.run import Run, unsettled
 from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.probes.base import Prober
@@ -214,7 +215,10 @@ class SimulatedRun:
             providers[facts.name] = CrashingProvider(provider, point)
             runners[facts.name] = CrashingRunner(self.runner(simulation), point)
             limits.add(facts.name, self.lane(provider))
-        launchers = dict.fromkeys(("", *providers), CrashingLauncher(self.launcher(), point))
+        places = {"", *(step.request.at for step in run.plan.steps)}  # from a place, the same simulated ports act
+        runners = {port_key(name, at): runner for name, runner in runners.items() for at in places}
+        names = [port_key(name, at) for name in ("", *providers) for at in places]
+        launchers = dict.fromkeys(names, CrashingLauncher(self.launcher(), point))
         prober = CrashingProber(self.prober(Simulation.from_settings(settings)), point)
         ports: dict[str, Any] = {"launchers": launchers, "prober": prober, "turn": await self.turn(run)}
         ports["machine_room"] = _unlimited

@@ -68,15 +68,19 @@ def test_the_live_check_of_a_provider_at_a_place_is_run_there(tmp_path: Path) ->
     assert raised.value.hint.startswith("Run it at far")
 
 
-def rehearsed(folder: Path, carrier: Carrier | None) -> RehearsalView:
+def rehearsed(folder: Path, carrier: Carrier | None, experiment: str = "up/a create:capacity") -> RehearsalView:
     batch = {"id": "up", "type": "server_batch", "provider": "upcloud"}
     batch |= {"server_configs": [{"name": "a", "plan": "1xCPU-2GB", "zone": "de-fra1"}]}
+    install = {"id": "web", "type": "taskserv_batch", "provider": "upcloud", "at": "other", "dependencies": ["up"]}
+    install |= {"targets": ["up"], "taskservs": ["nginx"]}
+    program = {"id": "told", "type": "command", "at": "other", "run": ["/bin/true"], "dependencies": ["web"]}
+    there = {**program, "id": "there", "targets": ["a"]}
+    about = {"name": "small", "version": "1", "operations": [batch, install, program, there]}
     file = folder / "small.json"
-    file.write_text(json.dumps({"batch_workflow": {"name": "small", "version": "1", "operations": [batch]}}))
-    options = RehearsalOptions(at="up/a create:capacity")
-    report = rehearse(settings_with(folder, carrier), SystemClock(), Source(file), options).report
-    assert report is not None
-    return report
+    file.write_text(json.dumps({"batch_workflow": about}))
+    answer = rehearse(settings_with(folder, carrier), SystemClock(), Source(file), RehearsalOptions(at=experiment))
+    assert answer.report is not None, answer.planned.diagnostics
+    return answer.report
 
 
 def test_a_rehearsal_counts_on_what_the_place_promises(tmp_path: Path) -> None:
@@ -86,3 +90,8 @@ def test_a_rehearsal_counts_on_what_the_place_promises(tmp_path: Path) -> None:
 def test_a_rehearsal_says_that_a_place_was_not_asked(tmp_path: Path) -> None:
     told = "what upcloud promises at far, which could not be asked: nothing carries calls to the place far"
     assert rehearsed(tmp_path, None).cannot_tell[-1] == told
+
+
+def test_what_is_done_from_a_place_is_rehearsed_like_the_rest(tmp_path: Path) -> None:
+    report = rehearsed(tmp_path, None, "told/run run:lost_answers")
+    assert [one.kind for one in report.findings] == ["doubt"]
