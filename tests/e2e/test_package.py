@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.needs import missing
-from tests.unit.dashboard.test_page import VENDORED, static_files
+from tests.unit.dashboard.test_page_middleware import VENDORED, static_files
 
 from batchwright import __version__
 
@@ -112,7 +112,7 @@ def test_it_serves_its_page(program: Path, tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "import batchwright\n"
         f"sys.path.insert(1, {str(ROOT)!r})\n"
-        "from tests.unit.dashboard.test_page import asked\n"
+        "from tests.unit.dashboard.test_page_middleware import asked\n"
         f"assert not Path(batchwright.__file__).is_relative_to({str(ROOT)!r})\n"
         "got = asked(Path(sys.argv[1]), '/', '/ui/static/js/main.js', '/ui/static/vendor/htm-preact.js')\n"
         "print([answer.status for answer in got])\n"

@@ -22,7 +22,7 @@ from batchwright.journal.sqlite import SqliteJournal
 from batchwright.journal.surreal import surreal_mark
 from batchwright.model import events as ev
 from batchwright.model.run import Run
-from tests.unit.app.test_store_migration import history
+from tests.unit.app.test_store_transfer import history
 
 RUN, OTHER = "abcdefabcdef", "bcdefabcdefa"
 
