@@ -42,7 +42,7 @@ rehearsal: $(VENV)/.run ## two clouds emulated with real servers of this machine
 
 test test-long: export PYTHONDONTWRITEBYTECODE := # modules are compiled once, not in each of a thousand processes
 
-test: $(VENV)/.dev ## every test, in about eight minutes on two cores
+test: $(VENV)/.dev ## every test, in just under eight minutes on two cores
 	$(BIN)/pytest -n 6 --dist worksteal
 
 test-long: $(VENV)/.dev ## what make test samples, in full, and long random explorations with printed seeds
