@@ -5,76 +5,24 @@ from __future__ import annotations
 import json
 import random
 import time
-import urllib.request
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import accumulate
 from pathlib import Path
 from subprocess import Popen
-from typing import Any
-from urllib.error import HTTPError, URLError
 
 import pytest
 from tests.support.command_line import Command
 from tests.support.emulated import Running
+from tests.support.fleet import RUNS, SIM, ask, events, flow, until
 from tests.support.service_process import service_process
 
 from batchwright.emulators.upcloud import UpCloudBehaviour
 from batchwright.journal.postgres import PostgresAddress
 from batchwright.providers.simulated import World
 
-RUNS = "/v1/workflows/batch"
-SIM = {"answer_seconds": "0.05", "boot_seconds": "0.5", "read_seconds": "0.01", "destroy_seconds": "0.1"}
 SUBMIT = f"{RUNS}/submit?simulate=true" + "".join(f"&sim={key}={value}" for key, value in SIM.items())
-LOOKS = 6_000  # at something that is bound to happen
-
-
-def flow(name: str, count: int) -> dict[str, Any]:
-    configs = [{"name": f"{name}-{i:02d}", "plan": "1xCPU-2GB", "zone": "de-fra1"} for i in range(count)]
-    retry = {"max_attempts": 15, "initial_delay": 0.1, "max_delay": 0.5}
-    up = {"id": "up", "type": "server_batch", "provider": "upcloud", "server_configs": configs, "retry": retry}
-    about = {"name": name, "version": "1", "storage_backend": "postgres", "parallel_limit": 3}
-    return {"batch_workflow": {**about, "operations": [up]}}
-
-
-def ask(url: str, path: str, body: Any = None, **headers: str) -> Any:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url + path, data, {"Content-Type": "application/json", **headers})
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.loads(answer.read())
-    except HTTPError as error:
-        with error:
-            raise AssertionError(error.read()) from None
-
-
-def events(url: str, run: str, after: int) -> Iterator[int]:
-    """The numbers of a run's events as a service streams them, until it ends or breaks."""
-    headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
-    request = urllib.request.Request(f"{url}{RUNS}/{run}/progress", headers=headers)
-    fields: dict[str, str] = {}
-    try:
-        with urllib.request.urlopen(request, timeout=60) as stream:
-            for line in stream:
-                name, _, value = line.decode().strip().partition(": ")
-                fields = fields | {name: value} if name else {}
-                if fields.get("event") == "end":
-                    return
-                if name and fields.get("event") == "event" and {"id", "data"} <= fields.keys():
-                    yield int(fields["id"])
-    except (OSError, URLError, ValueError):
-        return
-
-
-def until(url: str, run: str, *wanted: str) -> dict[str, Any]:
-    for _ in range(LOOKS):
-        view: dict[str, Any] = ask(url, f"{RUNS}/{run}")
-        if view["status"] in wanted:
-            return view
-        time.sleep(0.02)  # between two looks
-    raise AssertionError(f"{run} never was {wanted}: {view['status']}")
 
 
 class Services:

@@ -48,7 +48,7 @@ class TemporalCarrier:
         except TimeoutError:
             raise PlaceAnswerLost(f"no answer from {place} within {limit:g} s") from None
         except asyncio.CancelledError:
-            with suppress(Exception):  # it ends by its limit in any case
+            with suppress(RPCError):  # it ends by its limit in any case
                 await asyncio.shield(handle.cancel(rpc_timeout=CANCEL))
             raise
 
