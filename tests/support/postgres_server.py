@@ -8,7 +8,6 @@ has: each holds a lock on a file, and the server's keeper waits for that lock.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pwd
 import secrets
@@ -25,6 +24,7 @@ from typing import Any
 import psycopg
 
 from batchwright.journal.postgres import PostgresAddress
+from tests.support import session_server
 from tests.support.needs import missing
 
 USER, PASSWORD = "batchwright", "correct horse"
@@ -40,6 +40,7 @@ SETTINGS = {
     "restart_after_crash": "on",
     "log_min_messages": "fatal",
 }
+NAME = "postgres_server"
 START_SECONDS = 60.0
 MEMORY_MOST = 2**29  # bytes that must be free in memory for a server to have its data there: an fsync costs nothing
 
@@ -192,47 +193,14 @@ class PostgresServer:
         return PostgresAddress(self.url(name))
 
 
-_shared: dict[str, PostgresServer] = {}
-
-
 def shared(session: Path) -> PostgresServer:
-    """The server of all tests of a session, whose folder this is; it is started for the first who asks."""
-    if not _shared:
-        lock = os.open(
-            session / "postgres.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-        )  # until this process ends
-        fcntl.flock(lock, fcntl.LOCK_SH)
-        with (session / "postgres.begun").open("a+") as begun:
-            fcntl.flock(begun, fcntl.LOCK_EX)
-            place = session / "postgres.folder"
-            if not place.exists():
-                place.write_text(_kept(session))
-            _shared["server"] = PostgresServer(Path(place.read_text()))
-    return _shared["server"]
-
-
-def _kept(session: Path) -> str:
-    keeper = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.postgres_server", str(session)],
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # Ctrl-C is for the tests, and ends the server by ending them
-    )
-    assert keeper.stdout is not None
-    folder = keeper.stdout.readline().strip()
-    keeper.stdout.close()
-    keeper.returncode = 0  # it outlives this process
-    assert folder, "the server was not started"
-    return folder
+    """The server of all tests of a session, whose folder this is."""
+    return PostgresServer(Path(session_server.shared(session, NAME)))
 
 
 def _keep(session: Path) -> None:
-    lock = (session / "postgres.lock").open("a")
     with PostgresServer() as server:
-        sys.stdout.write(f"{server.folder}\n")
-        sys.stdout.flush()
-        fcntl.flock(lock, fcntl.LOCK_EX)  # when nobody holds it any more
-        (session / "postgres.folder").unlink(missing_ok=True)
+        session_server.keep(session, NAME, str(server.folder))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import secrets
 import shutil
@@ -28,8 +27,10 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from batchwright.app.backing_services import TemporalConfig
+from tests.support import session_server
 from tests.support.needs import missing
 
+NAME = "temporal_server"
 START_SECONDS = 60.0
 
 
@@ -114,45 +115,13 @@ async def _answers(address: str) -> bool:
 
 
 def shared(session: Path) -> TemporalConfig:
-    """Queues of its own on the server of all tests of a session, whose folder this is; started for the first."""
-    if not _shared:
-        # held until this process ends
-        lock = os.open(session / "temporal.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_SH)
-        with (session / "temporal.begun").open("a+") as begun:
-            fcntl.flock(begun, fcntl.LOCK_EX)
-            place = session / "temporal.address"
-            if not place.exists():
-                place.write_text(_kept(session))
-            _shared.append(place.read_text())
-    return TemporalConfig(_shared[0], queue=f"t{secrets.token_hex(6)}")
-
-
-_shared: list[str] = []
-
-
-def _kept(session: Path) -> str:
-    keeper = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.temporal_server", str(session)],
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # Ctrl-C is for the tests, and ends the server by ending them
-    )
-    assert keeper.stdout is not None
-    address = keeper.stdout.readline().strip()
-    keeper.stdout.close()
-    keeper.returncode = 0  # it outlives this process
-    assert address, "the server was not started"
-    return address
+    """Queues of its own on the server of all tests of a session, whose folder this is."""
+    return TemporalConfig(session_server.shared(session, NAME), queue=f"t{secrets.token_hex(6)}")
 
 
 def _keep(session: Path) -> None:
-    lock = (session / "temporal.lock").open("a")
     with tempfile.TemporaryDirectory(prefix="bwtemporal-") as folder, TemporalServer(Path(folder)) as server:
-        sys.stdout.write(f"{server.address}\n")
-        sys.stdout.flush()
-        fcntl.flock(lock, fcntl.LOCK_EX)  # when nobody holds it any more
-        (session / "temporal.address").unlink(missing_ok=True)
+        session_server.keep(session, NAME, server.address)
 
 
 if __name__ == "__main__":
