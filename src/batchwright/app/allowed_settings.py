@@ -1,4 +1,4 @@
-"""What others may use of this machine: clients of a service, and whoever calls a place."""
+"""What others may use of this machine: clients of a service, and callers of a place."""
 
 from __future__ import annotations
 

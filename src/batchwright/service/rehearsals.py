@@ -39,7 +39,7 @@ class RehearsalState(StrEnum):
 
 
 class Rehearsal(Struct):
-    """One rehearsal: `runs` and `seconds` so far, and what came of it. `began` is when it was asked for."""
+    """One rehearsal: `runs` and `seconds` so far, and its result. `began` is when it was asked for."""
 
     id: str
     by: str

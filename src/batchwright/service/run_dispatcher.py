@@ -15,7 +15,7 @@ class RunDispatcher(Protocol):
         ...
 
     async def dispatch(self, row: RunSummary, *, wake: bool = False) -> None:
-        """Have a run driven by whoever has room; does nothing if that is under way.
+        """Have a run driven by a worker that has room; does nothing if that is under way.
 
         `wake`: somebody has answered a question, so a driver that is about to let the run rest goes on instead. Raises
         TemporalUnavailable.
