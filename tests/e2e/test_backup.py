@@ -8,8 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.e2e.test_two_services import SUBMIT, Services, ask, flow, until
+from tests.e2e.test_two_services import SUBMIT, Services
 from tests.support.command_line import Command
+from tests.support.fleet import ask, flow, until
 from tests.support.postgres_server import binary
 
 from batchwright.journal.postgres import PostgresAddress

@@ -11,8 +11,9 @@ from urllib.error import HTTPError
 
 import psycopg
 import pytest
-from tests.e2e.test_two_services import LOOKS, RUNS, Services
+from tests.e2e.test_two_services import Services
 from tests.support.command_line import Command
+from tests.support.fleet import LOOKS, RUNS
 
 from batchwright.journal.postgres import PostgresAddress
 
