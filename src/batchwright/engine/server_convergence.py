@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from batchwright.engine.port_calls import answer, trouble
 from batchwright.engine.read_retry import PAUSE_MAX, ReadRetry
@@ -47,7 +48,7 @@ class ServerConvergence(Struct, frozen=True):
         began = self.clock.monotonic()
         limit = max(CALLS_SECONDS, 2 * known.settle_seconds)
         fault: Fault | None = None
-        unanswered, failed = 0, False
+        unanswered, failed, begun = 0, False, False
 
         def missed(look: Unknown) -> None:
             nonlocal failed
@@ -58,7 +59,7 @@ class ServerConvergence(Struct, frozen=True):
             failed = False
             look = await self.looks.look(self.provider, lambda: self.provider.describe([self.ref]), heed=missed)
             if isinstance(look, Unknown):
-                return trouble(look)
+                return _unfinished(trouble(look)) if begun else trouble(look)
             if failed:  # an outage is no time in which it could have been done
                 began += self.clock.monotonic() - asked
             seen = look[self.ref]
@@ -75,16 +76,28 @@ class ServerConvergence(Struct, frozen=True):
                 self.heed(outcome)
                 if isinstance(outcome, Created | Gone):
                     return outcome
-                if isinstance(outcome, Throttled):
-                    return trouble(outcome)
-                fault = outcome.fault if isinstance(outcome, Rejected) else None
-                if fault is not None and fault.kind not in (FaultClass.BUSY, FaultClass.TRANSIENT):
+                begun = begun or isinstance(outcome, Going)
+                fault = _fault(outcome)
+                # What is turned away before it has begun has changed nothing, and whoever asked must know that.
+                passing = (FaultClass.BUSY, FaultClass.TRANSIENT, *([FaultClass.THROTTLE] if begun else []))
+                if fault is not None and fault.kind not in passing:
                     return fault
-                lost = isinstance(outcome, Unknown) or (fault is not None and fault.kind is FaultClass.TRANSIENT)
+                lost = isinstance(outcome, Unknown) or (fault is not None and fault.kind is not FaultClass.BUSY)
                 unanswered = unanswered + 1 if lost else 0
-            pause = known.poll_seconds * 2 ** min(max(0, unanswered - 1), 10)
-            await self.clock.sleep(max(known.poll_seconds, min(PAUSE_MAX, pause)))
-        return fault or Fault(FaultClass.TIMEOUT, f"{self.ref} {late} after {limit:.0f} s")
+            pause = min(PAUSE_MAX, known.poll_seconds * 2 ** min(max(0, unanswered - 1), 10))
+            await self.clock.sleep(max(known.poll_seconds, pause, (fault and fault.retry_after) or 0.0))
+        return _unfinished(fault or Fault(FaultClass.TIMEOUT, f"{self.ref} {late} after {limit:.0f} s"))
+
+
+def _fault(outcome: Going | Rejected | Unknown) -> Fault | None:
+    if isinstance(outcome, Throttled):
+        return trouble(outcome)
+    return outcome.fault if isinstance(outcome, Rejected) else None
+
+
+def _unfinished(fault: Fault) -> Fault:
+    """Why what has begun is not done; not as a call that was turned away, which would mean that nothing was changed."""
+    return replace(fault, kind=FaultClass.BUSY) if fault.kind is FaultClass.THROTTLE else fault
 
 
 def _not_ours(seen: Observed) -> Fault:

@@ -218,8 +218,8 @@ def test_creates_that_are_refused_at_once_all_go_the_other_way(tmp_path: Path) -
     upcloud(tmp_path, scenario, no_disk_labels=True, no_login_user=True)
 
 
-def test_a_disk_that_could_not_be_labelled_in_time_is_labelled_before_its_server_goes(tmp_path: Path) -> None:
-    """E10: a death after the create, and one after the server's delete, leave a disk that is found."""
+def test_a_disk_that_could_not_be_labelled_in_time_is_labelled_before_it_is_detached(tmp_path: Path) -> None:
+    """E10: once it is detached, nothing else says whose it is."""
 
     async def scenario(provider: Provider, request: ServerRequest) -> None:
         await provider.create(request, Token(RUN, "t"))
@@ -229,10 +229,18 @@ def test_a_disk_that_could_not_be_labelled_in_time_is_labelled_before_its_server
         (disk,) = account.all_servers[made.ref].disks
         assert disk.labels, "labelled after the create"
         disk.labels = []  # as if nobody had come to it
+        labelled = []
+
+        def detached(server: Any, gone: Any) -> None:
+            labelled.append(bool(gone.labels))
+            detach(server, gone)
+
+        detach, account.detach = account.detach, detached
         while made.ref in account.all_servers:
             await provider.destroy(made.ref)
             await asyncio.sleep(0.005)
-        assert [one.ref for one in await provider.find(RUN)] == [f"disk:{disk.uuid}"]
+        assert labelled == [True]
+        assert account.disks() == []
 
     upcloud(tmp_path, scenario, no_disk_labels=True)
 

@@ -36,7 +36,10 @@ class Address(Struct):
 
 
 class Disk(Struct):
-    """A disk or a backup of one; `server` is empty when it has outlived it, or was never attached."""
+    """A disk or a backup of one; `server` is empty when it has outlived it, or was never attached.
+
+    `device` is its number among the devices of the server that it hangs on.
+    """
 
     uuid: str
     title: str
@@ -51,6 +54,7 @@ class Disk(Struct):
     visible_at: float
     gone_at: float = math.inf
     type: str = "normal"
+    device: int = 0
 
 
 class EmulatedServer(Struct):
@@ -166,6 +170,8 @@ class UpCloudAccount(EmulatedAccount[UpCloudBehaviour]):
             disks=[self._disk(device, uuid, asked["zone"], at, listed) for device in _devices(asked)],
             addresses=[] if self.backed else list(addresses),
         )
+        for number, disk in enumerate(server.disks):
+            disk.device = number
         self.all_servers[uuid] = server
         self.all_disks |= {disk.uuid: disk for disk in server.disks}
         self.all_addresses |= {address.address: address for address in server.addresses}
@@ -245,8 +251,9 @@ class UpCloudAccount(EmulatedAccount[UpCloudBehaviour]):
         return disk
 
     def attach(self, server: EmulatedServer, disk: Disk) -> None:
-        """Attach a disk to a server."""
+        """Attach a disk to a server, at the first device number that is free."""
         disk.server = server.uuid
+        disk.device = min(set(range(len(server.disks) + 1)) - {one.device for one in server.disks})
         server.disks.append(disk)
 
     def detach(self, server: EmulatedServer, disk: Disk) -> None:

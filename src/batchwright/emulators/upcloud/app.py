@@ -178,10 +178,11 @@ class UpCloudEmulator(RestFront[UpCloudAccount]):
                 raise CallRefused(409, "STORAGE_IN_USE", f"The storage {disk.uuid} is attached to a server.")
             self.account.attach(server, disk)
         else:
-            number = str(asked.get("address", "")).removeprefix("virtio:")
-            if not number.isdecimal() or int(number) >= len(server.disks):
+            self._must_be(server, "started", "stopped", "error")
+            disks = [disk for disk in server.disks if asked.get("address") == f"virtio:{disk.device}"]
+            if not disks:
                 raise CallRefused(404, "STORAGE_DEVICE_NOT_FOUND", "There is no such storage device.")
-            self.account.detach(server, server.disks[int(number)])
+            self.account.detach(server, disks[0])
         return 200, {"server": responses.full_server(server, self.account.clock())}
 
     # -- disks and addresses ------------------------------------------------------------------------------------

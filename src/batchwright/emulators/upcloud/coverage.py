@@ -35,6 +35,7 @@ UNVERIFIED = (  # from the published schema, the documentation, or plausible; ne
     "a second stop, and a delete while it stops: 409 SERVER_STATE_ILLEGAL",
     "another plan: only for a stopped server (409 SERVER_STATE_ILLEGAL), within the account's limits; the disk stays",
     "an address with the policy keep can be released while its stopped server still has it",
+    "a stopped server gives up its disks, also the one it boots from; nothing is detached while it starts or stops",
     "a create whose client has gone is carried out, and how late it may be",
     "whether a listing by label shows a new server at once",
 )

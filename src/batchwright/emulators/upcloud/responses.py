@@ -55,7 +55,7 @@ def full_server(server: EmulatedServer, now: float) -> dict[str, Any]:
             "ip_address": [{"access": a.access, "address": a.address, "family": a.family} for a in server.addresses]
         },
         "networking": {"interfaces": {"interface": [_face(number, a) for number, a in enumerate(server.addresses, 1)]}},
-        "storage_devices": {"storage_device": [_device(number, d) for number, d in enumerate(server.disks)]},
+        "storage_devices": {"storage_device": [_device(disk) for disk in server.disks]},
     }
 
 
@@ -87,9 +87,9 @@ def _face(index: int, address: Address) -> dict[str, Any]:
     }
 
 
-def _device(number: int, disk: Disk) -> dict[str, Any]:
+def _device(disk: Disk) -> dict[str, Any]:
     return {
-        "address": f"virtio:{number}",
+        "address": f"virtio:{disk.device}",
         "boot_disk": "0",
         "labels": disk.labels,
         "storage": disk.uuid,

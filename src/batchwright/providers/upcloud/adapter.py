@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from batchwright.errors import ProviderUnavailable
+from batchwright.errors import ProviderThrottled, ProviderUnavailable
 from batchwright.model.call_outcome import Created, Going, Gone, Observed, Rejected, ServerState, Unknown
 from batchwright.model.clock import Clock
 from batchwright.model.diagnostic import Diagnostic, Severity
@@ -59,7 +59,6 @@ class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
         self._taken = payload.SupportedCreateFields()
         self._unfiltered: set[str] = set()  # listings that cannot be narrowed by a label
         self._addresses_listed = True  # until the token turns out to have no right to it
-        self._parting: dict[str, tuple[Observed, list[str]]] = {}  # deleted servers whose disks are still to go
 
     def validate(self, config: ServerConfig) -> list[Diagnostic]:
         return config_checks.problems(config)
@@ -186,7 +185,7 @@ class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
         servers = [row for row in listed if rows.is_ours(row, run, token)]
         await self._learn(servers)
         found = [rows.observed_server(row, self._addresses.get(str(row["uuid"]), "")) for row in servers]
-        own = [row for row in disks if rows.is_ours(row, run, token) and row.get("type", "normal") == "normal"]
+        own = [row for row in disks if rows.is_ours(row, run, token) and rows.is_disk(row)]
         left = await self._leftovers(servers, own)
         return found + left
 
@@ -262,9 +261,6 @@ class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
 
     async def _shown(self, ref: str, row: dict[str, Any] | None) -> Observed:
         if row is None:
-            parting = self._parting.get(ref)
-            if parting is not None and await self._rest_of(ref):
-                return replace(parting[0], state=ServerState.STOPPING)
             return Observed(ref, ServerState.GONE if ref in self._seen else ServerState.NOT_VISIBLE)
         return rows.observed_server(row, self._addresses.get(ref, ""))
 
@@ -295,50 +291,75 @@ class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
     async def _destroy_server(self, ref: str) -> Gone | Going | Rejected | Unknown:
         row = await self._get("server", ref)
         if row is None:
-            return await self._destroy_rest(ref)
+            return Gone()
         if not rows.labels_of(row).get(rows.RUN):
             return Rejected(
                 Fault(FaultClass.CONFLICT, f"{ref} does not carry Batchwright's label, so it is not touched")
             )
-        if (refused := refuse_attached(_added(row))) is not None:
+        if (refused := refuse_attached(rows.added_to(row))) is not None:
             return refused
         match row.get("state"):
             case "started":
                 body = {"stop_server": {"stop_type": "hard", "timeout": "60"}}
-                return self._step(await self._api.call("POST", f"/server/{ref}/stop", body), Going("it is stopping"))
+                done = await self._sent("POST", f"/server/{ref}/stop", body)
+                return Going("it is stopping") if isinstance(done, Gone) else done
             case "maintenance" | "pending_delete" as state:
                 return Going(f"it is in the state {state}")
         return await self._delete_server(ref, row)
 
     async def _delete_server(self, ref: str, row: dict[str, Any]) -> Gone | Going | Rejected | Unknown:
-        """The server alone. UpCloud can delete all that is attached with it (`storages=1`), also what is not ours, or
-        what is attached in the last moment; so its own disks go one by one after it. A crash between leaves disks that
-        carry the run's label, which `find` tells.
+        """All that was made with the server, then the server, so that until the end it shows what there is to do.
+
+        A process that dies in between, or another one that goes on, needs no memory of what was done. UpCloud could
+        delete all that is attached with the server (`storages=1`), but also what is not ours.
         """
-        own, _ = await self._on(row)
+        begun = False
+        try:
+            async for done in self._removal(ref, row):
+                if isinstance(done, Rejected) and begun and done.fault.kind is FaultClass.THROTTLE:
+                    return Going(done.fault.message)  # a destroy that is turned away changed nothing, and this one did
+                if not isinstance(done, Gone):
+                    return done
+                begun = True
+        except ProviderThrottled as error:
+            if not begun:
+                raise
+            return Going(error.message)
+        return Gone()
+
+    async def _removal(self, ref: str, row: dict[str, Any]) -> AsyncIterator[Gone | Going | Rejected | Unknown]:
+        """The outcome of one change after another; Gone for each that is done, of the server itself at the end."""
         addresses = rows.addresses_of(row)
         for address in addresses.floating:
-            body = {"ip_address": {"mac": None}}
-            done = self._step(await self._api.call("PATCH", f"/ip_address/{address}", body), Gone())
-            if not isinstance(done, Gone):
-                return done
+            yield await self._sent("PATCH", f"/ip_address/{address}", {"ip_address": {"mac": None}})
         for address in addresses.kept:  # while the server still shows whose they are
-            done = self._step(await self._api.call("DELETE", f"/ip_address/{address}"), Gone())
-            if not isinstance(done, Gone):
-                return done
-        for disk in [one for one in own if not rows.is_labelled(one)]:  # or a crash after the delete would hide it
-            marks = [{"key": key, "value": value} for key, value in rows.labels_of(row).items()]
-            reply = await self._api.call("PUT", f"/storage/{disk['uuid']}", {"storage": {"labels": marks}})
-            if not reply.ok:
-                return self._step(reply, Going("its disk is not labelled yet"))
-        self._parting[ref] = rows.observed_server(row, ""), [str(disk["uuid"]) for disk in own]
-        done = self._step(await self._api.call("DELETE", f"/server/{ref}"), Gone())
-        return Going("its disks are next") if isinstance(done, Gone) and own else done
+            yield await self._sent("DELETE", f"/ip_address/{address}")
+        own, _ = await self._on(row)
+        devices = rows.disks_of(row)
+        for disk in own:
+            if not rows.is_labelled(disk):  # once it is detached, nothing but its labels says whose it is
+                marks = [{"key": key, "value": value} for key, value in rows.labels_of(row).items()]
+                yield await self._sent("PUT", f"/storage/{disk['uuid']}", {"storage": {"labels": marks}})
+            device = {"storage_device": {"address": devices[str(disk["uuid"])]}}
+            yield await self._sent("POST", f"/server/{ref}/storage/detach", device)
+            yield await self._destroy_disk(str(disk["uuid"]))
+        for uuid in await self._detached(row):
+            yield await self._destroy_disk(uuid)
+        yield await self._sent("DELETE", f"/server/{ref}")
+
+    async def _detached(self, row: dict[str, Any]) -> list[str]:
+        """Disks that were made with a server and hang on none: whoever detached them did not live to delete them."""
+        labels = rows.labels_of(row)
+        wanted = [("label", f"{key}={labels.get(key, '')}") for key in (rows.RUN, rows.TOKEN)]
+        listed = await self._listed("/storage/private", "storages", "storage", wanted)
+        made = [str(disk["uuid"]) for disk in listed if rows.is_disk(disk) and rows.made_with(disk, row)]
+        found = await asyncio.gather(*(self._get("storage", uuid) for uuid in made))
+        return [str(disk["uuid"]) for disk in found if disk is not None and not rows.servers_of(disk)]
 
     async def _on(self, row: dict[str, Any]) -> tuple[list[dict[str, Any]], list[Attached]]:
         """Of a server's full record: the disks that were made with it, and all that is on it and is not ours."""
         ref, own, foreign = str(row["uuid"]), list[dict[str, Any]](), list[Attached]()
-        uuids = rows.disks_of(row)
+        uuids = list(rows.disks_of(row))
         for uuid, disk in zip(uuids, await asyncio.gather(*(self._get("storage", one) for one in uuids)), strict=True):
             if disk is not None and rows.made_with(disk, row):
                 own.append(disk)
@@ -346,28 +367,12 @@ class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
             elif disk is not None:
                 foreign.append(Attached(ref, f'disk {uuid} "{disk.get("title", "")}"'))
         foreign += [Attached(ref, f"floating address {one}") for one in rows.addresses_of(row).floating]
-        return own, foreign + _added(row)
+        return own, foreign + rows.added_to(row)
 
     async def attached(self, refs: Sequence[str]) -> list[Attached]:
         found = await asyncio.gather(*(self._get("server", ref) for ref in refs if not ref.startswith(rows.DISK)))
         parts = await asyncio.gather(*(self._on(row) for row in found if row is not None))
         return [one for _, foreign in parts for one in foreign]
-
-    async def _rest_of(self, ref: str) -> list[str]:
-        """Disks that are still there of a server that was deleted; forgotten with the last of them."""
-        _, disks = self._parting.get(ref, (None, []))
-        left = [uuid for uuid in disks if await self._get("storage", uuid) is not None]
-        if not left:
-            self._parting.pop(ref, None)
-        return left
-
-    async def _destroy_rest(self, ref: str) -> Gone | Going | Rejected | Unknown:
-        """The disks that were made with the server, now that it is gone."""
-        for uuid in await self._rest_of(ref):
-            done = await self._destroy_disk(uuid)
-            if not isinstance(done, Gone):
-                return done
-        return Gone()
 
     async def _destroy_disk(self, uuid: str) -> Gone | Going | Rejected | Unknown:
         row = await self._get("storage", uuid)
@@ -377,22 +382,18 @@ class UpCloud(RestProvider[UpCloudClient, shop.UpCloudCatalog]):
             return Rejected(Fault(FaultClass.CONFLICT, f"the disk {uuid} does not carry Batchwright's label"))
         if attached := rows.servers_of(row):
             return Rejected(Fault(FaultClass.BUSY, f"the disk {uuid} hangs on the server {attached[0]}"))
-        return self._step(await self._api.call("DELETE", f"/storage/{uuid}", query=[("backups", "keep")]), Gone())
+        return await self._sent("DELETE", f"/storage/{uuid}", query=[("backups", "keep")])
 
-    @staticmethod
-    def _step(reply: HttpReply, done: Gone | Going) -> Gone | Going | Rejected | Unknown:
-        """The outcome of one change during a destroy."""
+    async def _sent(
+        self, method: str, path: str, body: object = None, query: Query = ()
+    ) -> Gone | Going | Rejected | Unknown:
+        """The outcome of one change during a destroy: Gone if it is done, or if there is nothing left to change."""
+        reply = await self._api.call(method, path, body, query=query)
         if reply.ok:
-            return done
+            return Gone()
         fault = REFUSALS.fault(reply)
         if REFUSALS.nothing(reply):
             return Gone()
         if fault.kind is FaultClass.BUSY:
             return Going(fault.message)
         return Rejected(fault) if REFUSALS.certain(reply) else Unknown(fault.message)
-
-
-def _added(row: dict[str, Any]) -> list[Attached]:
-    """Addresses that were added to a server and cannot be kept without it."""
-    why = "UpCloud releases it with the server"
-    return [Attached(str(row["uuid"]), f"added address {one}", why) for one in rows.addresses_of(row).added]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.server_labels import without_marks
+from batchwright.providers.base import Attached
 from batchwright.providers.host_key_label import LABEL, from_label
 from batchwright.providers.lookup import is_wanted
 
@@ -107,6 +108,12 @@ def addresses_of(row: dict[str, Any]) -> Addresses:
     return found
 
 
+def added_to(row: dict[str, Any]) -> list[Attached]:
+    """Addresses that were added to a server and cannot be kept without it."""
+    why = "UpCloud releases it with the server"
+    return [Attached(str(row["uuid"]), f"added address {one}", why) for one in addresses_of(row).added]
+
+
 def observed_server(row: dict[str, Any], address: str) -> Observed:
     """A server's record, short or full."""
     labels, told = labels_of(row), str(row.get("state", ""))
@@ -162,10 +169,16 @@ def backups_of(disk: dict[str, Any]) -> list[str]:
     return [str(one) for one in found] if isinstance(found, list) else []
 
 
-def disks_of(row: dict[str, Any]) -> list[str]:
-    """Disks of a server, from its full record."""
+def disks_of(row: dict[str, Any]) -> dict[str, str]:
+    """Disks of a server, from its full record, each with the address of its device, such as `virtio:0`."""
     devices = entries(row, "storage_devices", "storage_device")
-    return [str(device["storage"]) for device in devices if device.get("type") == "disk" and device.get("storage")]
+    disks = [device for device in devices if device.get("type") == "disk" and device.get("storage")]
+    return {str(disk["storage"]): str(disk.get("address", "")) for disk in disks}
+
+
+def is_disk(storage: dict[str, Any]) -> bool:
+    """Whether a storage is a disk, and no backup or image."""
+    return str(storage.get("type", "normal")) == "normal"
 
 
 def shown_addresses(rows: list[dict[str, Any]]) -> dict[str, str]:
