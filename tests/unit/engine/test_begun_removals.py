@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.unit.engine.bench import Bench, made, rolling_back, staged
-from tests.unit.engine.hand import refusal
-from tests.unit.engine.scripted import too_often
 
 from batchwright.engine.server_convergence import CALLS_SECONDS
 from batchwright.model.call_outcome import Going
 from batchwright.model.fault import FaultClass
+from tests.unit.engine.bench import Bench, made, rolling_back, staged
+from tests.unit.engine.hand import refusal
+from tests.unit.engine.scripted import too_often
 
 
 @pytest.mark.parametrize("answer", [too_often, lambda: refusal(FaultClass.THROTTLE)])
