@@ -2,24 +2,33 @@
 
 `python -m bench.installs [ROUNDS]` prints a table. Bare pyinfra and ansible-core do the same work with the same files,
 packages and parallelism, each from an environment of its own, and check each server over HTTP as Batchwright does.
-"Again" is with --reinstall for Batchwright: each server is looked at, as the others do. Its same command again, which
-installs nothing that the environment has, is told beside it. Making and destroying the servers is not counted. Each
-tool gets fresh servers in each round.
+
+"Again" is measured twice for Batchwright: with --reinstall, which logs in to each server, looks at what the install
+would change and checks the service, as the others do; and the same command again, which finds by the digests of what
+the environment has that nothing is to be done, and looks only whether the servers are there.
+
+Making and destroying the servers is not counted. Each tool gets fresh servers in each round. All run from compiled
+modules, as pip leaves them. CPU seconds are those of the tool's processes here, and those of the servers.
 """
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import resource
 import statistics
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 import venv
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
+
+import batchwright as batchwright_package
 
 SERVERS = 8
 PEERS = {"pyinfra": "pyinfra==3.10.0", "ansible": "ansible-core==2.19.14"}
@@ -95,7 +104,8 @@ class Servers:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.environ = {**os.environ, "BATCHWRIGHT_STATE_DIR": str(folder / "state")}
+        passed_on = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        self.environ = {**passed_on, "BATCHWRIGHT_STATE_DIR": str(folder / "state")}
 
     def __enter__(self) -> Servers:
         self.workflow(nginx=False)
@@ -190,23 +200,40 @@ def environment(peer: str) -> Path:
     return place
 
 
-def measure(tool: Callable[[Servers], tuple[Callable[[], object], ...]]) -> list[tuple[float, float]]:
-    """Seconds, and CPU seconds here and on the servers together, of each of its calls, on servers of its own."""
+class Figures(NamedTuple):
+    """One call: seconds, and CPU seconds of processes here and on the servers."""
+
+    wall: float
+    here: float
+    servers: float
+
+    def __str__(self) -> str:
+        return f"{self.wall:.2f} | {self.here:.1f} + {self.servers:.1f}"
+
+
+def measure(tool: Callable[[Servers], tuple[Callable[[], object], ...]]) -> list[Figures]:
+    """Each of its calls, on servers of its own."""
     figures = []
     with tempfile.TemporaryDirectory() as folder, Servers(Path(folder)) as servers:
         (servers.folder / "nginx.conf").write_text(MAIN)
         (servers.folder / "site.conf").write_text(SITE)
         for step in tool(servers):
-            cpu, start = _cpu(servers), time.perf_counter()
+            before = Figures(time.perf_counter(), _cpu_here(), _cpu_of(servers))
             step()
-            figures.append((time.perf_counter() - start, _cpu(servers) - cpu))
+            after = Figures(time.perf_counter(), _cpu_here(), _cpu_of(servers))
+            figures.append(Figures(*(now - then for now, then in zip(after, before, strict=True))))
     return figures
 
 
-def _cpu(servers: Servers) -> float:
-    """Of processes that have ended here, and of the servers' control groups, of either version."""
+def _cpu_here() -> float:
+    """Of the processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    total = used.ru_utime + used.ru_stime
+    return used.ru_utime + used.ru_stime
+
+
+def _cpu_of(servers: Servers) -> float:
+    """Of the servers' control groups, of either version."""
+    total = 0.0
     for server in (servers.folder / "state/local/servers").iterdir():
         group = f"batchwright-{server.name}"
         for file in Path("/sys/fs/cgroup").glob(f"cpuacct/{group}/cpuacct.usage"):
@@ -216,35 +243,48 @@ def _cpu(servers: Servers) -> float:
     return total
 
 
+def compiled() -> None:
+    """Compile Batchwright and what it needs, which an editable install or a fresh checkout has not."""
+    for folder in (Path(batchwright_package.__file__).parent, sysconfig.get_path("purelib")):
+        compileall.compile_dir(folder, quiet=2)
+
+
 def main(rounds: int) -> None:
     """Each tool in turn, as often as asked; the median of each counts."""
+    compiled()
     tools = {"batchwright": batchwright, "pyinfra": pyinfra, "ansible": ansible}
-    seen: dict[str, list[list[tuple[float, float]]]] = {name: [] for name in tools}
+    seen: dict[str, list[list[Figures]]] = {name: [] for name in tools}
+    before = os.getloadavg()[0]
     for _ in range(rounds):
         for name, tool in tools.items():
             seen[name].append(measure(tool))
+    after = os.getloadavg()[0]
     medians = {name: [_median(column) for column in zip(*rows, strict=True)] for name, rows in seen.items()}
-    print(f"| {SERVERS} servers, nginx, median of {rounds} | first, s | CPU s | again, s | CPU s |")
+    print(f"{os.cpu_count()} cores; load {before:.1f} before, {after:.1f} after.")
+    print()
+    cpu = "CPU s here + servers"
+    print(f"| {SERVERS} servers, nginx, median of {rounds} | first, s | {cpu} | again, s | {cpu} |")
     print("|--|--|--|--|--|")
     labels = {"batchwright": "Batchwright", "pyinfra": PEERS["pyinfra"], "ansible": PEERS["ansible"]}
-    for name, ((first, first_cpu), (again, again_cpu), *_) in medians.items():
-        spread = ["/".join(f"{row[at][0]:.1f}" for row in seen[name]) for at in (0, 1)]
-        print(
-            f"| {labels[name]} | {first:.1f} ({spread[0]}) | {first_cpu:.1f} | {again:.1f} ({spread[1]}) "
-            f"| {again_cpu:.1f} |"
-        )
-    (ours, again), peer, other = [[each[0] for each in medians[name][:2]] for name in tools]
+    for name, (first, again, *_) in medians.items():
+        print(f"| {labels[name]} | {first} | {again} |")
+    ours, peer, other = (medians[name] for name in tools)
+    print(f"| Batchwright, the same command again | | | {ours[2]} |")
     print()
-    same = medians["batchwright"][2][0]
-    print(f"The same command again: {same:.1f} s, {same / peer[1]:.2f} of pyinfra; it looks at the servers only.")
-    print(f"First: {ours / peer[0]:.2f} of pyinfra (goal {FIRST_MOST}), {ours / other[0]:.2f} of ansible "
-          f"(goal {ANSIBLE_MOST}).")  # fmt: skip
-    print(f"Again: {again / peer[1]:.2f} of pyinfra (goal {AGAIN_MOST}), {again / other[1]:.2f} of ansible "
-          f"(goal {ANSIBLE_MOST}).")  # fmt: skip
+    print(f"First: {_ratio(ours[0], peer[0])} of pyinfra (goal {FIRST_MOST}), "
+          f"{_ratio(ours[0], other[0])} of ansible (goal {ANSIBLE_MOST}).")  # fmt: skip
+    print(f"Again, each server looked at (--reinstall): {_ratio(ours[1], peer[1])} of pyinfra (goal {AGAIN_MOST}), "
+          f"{_ratio(ours[1], other[1])} of ansible (goal {ANSIBLE_MOST}).")  # fmt: skip
+    print(f"Again, the same command: {_ratio(ours[2], peer[1])} of pyinfra, {_ratio(ours[2], other[1])} of ansible.")
 
 
-def _median(column: tuple[tuple[float, float], ...]) -> tuple[float, float]:
-    return statistics.median(each[0] for each in column), statistics.median(each[1] for each in column)
+def _ratio(ours: Figures, other: Figures) -> str:
+    cpu = (ours.here + ours.servers) / (other.here + other.servers)
+    return f"{ours.wall / other.wall:.2f} (CPU {cpu:.2f})"
+
+
+def _median(column: tuple[Figures, ...]) -> Figures:
+    return Figures(*(statistics.median(each) for each in zip(*column, strict=True)))
 
 
 if __name__ == "__main__":

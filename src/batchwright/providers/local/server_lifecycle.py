@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import zlib
@@ -35,10 +34,10 @@ from batchwright.providers.local import (
 from batchwright.providers.local.boot_status import SCRIPT_UNIT, SSH_UNIT
 from batchwright.providers.local.host_support import HostSupport
 from batchwright.providers.local.records import Intent
+from batchwright.providers.local.sshd_answers import SshdAnswers
 from batchwright.providers.server_change import refuse_gone
 
 PORTS = {records.SYSTEM: 22, records.USER: 2222}  # a plain user may not listen below 1024
-BANNER_SECONDS = 2.0
 FAILED = "failed"  # a unit's state, in the words of systemd
 _START = "Start it, with its data, with: batchwright local start"
 
@@ -48,6 +47,7 @@ class Look(Struct, frozen=True):
 
     seen: Observed
     port: int = 0  # where to ask, 0 where there is nothing to ask
+    pid: int = 0  # of the first process inside
 
 
 class LocalServers:
@@ -57,6 +57,7 @@ class LocalServers:
         self._state_dir, self._bases, self._clock, self._machine = state_dir, bases, clock, machine
         self._folder = state_dir / "local"
         self._servers = self._folder / "servers"
+        self._sshd = SshdAnswers(clock)
 
     def open(self) -> None:
         """Make the folder, and clear away what a create left that was killed before its intent was durable.
@@ -268,7 +269,7 @@ class LocalServers:
             host_keys=_host_keys(folder) if state is ServerState.READY else (),
             labels=dict(request.labels),
         )
-        return Look(seen, intent.port if state is ServerState.READY else 0)
+        return Look(seen, intent.port, pid) if pid and state is ServerState.READY else Look(seen)
 
     def _state(self, folder: Path, pid: int | None) -> tuple[ServerState, Fault | None]:
         if (folder / records.DESTROYING).exists():
@@ -301,7 +302,7 @@ class LocalServers:
         """The observed state; ready only if sshd answers."""
         if not look.port:
             return look.seen
-        if await _banner(look.seen.address, look.port):
+        if await self._sshd.answers(look.pid, look.seen.address, look.port):
             return look.seen
         return replace(look.seen, state=ServerState.STARTING)
 
@@ -372,18 +373,3 @@ def _made_and_held(folder: Path) -> Iterator[int]:
             with contextlib.suppress(FileNotFoundError):
                 holder = stack.enter_context(durable_files.alone(folder))
         yield holder
-
-
-async def _banner(address: str, port: int) -> bool:
-    """Whether an SSH server answers there."""
-    try:
-        async with asyncio.timeout(BANNER_SECONDS):
-            reader, writer = await asyncio.open_connection(address, port)
-            try:
-                return (await reader.readline()).startswith(b"SSH-2.0-")
-            finally:
-                writer.close()
-                with contextlib.suppress(OSError):
-                    await writer.wait_closed()
-    except (OSError, TimeoutError):
-        return False
