@@ -30,12 +30,17 @@ def pyinfra_runner(
     server: ForkServer | None = None,
 ) -> Runner:
     """The runner for these entries, whose deploys are in these folders. Its children come from `server`, else from a
-    fork server of its own. Raises TaskservPackageMissing.
+    fork server of its own. It is loaded when it is first used. Raises TaskservPackageMissing.
     """
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise TaskservPackageMissing(f"task services need a package that is not installed: {', '.join(missing)}")
-    from batchwright.taskservs.runner.adapter import Installable, PyinfraRunner
+    from batchwright.taskservs.deferred_runner import DeferredRunner
 
-    installables = {name: Installable(entry, folders[name]) for name, entry in entries.items()}
-    return PyinfraRunner(installables, reveal, clock, server)
+    def make() -> Runner:
+        from batchwright.taskservs.runner.adapter import Installable, PyinfraRunner
+
+        installables = {name: Installable(entry, folders[name]) for name, entry in entries.items()}
+        return PyinfraRunner(installables, reveal, clock, server)
+
+    return DeferredRunner(make)
