@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from batchwright.engine.failure_response import stops
+from batchwright.engine.failure_response import faulted, stops
 from batchwright.engine.placement_fallback import moved_off
 from batchwright.engine.reference_resolution import Missing, OperationValues
 from batchwright.model import events as ev
 from batchwright.model.approver import unfit
 from batchwright.model.fault import Fault, FaultClass
-from batchwright.model.gate_scope import behind, hold_digest
+from batchwright.model.gate_scope import hold_digest, wave_behind
 from batchwright.model.lifecycle import StepState
 from batchwright.model.operation_end import failure_certain, last_bad_step
 from batchwright.model.plan import Step
@@ -125,12 +125,12 @@ class Holds:
 
     def _ask(self, i: int, step: Step, now: float) -> list[ev.AnyEvent]:
         assert step.hold is not None
-        due = self._values.due(step.operation) if self._values else ()
+        due = self._values.due(step.operation) if self._values and step.request.references else ()
         values = self._values.of(due) if self._values and due else {}
         if isinstance(values, Missing):
             return [ev.StepSkipped(now, step.id, str(values), values.step)]
         if isinstance(values, Fault):
-            return [ev.StepSkipped(now, step.id, values.message, step.id)]
+            return faulted(self._run, i, values, now)
         before = self._run.holds.get(step.id)
         ask = before.ask + 1 if before else 1
         self._plan_hash = self._plan_hash or self._run.plan.hash()
@@ -140,5 +140,5 @@ class Holds:
 
     def _starts_something(self, gate: int) -> bool:
         run = self._run
-        waiting = (j for j in behind(run, gate) if run.records[j].state is StepState.WAITING)
+        waiting = (j for j in wave_behind(run, gate) if run.records[j].state is StepState.WAITING)
         return any(run.lane(j) not in run.stopped_lanes or moved_off(run, j, run.updated_at) for j in waiting)

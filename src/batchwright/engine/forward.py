@@ -11,7 +11,7 @@ from batchwright.engine.approval_gates import Holds
 from batchwright.engine.dependency_verdict import DependencyVerdict, Outcome, Verdict
 from batchwright.engine.failure_response import faulted, refused, stops
 from batchwright.engine.placement_fallback import moved_off, next_place
-from batchwright.engine.reference_resolution import Missing, OperationValues
+from batchwright.engine.reference_resolution import TOO_LARGE, Missing, OperationValues
 from batchwright.engine.step_queue import Queue, queue_of, taken
 from batchwright.engine.step_readiness import ReadinessTracker
 from batchwright.model import events as ev
@@ -37,7 +37,7 @@ class Forward:
             run.plan, run.step_operation, [r.state in STEP_ENDED for r in run.records], backward=False
         )
         self.ready: dict[Queue, deque[int]] = {}
-        self.skips: deque[tuple[int, Verdict]] = deque()
+        self.skips: deque[tuple[int, Verdict | None]] = deque()  # None: as it is judged when it is skipped
         self.moves: deque[int] = deque()  # steps whose lane is stopped and that have another place
         self.timers: list[tuple[float, int]] = []
         self._verdicts = DependencyVerdict(run)
@@ -45,12 +45,14 @@ class Forward:
         self._hopeless = [op for op in range(len(run.plan.operations)) if self._is_hopeless(op)]
         self._values = OperationValues(run) if any(step.request.references for step in run.plan.steps) else None
         self._holds = Holds(run, self._values)
-        self._unfit: dict[str, str] = {}  # operations whose values are too large -> the step that failed by it
         for i, record in enumerate(run.records):
             if record.state is StepState.RETRYING:
                 heapq.heappush(self.timers, (record.until, i))
         for operation, cause in run.failed_operations.items():
             self._give_up(operation, cause)
+        for i, record in enumerate(run.records):
+            if record.state is StepState.FAILED:
+                self._give_up_after(i)
         self._release()
 
     # -- what an event makes possible ---------------------------------------------------------------------------
@@ -95,6 +97,8 @@ class Forward:
 
     def _end(self, i: int) -> None:
         op = self.run.step_operation[i]
+        if self.run.records[i].state is StepState.FAILED:
+            self._give_up_after(i)
         if self._is_hopeless(op):
             self._hopeless.append(op)
         self.order.end(i)
@@ -108,15 +112,26 @@ class Forward:
             return False
         return failure_certain(self.run, op) and not self._verdicts.is_not_wanted(op)  # that shrinks step by step
 
-    def _give_up(self, operation: str, cause: str) -> None:
-        """Skip what has not begun of an operation that cannot succeed any more."""
+    def _give_up_after(self, i: int) -> None:
+        """Skip what cannot start any more because this step failed: the waves behind a question that was refused, and
+        the rest of an operation whose values are too large to be journaled.
+        """
+        step, fault = self.run.plan.steps[i], self.run.records[i].fault
+        if step.traits.holds and not step.counted:
+            self._give_up(step.operation, step.id, f"step {step.id} did not succeed", step.wave)
+        elif fault is not None and fault.code == TOO_LARGE:
+            self._give_up(step.operation, step.id, "the values of its operation are too large")
+
+    def _give_up(self, operation: str, cause: str, why: str = "", wave: int = 0) -> None:
+        """Skip what has not begun of an operation that cannot succeed any more, or of these waves and later ones."""
         run, op = self.run, self.run.operation_index[operation]
-        verdict = Verdict(Outcome.SKIP, f"operation {operation} cannot succeed any more", cause)
+        verdict = Verdict(Outcome.SKIP, why or f"operation {operation} cannot succeed any more", cause)
         for i in run.operation_steps[op]:
-            if run.records[i].state in _NOT_BEGUN:
+            if run.records[i].state in _NOT_BEGUN and run.plan.steps[i].wave >= wave:
                 self.skips.append((i, verdict))
         for queue, waiting in self.ready.items():
-            self.ready[queue] = deque(i for i in waiting if run.step_operation[i] != op)
+            kept = (i for i in waiting if run.step_operation[i] != op or run.plan.steps[i].wave < wave)
+            self.ready[queue] = deque(kept)
 
     def _begin(self, event: ev.AnyEvent, i: int, record: StepFoldState) -> list[effects.Command]:
         if isinstance(event, ev.StepInDoubt):
@@ -157,7 +172,7 @@ class Forward:
                 case Outcome.RUN:
                     self._queue(i)
                 case _:
-                    self.skips.append((i, verdict))
+                    self.skips.append((i, None))
 
     def _queue(self, i: int) -> None:
         lane = self.run.lane(i)
@@ -218,8 +233,9 @@ class Forward:
         chosen: dict[int, Verdict] = {}
         while self.skips and len(chosen) < SKIPS_MAX:
             i, verdict = self.skips.popleft()
-            if self.run.records[i].state in _NOT_BEGUN:
-                chosen.setdefault(i, verdict)  # its own verdict and that of its operation may both be there
+            if self.run.records[i].state in _NOT_BEGUN and i not in chosen:
+                # its own verdict and that of its operation may both be there
+                chosen[i] = verdict or self._verdicts.of_step(i)
         kinds = {Outcome.NOT_WANTED: ev.StepNotWanted}
         return [
             kinds.get(verdict.outcome, ev.StepSkipped)(now, self.run.plan.steps[i].id, verdict.reason, verdict.because)
@@ -250,18 +266,18 @@ class Forward:
         events: list[ev.AnyEvent] = []
         failed: list[ev.AnyEvent] = []
         opened: set[str] = set()
+        unfit: set[str] = set()  # the event of its first step skips the others
         for i in steps:
             operation = self.run.plan.steps[i].operation
+            if operation in unfit:
+                continue
             due = self._values.due(operation) if self._values and operation not in opened else ()
-            values = self._values.of(due) if self._values and due and operation not in self._unfit else {}
+            values = self._values.of(due) if self._values and due else {}
             if isinstance(values, Missing):
                 self.skips.append((i, Verdict(Outcome.SKIP, str(values), values.step)))
             elif isinstance(values, Fault):
-                self._unfit[operation] = self.run.plan.steps[i].id
+                unfit.add(operation)
                 failed += faulted(self.run, i, values, now)
-            elif operation in self._unfit:
-                verdict = Verdict(Outcome.SKIP, "the values of its operation are too large", self._unfit[operation])
-                self.skips.append((i, verdict))
             else:
                 events += [ev.OperationOpened(now, operation, values)] if due else []
                 events.append(self._start(i, now))

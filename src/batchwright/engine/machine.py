@@ -129,7 +129,8 @@ class Machine:
 
     def _end(self, now: float) -> list[ev.AnyEvent]:
         run = self.run
-        failed, skipped = run.count(StepState.FAILED), run.count(StepState.SKIPPED)
+        refused = sum(run.records[i].state is StepState.FAILED for gates in run.gates for i in gates)
+        failed, skipped = run.count(StepState.FAILED) + refused, run.count(StepState.SKIPPED)
         status, reasons = R.FAILED, []
         if run.cancelling:
             status, reasons = R.CANCELLED, ["cancelled"]

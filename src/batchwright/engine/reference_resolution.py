@@ -13,6 +13,7 @@ from batchwright.model.templates import Reference, Root, Value, joined
 from batchwright.operations.registry import is_server
 
 VALUE_BYTES, OPERATION_BYTES = 64 * 1024, 1024 * 1024
+TOO_LARGE = "value-too-large"
 OPERATION_FIELDS = {"addresses": "address", "names": "name"}  # of all its servers
 
 
@@ -112,6 +113,4 @@ def _too_large(values: dict[str, Value]) -> Fault | None:
     elif sum(sizes.values()) > OPERATION_BYTES:
         what, limit = f"its references stand for {sum(sizes.values()):,} bytes together", OPERATION_BYTES
     hint = "Pass large data through a file or a server, and its name or address as a value."
-    return (
-        Fault(FaultClass.INVALID, f"{what}; at most {limit:,} are possible", "value-too-large", hint) if what else None
-    )
+    return Fault(FaultClass.INVALID, f"{what}; at most {limit:,} are possible", TOO_LARGE, hint) if what else None

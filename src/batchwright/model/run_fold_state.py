@@ -124,6 +124,7 @@ class RunFoldState:
         self.counted = [step.counted for step in self.plan.steps]
         self.steps = list(self.plan.steps)
         self.moved: dict[int, None] = {}
+        self.scopes: dict[int, tuple[int, ...]] = {}  # what questions let through, as far as that was looked up
         for i, record in enumerate(self.records):
             self.operation_steps[self.step_operation[i]].append(i)
             if self.counted[i]:

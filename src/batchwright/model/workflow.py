@@ -53,6 +53,24 @@ class HoldAfter(StrEnum):
     EACH = "each"
 
 
+class OnExpiry(StrEnum):
+    """What happens when nobody answered in time."""
+
+    FAIL = "fail"
+    GO_ON = "go_on"
+
+
+class WaveHold(Struct, frozen=True):
+    """Who is asked after a wave: names of access tokens, or roles. `quorum` is how many must agree, within `expires`
+    seconds; None: the question stays open.
+    """
+
+    of: tuple[str, ...] = ()
+    quorum: int = 1
+    expires: float | None = None
+    on_expiry: OnExpiry = OnExpiry.FAIL
+
+
 class Dependency(Struct, frozen=True):
     """One edge to another operation."""
 
@@ -145,6 +163,7 @@ class Operation:
     targets: tuple[str, ...] | None = None  # operation ids or server names that its steps work on
     waves: tuple[int | str, ...] | None = None  # how many begin together: numbers, or shares such as "50%"
     hold_after: HoldAfter | None = None
+    hold: WaveHold | None = None  # who is asked then; None: anybody, until somebody answers
     min_success: int | str | None = None  # how many of its steps must succeed, or which share; None: all
     templates: ClassVar[frozenset[str]] = frozenset()  # fields whose texts may hold references
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Any, Self
 
 from msgspec import Struct
@@ -11,16 +10,9 @@ from batchwright.model.actions import Action, Undo
 from batchwright.model.plan import Hold, Request, Step
 from batchwright.model.run_fold_state import StepFoldState
 from batchwright.model.templates import Value, filled, named
-from batchwright.model.workflow import Dependency, OnFailure, Operation, Retry
+from batchwright.model.workflow import Dependency, OnExpiry, OnFailure, Operation, Retry
 from batchwright.operations.base import OperationType
 from batchwright.operations.planner_state import Draft
-
-
-class OnExpiry(StrEnum):
-    """What happens when nobody answered in time."""
-
-    FAIL = "fail"
-    GO_ON = "go_on"
 
 
 class Approval(Operation, Struct, frozen=True, tag_field="type", tag="approval"):

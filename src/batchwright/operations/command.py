@@ -15,7 +15,7 @@ from batchwright.model.plan import Request, Step
 from batchwright.model.run_fold_state import StepFoldState
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.templates import Value, Values, filled, named
-from batchwright.model.workflow import Dependency, HoldAfter, OnFailure, Operation, Retry
+from batchwright.model.workflow import Dependency, HoldAfter, OnFailure, Operation, Retry, WaveHold
 from batchwright.operations.base import OperationType, PortKind, Wants
 from batchwright.operations.planner_state import Draft, PlannedServer
 from batchwright.printable import printable, shortened
@@ -47,6 +47,7 @@ class Command(Operation, Struct, frozen=True, tag_field="type", tag="command"):
     parallel_limit: int | None = None
     waves: tuple[int | str, ...] | None = None
     hold_after: HoldAfter | None = None
+    hold: WaveHold | None = None
     min_success: int | str | None = None
     at: str = ""
 

@@ -10,7 +10,7 @@ from batchwright.model.actions import Action, Undo
 from batchwright.model.operation_end import share
 from batchwright.model.plan import OLD, Hold, Need, Step
 from batchwright.model.step_graph import circle, step_graph
-from batchwright.model.workflow import DependencyKind, HoldAfter, Operation
+from batchwright.model.workflow import DependencyKind, HoldAfter, OnExpiry, Operation, WaveHold
 from batchwright.operations.approval import HoldRequest
 from batchwright.operations.per_server_dependencies import follows_per_server
 from batchwright.operations.planner_state import Draft, names_of
@@ -115,8 +115,13 @@ def _gate(op: Operation, wave: int, sizes: Sequence[int], steps: Sequence[Step])
         ),
         seconds=0.0,
         wave=wave,
-        hold=Hold() if asks else None,
+        hold=_hold(op) if asks else None,
     )
+
+
+def _hold(op: Operation) -> Hold:
+    said = op.hold or WaveHold()
+    return Hold(said.of, said.quorum, said.expires or 0.0, go_on=said.on_expiry is OnExpiry.GO_ON)
 
 
 def _wait_for_followers(draft: Draft, i: int) -> None:

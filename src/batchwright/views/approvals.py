@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from batchwright.model.environment import EnvironmentKey
-from batchwright.model.gate_scope import behind
+from batchwright.model.gate_scope import let_through
 from batchwright.model.plan import Hold
 from batchwright.model.run import Run
 from batchwright.operations.registry import type_of
@@ -62,7 +62,7 @@ def open_questions(run: Run) -> tuple[OpenQuestion, ...]:
 
 def _question(run: Run, i: int) -> OpenQuestion:
     step = run.plan.steps[i]
-    hold, asked, through = step.hold, run.holds[step.id], behind(run, i)
+    hold, asked, through = step.hold, run.holds[step.id], let_through(run, i)
     assert hold is not None
     return OpenQuestion(
         run=run.id,

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from batchwright.model.lifecycle import StepState
 from batchwright.model.operation_end import required
-from batchwright.model.plan import Plan, PlannedOperation, Step
+from batchwright.model.plan import Hold, Plan, PlannedOperation, Step
 from batchwright.model.run import Run
 from batchwright.operations.waves import server_of
 from batchwright.views.text_format import some
@@ -17,13 +17,15 @@ SIZES_SHOWN = 6
 
 
 class PlannedWaves(Struct, frozen=True):
-    """`sizes` are the servers of each wave, () if all begin at once; people are asked after the waves in `asks_after`.
+    """`sizes` are the servers of each wave, () if all begin at once; people are asked after the waves in `asks_after`,
+    those in `asks` or, if that is empty, anybody.
 
     `must_succeed` of its `steps` must succeed; None: all.
     """
 
     sizes: tuple[int, ...] = ()
     asks_after: tuple[int, ...] = ()
+    asks: str = ""
     must_succeed: int | None = None
     steps: int = 0
 
@@ -45,7 +47,17 @@ def _sizes_words(sizes: Sequence[int]) -> str:
 def _asks_words(waves: PlannedWaves) -> str:
     if not waves.asks_after:
         return ""
-    return ", asks after the first" if len(waves.asks_after) == 1 and len(waves.sizes) > 2 else ", asks after each"
+    whom = f" {waves.asks}" if waves.asks else ""
+    when = "the first" if len(waves.asks_after) == 1 and len(waves.sizes) > 2 else "each"
+    return f", asks{whom} after {when}"
+
+
+def people_words(hold: Hold) -> str:
+    """Of whom how many must agree: `2 of lead or ops`; empty if it is anybody."""
+    whom = " or ".join(hold.of)
+    if hold.quorum == 1:
+        return whom
+    return f"{hold.quorum} of {whom}" if whom else f"{hold.quorum} people"
 
 
 def planned_waves(plan: Plan) -> list[PlannedWaves]:
@@ -61,10 +73,12 @@ def _of(op: PlannedOperation, steps: Sequence[Step]) -> PlannedWaves:
     for step in steps:
         if step.wave and not step.traits.holds:
             servers.setdefault(step.wave, set()).add(server_of(step))
+    asking = [step for step in steps if step.wave and step.hold is not None]
     count = sum(step.counted for step in steps)
     return PlannedWaves(
         sizes=tuple(len(servers[wave]) for wave in sorted(servers)),
-        asks_after=tuple(step.wave - 1 for step in steps if step.wave and step.hold is not None),
+        asks_after=tuple(step.wave - 1 for step in asking),
+        asks=next((people_words(step.hold) for step in asking if step.hold is not None), ""),
         must_succeed=required(op, count) if op.min_success else None,
         steps=count,
     )

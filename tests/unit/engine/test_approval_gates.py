@@ -302,6 +302,25 @@ def test_a_refused_wave_fails_its_operation_as_its_on_failure_says() -> None:
     assert stopping == ev.RunStopping(hand.now, "up/(wave 2)", rollback=True)
 
 
+@pytest.mark.parametrize(("least", "end"), [("50%", S.SKIPPED), ("1", S.NOT_WANTED)])
+def test_what_follows_the_servers_of_refused_waves_is_judged_by_the_whole_operation(least: str, end: S) -> None:
+    """Four of five servers are not made: the refusal makes that certain, and not the last of them that is skipped."""
+    up = waves("up", 1, 2, 2, hold=Hold(), min_success=least)
+    web = installs("web", made(up), "nginx", after=[])
+    per = (Dependency("up", per=DependencyScope.SERVER),)
+    steps = [replace(step, needs=(Need(step.server),)) for step in web[1]]
+    hand = Hand(plan_of(QUICK, up, (replace(web[0], dependencies=per), steps)))
+    hand.go()
+    hand.end("up/s0")
+    hand.end("web/s0/nginx")
+    hand.answer("up/(wave 2)", "ada", yes=False)
+    assert [hand.state(f"web/s{n}/nginx") for n in range(1, 5)] == [end] * 4
+    skipped = [event for event in hand.of(ev.StepSkipped) if event.step.startswith("up/")]  # type: ignore[union-attr]
+    assert {event.because for event in skipped} == {"up/(wave 2)"}  # type: ignore[union-attr]
+    assert hand.run.status is (RunState.COMPLETED if least == "1" else RunState.FAILED)
+    assert hand.run.reason == ("" if least == "1" else "1 failed, 8 skipped")
+
+
 def test_a_machine_rebuilt_in_the_midst_of_a_wave_goes_on() -> None:
     """The gate of a wave comes before steps that it needs, when they belong to a later operation."""
     up = waves("up", 1, 1)

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from batchwright.engine import effects
+from batchwright.engine.machine import Machine
 from batchwright.engine.manual_resolution import resume_questions
 from batchwright.engine.reference_resolution import OPERATION_BYTES, VALUE_BYTES, Missing, OperationValues
 from batchwright.engine.rollback_preview import preview_rollback
@@ -19,7 +20,8 @@ from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import RunState
 from batchwright.model.run import Run
 from batchwright.model.run_snapshot import encode_snapshot, restore_run
-from batchwright.model.workflow import OnFailure, ServerConfig
+from batchwright.model.workflow import Dependency, OnFailure, ServerConfig
+from batchwright.operations.approval import Approval
 from batchwright.operations.server_batch import ServerBatch
 from batchwright.testing.plans import command, plan_of, servers, workflow
 from tests.unit.engine.hand import Hand
@@ -202,6 +204,31 @@ def test_values_that_are_too_large_fail_the_operation_before_anything_starts(
     skipped = [event.step for event in one.events(ev.StepSkipped)]
     assert skipped == (["use/db-2"] if policy is OnFailure.CONTINUE else [])
     assert len(one.events(ev.RunStopping)) == (policy is not OnFailure.CONTINUE)
+
+
+def test_the_rest_of_an_operation_whose_values_are_too_large_is_skipped_also_by_the_next_process() -> None:
+    """Also what could not start yet: no step of it may start later without the values of the others."""
+    give = command("give", "x", outputs=("k",))
+    use = command("use", "echo", "${outputs.give.k}", after=["db", "give"], targets=("db",), parallel_limit=1)
+    one = made(hand(DB, give, use))
+    one.answer("give/run", Applied(outputs={"k": "x" * (VALUE_BYTES + 1)}))
+    assert (one.state("use/db-1"), one.state("use/db-2")) == ("failed", "skipped")
+    failed = one.history.index(one.events(ev.StepFailed)[0])
+    again = Machine(Run.replay(one.history[: failed + 1]))
+    assert again.decide(one.now, {"commands": 9}, None) == one.events(ev.StepSkipped)
+
+
+@pytest.mark.parametrize("policy", list(OnFailure))
+def test_a_question_whose_values_are_too_large_fails(policy: OnFailure) -> None:
+    """It is not skipped: what depends on it is, and `on_failure` acts."""
+    ask = Approval("ask", "Is ${outputs.give.k} right?", dependencies=(Dependency("give"),), on_failure=policy)
+    one = hand(command("give", "x", outputs=("k",)), ask, command("then", "y", after=["ask"]))
+    one.answer("give/run", Applied(outputs={"k": "x" * (VALUE_BYTES + 1)}))
+    (failed,) = one.events(ev.StepFailed)
+    assert (failed.step, failed.fault.code) == ("ask/ask", "value-too-large")
+    assert one.events(ev.HoldAsked) == one.events(ev.OperationOpened) == []
+    assert len(one.events(ev.RunStopping)) == (policy is not OnFailure.CONTINUE)
+    assert one.run.status is (RunState.ROLLED_BACK if policy is OnFailure.ROLLBACK else RunState.FAILED)
 
 
 def test_a_value_of_exactly_the_limit_is_possible() -> None:

@@ -13,7 +13,16 @@ from batchwright.model.call_outcome import Observed, ServerState
 from batchwright.model.environment import Resource
 from batchwright.model.plan import Hold, Plan, Step
 from batchwright.model.taskserv import Scope, Taskserv
-from batchwright.model.workflow import Changes, Dependency, DependencyKind, DependencyScope, HoldAfter, Permission
+from batchwright.model.workflow import (
+    Changes,
+    Dependency,
+    DependencyKind,
+    DependencyScope,
+    HoldAfter,
+    OnExpiry,
+    Permission,
+    WaveHold,
+)
 from batchwright.operations.approval import Approval
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.operations.waves import wave_sizes
@@ -98,6 +107,12 @@ def test_people_are_asked_after_the_first_or_each_wave_but_the_last(after: HoldA
     gates = [step for step in plan.steps if step.action is Action.GATE]
     assert [step.wave for step in gates if step.hold == Hold()] == asking
     assert [step.wave for step in gates] == [2, 3]
+
+
+def test_a_wave_asks_whom_the_file_says_and_as_long() -> None:
+    said = WaveHold(("lead",), quorum=2, expires=60.0, on_expiry=OnExpiry.GO_ON)
+    plan = planned(servers("up", "a", "b", waves=(1,), hold_after=HoldAfter.FIRST, hold=said))
+    assert plan.steps[1].hold == Hold(("lead",), 2, 60.0, go_on=True)
 
 
 def test_one_wave_needs_no_gate() -> None:

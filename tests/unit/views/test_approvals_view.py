@@ -42,7 +42,7 @@ def test_a_gate_lets_its_wave_through() -> None:
     hand.go()
     hand.end("up/s0")
     [one] = open_questions(hand.run)
-    assert (one.step, one.steps) == ("up/(wave 2)", ("up/s1", "up/s2"))
+    assert (one.step, one.steps) == ("up/(wave 2)", ("up/s1", "up/s2", "up/s3")), "nobody is asked about wave 3"
     assert answer_line(one).startswith("batchwright approve run 'up/(wave 2)', or")
 
 

@@ -22,6 +22,7 @@ from batchwright.model.workflow import (
     ServerAlternative,
     ServerConfig,
     ServerPlace,
+    WaveHold,
 )
 
 
@@ -40,6 +41,7 @@ class ServerBatch(Operation, Struct, frozen=True, tag_field="type", tag="server_
     replace_order: ReplaceOrder = ReplaceOrder.OLD_FIRST
     waves: tuple[int | str, ...] | None = None
     hold_after: HoldAfter | None = None
+    hold: WaveHold | None = None
     min_success: int | str | None = None
     otherwise: tuple[ServerAlternative, ...] = ()
     otherwise_on: tuple[FaultClass, ...] = (FaultClass.CAPACITY,)

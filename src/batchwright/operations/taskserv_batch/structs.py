@@ -12,7 +12,7 @@ from batchwright.model.plan import Request
 from batchwright.model.scalar import PlainValue
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.templates import Reference, Value, Values, alone, filled, references
-from batchwright.model.workflow import Dependency, HoldAfter, OnFailure, Operation, Retry
+from batchwright.model.workflow import Dependency, HoldAfter, OnFailure, Operation, Retry, WaveHold
 
 
 class TaskservUse(Struct, frozen=True):
@@ -48,6 +48,7 @@ class TaskservBatch(Operation, Struct, frozen=True, tag_field="type", tag="tasks
     parallel_limit: int | None = None
     waves: tuple[int | str, ...] | None = None
     hold_after: HoldAfter | None = None
+    hold: WaveHold | None = None
     min_success: int | str | None = None
     at: str = ""
 
