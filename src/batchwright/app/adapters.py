@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +27,7 @@ from batchwright.model.clock import Clock
 from batchwright.model.plan import Plan, Step
 from batchwright.model.remote_place import port_key
 from batchwright.model.scalar import SimulationSettings
+from batchwright.model.taskserv import Taskserv
 from batchwright.model.workflow import Operation, Workflow
 from batchwright.operations.base import PortKind
 from batchwright.operations.registry import type_of
@@ -300,7 +301,13 @@ class Adapters:
             return self.places.runner(name, place)
         if not self._is_simulated(name):
             return self._runner.get(self._settings.catalogues)
-        return SimulatedRunner(self._world.get(), self._world_clock(), self._simulation_of(name))
+        return SimulatedRunner(
+            self._world.get(), self._world_clock(), self._simulation_of(name), lambda: self._catalogue
+        )
+
+    @cached_property
+    def _catalogue(self) -> Mapping[str, Taskserv]:
+        return load_catalogue(self._settings.catalogues)
 
     def runner(self, provider: str, at: str = "") -> Runner:
         """What installs on the servers of an opened provider, for an operation that says `at`.

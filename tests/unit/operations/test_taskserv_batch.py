@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from batchwright.model.actions import Undo
 from batchwright.model.diagnostic import Diagnostic, Severity
@@ -341,3 +342,25 @@ def test_the_version_is_that_of_the_servers_release() -> None:
     entry = load_catalogue()["nginx"]
     versions = [entry.version_on(*system) for system in (("debian", "12"), ("debian", "13"), ("debian", ""), ("", ""))]
     assert versions == ["1.22", "1.26", "1.22", "1.22"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("${workflow.name}", ""),
+        ("${workflow.version}", "must be a name, and ${workflow.version} is '1.0.0'"),
+        ("x${servers.web-01.zone}", "must be a name, and x${servers.web-01.zone} is 'xde-fra1'"),
+        ("${run.id}", ""),  # known in the run
+    ],
+)
+def test_a_value_that_is_known_before_the_run_is_right_before_the_run(given: str, said: str) -> None:
+    """What the file itself says is not found wrong on a server."""
+    owner = Variable(VariableType.STRING, "x", pattern="[a-z]+", means="a name")
+    catalogue = {"shop": entry("shop", variables={"owner": msgspec.to_builtins(owner)})}
+    use = replace(taskservs("app", after=["made"]), taskservs=(TaskservUse("shop", {"owner": given}),))
+    flow = workflow(MADE, use)
+    if not said:
+        assert build(flow, catalogue, empty_world(flow)).plan is not None
+        return
+    (problem,) = problems(flow, catalogue)
+    assert (problem.code, problem.message) == ("variable-invalid", f'the variable "owner" of "shop" {said}')

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
+from batchwright.commands.base import Launch
 from batchwright.model.call_outcome import Applied, Created, Rejected, Unknown
 from batchwright.model.fault import FaultClass
 from batchwright.model.ids import Token
+from batchwright.model.taskserv import Taskserv
+from batchwright.operations.command import CommandRequest
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.operations.taskserv_batch import TaskservRequest
-from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
+from batchwright.providers.simulated import Simulated, SimulatedLauncher, SimulatedRunner, Simulation, World
 from batchwright.taskservs.base import Target
 from batchwright.testing.virtual_clock import VirtualClock, run_virtual
 
@@ -134,5 +138,57 @@ def test_another_providers_server_is_not_found() -> None:
         stranger = Target("aws", web.ref, web.name, web.address)
         runner = SimulatedRunner(world, CLOCK, Simulation.instant())
         assert kind(await runner.install(REDIS, stranger)) is FaultClass.NOT_FOUND
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize(
+    ("settings", "values", "said"),
+    [
+        ({"output": "probe.port:6380"}, {"outputs.probe.port": "6380"}, ""),
+        ({"output": "probe.port:70000"}, {"outputs.probe.port": "70000"}, "must be a port from 1 to 65535"),
+        ({}, {"outputs.probe.port": "simulated-port"}, ""),  # made up: nobody said that it is a port
+    ],
+)
+def test_values_that_are_known_are_compared_with_the_catalogue(
+    settings: dict[str, str], values: dict[str, str], said: str
+) -> None:
+    entry = msgspec.convert(
+        {
+            "name": "redis",
+            "version": "7.2",
+            "summary": "x",
+            "seconds": 1,
+            "variables": {"port": {"type": "port", "summary": "x"}},
+        },
+        Taskserv,
+    )
+    port = "${outputs.probe.port}"
+    request = TaskservRequest(
+        "redis", "7.2", "aws", {"port": port}, references=("outputs.probe.port",), values=dict(values)
+    )
+
+    async def scenario() -> None:
+        world = World()
+        (web,) = await servers(world, "web")
+        runner = SimulatedRunner(world, CLOCK, Simulation.instant(**settings), lambda: {"redis": entry})
+        answer = await runner.install(request, web)
+        if not said:
+            assert answer == Applied(True)
+            return
+        assert isinstance(answer, Rejected)
+        assert said in answer.fault.message
+        assert answer.fault.code == "variable-value"
+        assert world.installed() == {}
+
+    run_virtual(scenario())
+
+
+def test_a_command_gives_what_the_settings_say() -> None:
+    async def scenario() -> None:
+        launcher = SimulatedLauncher(World(), CLOCK, Simulation.instant(output="probe.port:6380, other.size:1"))
+        request = CommandRequest("x", run=("x",), outputs=("port", "size"))
+        given = await launcher.launch(request, Launch("run", "probe/run", "mark"))
+        assert given == Applied(outputs={"port": "6380", "size": "simulated-size"})
 
     run_virtual(scenario())

@@ -26,9 +26,17 @@ from batchwright.operations.taskserv_batch.structs import (
     TaskservUse,
     filled_variable,
 )
-from batchwright.operations.taskserv_batch.variables import fill_variables
+from batchwright.operations.taskserv_batch.variables import check_known_values, fill_variables, read_value
 
-__all__ = ["Cluster", "TaskservBatch", "TaskservBatchType", "TaskservRequest", "TaskservUse", "filled_variable"]
+__all__ = [
+    "Cluster",
+    "TaskservBatch",
+    "TaskservBatchType",
+    "TaskservRequest",
+    "TaskservUse",
+    "filled_variable",
+    "read_value",
+]
 
 PASSES = (
     take_listed,  # who installs what where, as written
@@ -36,6 +44,7 @@ PASSES = (
     refuse_conflicts,
     check_needs,  # what a server must be able to do
     fill_variables,
+    check_known_values,
     form_clusters,  # which servers an install joins together
 )
 

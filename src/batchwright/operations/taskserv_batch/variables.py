@@ -6,16 +6,26 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
+from batchwright.errors import VariableInvalid
 from batchwright.model.map_variable_paths import ValueName, keys
 from batchwright.model.scalar import PlainValue
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.taskserv import Taskserv
 from batchwright.model.taskserv_variable import Variable, VariableType
+from batchwright.operations.known_values import KnownValues
 from batchwright.operations.suggestions import did_you_mean
 from batchwright.operations.taskserv_batch.planner_state import TaskservDraft
-from batchwright.operations.taskserv_batch.structs import TaskservBatch, TaskservRequest, TaskservUse, named_in
+from batchwright.operations.taskserv_batch.structs import (
+    TaskservBatch,
+    TaskservRequest,
+    TaskservUse,
+    filled_variable,
+    named_in,
+)
+from batchwright.printable import shortened
 
 DEFAULT_VARIANT = "default"
+VALUE_SHOWN = 60  # characters of a value in a message
 
 
 class ValueProblem(Struct, frozen=True):
@@ -94,6 +104,37 @@ def value_problems(entry: Taskserv, given: Mapping[str, PlainValue | SecretRefer
                 whole, wanted = str(ValueName(name, key)), " or ".join(variable.one_of)
                 message = f'the variable "{whole}" of "{entry.name}" must have one of {wanted}'
                 yield ValueProblem("variable-invalid", message, f"Write one of {wanted}, and not both.", whole)
+
+
+def read_value(entry: Taskserv, name: str, given: PlainValue, value: PlainValue) -> PlainValue:
+    """What a variable gets once all is known that its text `given` refers to. Raises VariableInvalid."""
+    variable = entry.variable(name)
+    if variable is None:
+        return value
+    known = variable.read(value)
+    if wanted := variable.lacks(known):
+        message = f'the variable "{name}" of "{entry.name}" must be {wanted}'
+        raise VariableInvalid(f"{message}, and {given} is {shortened(str(value), VALUE_SHOWN)!r}")
+    return known
+
+
+def check_known_values(draft: TaskservDraft) -> None:
+    """Refuse values that are wrong once what they refer to is put in, as far as that is known before the run."""
+    known = KnownValues(draft)
+    for i, op in draft.of(TaskservBatch):
+        for name, request in draft.requests[i].items():
+            values = {one: value for one in request.references if (value := known.get(one)) is not None}
+            for key, given in request.variables.items():
+                if isinstance(given, SecretReference):
+                    continue
+                named = {one.path for one in named_in(given)}
+                if not named or not named <= values.keys():
+                    continue
+                try:
+                    read_value(draft.catalogue[name], key, given, filled_variable(given, values))
+                except VariableInvalid as error:
+                    hint = "Let it refer to something else, or write the value."
+                    draft.refuse("variable-invalid", error.message, f"{op.id}/{name}", hint)
 
 
 def _missing(entry: Taskserv, name: str, variable: Variable, at: str) -> ValueProblem:

@@ -34,7 +34,7 @@ class SimulatedLauncher:
     def __init__(self, world: World, clock: Clock, simulation: Simulation | None = None) -> None:
         sim = simulation or Simulation()
         self._world, self._clock = world, clock
-        self._answers = sim.chosen_answers
+        self._answers, self._outputs = sim.chosen_answers, sim.chosen_outputs
         self._runs = Draws(sim, "run", PROGRAM_FAULTS, sim.script("fail_command"), sim.install_seconds)
         self._undos = Draws(sim, "undo", PROGRAM_FAULTS, sim.script("fail_undo"), sim.install_seconds)
 
@@ -52,7 +52,7 @@ class SimulatedLauncher:
             drawn, seconds = draws.next(self._world, "", launch.step, launch.mark, names)
         if seconds > 0:
             await self._clock.sleep(seconds)
-        given = {} if launch.undo else {key: f"simulated-{key}" for key in request.outputs}
+        given = {} if launch.undo else self._given(request, launch)
         if (kind_of := refusal(drawn)) is not None:
             return Rejected(fault(kind_of))
         return (
@@ -60,6 +60,11 @@ class SimulatedLauncher:
             if drawn.fault
             else Applied(outputs=given, answer="" if launch.undo else self._answer(request, launch))
         )
+
+    def _given(self, request: CommandRequest, launch: Start) -> dict[str, str]:
+        """What the settings say that this operation gives, else a made-up text."""
+        operation = launch.step.partition("/")[0]
+        return {key: self._outputs.get(f"{operation}.{key}", f"simulated-{key}") for key in request.outputs}
 
     def _answer(self, request: CommandRequest, launch: Start) -> str:
         """What the settings say for this operation, else the first answer that the command names."""

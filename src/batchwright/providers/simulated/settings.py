@@ -91,6 +91,10 @@ class Simulation(FaultSettings, frozen=True, kw_only=True):
     answer: Annotated[
         str, Meta(description="answers of commands that name some, by operation: `probe:no`; otherwise the first one")
     ] = ""
+    output: Annotated[
+        str,
+        Meta(description="what commands give, by operation and name: `migrate.revision:42`; otherwise made-up texts"),
+    ] = ""
     fail_command: Annotated[str, Meta(description="scripted faults of commands, by program, operation or step")] = ""
     fail_undo: Annotated[
         str, Meta(description="scripted faults of commands' undo programs, by program, operation or step")
@@ -142,6 +146,12 @@ class Simulation(FaultSettings, frozen=True, kw_only=True):
         """The answer of each command that the settings name, by its operation."""
         rules = (rule.partition(":") for rule in _rules(self.answer))
         return {operation: answer for operation, _, answer in rules}
+
+    @property
+    def chosen_outputs(self) -> dict[str, str]:
+        """What the settings say that commands give, by operation and name: `migrate.revision`."""
+        rules = (rule.partition(":") for rule in _rules(self.output))
+        return {name: value for name, _, value in rules}
 
     def pause(self, kind: FaultClass) -> float | None:
         """The seconds to wait that a refusal names: only too many calls do."""

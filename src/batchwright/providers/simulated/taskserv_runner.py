@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from batchwright.errors import VariableInvalid
 from batchwright.fault_injection.draw import Draw
 from batchwright.fault_injection.fault_names import PROGRAM_FAULTS
 from batchwright.model.call_outcome import Applied, CheckResult, Rejected, ServerState, Unknown
 from batchwright.model.clock import Clock
-from batchwright.model.fault import FaultClass
-from batchwright.operations.taskserv_batch import TaskservRequest
+from batchwright.model.fault import Fault, FaultClass
+from batchwright.model.secret_reference import SecretReference
+from batchwright.model.taskserv import Taskserv
+from batchwright.model.templates import Root
+from batchwright.operations.taskserv_batch import TaskservRequest, filled_variable, read_value
+from batchwright.operations.taskserv_batch.structs import named_in
 from batchwright.providers.simulated.draws import Draws, fault, refusal
 from batchwright.providers.simulated.settings import Simulation
 from batchwright.providers.simulated.world import World
@@ -30,9 +36,16 @@ class OnServer(Protocol):
 class SimulatedRunner:
     """Installs and removes at once or never: a call that is killed half-way has changed nothing."""
 
-    def __init__(self, world: World, clock: Clock, simulation: Simulation | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        clock: Clock,
+        simulation: Simulation | None = None,
+        catalogue: Callable[[], Mapping[str, Taskserv]] = dict,
+    ) -> None:
         sim = simulation or Simulation()
-        self._world, self._clock = world, clock
+        self._world, self._clock, self._catalogue = world, clock, catalogue
+        self._outputs = {f"{Root.OUTPUTS}.{name}" for name in sim.chosen_outputs}
         self._installs = Draws(sim, "install", PROGRAM_FAULTS, sim.script("fail_taskserv"), sim.install_seconds)
         self._removes = Draws(sim, "remove", PROGRAM_FAULTS, sim.script("fail_remove"), sim.install_seconds)
 
@@ -42,6 +55,10 @@ class SimulatedRunner:
         drawn = await self._begun("install", self._installs, request, target)
         if isinstance(drawn, Rejected):
             return drawn
+        try:
+            self._examine(request, target)
+        except VariableInvalid as error:
+            return Rejected(Fault(FaultClass.PERMANENT, error.message, error.code, error.hint))
         with self._world.turn:
             if (refused := self._refused(drawn, target)) is not None:
                 return refused
@@ -49,6 +66,21 @@ class SimulatedRunner:
             if changed:
                 self._world.install(target.ref, request.name, request.version)
         return _lost() if drawn.fault else Applied(changed)
+
+    def _examine(self, request: TaskservRequest, target: OnServer) -> None:
+        """Values that a run gives are compared with the catalogue, as on real servers. What a simulated command made
+        up is not. Raises VariableInvalid.
+        """
+        if not request.references or (entry := self._catalogue().get(request.entry_name)) is None:
+            return
+        address = getattr(self._world.server(target.ref), "address", "")
+        known = {**request.values, "server.name": target.name, "server.address": address}
+        for name, given in request.variables.items():
+            if isinstance(given, SecretReference):
+                continue
+            named = list(named_in(given))
+            if named and all(one.root is not Root.OUTPUTS or one.path in self._outputs for one in named):
+                read_value(entry, name, given, filled_variable(given, known))
 
     async def installed(self, target: OnServer) -> tuple[str, ...]:
         self._world.refresh()

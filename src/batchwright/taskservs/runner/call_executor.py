@@ -17,8 +17,7 @@ from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.scalar import PlainValue
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.taskserv import Moment, Taskserv
-from batchwright.operations.taskserv_batch import TaskservRequest
-from batchwright.printable import shortened
+from batchwright.operations.taskserv_batch import TaskservRequest, read_value
 from batchwright.redaction import Redactor
 from batchwright.secret_resolver import Reveal
 from batchwright.ssh_client import Unreachable
@@ -36,7 +35,6 @@ from batchwright.taskservs.runner.variables import Filled, environment, fill
 
 PREPARE_SECONDS = 300.0 + LOCK_SECONDS  # packages that were left half-way may take their time
 SCRIPT_SECONDS = 30.0
-VALUE_SHOWN = 60  # characters of a value in a fault
 LEAVE_SECONDS = 30.0  # for a first server to be reached by who leaves it
 BUSY_SECONDS = 5.0  # between two looks whether somebody else still installs packages
 LAST_SECONDS = 1.0  # of the time limit, left to say why a server did not become ready
@@ -104,11 +102,7 @@ class ServerExecutor:
                 message = f'the variable "{name}" of "{self.entry.name}" is {wanted}'
                 raise VariableInvalid(message, hint="Correct what its secret is.")
             return value
-        known = variable.read(value)
-        if wanted := variable.lacks(known):
-            message = f'the variable "{name}" of "{self.entry.name}" must be {wanted}'
-            raise VariableInvalid(f"{message}, and {given} is {shortened(str(value), VALUE_SHOWN)!r}")
-        return known
+        return read_value(self.entry, name, given if given is not None else value, value)
 
     def surroundings(self, filled: Filled) -> dict[str, str]:
         """The environment of checks."""
