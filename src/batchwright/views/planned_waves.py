@@ -25,9 +25,9 @@ class PlannedWaves(Struct, frozen=True):
 
     sizes: tuple[int, ...] = ()
     asks_after: tuple[int, ...] = ()
-    asks: str = ""
     must_succeed: int | None = None
     steps: int = 0
+    asks: str = ""
 
     @property
     def words(self) -> str:

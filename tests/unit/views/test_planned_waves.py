@@ -29,6 +29,7 @@ from batchwright.views.webhook_message import webhook_message
         (PlannedWaves((1, 5, 4)), "in waves of 1, 5 and 4"),
         (PlannedWaves((1, 5, 4), (1,)), "in waves of 1, 5 and 4, asks after the first"),
         (PlannedWaves((1, 5, 4), (1, 2), 9, 10), "in waves of 1, 5 and 4, asks after each; 9 of 10 must succeed"),
+        (PlannedWaves((1, 5, 4), (1,), asks="2 of ops"), "in waves of 1, 5 and 4, asks 2 of ops after the first"),
         (PlannedWaves((1,) * 300), "in 300 waves of 1, 1, 1, 1, 1, ..."),
         (PlannedWaves((), (), 18, 20), "18 of 20 must succeed"),
     ],
