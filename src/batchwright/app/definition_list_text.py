@@ -21,7 +21,7 @@ BY_HAND = "Change it by hand, where the file makes it; `batchwright plan` shows 
 Plain = str | int | float | bool
 Literal = Plain | Sequence["Literal"] | Mapping[str, "Literal"]
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SCALAR = r'(?:"(?:[^"\\]|\\.)*"|\'[^\']*\'|[^\s#,\[\]{}"\'][^#\n]*?)'
+_SCALAR = r'(?:"(?:[^"\\]|\\.)*"|\'[^\']*\'|[^\s#,\[\]{}"\'](?:[^#\n]*[^# \n])?)'
 
 
 class Item(Struct, frozen=True):

@@ -50,7 +50,7 @@ _CODE = re.compile(
       | (?P<open>[\[({])
       | (?P<close>[\])}])
       | (?P<blank>(?:\r\n|[\ \t\n])+)
-      | (?P<other>[-+*/%@&|!?.,:;=<>$_])
+      | (?P<other>_+|[-+*/%@&|!?.,:;=<>$])
       | (?P<unsure>.)""",
     re.VERBOSE | re.DOTALL,
 )

@@ -20,7 +20,8 @@ _KINDS = (
     ("## template: jinja", "jinja2"),
 )
 _OWN_KEYS = re.compile(
-    r"""^\s*\{?\s*["']?(ssh_keys|ssh_deletekeys(?!["']?\s*:\s*true\b)|merge_how|merge_type)["']?\s*:""", re.MULTILINE
+    r"""^[ \t]*(?:\{[ \t]*)?["']?(ssh_keys|ssh_deletekeys(?!["']?\s*:\s*true\b)|merge_how|merge_type)["']?\s*:""",
+    re.MULTILINE,
 )
 # the user's lists are added to
 _MERGE = "list(append)+dict(no_replace,recurse_list)+str()"

@@ -18,7 +18,7 @@ from batchwright.providers.upcloud.rows import entries, number
 
 DEFAULT_IMAGE = "debian-12"
 DISK_MIN = 10  # GB, the smallest disk that UpCloud makes
-_NOISE = re.compile(r"\(.*?\)|\bgnu/linux\b|\bserver\b|\blts\b")
+_NOISE = re.compile(r"\([^()]*\)|\bgnu/linux\b|\bserver\b|\blts\b")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
