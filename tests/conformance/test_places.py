@@ -36,7 +36,7 @@ class AtPlace(SimulatedRig):
             assert isinstance(problems, list)
             assert problems[0].field == "plan"
 
-        run_virtual(main())
+        self.drive(main())
 
 
 class TestLabels(AtPlace):

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 from tests.support.command_line import COMMAND, PATIENCE, Done, environment, impatient, run_in_process
 from tests.support.emulated import Running
 
@@ -19,8 +18,6 @@ from batchwright.app.backing_services import TemporalConfig
 from batchwright.cli.exit_codes import Exit
 from batchwright.emulators.upcloud import UpCloudBehaviour
 from batchwright.fleet import temporal_carrier
-from batchwright.places import place_provider
-from batchwright.providers.base import Capabilities
 
 UPCLOUD = "settle_seconds = 1.0\npoll_seconds = 0.2\nrate = 0\nconcurrency = 12\nexclusive = true\n"
 ALL = f"""[upcloud]
@@ -147,13 +144,6 @@ def test_a_worker_killed_in_the_midst_of_creates_leaves_no_duplicate_and_no_orph
 ) -> None:
     """The cloud has the create and has not answered yet when the worker dies; another worker settles it."""
     monkeypatch.setattr(temporal_carrier, "HEARTBEAT_SECONDS", 4.0)
-    real = place_provider.at_distance
-
-    def soon(known: Capabilities, place: str) -> Capabilities:
-        """A worker that is killed, and not just out of sight, sends nothing more."""
-        return replace(real(known, place), settle_seconds=known.settle_seconds + 2.0)
-
-    monkeypatch.setattr(place_provider, "at_distance", soon)
     slow = UpCloudBehaviour(boot_seconds=0.2, stop_seconds=0.1, answer_seconds=0.3)
     with site(tmp_path, temporal, slow) as far:
         file = far.flow(count=servers, parallel_limit=3)

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import pytest
-from temporalio.worker import Worker
+from tests.conformance.test_launchers import local_launcher
 from tests.support.place_carrier import Ports
+from tests.support.temporal_places import at_work
 
 from batchwright.app.backing_services import TemporalConfig
 from batchwright.app.system_clock import SystemClock
+from batchwright.commands.base import Launch
 from batchwright.errors import PlaceAnswerLost, PlaceUnreachable
-from batchwright.fleet import temporal_carrier
+from batchwright.fleet import place_activity, temporal_carrier
 from batchwright.fleet.configured_carrier import PlaceCarrier
-from batchwright.fleet.connection import connected
-from batchwright.fleet.place_activity import PlaceActivity
-from batchwright.model.call_outcome import Created, Rejected
+from batchwright.model.call_outcome import Applied, Created, Rejected
 from batchwright.model.fault import FaultClass
 from batchwright.model.ids import Token
+from batchwright.operations.command import CommandRequest
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.places.call_answerer import CallAnswerer
 from batchwright.places.place_link import PlaceLink
 from batchwright.places.place_provider import PlaceProvider
-from batchwright.places.place_runner import PlaceRunner
+from batchwright.places.place_runner import PlaceLauncher
 from batchwright.providers.base import Provider
-from batchwright.providers.simulated import Simulated, SimulatedRunner, Simulation, World
-from batchwright.taskservs.base import Runner, Target
-from batchwright.testing.runner_suite import RunnerSuite, Scenario
+from batchwright.providers.simulated import Simulated, Simulation, World
 
 REQUEST = ServerRequest("web-01", "1xCPU-2GB", "de-fra1")
 
@@ -52,13 +51,9 @@ class Slow(Simulated):
         return await super().create(request, token)
 
 
-@asynccontextmanager
-async def working(config: TemporalConfig, provider: Provider, runner: Runner | None = None) -> AsyncIterator[None]:
+def working(config: TemporalConfig, provider: Provider) -> AbstractAsyncContextManager[None]:
     """A worker at the place."""
-    client = await connected(config)
-    activity = PlaceActivity(CallAnswerer(Ports({provider.name: provider}, runner)))
-    async with Worker(client, task_queue=config.place_queue("far"), activities=[activity.call]):
-        yield
+    return at_work(config, "far", CallAnswerer(Ports({provider.name: provider})))
 
 
 def here(config: TemporalConfig, name: str = "upcloud") -> PlaceProvider:
@@ -132,6 +127,79 @@ def test_nobody_there_is_a_refusal_and_a_dead_worker_a_lost_answer(
     asyncio.run(asyncio.wait_for(main(), 60))
 
 
+def cut_off(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Once it is set, the worker's heartbeats get no answer, as in a network that lets nothing through."""
+    cut, beat = asyncio.Event(), place_activity.Pulse._beat
+
+    async def beat_in_vain(self: place_activity.Pulse) -> None:
+        if cut.is_set():
+            await asyncio.Event().wait()
+        await beat(self)
+
+    monkeypatch.setattr(place_activity.Pulse, "_beat", beat_in_vain)
+    monkeypatch.setattr(place_activity, "LIBRARY_EVERY", 1_000_000)
+    monkeypatch.setattr(temporal_carrier, "HEARTBEAT_SECONDS", 3.0)
+    return cut
+
+
+def test_a_worker_that_is_cut_off_stops_its_call_before_it_counts_as_dead(
+    temporal: TemporalConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        cut, provider = cut_off(monkeypatch), Slow()
+        async with working(temporal, provider):
+            call = asyncio.create_task(here(temporal).create(REQUEST, Token("abcdefabcdef", "token")))
+            await provider.under_way.wait()
+            cut.set()
+            (lost,) = await asyncio.gather(call, return_exceptions=True)
+            assert isinstance(lost, PlaceAnswerLost), lost
+            assert provider.cancelled.is_set()
+            assert await here(temporal).find() == []
+            assert provider.begun == 1
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_a_worker_that_is_cut_off_begins_nothing(temporal: TemporalConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        cut, provider = cut_off(monkeypatch), Slow()
+        cut.set()
+        async with working(temporal, provider):
+            answer = await here(temporal).create(REQUEST, Token("abcdefabcdef", "token"))
+            assert isinstance(answer, Rejected), answer
+            assert (answer.fault.kind, answer.fault.code) == (FaultClass.TRANSIENT, "place-unreachable")
+            assert provider.begun == 0
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_output_of_a_call_comes_while_it_goes_on(
+    temporal: TemporalConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The program ends only when its first line has been heard here; each line is told once."""
+    monkeypatch.setattr(temporal_carrier, "LIVE_SECONDS", 0.2)
+    monkeypatch.setattr(place_activity, "HEARTBEAT_SECONDS", 0.2)
+    go, heard = tmp_path / "go", list[str]()
+
+    def tell(line: str) -> None:
+        heard.append(line)
+        if "one" in heard:
+            go.touch()
+
+    async def main() -> None:
+        words = f"echo one; echo two; until [ -e {go} ]; do sleep 0.05; done; echo three"
+        answerer = CallAnswerer(Ports(launcher=local_launcher(tmp_path)))
+        async with at_work(temporal, "far", answerer):
+            launcher = PlaceLauncher("", PlaceLink("far", PlaceCarrier(temporal)))
+            done = await launcher.launch(
+                CommandRequest("sh", ("/bin/sh", "-c", words)), Launch("run", "step", "mark", tell=tell)
+            )
+        assert done == Applied()
+        assert heard == ["one", "two", "three"]
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
 def test_without_temporal_a_call_is_certainly_not_begun() -> None:
     async def main() -> None:
         refused = await here(TemporalConfig("127.0.0.1:1")).create(REQUEST, Token("abcdefabcdef", "token"))
@@ -139,23 +207,3 @@ def test_without_temporal_a_call_is_certainly_not_begun() -> None:
         assert refused.fault.code == "place-unreachable"
 
     asyncio.run(asyncio.wait_for(main(), 60))
-
-
-class TestRunnerOverTemporal(RunnerSuite):
-    """The runner suite; each call is an activity."""
-
-    @pytest.fixture(autouse=True)
-    def _server(self, temporal: TemporalConfig) -> None:
-        self.config = temporal
-
-    def play(self, scenario: Scenario) -> None:
-        async def main() -> None:
-            world, clock = World(), SystemClock()
-            provider = Simulated("upcloud", world, clock, Simulation.instant())
-            made = await provider.create(REQUEST, Token("run", "token"))
-            assert isinstance(made, Created)
-            async with working(self.config, provider, SimulatedRunner(world, clock, Simulation.instant())):
-                runner = PlaceRunner("upcloud", PlaceLink("far", PlaceCarrier(self.config)))
-                await scenario(runner, Target("upcloud", made.ref, "web", made.address))
-
-        asyncio.run(asyncio.wait_for(main(), 60))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from batchwright.commands.base import Launcher
 from batchwright.errors import PlaceAnswerLost, PlaceUnreachable
@@ -16,6 +16,8 @@ from batchwright.places.place_provider import PlaceProvider
 from batchwright.places.place_runner import PlaceLauncher, PlaceRunner
 from batchwright.providers.base import Provider
 from batchwright.taskservs.base import Runner
+
+DYING_SECONDS = 0.2  # after which a worker dies in a call: the median of a simulated answer
 
 
 class Ports:
@@ -60,10 +62,12 @@ class MemoryCarrier:
         self.workers = dict(workers)
         self.sent: list[tuple[str, PlaceCall]] = []
         self.begun: list[str] = []
-        self.lose: Callable[[PlaceCall], str] = lambda _: ""  # "before": the worker dies first, "after": it did it
+        self.lose: Callable[[PlaceCall], str] = lambda _: ""  # "before", "during", "after": when its worker dies
         self._running: dict[str, asyncio.Task[bytes]] = {}
 
-    async def carry(self, place: str, call: str, message: bytes, limit: float) -> bytes:
+    async def carry(
+        self, place: str, call: str, message: bytes, limit: float, live: Callable[[bytes], None] | None = None
+    ) -> bytes:
         self.sent.append((call, codec.read(message, PlaceCall)))
         if place not in self.workers:
             await asyncio.sleep(START_SECONDS)
@@ -71,10 +75,20 @@ class MemoryCarrier:
         lost = self.lose(self.sent[-1][1])
         if lost == "before":
             raise PlaceAnswerLost("the worker died")
+        if lost == "during":
+            await self._interrupted(place, call, message)
         answer = await self.start(place, call, message)
         if lost:
             raise PlaceAnswerLost("the worker died")
         return answer
+
+    async def _interrupted(self, place: str, call: str, message: bytes) -> NoReturn:
+        """The worker dies in the midst of the call, which the cloud may have heard of."""
+        task = self.start(place, call, message)
+        await asyncio.wait({task}, timeout=DYING_SECONDS)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise PlaceAnswerLost("the worker died")
 
     def start(self, place: str, call: str, message: bytes, delay: float = 0.0) -> asyncio.Task[bytes]:
         """The call at the worker, begun or under way already."""

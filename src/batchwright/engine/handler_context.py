@@ -100,6 +100,13 @@ class HandlerContext:
         """When a settle time begins; for a call of another process, now, since this one has seen nothing of it."""
         return max(doubt_at, self.run.driven_at)
 
+    def settled_at(self, lane: str, doubt_at: float, *, ended: bool) -> float:
+        """When a call in doubt has certainly taken effect, if it ever does. `ended`: whoever sent it saw its end."""
+        seconds = self.facts[lane].settle_seconds
+        if ended:  # a call whose caller died may go on for longer than others
+            seconds -= self.providers[lane].capabilities.outlives_seconds
+        return self.since(doubt_at) + seconds
+
     # -- permits ------------------------------------------------------------------------------------------------
 
     def admit(self, command: effects.DoStep | effects.UndoStep) -> None:

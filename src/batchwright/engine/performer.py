@@ -19,6 +19,7 @@ from batchwright.model.call_outcome import Observed, ServerState, Unknown
 from batchwright.model.clock import Clock
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.model.lifecycle import RunState, StepState
+from batchwright.model.plan import Guard
 from batchwright.model.run import Run
 from batchwright.probes.base import Prober
 from batchwright.providers.base import Provider
@@ -118,7 +119,8 @@ class Performer:
     async def _sweep(self, command: effects.Sweep) -> None:
         context, run = self._context, self._run
         provider = context.providers[command.lane]
-        until = context.since(run.doubtful.get(command.lane, 0.0)) + context.facts[command.lane].settle_seconds
+        ended = not run.restarts and context.facts[command.lane].guard is not Guard.TOKEN
+        until = context.settled_at(command.lane, run.doubtful.get(command.lane, 0.0), ended=ended)
         while True:
             began = context.clock.now()
             listing = await context.find(provider)

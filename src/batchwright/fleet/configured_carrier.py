@@ -5,6 +5,8 @@ Temporal's client is loaded by the first call, so that commands which call no pl
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
 from batchwright.app.backing_services import TemporalConfig
@@ -25,7 +27,9 @@ class PlaceCarrier:
         self._config = config
         self._carrier: Carrier | None = None
 
-    async def carry(self, place: str, call: str, message: bytes, limit: float) -> bytes:
+    async def carry(
+        self, place: str, call: str, message: bytes, limit: float, live: Callable[[bytes], None] | None = None
+    ) -> bytes:
         """See Carrier. Raises FleetPackageMissing."""
         if self._carrier is None:
             try:
@@ -33,4 +37,4 @@ class PlaceCarrier:
             except ModuleNotFoundError as error:
                 raise FleetPackageMissing(f"calls to places need the package {error.name}") from error
             self._carrier = TemporalCarrier(self._config)
-        return await self._carrier.carry(place, call, message, limit)
+        return await self._carrier.carry(place, call, message, limit, live)

@@ -84,9 +84,9 @@ async def work(settings: Settings, options: WorkerOptions, told: Callable[[str],
             return
         queues = [await _runs(stack, settings, options)] if options.runs else []
         if options.place:
-            queues.append(await _calls(stack, settings, options))
+            queues.append(await _calls(stack, client, settings, options))
         for queue in queues:
-            await stack.enter_async_context(_taking(client, queue, config, options.grace))
+            await stack.enter_async_context(taking(client, queue, config, options.grace))
         told(f"{config.address}, namespace {config.namespace}: {', '.join(queue.name for queue in queues)}")
         await stop.wait()
         log.info("stopping: calls in flight have %g s to finish", options.grace)
@@ -119,15 +119,16 @@ async def _runs(stack: AsyncExitStack, settings: Settings, options: WorkerOption
     return TaskQueue(config_of(settings).runs_queue, [drives.drive], options.runs, [DriveWorkflow])
 
 
-async def _calls(stack: AsyncExitStack, settings: Settings, options: WorkerOptions) -> TaskQueue:
+async def _calls(stack: AsyncExitStack, client: Client, settings: Settings, options: WorkerOptions) -> TaskQueue:
     """The queue of calls to the place where this worker is."""
     answerer = await stack.enter_async_context(answering(settings, options.place, SystemClock()))
     queue = config_of(settings).place_queue(options.place)
-    return TaskQueue(queue, [PlaceActivity(answerer).call], options.calls)
+    return TaskQueue(queue, [PlaceActivity(client, answerer).call], options.calls)
 
 
 @asynccontextmanager
-async def _taking(client: Client, queue: TaskQueue, config: TemporalConfig, grace: float) -> AsyncIterator[None]:
+async def taking(client: Client, queue: TaskQueue, config: TemporalConfig, grace: float) -> AsyncIterator[None]:
+    """Take what waits in a queue while the context is open."""
     worker = Worker(
         client,
         task_queue=queue.name,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -16,6 +15,7 @@ from batchwright.errors import (
     BatchwrightError,
     PlaceDiffers,
     PlaceRefused,
+    PlaceUnreachable,
     ProviderThrottled,
     ProviderUnavailable,
 )
@@ -23,15 +23,19 @@ from batchwright.model.call_outcome import Observed
 from batchwright.model.update_behavior import FieldWay
 from batchwright.operations.server_batch import ServerRequest
 from batchwright.places import codec
+from batchwright.places.call_output import CallOutput
 from batchwright.places.carrier import REPORT, PlaceAnswer, PlaceCall, PlaceFault
-from batchwright.printable import shortened
 from batchwright.providers.base import ChangesServers, Provider, ShowsAttached, ways_of
 from batchwright.taskservs.base import Runner
 
-OUTPUT_LINES, LINE_MAX = 400, 2_000  # of a call's output; the last ones, and characters of each
 LIMIT_MAX = 24 * 3600.0
 
 Tell = Callable[[str], None]
+Hold = Callable[[], Awaitable[None]]
+
+
+async def _held() -> None:
+    """Nobody else can have been given the call."""
 
 
 class AnsweredPorts(Protocol):
@@ -64,30 +68,24 @@ class CallAnswerer:
     def __init__(self, ports: AnsweredPorts, redact: Callable[[str], str] = str) -> None:
         self._ports, self._redact = ports, redact
 
-    async def answer(self, message: bytes) -> bytes:
-        """The answer to a message. If it is cancelled, so is the call of the port."""
-        output: deque[str] = deque(maxlen=OUTPUT_LINES)
-        told = 0
+    async def answer(self, message: bytes, output: CallOutput | None = None, hold: Hold = _held) -> bytes:
+        """The answer to a message. If it is cancelled, so is the call of the port.
 
-        def tell(line: str) -> None:
-            nonlocal told
-            told += 1
-            output.append(shortened(line, LINE_MAX))
-
+        `hold` comes before a call that changes something; it raises PlaceUnreachable if that may not be done any more.
+        """
+        output = output or CallOutput()
         try:
             call = codec.read(message, PlaceCall)
-            kind, value = await self._answer(call, tell)
+            kind, value = await self._answer(call, output.hear, hold)
             said = PlaceAnswer(kind, value)
         except Exception as error:
             said = PlaceAnswer(fault=self._fault(error))
-        if told > len(output):
-            output[0] = f"({told - len(output) + 1} earlier lines of output are not shown)"
         try:
-            return codec.pack(msgspec.structs.replace(said, output=tuple(output)))
+            return codec.pack(msgspec.structs.replace(said, output=output.lines, told=output.told))
         except codec.Unfit as error:
             return codec.pack(PlaceAnswer(fault=self._fault(error)))
 
-    async def _answer(self, call: PlaceCall, tell: Tell) -> tuple[str, msgspec.Raw]:
+    async def _answer(self, call: PlaceCall, tell: Tell, hold: Hold) -> tuple[str, msgspec.Raw]:
         if call.method == REPORT:
             return REPORT, msgspec.Raw(msgspec.msgpack.encode(await self._ports.report()))
         if call.contract != codec.contract():
@@ -101,6 +99,8 @@ class CallAnswerer:
         if not 0 <= call.limit < math.inf:  # no number at all would also put the timers of the event loop out of order
             raise PlaceRefused(f"a call cannot take {call.limit} seconds")
         given = self._ports.allowed(call, given)
+        if codec.changes(call.port, call.method):
+            await hold()
         async with asyncio.timeout(min(call.limit, LIMIT_MAX)):
             answer = await self._made(call, given)
         return codec.answer(call.port, call.method, answer)
@@ -134,7 +134,7 @@ class CallAnswerer:
             return PlaceFault("TimeoutError", "", "no answer within the time of the call")
         if not isinstance(error, BatchwrightError):
             return PlaceFault(kind, "", self._redact(str(error)))
-        for known in (PlaceDiffers, PlaceRefused, ProviderThrottled, ProviderUnavailable):
+        for known in (PlaceDiffers, PlaceRefused, PlaceUnreachable, ProviderThrottled, ProviderUnavailable):
             if isinstance(error, known):
                 kind = known.__name__
                 break

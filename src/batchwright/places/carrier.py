@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -11,6 +12,7 @@ PLACE_PATTERN = "[a-z0-9][a-z0-9-]{0,40}"
 START_SECONDS = 10.0  # for a worker to take a call; nobody took it: it is dropped, and certainly not begun
 
 REPORT = "report"  # the one call that every version answers
+LOOK_ID = "look/"  # begins the id of a call that changes nothing
 
 
 class PlaceCall(Struct, frozen=True, omit_defaults=True):
@@ -40,21 +42,28 @@ class PlaceFault(Struct, frozen=True, omit_defaults=True):
 
 
 class PlaceAnswer(Struct, frozen=True, omit_defaults=True):
-    """The answer to one call: a value with the name of its type, or what the port raised. `output`: its last lines."""
+    """The answer to one call: a value with the name of its type, or what the port raised.
+
+    `output`: the last of its `told` lines.
+    """
 
     kind: str = ""
     value: msgspec.Raw = msgspec.Raw(b"\xc0")
     fault: PlaceFault | None = None
     output: tuple[str, ...] = ()
+    told: int = 0
 
 
 class Carrier(Protocol):
     """Carries messages to places. A carrier never repeats a call by itself."""
 
-    async def carry(self, place: str, call: str, message: bytes, limit: float) -> bytes:
+    async def carry(
+        self, place: str, call: str, message: bytes, limit: float, live: Callable[[bytes], None] | None = None
+    ) -> bytes:
         """The answer of a worker at the place, which has `limit` seconds from when it takes the call.
 
-        A call with the same id that is under way is not begun a second time: its answer is that one's. Raises
-        PlaceUnreachable if it was certainly not begun, else PlaceAnswerLost. Cancelling the caller cancels the call.
+        A call with the same id that is under way is not begun a second time: its answer is that one's. `live` is told
+        of its output now and then. Raises PlaceUnreachable if it was certainly not begun, else PlaceAnswerLost: then it
+        is over, unless the carrier or its cluster lost sight of it. Cancelling the caller cancels the call.
         """
         ...

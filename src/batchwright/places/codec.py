@@ -105,6 +105,18 @@ METHODS: dict[tuple[str, str], Callable[..., Any]] = {
 }
 
 
+_CHANGING = {(RUNNER, "install"), (RUNNER, "remove"), (LAUNCHER, "launch")}
+
+
+def changes(port: str, method: str) -> bool:
+    """Whether a call may change something.
+
+    >>> changes(PROVIDER, "create"), changes(PROVIDER, "find"), changes(RUNNER, "remove")
+    (True, False, True)
+    """
+    return (port, method) in _CHANGING or (port == PROVIDER and PROVIDER_CALLS.get(method, LOOK) != LOOK)
+
+
 def _without_tell(kind: type[Struct]) -> type[Struct]:
     """What travels of the circumstances of a call; its output comes back with the answer."""
     return msgspec.defstruct(

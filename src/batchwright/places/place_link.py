@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -22,7 +23,8 @@ from batchwright.errors import (
 from batchwright.model.call_outcome import Rejected
 from batchwright.model.fault import Fault, FaultClass
 from batchwright.places import codec
-from batchwright.places.carrier import REPORT, Carrier, PlaceAnswer, PlaceCall, PlaceFault
+from batchwright.places.call_output import OutputReader, OutputSoFar
+from batchwright.places.carrier import LOOK_ID, REPORT, Carrier, PlaceAnswer, PlaceCall, PlaceFault
 from batchwright.printable import printable, shortened
 
 TEXT_MAX = 2_000  # characters of a message from a place
@@ -30,10 +32,6 @@ LOOK_SECONDS = 60.0  # for a look that says nothing else
 REPORT_SECONDS = 10.0
 
 _NOTHING = msgspec.Raw(b"\x80")
-
-
-def _nobody(_line: str) -> None:
-    """Discards the output."""
 
 
 class PlaceLink:
@@ -55,9 +53,10 @@ class PlaceLink:
         *,
         limit: float = LOOK_SECONDS,
         about: str = "",
-        tell: Callable[[str], None] = _nobody,
+        tell: Callable[[str], None] | None = None,
     ) -> Any:
-        """The answer of a port at the place. `about` names the step of a call that changes something.
+        """The answer of a port at the place. `about` names the step of a call that changes something. `tell`
+        is told each line of its output, while it goes on.
 
         Raises PlaceUnreachable and PlaceRefused if it was not carried out, PlaceAnswerLost if it may have been, and
         what the port itself raises.
@@ -67,9 +66,18 @@ class PlaceLink:
             message = codec.pack(PlaceCall(codec.contract(), __version__, port, method, provider, sent, limit))
         except codec.Unfit as error:
             raise PlaceRefused(f"not sent to {self.place}: {error}", hint="Ask for less at once.") from error
-        answer = self._read(await self._carrier.carry(self.place, _id(about, method, sent), message, limit))
-        for line in answer.output:
-            tell(line)
+        output = None if tell is None else OutputReader(tell)
+
+        def live(data: bytes) -> None:
+            with suppress(codec.Unfit):  # the answer brings it again
+                seen = codec.read(data, OutputSoFar)
+                assert output is not None
+                output.read(seen.told, seen.lines)
+
+        heard = None if output is None else live
+        answer = self._read(await self._carrier.carry(self.place, _id(about, method, sent), message, limit, heard))
+        if output is not None:
+            output.read(answer.told, answer.output)
         if answer.fault is not None:
             raise _error(self.place, answer.fault)
         try:
@@ -103,7 +111,7 @@ class PlaceLink:
 
 def _id(about: str, method: str, sent: msgspec.Raw) -> str:
     if not about:
-        return f"look/{method}/{os.urandom(10).hex()}"
+        return f"{LOOK_ID}{method}/{os.urandom(10).hex()}"
     return f"{about}/{method}/{hashlib.sha256(bytes(sent)).hexdigest()[:12]}"
 
 
@@ -116,6 +124,8 @@ def _error(place: str, fault: PlaceFault) -> BatchwrightError:
             return PlaceRefused(said)
         case "PlaceDiffers":
             return PlaceDiffers(said)
+        case "PlaceUnreachable":
+            return PlaceUnreachable(said)
         case "ProviderThrottled":
             return ProviderThrottled(said, retry_after=fault.retry_after, hint=hint)
         case "ProviderUnavailable":

@@ -21,6 +21,8 @@ from batchwright.places.carrier import START_SECONDS
 from batchwright.places.place_link import PlaceLink, refusal
 from batchwright.providers.base import Attached, Capabilities, ProviderHealthReport, Quota, Quote
 
+END_SECONDS = 5.0  # within which a call is over that its caller gave up, or whose worker was lost
+
 BEFORE_OPEN = Capabilities(Guard.LABEL_ONLY, settle_seconds=600.0, call_timeout=60.0 + START_SECONDS)
 
 
@@ -128,12 +130,21 @@ class PlaceProvider:
 def at_distance(known: Capabilities, place: str) -> Capabilities:
     """What an adapter at a place promises here: a call may wait until it is taken, and go on after its caller died.
 
-    So a create in doubt is looked for longer: until a call that was sent can no longer be under way there.
+    So a create in doubt is looked for longer: until a call that was sent can no longer be under way there. Where its
+    caller saw that it is over, that long wait is not needed; END_SECONDS are for what was on its way.
 
-    >>> at_distance(Capabilities(Guard.LABEL_ONLY, settle_seconds=30.0, call_timeout=20.0), "madrid").settle_seconds
-    60.0
+    >>> far = at_distance(Capabilities(Guard.LABEL_ONLY, settle_seconds=30.0, call_timeout=20.0), "madrid")
+    >>> far.settle_seconds, far.settle_seconds - far.outlives_seconds
+    (60.0, 35.0)
     """
     timeout = known.call_timeout + START_SECONDS
     settle = known.settle_seconds
     visible = settle if known.visible_seconds is None else known.visible_seconds  # listings lag there as anywhere
-    return replace(known, call_timeout=timeout, settle_seconds=settle + timeout, visible_seconds=visible, at=place)
+    return replace(
+        known,
+        call_timeout=timeout,
+        settle_seconds=settle + timeout,
+        outlives_seconds=timeout - END_SECONDS,
+        visible_seconds=visible,
+        at=place,
+    )

@@ -52,6 +52,7 @@ class Capabilities(Struct, frozen=True):
     resizes: ChangeWay = ChangeWay.REPLACE  # how a server gets another plan, if nothing about the two plans forbids it
     relabels: ChangeWay = ChangeWay.REPLACE  # how a server gets other labels
     free: bool = False  # its servers cost nothing beyond the machines they are on
+    outlives_seconds: float = 0.0  # for which a call may go on after its caller died; part of settle_seconds
     note: str = ""  # shown to people
     at: str = ""  # the place from which it is called; no adapter sets it
 

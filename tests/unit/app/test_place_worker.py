@@ -243,7 +243,9 @@ def test_the_folder_and_other_servers_keys_stay_here() -> None:
     sent: list[PlaceCall] = []
 
     class Deaf:
-        async def carry(self, _place: str, _call: str, message: bytes, _limit: float) -> bytes:
+        async def carry(
+            self, _place: str, _call: str, message: bytes, _limit: float, _live: Callable[[bytes], None] | None = None
+        ) -> bytes:
             sent.append(codec.read(message, PlaceCall))
             raise RuntimeError("nobody answers")
 

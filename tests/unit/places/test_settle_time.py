@@ -12,7 +12,7 @@ from batchwright.engine.limits import Limits
 from batchwright.model import events as ev
 from batchwright.model.plan import Guard
 from batchwright.model.run import Run
-from batchwright.places.place_provider import at_distance
+from batchwright.places.place_provider import END_SECONDS, at_distance
 from batchwright.providers.base import Capabilities
 from batchwright.testing.virtual_clock import VirtualClock
 from tests.unit.engine.stage import plan_of, servers
@@ -44,7 +44,17 @@ def test_a_run_that_was_planned_without_the_place_waits_as_long() -> None:
         context = HandlerContext(run, ports, {}, {}, Limits(), clock, print, print, _hold)  # type: ignore[arg-type]
         assert context.facts["upcloud"] == replace(before, settle_seconds=60.0)
 
-    async def _hold() -> None:
-        """Nothing."""
-
     asyncio.run(main())
+
+
+def test_a_create_whose_end_was_seen_waits_for_the_cloud_alone_and_one_whose_caller_died_for_all_of_its_time() -> None:
+    plan = plan_of({"guard": "label_only"}, servers("up", "a"))
+    ports: Any = {"upcloud": Far()}
+    run = Run(ev.RunCreated(1_000.0, "run", plan))
+    context = HandlerContext(run, ports, {}, {}, Limits(), VirtualClock(), print, print, _hold)  # type: ignore[arg-type]
+    assert context.settled_at("upcloud", 1_000.0, ended=False) == 1_060.0
+    assert context.settled_at("upcloud", 1_000.0, ended=True) == 1_000.0 + THERE.settle_seconds + END_SECONDS
+
+
+async def _hold() -> None:
+    """Nothing."""

@@ -104,16 +104,21 @@ class ServerHandler(Handler):
         """Repeat the call if the provider takes a token, else look for the label until the settle time has passed."""
         context, i = self.context, command.step
         step = context.step(i)
-        facts, since = context.facts[step.provider], context.since(context.run.records[i].doubt_at)
-        if facts.guard is Guard.TOKEN:
+        until = self._settled_at(step, context.run.records[i])
+        if context.facts[step.provider].guard is Guard.TOKEN:
             outcome = await self._resend(step, i)
             if isinstance(outcome, Created):
                 return reports.CallReport(i, command.attempt, outcome)
-            since = max(since, context.clock.now())  # this call may be the one that takes effect late
+            until = max(until, context.settled_at(step.provider, context.clock.now(), ended=True))  # it may be late
         context.release(i)  # to look takes no permit
         settle = effects.Settle(i, command.attempt)
-        context.poller(step.provider).look_for(settle, context.run.token(i), since + facts.settle_seconds)
+        context.poller(step.provider).look_for(settle, context.run.token(i), until)
         return None
+
+    def _settled_at(self, step: Step, record: StepFoldState) -> float:
+        """When what the create of a step made would show. Nothing is recorded of one that was resent."""
+        ended = not record.crashed and self.context.facts[step.provider].guard is not Guard.TOKEN
+        return self.context.settled_at(step.provider, record.doubt_at, ended=ended)
 
     async def _resend(self, step: Step, i: int) -> Created | Rejected | Unknown:
         context = self.context
@@ -185,7 +190,7 @@ class ServerHandler(Handler):
         """What a call in doubt made, looked for until the settle time has passed."""
         context = self.context
         provider = context.providers[step.provider]
-        until = context.since(record.doubt_at) + context.facts[step.provider].settle_seconds
+        until = self._settled_at(step, record)
         while True:
             began = context.clock.now()
             found = await context.find(provider, context.run.token(i))
