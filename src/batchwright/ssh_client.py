@@ -12,9 +12,9 @@ import copy
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 
-import asyncssh
 from msgspec import Struct
 
+from batchwright.library_search import without_compilers
 from batchwright.login_key_file import ADD_TO_AGENT, KeyFileUnusable, LoginKeyFile, read_key_file
 from batchwright.login_output import KEPT, FramedOutput, MarkedOutput, fit
 from batchwright.model.fault import Fault, FaultClass
@@ -22,6 +22,9 @@ from batchwright.model.openssh_command import known_hosts
 from batchwright.model.public_key import fingerprint
 from batchwright.model.ssh_access import SshAccess
 from batchwright.ssh_refusals import denied, hung_up, login_fault, not_passed_on, refusal_in
+
+with without_compilers():  # it asks for liboqs, an optional one: Curve25519 and ML-KEM do without
+    import asyncssh
 
 KEEPALIVE_SECONDS, KEEPALIVES = 10, 3  # a server that leaves so many of them unanswered is lost
 CLOSE_SECONDS = 3

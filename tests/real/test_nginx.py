@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import asyncssh
 import pytest
 
 from batchwright.model.call_outcome import Rejected
@@ -43,6 +46,32 @@ async def taken_up(server: Server, request: TaskservRequest) -> None:
     assert not await server.install(request), server.said
     assert await server.is_well(request)
     assert await server.sh(MAIN_PROCESS) == before
+
+
+@pytest.mark.long
+def test_a_look_that_finds_nothing_to_do_is_one_login_and_three_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is prepared, looked at, and checked and marked."""
+    done: list[str] = []
+
+    def counted(word: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def count(*given: Any, **named: Any) -> Any:
+            done.append(word)
+            return call(*given, **named)
+
+        return count
+
+    async def scenario(server: Server) -> None:
+        assert await server.install(asked("nginx", port=8080))
+        done.clear()
+        assert not await server.install(asked("nginx", port=8080)), server.said
+        assert done == ["login", "command", "command", "command"]
+
+    monkeypatch.setattr(asyncssh, "connect", counted("login", asyncssh.connect))
+    command = asyncssh.SSHClientConnection.create_process
+    monkeypatch.setattr(asyncssh.SSHClientConnection, "create_process", counted("command", command))
+    on_servers(tmp_path, ("web",), scenario)
 
 
 @pytest.mark.long

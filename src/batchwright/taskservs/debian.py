@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from msgspec import Struct
@@ -18,7 +18,7 @@ from pyinfra.facts.server import Command
 from pyinfra.operations import server, systemd
 
 from batchwright.taskservs.config_escapes import shell_word
-from batchwright.taskservs.package_locks import WITH_PACKAGES
+from batchwright.taskservs.package_locks import HALF_INSTALLED, WITH_PACKAGES
 
 LOCK = "/run/batchwright-packages.lock"  # two installs at a time would remove each other's policy-rc.d
 POLICY = "/usr/sbin/policy-rc.d"
@@ -29,6 +29,7 @@ _BEGIN = f"""
 set -e
 umask 022
 {WITH_PACKAGES}
+{HALF_INSTALLED}
 exec 9>{LOCK}
 flock -n 9 || {{ echo "waiting for another install of Batchwright's"; flock -w 900 9; }}
 """
@@ -42,7 +43,7 @@ if [ ! -e {POLICY} ] || grep -q batchwright {POLICY}; then
     trap 'rm -f {POLICY}' EXIT
     trap 'exit 143' HUP INT TERM
 fi
-with_packages dpkg --configure -a
+! half_installed || with_packages dpkg --configure -a
 install() {{ with_packages {APT} "$@" install NAMES; }}
 update() {{ with_packages apt-get -q update; }}
 """
@@ -69,7 +70,7 @@ rm -f "$rules"
 _REASONS = "-o APT::AutoRemove::RecommendsImportant=false -o APT::AutoRemove::SuggestsImportant=false"
 _PURGE = f"""
 {_BEGIN}
-with_packages dpkg --configure -a
+! half_installed || with_packages dpkg --configure -a
 look() {{ apt-get -s --autoremove {_REASONS} "$@"; }}
 names() {{ sed -n 's/^\\(Remv\\|Purg\\) \\([^ ]*\\).*/\\2/p' | sort -u; }}
 before=$(look autoremove | names)
@@ -87,9 +88,12 @@ def install_packages(*names: str, version: str = "") -> bool:
 
     `version` is that of the first package, or how it begins; without one an installed package stays as it is.
     """
+    return _install(names, version, _states(names))
+
+
+def _install(names: Sequence[str], version: str, states: Mapping[str, tuple[str, str]]) -> bool:
     if not re.fullmatch(r"[0-9A-Za-z.+~:-]*", version):
         raise DeployImpossible("this is no version of a Debian package")
-    states = _states(names)
     whole = states.keys() == {*names} and {state[0][1] for state in states.values()} == {"i"}
     if whole and states[names[0]][1].startswith(version):
         return False
@@ -181,9 +185,12 @@ mv -fT -- NEW FILE
 _REMOVE = "set -e\nREMEMBER\nrm -f -- FILE\n"
 
 
+_BETWEEN = "batchwright: the next look"  # a line between what two looks print
+
+
 def write_files(*wanted: ServiceFile) -> bool:
     """Write files that no service has to take up. True if one was not as it should be."""
-    return bool(_write(wanted, host.get_fact(Command, _look(wanted)) or "", ""))
+    return bool(_write(wanted, _looks(_look(wanted))[0], ""))
 
 
 def _look(wanted: Sequence[ServiceFile]) -> str:
@@ -259,17 +266,27 @@ act() {
 
 
 def run_service(
-    unit: str, *wanted: ServiceFile, test: str = "", logs: Sequence[str] = (), workers: bool = False
+    unit: str,
+    *wanted: ServiceFile,
+    packages: Sequence[str] = (),
+    version: str = "",
+    test: str = "",
+    logs: Sequence[str] = (),
+    workers: bool = False,
 ) -> None:
     """Enable and run a unit with these files, and restart or reload it if one has changed. `test` is a command that
     checks the configuration, before the service takes it up.
+
+    `packages` are installed before, as by `install_packages`; where they are there, one look serves all.
 
     If the unit does not start, its messages are printed, from the journal or from the files `logs`. `workers`: a reload
     starts new worker processes, and has failed if it does not.
     """
     note = f"/run/batchwright-{unit}.changed"
     look = _look(wanted) + _LOOK_AT_UNIT.replace("UNIT", shell_word(unit)).replace("NOTE", shell_word(note))
-    seen = host.get_fact(Command, look) or ""
+    there, seen = _looks(_look_at_packages(packages), look) if packages else ("", *_looks(look))
+    if packages and _install(packages, version, _states_in(there)):
+        (seen,) = _looks(look)
     told = seen.splitlines()
     stale = _write(wanted, seen, shell_word(note))
 
@@ -303,15 +320,32 @@ def remove_paths(*paths: str) -> None:
 
 
 def _states(names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    return _states_in(*_looks(_look_at_packages(names)))
+
+
+def _look_at_packages(names: Sequence[str]) -> str:
+    query = "dpkg-query -W -f '${Package} ${db:Status-Abbrev} ${Version}\\n' " + " ".join(names)
+    return f"{query} 2>/dev/null; [ -e {POLICY} ] && grep -qs batchwright {POLICY} && echo {POLICY} left -; true"
+
+
+def _states_in(said: str) -> dict[str, tuple[str, str]]:
     """Package -> dpkg's two letters and the version, for those that dpkg knows; a policy that a killed install left is
     one too.
     """
-    query = "dpkg-query -W -f '${Package} ${db:Status-Abbrev} ${Version}\\n' " + " ".join(names)
-    said = host.get_fact(
-        Command, f"{query} 2>/dev/null; [ -e {POLICY} ] && grep -qs batchwright {POLICY} && echo {POLICY} left -; true"
-    )
-    words = [line.split() for line in (said or "").splitlines()]
+    words = [line.split() for line in said.splitlines()]
     return {word[0]: (word[1], word[2]) for word in words if len(word) == 3 and word[1] not in ("un", "pn")}
+
+
+def _looks(*scripts: str) -> list[str]:
+    """What each of these scripts prints; they are one command on the server."""
+    said = host.get_fact(Command, f"\necho '{_BETWEEN}'\n".join(scripts)) or ""
+    parts: list[list[str]] = [[]]
+    for line in said.splitlines():
+        if line == _BETWEEN:
+            parts.append([])
+        else:
+            parts[-1].append(line)
+    return ["\n".join(part) for part in parts]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -33,6 +33,14 @@ package_lock() {{
 }}
 """
 
+# Whether `dpkg --configure -a` has something to mend. `dpkg --audit` takes five times as long, that command ten.
+HALF_INSTALLED = r"""
+half_installed() {
+  for update in /var/lib/dpkg/updates/*; do [ ! -e "$update" ] || return 0; done
+  grep -qE '^Status: [^ ]+ (reinstreq|[^ ]+ (half-|unpacked|triggers-))' /var/lib/dpkg/status
+}
+"""
+
 # `with_packages COMMAND...`: waits for the locks, saying for whom; runs the command; again if it was refused a lock.
 WITH_PACKAGES = rf"""
 {HELD}

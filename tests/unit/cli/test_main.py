@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -141,3 +143,15 @@ def test_the_exit_code_of_a_rollback(by: str, automatic: bool | None, status: Ru
 
 def test_a_run_that_has_not_ended_has_stopped() -> None:
     assert exit_of(fleet().begin().run) == Exit.STOPPED
+
+
+def test_a_process_ends_without_a_last_search_for_cycles() -> None:
+    code = """
+import atexit, gc, sys
+atexit.register(lambda: print(gc.get_freeze_count() > 10_000))
+from batchwright.serve import main
+main()
+"""
+    command = [sys.executable, "-c", code, "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout.splitlines()[-1], done.returncode) == ("True", 0)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from shlex import quote
 
-from batchwright.taskservs.package_locks import HELD, LOCK_SECONDS, WITH_PACKAGES
+from batchwright.taskservs.package_locks import HALF_INSTALLED, HELD, LOCK_SECONDS, WITH_PACKAGES
 
 HOME = "/var/lib/batchwright"
 MARKERS = f"{HOME}/taskservs"
@@ -112,15 +112,13 @@ http_answers() { # URL STATUS TEXT: a GET is answered with the status, and with 
 }
 """
 
-# dpkg's states that --configure -a mends; what `dpkg --audit` finds of them takes five times as long
-HALF_INSTALLED = "^Status: [^ ]+ (reinstreq|[^ ]+ (half-|unpacked|triggers-))"
-
 _PLATFORM = '( . /etc/os-release 2>/dev/null; echo "platform ${ID:-unknown} ${VERSION_ID:-}" )'
 
-_MARKED = """
-marked() {
-  { grep -lzxF -e "$mark" /proc/[0-9]*/environ; grep -lzF -e "$mark" /proc/[0-9]*/cmdline; } 2>/dev/null |
-    cut -d/ -f3 | sort -u
+# `:` at the end, so that no shell turns itself into a grep, which would find itself
+_FIND_MARKED = """
+find_marked() { # sets $marked, the processes that carry $mark
+  marked=$({ grep -lzxF -e "$mark" /proc/[0-9]*/environ; grep -lzF -e "$mark" /proc/[0-9]*/cmdline; :; } 2>/dev/null)
+  [ -z "$marked" ] || marked=$(printf '%s\\n' "$marked" | cut -d/ -f3 | sort -u)
 }
 """
 
@@ -131,23 +129,24 @@ def end_marked(token: str, looks: int = 1) -> str:
     More than one look catches a command that was on its way when whoever sent it was stopped.
     """
     return f"""mark={quote(f"{MARK}={token}")}
-{_MARKED}
+{_FIND_MARKED}
 ended=0
 for look in {" ".join(map(str, range(looks)))}; do
   [ "$look" = 0 ] || sleep 0.5
-  found=$(marked)
-  [ -n "$found" ] || continue
-  ended=$((ended + $(echo "$found" | grep -c .)))
-  kill -TERM $found 2>/dev/null
+  find_marked
+  [ -n "$marked" ] || continue
+  ended=$((ended + $(echo "$marked" | grep -c .)))
+  kill -TERM $marked 2>/dev/null
   for _ in 1 2 3 4 5 6 7 8; do
     sleep 0.25
-    [ -n "$(marked)" ] || break
+    find_marked
+    [ -n "$marked" ] || break
   done
-  left=$(marked)
-  [ -z "$left" ] || kill -KILL $left 2>/dev/null
+  [ -z "$marked" ] || kill -KILL $marked 2>/dev/null
   sleep 0.1
 done
-[ "$ended" = 0 ] || [ -z "$(marked)" ] || {{ echo "left $(marked | tr '\\n' ' ')"; exit 1; }}
+[ "$ended" = 0 ] || find_marked
+[ -z "$marked" ] || {{ echo "left $(echo $marked)"; exit 1; }}
 echo "ended $ended"
 """
 
@@ -174,8 +173,8 @@ printf '%s' {quote(APT_SETTINGS)} >{HOME}/apt.conf || exit 1
 [ ! -e /usr/sbin/policy-rc.d ] || {{ grep -qs '^# batchwright$' /usr/sbin/policy-rc.d && rm -f /usr/sbin/policy-rc.d; }}
 {temp if private else ""}
 command -v dpkg >/dev/null || exit 0
-set -- /var/lib/dpkg/updates/*
-[ -e "$1" ] || grep -qE {quote(HALF_INSTALLED)} /var/lib/dpkg/status || exit 0
+{HALF_INSTALLED}
+half_installed || exit 0
 echo "mending what was installed half-way"
 {WITH_PACKAGES}
 with_packages dpkg --force-confdef --force-confold --configure -a

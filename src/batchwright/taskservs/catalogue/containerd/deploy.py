@@ -9,7 +9,6 @@ from pyinfra.operations import server
 from batchwright.taskservs.config_escapes import toml_string
 from batchwright.taskservs.debian import (
     ServiceFile,
-    install_packages,
     is_installed,
     purge_packages,
     remove_paths,
@@ -53,13 +52,12 @@ done
 
 def install(v: Any) -> None:
     """Packages, configuration, then the service."""
-    install_packages(*PACKAGES)
     config = CONFIG.format(
         snapshotter=toml_string(v.snapshotter),
         systemd_cgroup=str(v.systemd_cgroup).lower(),
         cni_bin_dir=toml_string(v.cni_bin_dir),
     )
-    run_service("containerd", ServiceFile("/etc/containerd/config.toml", config))
+    run_service("containerd", ServiceFile("/etc/containerd/config.toml", config), packages=PACKAGES)
 
 
 def remove(_v: Any) -> None:

@@ -9,7 +9,6 @@ from batchwright.taskservs.config_escapes import haproxy_word
 from batchwright.taskservs.debian import (
     DeployImpossible,
     ServiceFile,
-    install_packages,
     purge_packages,
     remove_paths,
     run_service,
@@ -65,12 +64,13 @@ def install(v: Any) -> None:
         raise DeployImpossible(str(error)) from error
     if not upstreams:
         raise DeployImpossible("haproxy needs at least one of `upstreams`")
-    install_packages("haproxy", version=v.package_version)
     certificate = certificate_of(v, [v.server.address, v.server.name], PEM)
     run_service(
         "haproxy",
         ServiceFile(PEM, certificate.pem if certificate else None, "600", reload=True),
         ServiceFile(CONFIG, _settings(v, upstreams), reload=True),
+        packages=("haproxy",),
+        version=v.package_version,
         test=f"haproxy -c -q -f {CONFIG}",
         workers=True,
     )

@@ -13,7 +13,6 @@ from batchwright.taskservs.config_escapes import nginx_word
 from batchwright.taskservs.debian import (
     DeployImpossible,
     ServiceFile,
-    install_packages,
     purge_packages,
     remove_paths,
     run_service,
@@ -75,7 +74,6 @@ def install(v: Any) -> None:
         sites = _sites(v)
     except ValueError as error:
         raise DeployImpossible(str(error)) from error
-    install_packages("nginx", version=v.package_version)
     certificate = certificate_of(v, names or [v.server.address], PEM)
     run_service(
         "nginx",
@@ -83,6 +81,8 @@ def install(v: Any) -> None:
         ServiceFile("/etc/nginx/nginx.conf", MAIN.format(connections=v.worker_connections), reload=True),
         ServiceFile("/etc/nginx/conf.d/batchwright.conf", sites, reload=True),
         test="nginx -t -q",
+        packages=("nginx",),
+        version=v.package_version,
         logs=("/var/log/nginx/error.log",),
         workers=True,
     )

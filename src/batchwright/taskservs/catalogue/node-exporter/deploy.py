@@ -7,7 +7,6 @@ from typing import Any
 from batchwright.taskservs.config_escapes import systemd_value
 from batchwright.taskservs.debian import (
     ServiceFile,
-    install_packages,
     purge_packages,
     remove_paths,
     run_service,
@@ -22,9 +21,8 @@ def install(v: Any) -> None:
     """Package, arguments, then the service. It has no configuration file: another argument is a restart."""
     words = [f"--web.listen-address={endpoint(v.bind, v.port)}"]
     words += [f"--no-collector.{name}" for name in v.collectors_off]
-    install_packages(NAME, version=v.package_version)
     text = f"# Written by Batchwright.\nARGS={systemd_value(' '.join(words))}\n"
-    run_service(NAME, ServiceFile(f"/etc/default/{NAME}", text))
+    run_service(NAME, ServiceFile(f"/etc/default/{NAME}", text), packages=(NAME,), version=v.package_version)
 
 
 def remove(_v: Any) -> None:

@@ -9,7 +9,6 @@ from batchwright.taskservs.config_escapes import systemd_value
 from batchwright.taskservs.debian import (
     DeployImpossible,
     ServiceFile,
-    install_packages,
     purge_packages,
     remove_paths,
     run_service,
@@ -28,11 +27,12 @@ def install(v: Any) -> None:
         raise DeployImpossible(str(error)) from error
     own = endpoint(v.bind, v.port)
     arguments = f"--web.listen-address={own} --storage.tsdb.retention.time={v.retention}"
-    install_packages("prometheus", version=v.package_version)
     run_service(
         "prometheus",
         ServiceFile("/etc/default/prometheus", f"# Written by Batchwright.\nARGS={systemd_value(arguments)}\n"),
         ServiceFile(CONFIG, _settings(v, own, targets), reload=True),
+        packages=("prometheus",),
+        version=v.package_version,
         test=f"promtool check config {CONFIG}",
     )
 
