@@ -22,7 +22,7 @@ OTHERS = (("http", "url"), ("http", "contains"), ("tcp", "host"), ("ask",))  # f
 WHOLE = "operation"  # what a dependency waits for, if not only for its own server
 LITERAL = "For a literal ${ write $${."
 NONE_KNOWN = "There is no {} in this file that it could mean."
-PLACES = "They are allowed in variables, run, undo, unless, env, user_data, http and tcp."
+PLACES = "They are allowed in variables, run, undo, unless, env, user_data, http, tcp and ask."
 
 OWN_FIELDS = ("address", "name")
 SERVER_FIELDS = ("address", "name", "plan", "provider", "zone")

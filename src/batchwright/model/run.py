@@ -135,6 +135,7 @@ class Run(RunFoldState):
             succeeded=self.count(StepState.SUCCEEDED),
             failed=self.count(StepState.FAILED, StepState.UNDO_FAILED),
             skipped=self.count(StepState.SKIPPED),
+            not_wanted=self.count(StepState.NOT_WANTED),
             undone=self.count(StepState.UNDONE),
             retries=self.retries,
             throttles=self.throttles,

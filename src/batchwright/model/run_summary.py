@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from batchwright.model.environment import REAL, SIMULATED, EnvironmentKey
 from batchwright.model.lifecycle import RUN_ENDED, RunState
 
-LATER = ("by", "environment")  # fields that rows of older versions do not have
+LATER = ("by", "environment", "not_wanted")  # fields that rows of older versions do not have
 
 
 class RunSummary(Struct, frozen=True, gc=False):
@@ -44,6 +44,7 @@ class RunSummary(Struct, frozen=True, gc=False):
     archived_at: float = 0.0
     asks: int = 0  # open questions to people
     wakes_at: float = 0.0  # when the first of them expires
+    not_wanted: int = 0  # of the steps
 
     @property
     def environment_key(self) -> EnvironmentKey:
@@ -57,5 +58,5 @@ class RunSummary(Struct, frozen=True, gc=False):
 
     def is_of(self, folded: RunSummary) -> bool:
         """Whether this row matches the fold; a row of an older version lacks newer fields."""
-        lacking = {name: "" for name in LATER if not getattr(self, name)}
+        lacking = {name: value for name in LATER if not (value := getattr(self, name))}
         return self == replace(folded, **lacking)

@@ -36,6 +36,16 @@ class KnownValues:
                 return found if all(found) else None
         return None
 
+    def servers(self, name: str) -> int:
+        """How many servers a reference to the addresses of an operation certainly stands for; 0 if that is not known,
+        or if it refers to something else.
+        """
+        match Reference(name).root, *Reference(name).segments:
+            case Root.OPERATIONS, operation, "addresses":
+                at = self._draft.index[operation]
+                return 0 if self._draft.order[at].min_success else len(self._draft.places[at])
+        return 0
+
     def _field(self, place: PlannedServer, field: str) -> str:
         if field in ("zone", "plan", "provider"):
             places = [(place.provider, place.request)]

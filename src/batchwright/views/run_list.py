@@ -42,6 +42,7 @@ class RunLine(Struct, frozen=True):
     archive: str = ""
     asks: int = 0  # open questions to people
     degraded: int = 0
+    not_wanted: int = 0  # steps that a condition left out; `steps` are without them
 
 
 class Listing(Struct, frozen=True):
@@ -108,10 +109,11 @@ def _line(row: RunSummary, driven: bool, now: float) -> RunLine:
         created_at=row.created_at,
         ended_at=row.ended_at,
         elapsed=max(0.0, end - row.started_at) if row.started_at else 0.0,
-        steps=row.steps,
+        steps=row.steps - row.not_wanted,
         succeeded=row.succeeded,
         failed=row.failed,
         skipped=row.skipped,
+        not_wanted=row.not_wanted,
         undone=row.undone,
         environment=row.environment_key.name,
         archive=row.archive,

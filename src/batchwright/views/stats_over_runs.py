@@ -26,7 +26,7 @@ class Stats(Struct, frozen=True):
     """`success_rate` is Completed over ended runs; a run without failures that a user rolled back does not count.
 
     `p50` and `p95` are seconds, of Completed runs; None if there are none. `degraded` are the Completed runs in which
-    some steps did not succeed.
+    some steps did not succeed. `steps` are without those that were `not_wanted`.
     """
 
     since: float
@@ -45,6 +45,7 @@ class Stats(Struct, frozen=True):
     restarts: int
     providers: tuple[ProviderStats, ...]
     degraded: int
+    not_wanted: int
 
 
 def stats_view(summaries: Sequence[RunSummary], since: float = 0.0) -> Stats:
@@ -62,10 +63,11 @@ def stats_view(summaries: Sequence[RunSummary], since: float = 0.0) -> Stats:
         success_rate=len(completed) / len(counted) if counted else None,
         p50=_percentile(took, 0.50),
         p95=_percentile(took, 0.95),
-        steps=sum(row.steps for row in rows),
+        steps=sum(row.steps - row.not_wanted for row in rows),
         succeeded=sum(row.succeeded for row in rows),
         failed=sum(row.failed for row in rows),
         skipped=sum(row.skipped for row in rows),
+        not_wanted=sum(row.not_wanted for row in rows),
         undone=sum(row.undone for row in rows),
         retries=sum(row.retries for row in rows),
         throttles=sum(row.throttles for row in rows),

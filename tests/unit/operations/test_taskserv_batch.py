@@ -345,6 +345,26 @@ def test_the_version_is_that_of_the_servers_release() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "names", "said"),
+    [
+        ("${operations.made.addresses}", ("a", "b"), "and ${operations.made.addresses} stands for 2 servers"),
+        ("${operations.made.addresses}", ("a",), ""),
+        ("${servers.a.address}", ("a", "b"), ""),
+    ],
+)
+def test_one_value_is_not_the_addresses_of_several_servers(given: str, names: tuple[str, ...], said: str) -> None:
+    catalogue = {"shop": entry("shop", variables={"bind": {"type": "address", "summary": "x"}})}
+    use = replace(taskservs("app", after=["made"]), taskservs=(TaskservUse("shop", {"bind": given}),))
+    flow = workflow(servers("made", *names), use)
+    if not said:
+        assert build(flow, catalogue, empty_world(flow)).plan is not None
+        return
+    (problem,) = problems(flow, catalogue)
+    assert problem.code == "variable-invalid"
+    assert problem.message.endswith(said)
+
+
+@pytest.mark.parametrize(
     ("given", "said"),
     [
         ("${workflow.name}", ""),

@@ -78,6 +78,15 @@ def test_statistics() -> None:
     assert (stats.retries, stats.throttles, stats.restarts) == (3, 2, 1)
 
 
+def test_steps_that_are_not_wanted_are_not_among_the_steps() -> None:
+    """As `status` counts: a run in which a condition left two of four out has done two of two."""
+    row = msgspec.structs.replace(ROWS[0], succeeded=2, not_wanted=2)
+    (line,) = listing([row], (), 500.0).runs
+    assert (line.steps, line.succeeded, line.not_wanted) == (2, 2, 2)
+    stats = stats_view([row])
+    assert (stats.steps, stats.succeeded, stats.not_wanted) == (2, 2, 2)
+
+
 def test_statistics_of_a_window_and_of_nothing() -> None:
     assert stats_view(ROWS, since=250).runs == 2
     nothing = stats_view([])

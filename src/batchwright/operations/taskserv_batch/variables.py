@@ -12,6 +12,7 @@ from batchwright.model.scalar import PlainValue
 from batchwright.model.secret_reference import SecretReference
 from batchwright.model.taskserv import Taskserv
 from batchwright.model.taskserv_variable import Variable, VariableType
+from batchwright.model.templates import Values
 from batchwright.operations.known_values import KnownValues
 from batchwright.operations.suggestions import did_you_mean
 from batchwright.operations.taskserv_batch.planner_state import TaskservDraft
@@ -25,6 +26,7 @@ from batchwright.operations.taskserv_batch.structs import (
 from batchwright.printable import shortened
 
 DEFAULT_VARIANT = "default"
+SAMPLE = "192.0.2.1"  # for an address that is not known yet
 VALUE_SHOWN = 60  # characters of a value in a message
 
 
@@ -119,22 +121,38 @@ def read_value(entry: Taskserv, name: str, given: PlainValue, value: PlainValue)
 
 
 def check_known_values(draft: TaskservDraft) -> None:
-    """Refuse values that are wrong once what they refer to is put in, as far as that is known before the run."""
+    """Refuse values that are wrong once what they refer to is put in, as far as that is known before the run.
+
+    Of servers that do not exist yet it is known how many there will be.
+    """
     known = KnownValues(draft)
     for i, op in draft.of(TaskservBatch):
         for name, request in draft.requests[i].items():
             values = {one: value for one in request.references if (value := known.get(one)) is not None}
+            several = {one: (SAMPLE,) * count for one in request.references if (count := known.servers(one)) > 1}
             for key, given in request.variables.items():
                 if isinstance(given, SecretReference):
                     continue
                 named = {one.path for one in named_in(given)}
-                if not named or not named <= values.keys():
+                if not named or not named <= values.keys() | several.keys():
                     continue
-                try:
-                    read_value(draft.catalogue[name], key, given, filled_variable(given, values))
-                except VariableInvalid as error:
+                found = _wrong_value(draft.catalogue[name], key, given, values, several)
+                if found:
                     hint = "Let it refer to something else, or write the value."
-                    draft.refuse("variable-invalid", error.message, f"{op.id}/{name}", hint)
+                    draft.refuse("variable-invalid", found, f"{op.id}/{name}", hint)
+
+
+def _wrong_value(entry: Taskserv, key: str, given: PlainValue, values: Values, several: Values) -> str:
+    try:
+        read_value(entry, key, given, filled_variable(given, {**several, **values}))
+    except VariableInvalid as error:
+        variable = entry.variable(key)
+        unknown = [one.path for one in named_in(given) if one.path not in values]
+        if not unknown or variable is None:
+            return error.message
+        wanted = f'the variable "{key}" of "{entry.name}" must be {variable.described()}'
+        return f"{wanted}, and ${{{unknown[0]}}} stands for {len(several[unknown[0]])} servers"
+    return ""
 
 
 def _missing(entry: Taskserv, name: str, variable: Variable, at: str) -> ValueProblem:
