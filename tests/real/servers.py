@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from batchwright.app.system_clock import SystemClock
+from batchwright.errors import ProviderUnavailable
 from batchwright.model.call_outcome import Created, Gone, ServerState
 from batchwright.model.ids import Token
 from batchwright.model.workflow import ServerConfig
 from batchwright.operations.server_batch import ServerRequest
+from batchwright.providers.local import base_tree
 from batchwright.providers.local.adapter import Local
 from batchwright.taskservs.base import Target
+from tests.support.needs import missing
+from tests.support.sandboxes import need_sandboxes
 
 RUN = "aaaaaaaaaaaa"
 
@@ -38,6 +43,15 @@ async def servers(
             while not isinstance(await provider.destroy(ref), Gone):
                 await SystemClock().sleep(0.1)
         await provider.aclose()
+
+
+def need_image(image: str) -> None:
+    """Make a server's system if there is none; where that cannot be, the test is skipped, which is an error in CI."""
+    need_sandboxes()
+    try:
+        base_tree.build(os.environ, print, base_tree.release_of(image))
+    except ProviderUnavailable as error:
+        missing(f"{error.message}. {error.hint}")
 
 
 @contextlib.contextmanager

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
-from batchwright.errors import ProviderUnavailable
-from batchwright.providers.local import base_tree
 from tests.real.life import CATALOGUE, Server, Value, asked, live, on_servers
-from tests.support.needs import missing
-from tests.support.sandboxes import need_sandboxes
+from tests.real.servers import need_image
 
 OF_PACKAGES = ("nginx", "redis", "postgresql", "containerd", "etcd", "haproxy", "prometheus", "node-exporter")
 GIVEN: dict[str, dict[str, Value]] = {"haproxy": {"upstreams": ("127.0.0.1:9",), "check_upstreams": False}}
@@ -19,11 +15,7 @@ GIVEN: dict[str, dict[str, Value]] = {"haproxy": {"upstreams": ("127.0.0.1:9",),
 
 @pytest.mark.long
 def test_what_says_that_it_runs_on_debian_13_does(tmp_path: Path) -> None:
-    need_sandboxes()
-    try:
-        base_tree.build(os.environ, print, base_tree.release_of("debian-13"))
-    except ProviderUnavailable as error:
-        missing(f"{error.message}. {error.hint}")
+    need_image("debian-13")
 
     async def scenario(server: Server) -> None:
         assert await server.sh(". /etc/os-release; echo $VERSION_ID") == "13"

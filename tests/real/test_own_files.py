@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from batchwright.artifact_tree import read_source
@@ -15,6 +16,7 @@ from batchwright.operations.taskserv_batch import TaskservRequest
 from batchwright.operations.taskserv_batch.variables import filled_values, value_problems
 from batchwright.taskservs.base import TaskservCall
 from tests.real.life import CATALOGUE, Server, on_servers, traces
+from tests.real.servers import need_image
 
 SECRET = "pl4nted 'secret' $HOME % \\ \N{SNOWMAN}"
 PROGRAM = """
@@ -69,7 +71,9 @@ def program(folder: Path, version: str) -> None:
     start.chmod(0o755)
 
 
-def test_a_program_of_ones_own_and_files_are_put_changed_and_undone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("image", ["debian-12", pytest.param("debian-13", marks=pytest.mark.long)])
+def test_a_program_of_ones_own_and_files_are_put_changed_and_undone(tmp_path: Path, image: str) -> None:
+    need_image(image)
     sources, elsewhere = tmp_path / "sources", tmp_path / "elsewhere"
     sources.mkdir()
     elsewhere.mkdir()
@@ -85,7 +89,7 @@ def test_a_program_of_ones_own_and_files_are_put_changed_and_undone(tmp_path: Pa
         assert await server.runner.installed(server.target) == ()
         assert "pl4nted" not in "\n".join(server.said)
 
-    on_servers(tmp_path, ("own",), scenario, SECRET, network="own")
+    on_servers(tmp_path, ("own",), scenario, SECRET, network="own", image=image)
 
 
 async def of_files(server: Own, elsewhere: Path) -> None:

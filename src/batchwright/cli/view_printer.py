@@ -363,13 +363,8 @@ def show_stats(view: Stats) -> None:
         say(f"  {counted(view.degraded, 'completed run')} degraded: some steps did not succeed")
     if view.p50 is not None and view.p95 is not None:
         say(f"  a completed run took {duration(view.p50)} (median), {duration(view.p95)} (95th percentile)")
-    facts = (
-        ("succeeded", view.succeeded),
-        ("failed", view.failed),
-        ("skipped", view.skipped),
-        ("not wanted", view.not_wanted),
-        ("undone", view.undone),
-    )
+    words = ("succeeded", "failed", "skipped", "not_wanted", "undone")
+    facts = ((word.replace("_", " "), getattr(view, word)) for word in words)
     say(f"  {counted(view.steps, 'step')}" + "".join(f", {n:,} {w}" for w, n in facts if n))
     say(f"  retries {view.retries:,}, throttled {view.throttles:,} x, restarts {view.restarts:,}")
     if view.providers:
