@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.fleet import Fleet
+from tests.support.place import CONCURRENCY, Place
 from tests.support.postgres_server import PostgresServer
 from tests.support.storm import Storm, Weather, check_end
 from tests.support.temporal_server import TemporalServer
@@ -40,11 +41,19 @@ def test_a_storm(tmp_path: Path) -> None:
         postgres = server.new_database()
         temporal = stack.enter_context(TemporalServer(tmp_path))
         fleet = Fleet(tmp_path, postgres, TemporalConfig(temporal.address), stack)
+        place = stack.enter_context(Place(fleet))
         begun(fleet, services=2, workers=4)
-        weather = Weather(environments=40, changes=8, kills=200, pause=5.0, killers=3)
-        storm = Storm(fleet, server, temporal, weather, seed=1)
+        for name in ("place0", "place1"):
+            place.begin(name)
+        weather = Weather(environments=40, changes=8, kills=200, pause=5.0, killers=3, placed=10)
+        storm = Storm(fleet, server, temporal, weather, seed=1, place=place)
         storm.rage()
-        runs = asyncio.run(check_end(postgres, fleet))
+        # A call at a place goes on when its driver is killed, and the driver's share is another's before it has ended
+        assert place.most_at_once() <= 2 * CONCURRENCY
+        storm.after()
+        assert place.most_at_once() <= CONCURRENCY, "the limit of the account, whoever calls"
+        runs = asyncio.run(check_end(postgres, fleet, place))
         print(f"{runs} runs, {storm.read} events read, kills {dict(storm.kills)}, ends {dict(storm.ends)}")
         assert runs >= 320
         assert sum(storm.kills.values()) == 200
+        assert storm.kills["place"] > 0

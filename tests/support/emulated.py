@@ -48,8 +48,8 @@ class Serving:
 class Running(Serving):
     """An emulated UpCloud. `environ` is what a client needs."""
 
-    def __init__(self, behaviour: UpCloudBehaviour | None = None) -> None:
-        self.emulator = UpCloudEmulator(behaviour)
+    def __init__(self, behaviour: UpCloudBehaviour | UpCloudEmulator | None = None) -> None:
+        self.emulator = behaviour if isinstance(behaviour, UpCloudEmulator) else UpCloudEmulator(behaviour)
         super().__init__(self.emulator)
 
     @property

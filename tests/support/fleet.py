@@ -75,7 +75,12 @@ def until(url: str, run: str, *wanted: str) -> dict[str, Any]:
 
 
 class Fleet:
-    """Processes with a state folder each. `begin_service` and `begin_worker` may be called again after a kill."""
+    """Processes with a state folder each. `begin_service` and `begin_worker` may be called again after a kill.
+
+    `config` is what stands in the config.toml of those who have none of their own.
+    """
+
+    config = ""
 
     def __init__(self, folder: Path, postgres: PostgresAddress, temporal: TemporalConfig | None, stack: ExitStack):
         self.folder = folder
@@ -96,6 +101,10 @@ class Fleet:
             self.kill(name)
         home = self.folder / name
         (home / "state").mkdir(parents=True, exist_ok=True)
+        file = home / ".config" / "batchwright" / "config.toml"
+        if not file.exists():
+            file.parent.mkdir(parents=True)
+            file.write_text(self.config)
         world = home / "state" / "simulated.db"
         if not world.is_symlink():
             world.symlink_to(self.world_file)

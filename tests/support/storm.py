@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from http.client import HTTPException
 from itertools import count
 from typing import Any
@@ -30,10 +30,12 @@ from batchwright.model.lifecycle import RUN_ENDED
 from batchwright.model.run import Run
 from batchwright.providers.simulated import World
 from tests.support.fleet import RUNS, Fleet, ask, events
+from tests.support.place import Place
 from tests.support.postgres_server import PostgresServer
 from tests.support.temporal_server import TemporalServer
 
 PATIENCE = 600.0  # seconds in which a run must end, whatever is killed meanwhile
+LAST = 1001  # the number of the change after the storm
 LIMIT = 3  # steps of a run at a time
 DOOMED = "doomed"  # the end of the name of a server that cannot be made
 CHANGES = {"retire": "allowed", "replace": "allowed"}
@@ -44,7 +46,8 @@ TIMES = {"answer_seconds": 0.05, "boot_seconds": 0.4, "read_seconds": 0.01, "des
 class Weather(Struct, frozen=True):
     """How hard it is: at least `changes` of each environment, one after the other, until there were so many kills.
 
-    `killers` kill at the same time, each with `pause` seconds between two kills at most.
+    `killers` kill at the same time, each with `pause` seconds between two kills at most. The last `placed` of the
+    environments are at a place.
     """
 
     environments: int
@@ -52,6 +55,7 @@ class Weather(Struct, frozen=True):
     kills: int
     pause: float
     killers: int = 1
+    placed: int = 0
     servers: tuple[str, ...] = ("postgres", "temporal")  # that are killed, too
 
 
@@ -59,9 +63,15 @@ class Storm:
     """Runs until every environment has had its changes and every kill has happened."""
 
     def __init__(
-        self, fleet: Fleet, postgres: PostgresServer | None, temporal: TemporalServer, weather: Weather, seed: int
+        self,
+        fleet: Fleet,
+        postgres: PostgresServer | None,
+        temporal: TemporalServer,
+        weather: Weather,
+        seed: int,
+        place: Place | None = None,
     ) -> None:
-        self._fleet, self._postgres, self._temporal = fleet, postgres, temporal
+        self._fleet, self._postgres, self._temporal, self._place = fleet, postgres, temporal, place
         self._weather = weather
         self._chance = random.Random(seed)
         self._over = threading.Event()  # enough kills
@@ -80,12 +90,22 @@ class Storm:
             around = [pool.submit(self._kill_many) for _ in range(weather.killers)]
             around.append(pool.submit(self._resume_all))
             changes = [
-                pool.submit(self._change, f"env{number:02d}", random.Random(self._chance.random()))
+                pool.submit(
+                    self._life,
+                    f"env{number:02d}",
+                    random.Random(self._chance.random()),
+                    number >= weather.environments - weather.placed,
+                )
                 for number in range(weather.environments)
             ]
             try:
-                for change in as_completed(changes):
-                    change.result()
+                left = set(changes)
+                while left:  # whatever fails ends the storm, also what only makes the weather
+                    done, _ = wait([*left, *around], return_when=FIRST_COMPLETED)
+                    for part in done:
+                        part.result()
+                    left -= done
+                    around = [part for part in around if part not in done]
             finally:
                 self._over.set()
                 self._calm.set()
@@ -101,31 +121,39 @@ class Storm:
             try:
                 return ask(random.choice(list(self._fleet.urls.values())), path, body, **headers)
             except (URLError, OSError, HTTPException, AssertionError) as error:
-                # its store is away, it is stopping, or others ask too often
-                later = not isinstance(error, AssertionError) or any(
-                    one in str(error) for one in ('"status":503', '"status":429', "environment-busy")
-                )
+                later = not isinstance(error, AssertionError) or any(one in str(error) for one in LATER)
                 if not later or time.monotonic() > until:
                     raise
                 time.sleep(0.2)  # until somebody tries again
 
-    def _change(self, name: str, chance: random.Random) -> None:
+    def _life(self, name: str, chance: random.Random, placed: bool) -> None:
         """The life of one environment."""
         for number in count(1):
             if number > self._weather.changes and self._over.is_set():
                 return
-            plan, doomed = chance.choice(["1xCPU-2GB", "2xCPU-4GB"]), number % 4 == 0
-            names = [f"{name}-{i}" for i in range(chance.randint(1, 4))] + doomed * [f"{name}-{DOOMED}"]
-            settings = {**TIMES, **FAULTS, "seed": number, "fail": f"*-{DOOMED}"}
-            query = "&".join(f"sim={key}={value}" for key, value in settings.items())
-            path, key = f"{RUNS}/submit?simulate=true&{query}", f"{name}-{number}"
-            own = self._ask(path, _flow(name, names, plan), **{"Idempotency-Key": key})["run"]
-            if number % 4 == 2:
-                self._try(f"{RUNS}/{own}/pause")  # another part of the storm resumes it
-            self._follow(own)
-            status = self._end(own)
-            assert status == ("RolledBack" if doomed else "Completed"), f"{own} is {status}"
-            self.ends[status] += 1
+            self._change(name, number, chance, placed)
+
+    def _change(self, name: str, number: int, chance: random.Random, placed: bool) -> None:
+        plan, doomed = chance.choice(["1xCPU-2GB", "2xCPU-4GB"]), number % 4 == 0
+        names = [f"{name}-{i}" for i in range(chance.randint(1, 4))] + doomed * [f"{name}-{DOOMED}"]
+        settings = {**TIMES, **FAULTS, "seed": number, "fail": f"*-{DOOMED}"}
+        query = "simulate=true&" + "&".join(f"sim={key}={value}" for key, value in settings.items())
+        path, key = f"{RUNS}/submit?{'' if placed else query}", f"{name}-{number}"
+        own = self._ask(path, _flow(name, names, plan), **{"Idempotency-Key": key})["run"]
+        if number % 4 == 2:
+            self._try(f"{RUNS}/{own}/pause")  # another part of the storm resumes it
+        self._follow(own)
+        status = self._end(own)
+        assert status == ("RolledBack" if doomed else "Completed"), f"{own} is {status}"
+        self.ends[status] += 1
+
+    def after(self) -> None:
+        """One more change of every environment that is at a place, all at once, when nothing is killed any more."""
+        first = self._weather.environments - self._weather.placed
+        names = [f"env{number:02d}" for number in range(first, self._weather.environments)]
+        with ThreadPoolExecutor(len(names)) as pool:
+            for change in [pool.submit(self._change, name, LAST, random.Random(name), True) for name in names]:
+                change.result()
 
     def _resume_all(self) -> None:
         """Resume what is paused, again and again: the answer to a pause may have been lost."""
@@ -186,11 +214,17 @@ class Storm:
         elif victim in self._fleet.urls:
             self._fleet.kill(victim)
             _patiently(lambda: self._fleet.begin_service(victim))
+        elif self._place is not None and victim in self._place.workers:
+            self._fleet.kill(victim)
+            place = self._place
+            _patiently(lambda: place.begin(victim))
         else:
             self._fleet.kill(victim)
             _patiently(lambda: self._fleet.begin_worker(victim, "--runs", "20", "--grace", "1"))
 
 
+# its store is away, it is stopping, others ask too often, or the worker at the place was killed while it was asked
+LATER = ('"status":503', '"status":429', "environment-busy", "place-answer-lost", "place-unreachable")
 ENDED = {status.value for status in RUN_ENDED}
 
 
@@ -214,7 +248,7 @@ def _flow(name: str, names: list[str], plan: str) -> dict[str, Any]:
     return {"batch_workflow": {**about, "operations": [up]}}
 
 
-async def check_end(address: PostgresAddress, fleet: Fleet) -> int:
+async def check_end(address: PostgresAddress, fleet: Fleet, place: Place | None = None) -> int:
     """What must be so when all is calm again; gives how many runs there are."""
     world = World(fleet.world_file)
     try:
@@ -222,6 +256,7 @@ async def check_end(address: PostgresAddress, fleet: Fleet) -> int:
         standing = {(one.provider, one.ref) for one in world.servers()}
     finally:
         world.close()
+    standing |= place.standing() if place else set()
     async with Stores(Settings(fleet.folder, postgres=PostgresConfig(address.url))) as stores:
         journal = await stores.get("postgres")
         assert await environment_problems(journal) == []
