@@ -157,6 +157,7 @@ SECTIONS = {
     "Journals": lambda: script("journal"),
     "Loader": lambda: script("loader"),
     "Service": lambda: script("service"),
+    "Submissions": lambda: script("submits"),
     "Hostile clients": lambda: script("hostile"),
 }
 

@@ -21,13 +21,12 @@ import aiohttp
 
 RUNS = "/v1/workflows/batch"
 READERS = 1_000
-CONCURRENT = 500
 LOOK_SECONDS = 5.0
 
 
 @contextlib.asynccontextmanager
-async def service(folder: Path) -> AsyncIterator[tuple[str, aiohttp.ClientSession]]:
-    """A running service and a client."""
+async def service(folder: Path) -> AsyncIterator[tuple[int, aiohttp.ClientSession]]:
+    """The process id of a running service, and a client."""
     words = ["serve", "--port", "0", "--state-dir", str(folder), "--submit-rate", "10000"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([sys.executable, "-m", "batchwright", *words], stdout=subprocess.PIPE, stderr=log)
@@ -38,7 +37,7 @@ async def service(folder: Path) -> AsyncIterator[tuple[str, aiohttp.ClientSessio
             connector = aiohttp.TCPConnector(limit=0)
             timeout = aiohttp.ClientTimeout(total=None)
             async with aiohttp.ClientSession(found.group(), connector=connector, timeout=timeout) as session:
-                yield found.group(), session
+                yield process.pid, session
         finally:
             process.terminate()
             process.wait(60)
@@ -74,20 +73,6 @@ async def until(
             return view
         assert view["status"] in ("Pending", "Running"), view
         await asyncio.sleep(pause)
-
-
-async def first_step(session: aiohttp.ClientSession) -> list[str]:
-    """From the request to the first journaled intent of a step, one run after the other, one server each."""
-    took, answered = [], []
-    for i in range(30):
-        began, clock = time.perf_counter(), time.time()
-        run = await submit(session, f"first{i}", 1, 1, boot_seconds="0", answer_seconds="0")
-        answered.append(time.perf_counter() - began)
-        await until(session, run, pause=0.02)
-        async with session.get(f"{RUNS}/{run}/events") as answer:
-            events = (await answer.json())["items"]
-        took.append(next(event["at"] for event in events if event["type"] == "step_started") - clock)
-    return [f"| submit to first step, ms | {ms(took)} |", f"| submit to 202, ms | {ms(answered)} |"]
 
 
 def ms(seconds: list[float]) -> str:
@@ -153,25 +138,7 @@ async def readers(session: aiohttp.ClientSession) -> list[str]:
     ]
 
 
-async def crowd(session: aiohttp.ClientSession) -> list[str]:
-    """Many runs at once, of four servers and about a minute and a half each."""
-    began = time.perf_counter()
-    sim = {"answer_seconds": "1", "boot_seconds": "90", "spread": "0"}
-    runs = await asyncio.gather(*(submit(session, f"crowd{i}", 4, 4, **sim) for i in range(CONCURRENT)))
-    submitted = time.perf_counter() - began
-    async with session.get("/health") as answer:
-        health = await answer.json()
-    for run in runs:
-        await until(session, run, pause=1.0)
-    return [
-        f"| seconds to submit {CONCURRENT} runs | {submitted:.1f} |",
-        f"| driven at once then | {health['driven']} |",
-        f"| event-loop lag then, ms | {health['event_loop_lag_seconds'] * 1000:.0f} |",
-        f"| seconds until all were Completed | {time.perf_counter() - began:.1f} |",
-    ]
-
-
-PARTS = {"first": first_step, "lookers": lookers, "readers": readers, "crowd": crowd}
+PARTS = {"lookers": lookers, "readers": readers}
 
 
 async def main() -> None:

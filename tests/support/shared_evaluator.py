@@ -16,7 +16,7 @@ from msgspec.structs import replace
 import batchwright
 from batchwright.loader import policy_file, rehearsal_rules
 from batchwright.loader.duplicate_keys import DuplicateKey
-from batchwright.loader.evaluator_client import EvaluationLimitExceeded, Evaluator
+from batchwright.loader.evaluator_client import EvaluationLimitExceeded, Evaluator, StartChild
 from batchwright.loader.limits import LOCAL, LoaderLimits
 
 USES = 200  # of one process; then there is a new one
@@ -62,10 +62,17 @@ class SharedEvaluator:
     uses: ClassVar[int] = 0
     known: ClassVar[dict[str | None, bytes]] = {}  # what was evaluated without an error
 
-    def __init__(self, limits: LoaderLimits, readable: Iterable[Path], *, repeats: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        limits: LoaderLimits,
+        readable: Iterable[Path],
+        *,
+        repeats: Collection[str] = (),
+        start: StartChild | None = None,
+    ) -> None:
         self._limits, self._readable = limits, list(readable)
         shared = _of_process(limits) in map(_of_process, self.shared_by)
-        self._own = None if shared else Evaluator(limits, self._readable, repeats=repeats)
+        self._own = None if shared else Evaluator(limits, self._readable, repeats=repeats, start=start)
 
     def __enter__(self) -> SharedEvaluator:
         cls = SharedEvaluator

@@ -10,12 +10,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Protocol
 
 import msgspec
 import yaml
@@ -60,6 +60,26 @@ def confinement() -> Confinement:
         return evaluator.confinement
 
 
+class EvaluatorChild(Protocol):
+    """The child process, as subprocess.Popen has it."""
+
+    stdin: IO[bytes] | None
+    stdout: IO[bytes] | None
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    def kill(self) -> None:
+        """Kill it, unless it has ended."""
+
+    def wait(self) -> int:
+        """Its exit status, or the signal that has killed it, negative."""
+
+
+StartChild = Callable[[], EvaluatorChild]
+
+
 def find_nickel() -> str:
     """Path of py-nickel's extension module, without importing it here. Raises EvaluatorUnavailable."""
     spec = importlib.util.find_spec("nickel")
@@ -71,17 +91,38 @@ def find_nickel() -> str:
     raise EvaluatorUnavailable("the package py-nickel is not installed")
 
 
+def started(*modules: str, stdin: int = subprocess.PIPE, stdout: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
+    """A new child; with the modules that it loads, a server that forks children. Raises OSError."""
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and our own file
+        [sys.executable, "-I", "-S", evaluator_process.__file__, *modules],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=subprocess.DEVNULL,
+        env={},
+        cwd="/",
+    )
+
+
 class Evaluator:
     """One child process, started on entry and ended on exit; evaluates one expression after the other."""
 
-    def __init__(self, limits: LoaderLimits, readable: Iterable[Path], *, repeats: Collection[str] = ()) -> None:
-        """`repeats`: the forms of text, json or yaml, in which the child will also look for duplicate keys."""
+    def __init__(
+        self,
+        limits: LoaderLimits,
+        readable: Iterable[Path],
+        *,
+        repeats: Collection[str] = (),
+        start: StartChild | None = None,
+    ) -> None:
+        """`repeats`: the forms of text, json or yaml, in which the child will also look for duplicate keys. With
+        `start` the child is begun by it. It must be a new one: it serves one workflow."""
+        self._start = start or started
         self._repeats = repeats
         self.confinement = Confinement()
         self._limits = limits
         self._readable = [str(path) for path in readable]
         self._deadline = time.monotonic() + limits.wall_seconds + GRACE_SECONDS
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: EvaluatorChild | None = None
 
     def __enter__(self) -> Evaluator:
         limits = self._limits
@@ -96,14 +137,7 @@ class Evaluator:
             "wall": limits.wall_seconds,
         }
         try:
-            self._child = subprocess.Popen(  # noqa: S603 - our own interpreter and our own file
-                [sys.executable, "-I", "-S", evaluator_process.__file__],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env={},
-                cwd="/",
-            )
+            self._child = self._start()
         except OSError as error:
             raise EvaluatorUnavailable(f"the Nickel evaluator cannot be started: {error}") from error
         try:

@@ -4,6 +4,11 @@ It reads its settings, marshalled, and answers with a line that says what confin
 what is missing, each after a tab. Then, until its input ends, it reads `LENGTH\n` and an expression, or
 `LENGTH json\n`, `LENGTH yaml\n` and a text to be looked through by duplicate_keys.py, and answers `ok LENGTH\n` or
 `error LENGTH\n` and a body. What exceeds a limit kills it: the signal is the answer.
+
+With the modules to load as arguments it is a server that forks such a child for each message on its input, a socket:
+one byte, and with it the child's ends of two pipes. It answers with the child's process id and, when that has ended,
+with its status, each a line; then it waits for a byte that lets the process id go. The server reads nothing else, so
+what a child knows it has been told itself.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ import resource
 import stat
 import struct
 import sys
-from _signal import ITIMER_REAL, SIG_DFL, SIGALRM, setitimer, signal  # type: ignore[import-not-found]
+from _signal import ITIMER_REAL, SIG_DFL, SIGALRM, SIGKILL, setitimer, signal  # type: ignore[import-not-found]
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
 
 TYPE_CHECKING = False
@@ -28,7 +33,7 @@ if TYPE_CHECKING:
 OUT_OF_MEMORY = 70  # exit status
 
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
-PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
+PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 1, 38, 22, 2
 READ_FILE, READ_DIR = 1 << 2, 1 << 3
 FS_RIGHTS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15}  # how many rights there are; 16 from 5 on
 
@@ -192,15 +197,49 @@ def limit(settings: dict[str, Any]) -> None:
 
 
 def module(name: str, path: str) -> ModuleType:
-    """Import a module from its file, without its package."""
+    """A module from its file, without its package; a fork has it already."""
+    if name in sys.modules:
+        return sys.modules[name]
     loader = SourceFileLoader(name, path) if path.endswith(".py") else ExtensionFileLoader(name, path)
     found = loader.create_module(ModuleSpec(name, loader, origin=path)) or type(sys)(name)
     loader.exec_module(found)
     return found
 
 
+def forked() -> tuple[int, int]:
+    """Fork for each message until the input ends, which ends this process. Returns in each fork, with its pipes."""
+    from socket import recv_fds, socket
+
+    control = socket(fileno=0)
+    while True:
+        message, pipes, _, _ = recv_fds(control, 1, 2)
+        if not message:
+            os._exit(0)
+        child = os.fork()
+        if not child:
+            prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
+            control.detach()  # main() puts something else in its place
+            requests, answers = pipes
+            return requests, answers
+        for end in pipes:
+            os.close(end)
+        control.sendall(b"%d\n" % child)
+        ended = os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # its process id stays its own
+        assert ended is not None
+        status = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+        control.sendall(b"%d\n" % status)
+        control.recv(1)
+        os.waitpid(child, 0)
+
+
 def main() -> None:
-    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    if sys.argv[1:]:
+        for name, path in zip(("nickel", "repeats"), sys.argv[1:], strict=True):
+            module(name, path)
+        ends = forked()
+    else:
+        ends = os.dup(0), os.dup(1)
+    requests, answers = os.fdopen(ends[0], "rb"), os.fdopen(ends[1], "wb")
     nowhere = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(nowhere, standard)

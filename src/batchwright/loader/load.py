@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from batchwright.loader import inputs as given
 from batchwright.loader.contract_report import PathDiagnostic
 from batchwright.loader.duplicate_key_checks import twice
 from batchwright.loader.evaluation import TOO_DEEP, Evaluation, told_death
-from batchwright.loader.evaluator_client import EvaluationLimitExceeded, Evaluator, NickelError
+from batchwright.loader.evaluator_client import EvaluationLimitExceeded, Evaluator, NickelError, StartChild
 from batchwright.loader.limits import LOCAL, UNTRUSTED, LoaderLimits
 from batchwright.loader.nickel_expressions import Path_
 from batchwright.loader.sources import Sources, schema_folder
@@ -58,6 +58,7 @@ class LoadContext(Struct, frozen=True):
     providers: Mapping[str, Path | None] = {}
     catalogue: Mapping[str, Taskserv] | None = None
     judge: Judge | None = None
+    start: StartChild | None = None
 
 
 def load(
@@ -90,34 +91,40 @@ def locate(
     providers: Mapping[str, Path | None] = {},
 ) -> list[SourceLocation]:
     """The positions of these paths of a loaded workflow, as many as can be found in time. Raises as `load`."""
-    return _located(_of_files((file, *overlays), limits), inputs, paths, providers)
+    return _located(_of_files((file, *overlays), limits), inputs, paths, LoadContext(providers))
 
 
 def locate_source(
-    text: str, name: str, paths: Sequence[Path_], *, providers: Mapping[str, Path | None] = {}
+    text: str,
+    name: str,
+    paths: Sequence[Path_],
+    *,
+    providers: Mapping[str, Path | None] = {},
+    start: StartChild | None = None,
 ) -> list[SourceLocation]:
     """The same positions in a text that is not a file. Raises as `load`."""
     with _of_text(text, name, UNTRUSTED) as sources:
-        return _located(sources, {}, paths, providers)
+        return _located(sources, {}, paths, LoadContext(providers, start=start))
 
 
 def _located(
-    sources: Sources, inputs: Mapping[str, str], paths: Sequence[Path_], providers: Mapping[str, Path | None]
+    sources: Sources, inputs: Mapping[str, str], paths: Sequence[Path_], known: LoadContext
 ) -> list[SourceLocation]:
     if sources.problems:
         return []  # it has changed since
     try:
-        with Evaluator(sources.limits, _readable(sources, providers), repeats=["json"] if inputs else ()) as evaluator:
+        with _evaluator(sources, known, ["json"] if inputs else ()) as evaluator:
             values = given.values(evaluator, sources, inputs)
-            session = Evaluation(sources, evaluator, values, providers)
+            session = Evaluation(sources, evaluator, values, known.providers)
             return [SourceLocation(source.shown, place.line, place.column) for source, place in session.places(paths)]
     except (EvaluationLimitExceeded, NickelError, given.InputRefused):
         return []
 
 
-def _readable(sources: Sources, providers: Mapping[str, Path | None]) -> list[Path]:
-    """What an evaluation may open. Contracts of plug-ins are not among the folders that a workflow may import from."""
-    return [*sources.roots, *filter(None, providers.values())]
+def _evaluator(sources: Sources, known: LoadContext, repeats: Collection[str]) -> Evaluator:
+    """What evaluates these files. Contracts of plug-ins are not among the folders that a workflow may import from."""
+    readable = [*sources.roots, *filter(None, known.providers.values())]
+    return Evaluator(sources.limits, readable, repeats=repeats, start=known.start)
 
 
 def _of_files(files: Sequence[Path], limits: LoaderLimits) -> Sources:
@@ -147,14 +154,16 @@ def load_source(
     catalogue: Mapping[str, Taskserv] | None = None,
     judge: Judge | None = None,
     original: str = "",
+    start: StartChild | None = None,
 ) -> Loaded:
     """Load a text that is not a file. The end of `name` is its format: .ncl, .json, .yaml. Raises as `load`.
 
-    `original` is the text before decoding, in which duplicate keys are searched.
+    `original` is the text before decoding, in which duplicate keys are searched. `start` begins the
+    evaluator.
     """
     with _of_text(text, name, limits) as sources:
         sources.original = original
-        return _load(sources, inputs, LoadContext(providers, catalogue, judge))
+        return _load(sources, inputs, LoadContext(providers, catalogue, judge, start))
 
 
 def _load(sources: Sources, inputs: Mapping[str, str], known: LoadContext) -> Loaded:
@@ -195,7 +204,7 @@ def _evaluate(
     sources: Sources, inputs: Mapping[str, str], known: LoadContext
 ) -> tuple[dict[str, Any] | None, Sequence[Diagnostic]]:
     forms = {source.form for source in sources.nickel()} & {"json", "yaml"} | ({"json"} if inputs else set())
-    with Evaluator(sources.limits, _readable(sources, known.providers), repeats=forms) as evaluator:
+    with _evaluator(sources, known, forms) as evaluator:
         try:
             refused, doubtful = twice(evaluator, sources, inputs)
             if refused:

@@ -21,8 +21,18 @@ from batchwright import errors
 from batchwright.app.diagnostic_positions import static_findings
 from batchwright.app.program_and_secret_allowlist import ProgramAndSecretAllowlist
 from batchwright.errors import BatchwrightError, BodyUnreadable
-from batchwright.loader import UNTRUSTED, Loaded, Path_, PathDiagnostic, SourceLocation, load_source, locate_source
+from batchwright.loader import (
+    UNTRUSTED,
+    Loaded,
+    Path_,
+    PathDiagnostic,
+    SourceLocation,
+    load_source,
+    locate_source,
+)
 from batchwright.loader.depth import too_deep
+from batchwright.loader.evaluator_client import StartChild
+from batchwright.loader.evaluator_forks import EvaluatorForks
 from batchwright.loader.limits import MIB
 from batchwright.model.diagnostic import Diagnostic
 from batchwright.model.taskserv import LazyCatalogue
@@ -69,12 +79,13 @@ def raised(answer: Evaluated) -> BatchwrightError:
     return error
 
 
-def evaluated(job: EvaluationJob) -> Evaluated:
-    """One job done; whatever is wrong with the text is a diagnostic."""
+def evaluated(job: EvaluationJob, start: StartChild | None = None) -> Evaluated:
+    """One job done, each in an evaluator of its own; whatever is wrong with the text is a diagnostic."""
     try:
         text = definition(job.text) if job.is_definition else job.text
         if job.places:
-            return Evaluated(spots=tuple(locate_source(text, job.name, job.places, providers=registry.contracts())))
+            spots = locate_source(text, job.name, job.places, providers=registry.contracts(), start=start)
+            return Evaluated(spots=tuple(spots))
         own = [Path(one) for one in job.catalogues]
         catalogue = load_catalogue(own) if own else LazyCatalogue(load_catalogue)
 
@@ -89,6 +100,7 @@ def evaluated(job: EvaluationJob) -> Evaluated:
             catalogue=catalogue,
             judge=judge,
             original=job.text if job.is_definition else "",
+            start=start,
         )
         if loaded.workflow is not None:
             workflow = job.allowed.bound_sources(job.allowed.bound(loaded.workflow), catalogue)
@@ -152,10 +164,10 @@ def main() -> None:
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     memory = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
     resource.setrlimit(resource.RLIMIT_AS, (memory, hard))
-    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    requests, answers, forks = sys.stdin.buffer, sys.stdout.buffer, EvaluatorForks()
     while True:
         job = decode_job(_read(requests, *LENGTH.unpack(_read(requests, LENGTH.size))))
-        answer = replace(evaluated(job), memory=_peak())
+        answer = replace(evaluated(job, forks.fork), memory=_peak())
         del job
         body = encode(answer)
         answers.write(LENGTH.pack(len(body)) + body)

@@ -27,13 +27,25 @@ from batchwright.loader import (
     load,
     load_source,
 )
-from batchwright.loader.evaluator_client import EvaluationLimitExceeded, Evaluator, NickelError
+from batchwright.loader.evaluator_client import EvaluationLimitExceeded, Evaluator, NickelError, StartChild
+from batchwright.loader.evaluator_forks import EvaluatorForks
 from batchwright.model.diagnostic import Diagnostic
 from tests.support.needs import missing
 
 pytestmark = pytest.mark.usefixtures("own_evaluator")
 SMALL = msgspec.structs.replace(LOCAL, memory_mib=256, cpu_seconds=2, wall_seconds=20.0)
 SECRET = "TOP-SECRET-CONTENT"
+
+
+@pytest.fixture(params=["started", "forked"])
+def start(request: pytest.FixtureRequest) -> Iterator[StartChild | None]:
+    """The child is started for itself, or forked from a process that has loaded the evaluator."""
+    if request.param == "started":
+        yield None
+        return
+    server = EvaluatorForks()
+    yield server.fork
+    server.close()
 
 
 def workflow(value: str) -> str:
@@ -202,13 +214,13 @@ def _children() -> set[str]:
     return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
 
 
-def test_the_kernel_confines_the_child_even_where_nothing_was_scanned(tmp_path: Path) -> None:
+def test_the_kernel_confines_the_child_even_where_nothing_was_scanned(start: StartChild | None, tmp_path: Path) -> None:
     (tmp_path / "secret.txt").write_text(SECRET)
     inside = tmp_path / "inside"
     inside.mkdir()
     (inside / "link.txt").symlink_to(tmp_path / "secret.txt")
     (inside / "open.txt").write_text("open")
-    with Evaluator(UNTRUSTED, [inside]) as child:
+    with Evaluator(UNTRUSTED, [inside], start=start) as child:
         assert child.confinement.is_whole  # else it would have been refused
         assert child.run(f'import "{inside}/open.txt" as \'Text') == b'"open"'
         for target in (
@@ -222,19 +234,55 @@ def test_the_kernel_confines_the_child_even_where_nothing_was_scanned(tmp_path: 
                 child.run(f'import "{target}" as \'Text')
 
 
-def test_the_child_has_no_environment_and_answers_again_after_an_error() -> None:
-    with Evaluator(LOCAL, []) as evaluator:
+def test_the_child_answers_again_after_an_error(start: StartChild | None) -> None:
+    with Evaluator(LOCAL, [], start=start) as evaluator:
         with pytest.raises(NickelError, match="unbound identifier"):
             evaluator.run("nobody")
         assert evaluator.run("1 + 1") == b"2"
 
 
-def test_a_dead_child_says_so_each_time_it_is_asked() -> None:
-    with Evaluator(SMALL, []) as evaluator:
+DEATHS = {
+    "too-much-memory": "std.number.pow 7 100000000000",
+    "too-deep": "+".join(["1"] * 200_000),
+    "too-slow": "let rec fib = fun n => if n < 2 then n else fib (n - 1) + fib (n - 2) in fib 60",
+}
+
+
+@pytest.mark.parametrize("code", DEATHS)
+def test_a_dead_child_says_so_each_time_it_is_asked(code: str, start: StartChild | None) -> None:
+    with Evaluator(msgspec.structs.replace(SMALL, cpu_seconds=1), [], start=start) as evaluator:
         for _ in range(2):
             with pytest.raises(EvaluationLimitExceeded) as caught:
-                evaluator.run("std.number.pow 7 100000000000")
-            assert caught.value.code == "too-much-memory"
+                evaluator.run(DEATHS[code])
+            assert caught.value.code == code
+
+
+def test_each_evaluation_has_a_fork_of_its_own_that_ends_with_it() -> None:
+    forks, used = EvaluatorForks(), []
+    for _ in range(3):
+        with Evaluator(UNTRUSTED, [], repeats=["json"], start=forks.fork) as evaluator:
+            assert evaluator._child is not None
+            used.append(evaluator._child.pid)
+            assert [found.key for found in evaluator.repeats('{"a": 1, "a": 2}', "json")] == ["a"]
+    assert len({*used}) == 3
+    assert forks._server is not None
+    forks._server.kill()
+    forks._server.wait()  # it alone may still have held their process ids
+    assert not any(Path("/proc", str(pid), "exe").exists() for pid in used)
+    forks.close()
+
+
+def test_when_the_server_dies_its_fork_does_too_and_there_is_another() -> None:
+    forks = EvaluatorForks()
+    with Evaluator(UNTRUSTED, [], start=forks.fork) as evaluator:
+        assert forks._server is not None
+        forks._server.kill()
+        with pytest.raises(EvaluationLimitExceeded):
+            evaluator.run(DEATHS["too-slow"])
+    forks._server.wait()
+    with Evaluator(UNTRUSTED, [], start=forks.fork) as evaluator:
+        assert evaluator.run("1 + 1") == b"2"
+    forks.close()
 
 
 # ---- what the kernel must give ---------------------------------------------------------------------------------------
@@ -293,12 +341,17 @@ def forget_the_confinement() -> Iterator[None]:
 )
 @pytest.mark.parametrize("name", ["flow.ncl", "flow.json", "flow.yaml"])
 def test_without_confinement_no_client_is_served(
-    kernel_without: Callable[[str, str], None], call: str, error: str, told: str, name: str
+    kernel_without: Callable[[str, str], None],
+    start: StartChild | None,
+    call: str,
+    error: str,
+    told: str,
+    name: str,
 ) -> None:
     """A4: missing Landlock or seccomp is reported, with what to do, and nothing of a client is evaluated."""
     kernel_without(call, error)
     with pytest.raises(EvaluatorUnconfined) as caught:
-        load_source(workflow('"x"'), name)
+        load_source(workflow('"x"'), name, start=start)
     assert told in caught.value.message
     assert "batchwright run FILE" in caught.value.hint
     assert (confinement().is_whole, confinement().missing) == (False, (told,))
@@ -380,11 +433,13 @@ def test_what_is_confined_can_read_its_files_and_nothing_else(user: int, tmp_pat
     }
 
 
-def test_the_child_inherits_no_descriptor_and_no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_child_inherits_no_descriptor_and_no_environment(
+    monkeypatch: pytest.MonkeyPatch, start: StartChild | None, tmp_path: Path
+) -> None:
     """A4: a secret of the service's environment, and a file that it has open, are out of the child's reach."""
     monkeypatch.setenv("BATCHWRIGHT_CANARY", SECRET)
     (tmp_path / "secret.txt").write_text(SECRET)
-    with (tmp_path / "secret.txt").open() as secret, Evaluator(UNTRUSTED, []) as child:
+    with (tmp_path / "secret.txt").open() as secret, Evaluator(UNTRUSTED, [], start=start) as child:
         os.set_inheritable(secret.fileno(), True)
         assert child.run("1") == b"1"
         assert child._child is not None
