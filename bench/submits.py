@@ -31,7 +31,7 @@ EXAMPLE = Path(__file__).parents[1] / "workflows" / "example_batch.ncl"
 NICKEL, JSON = "text/x-nickel", "application/json"
 ALONE, AT_ONCE = 30, 500
 FAST = {"answer_seconds": "0", "boot_seconds": "0", "install_seconds": "0"}
-SLOW = {"answer_seconds": "1", "boot_seconds": "90", "spread": "0"}
+SLOW = {"answer_seconds": "1", "boot_seconds": "900", "spread": "0"}
 LAG_SECONDS = 0.25  # as the service measures its own
 TICKS = os.sysconf("SC_CLK_TCK")
 

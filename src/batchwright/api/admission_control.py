@@ -20,7 +20,7 @@ BODY_BYTES = 32 * 1024 * 1024  # of all request bodies that are being received o
 # A reader is some 110 objects, and a full garbage collection visits all of them while the event loop stands still:
 # with 2,000 readers that alone took half a second on a busy machine.
 READERS = 1_024  # readers of live progress at a time
-UNANSWERED = 512  # requests whose response has not begun
+UNANSWERED = 1_024  # requests whose response has not begun; 640 of them may be workflows that wait to be read
 HEADERS, HEAD_BYTES = 100, 32 * 1024  # of one request; the bytes include its path
 LOOKS = 2  # expensive answers that are computed in threads at a time
 CALLERS = 1_000  # callers whose rates are remembered

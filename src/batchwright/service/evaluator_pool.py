@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -23,11 +24,13 @@ from batchwright.service.evaluator_worker import (
     raised,
     refused,
 )
+from batchwright.service.fair_turns import FairTurns
 
 MODULE = "batchwright.service.evaluator_worker"
 PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR", "VIRTUAL_ENV")
 PROCESSES = 2
-WAITING = 64  # workflows that may wait for one
+# A workflow that waits holds its request and its text; the requests and the bytes of bodies have bounds of their own.
+WAITING, OF_ONE = 640, 512  # workflows that may wait for one, and those of one caller
 SECONDS = UNTRUSTED.wall_seconds + UNTRUSTED.search_seconds + 10.0  # for one workflow, all looks into it included
 ANSWER_BYTES = 16 * 1024 * 1024  # of a workflow that was evaluated
 USES = 200  # of one process
@@ -84,40 +87,49 @@ class _Worker(Struct, eq=False):
 
 
 class EvaluatorPool:
-    """A pool. One place is kept for what is urgent, so that who only looks does not keep out who submits."""
+    """A pool. One place is kept for what is urgent, so that who only looks does not keep out who submits.
 
-    def __init__(self, processes: int = PROCESSES, waiting: int = WAITING, seconds: float = SECONDS) -> None:
-        self._places = asyncio.Semaphore(processes)
-        self._looks = asyncio.Semaphore(max(1, processes - 1))
-        self._most, self._seconds = waiting, seconds
-        self._waiting = 0
+    Callers take turns, so that who submits much does not keep out who submits little.
+    """
+
+    def __init__(
+        self, processes: int = PROCESSES, waiting: int = WAITING, of_one: int = OF_ONE, seconds: float = SECONDS
+    ) -> None:
+        self._places = FairTurns(processes)
+        self._looks = FairTurns(max(1, processes - 1))
+        self._most, self._of_one, self._seconds = waiting, of_one, seconds
+        self._waiting: Counter[str] = Counter()  # by caller
         self._idle: list[_Worker] = []
         self._busy: set[_Worker] = set()
         self._ending: set[asyncio.Task[None]] = set()
 
-    async def load(self, job: EvaluationJob, *, urgent: bool = False) -> Loaded:
+    async def load(self, job: EvaluationJob, by: str = "", *, urgent: bool = False) -> Loaded:
         """Evaluate and check a workflow. Raises TooManyRequests, EvaluatorUnavailable, and what the loader raises."""
-        answer = await self._answer(job, urgent=urgent)
+        answer = await self._answer(job, by, urgent=urgent)
         if answer.loaded is None:
             raise raised(answer)
         return answer.loaded
 
-    async def places(self, job: EvaluationJob, *, urgent: bool = False) -> Sequence[SourceLocation]:
+    async def places(self, job: EvaluationJob, by: str = "", *, urgent: bool = False) -> Sequence[SourceLocation]:
         """Where the job's paths stand, as many as can be found; none when there is no room to look."""
         try:
-            return (await self._answer(job, urgent=urgent)).spots
+            return (await self._answer(job, by, urgent=urgent)).spots
         except (TooManyRequests, EvaluatorUnavailable, ServiceBusy):
             return ()  # the findings are reported all the same
 
-    async def _answer(self, job: EvaluationJob, *, urgent: bool) -> Evaluated:
-        if self._waiting >= self._most:
+    async def _answer(self, job: EvaluationJob, by: str, *, urgent: bool) -> Evaluated:
+        if self._waiting.total() >= self._most:
             raise TooManyRequests(f"{self._most} workflows are already waiting to be evaluated")
-        self._waiting += 1
+        if self._waiting[by] >= self._of_one:
+            raise TooManyRequests(f"{self._of_one} workflows of {by} are already waiting to be evaluated")
+        self._waiting[by] += 1
         try:
-            async with contextlib.nullcontext() if urgent else self._looks, self._places:
+            async with contextlib.nullcontext() if urgent else self._looks.turn(by), self._places.turn(by):
                 return await self._ask(job)
         finally:
-            self._waiting -= 1
+            self._waiting[by] -= 1
+            if not self._waiting[by]:
+                del self._waiting[by]
 
     async def _ask(self, job: EvaluationJob) -> Evaluated:
         worker = self._idle.pop() if self._idle else await _begun()

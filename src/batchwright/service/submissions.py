@@ -149,7 +149,7 @@ class Submissions:
         """
         if is_plan(submission.text.encode()):
             raise Forbidden("this service takes workflows, and this is a plan", hint=PLAN_HINT)
-        loaded = await self._evaluations.load(self._job(submission), urgent=urgent)
+        loaded = await self._evaluations.load(self._job(submission), submission.by, urgent=urgent)
         if refused := [one for one in loaded.diagnostics if one.code == CODE]:
             message = (
                 f"the workflow names {counted(len(refused), 'secret')} that this service does not allow clients to use"
@@ -192,7 +192,7 @@ class Submissions:
             )
 
         async def find(paths: Sequence[Path_]) -> Sequence[SourceLocation]:
-            return await self._evaluations.places(self._job(submission, paths), urgent=urgent)
+            return await self._evaluations.places(self._job(submission, paths), submission.by, urgent=urgent)
 
         planned = await placed(planned, loaded.workflow, find)
         if planned.plan is None:

@@ -122,6 +122,26 @@ def test_those_who_wait_are_bounded_and_who_submits_does_not_wait_for_who_looks(
     play(scenario, waiting=4)
 
 
+def test_one_caller_leaves_places_to_the_others() -> None:
+    """A6."""
+
+    async def scenario(pool: EvaluatorPool) -> None:
+        burning = [asyncio.create_task(pool.load(job(BURNING), "busy", urgent=True)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(TooManyRequests):
+            await pool.load(job("{}"), "busy", urgent=True)
+        waiting = asyncio.create_task(pool.load(job("{}"), "other", urgent=True))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        for task in burning:
+            task.cancel()
+        assert (await waiting).workflow is None  # read, and found to be no workflow
+        await asyncio.gather(*burning, return_exceptions=True)
+        assert not pool._waiting
+
+    play(scenario, processes=2, of_one=2)
+
+
 def test_without_a_process_it_says_whether_waiting_helps(monkeypatch: Any) -> None:
     """A3, A6."""
     raised: list[Exception] = [OSError(24, "Too many open files"), FileNotFoundError(2, "No such file")]
