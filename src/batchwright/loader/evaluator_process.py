@@ -208,11 +208,10 @@ def module(name: str, path: str) -> ModuleType:
 
 def forked() -> tuple[int, int]:
     """Fork for each message until the input ends, which ends this process. Returns in each fork, with its pipes."""
-    from socket import recv_fds, socket
-
-    control = socket(fileno=0)
+    sockets: Any = __import__("socket")  # it takes longer to import than all else, and only a server needs it
+    control = sockets.socket(fileno=0)
     while True:
-        message, pipes, _, _ = recv_fds(control, 1, 2)
+        message, pipes, _, _ = sockets.recv_fds(control, 1, 2)
         if not message:
             os._exit(0)
         child = os.fork()
