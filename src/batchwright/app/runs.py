@@ -40,7 +40,7 @@ from batchwright.engine.read_retry import OUTAGE_SECONDS
 from batchwright.errors import NotAllowed, StoreFull
 from batchwright.journal.base import Journal
 from batchwright.journal.environment_state import environment_state, refuse_changed
-from batchwright.journal.lease_holder import LEASE_SECONDS, HeldLease, own_holder
+from batchwright.journal.lease_holder import HeldLease, own_holder
 from batchwright.journal.replay import load_run
 from batchwright.model import events as ev
 from batchwright.model.clock import Clock
@@ -88,7 +88,7 @@ class Runs:
 
     With `allowed`, as in a service, a client's run that needs more is not driven. `offline`: what is driven is drained
     at once, so that no provider is asked. `shares`: this run, the only one of its process, claims shares of accounts.
-    `lease_seconds`: after how long without a renewal others may take a run.
+    `holder` names this process in leases; see own_holder.
     """
 
     def __init__(
@@ -106,9 +106,9 @@ class Runs:
         *,
         offline: bool = False,
         shares: bool = False,
-        lease_seconds: float = LEASE_SECONDS,
+        holder: str = "",
     ) -> None:
-        self._holder = own_holder(lease_seconds)
+        self._holder = holder or own_holder()
         self._rest_seconds = rest_seconds
         self._offline = offline
         self._shares = shares

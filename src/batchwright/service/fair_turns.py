@@ -18,13 +18,14 @@ class FairTurns:
     @asynccontextmanager
     async def turn(self, caller: str) -> AsyncIterator[None]:
         """Wait for a place of one's own, and leave it at the end."""
-        await self._begin(caller)
+        await self.begin(caller)
         try:
             yield
         finally:
-            self._leave()
+            self.leave()
 
-    async def _begin(self, caller: str) -> None:
+    async def begin(self, caller: str) -> None:
+        """Wait for a place, which has to be left."""
         if self._free:
             self._free -= 1
             return
@@ -34,10 +35,11 @@ class FairTurns:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._leave()  # it was given the place at the same moment
+                self.leave()  # it was given the place at the same moment
             raise
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Give a place back."""
         self._free += 1
         while self._free and self._waiting:
             caller, turns = next(iter(self._waiting.items()))

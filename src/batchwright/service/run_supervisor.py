@@ -41,11 +41,13 @@ from batchwright.model.run import Run
 from batchwright.model.run_summary import RunSummary
 from batchwright.model.scalar import Scalar
 from batchwright.service.dispatched_runs import DispatchedRuns
+from batchwright.service.driver_starts import DriverStarts
 from batchwright.service.rehearsals import Rehearsals
 from batchwright.service.resting_run import RestingRun
 from batchwright.service.run_dispatcher import RunDispatcher
 from batchwright.service.run_feed import EventEncoder, RunFeed
 from batchwright.service.run_feeds import RunFeeds
+from batchwright.service.run_troubles import RunTroubles
 from batchwright.service.submissions import Submission, Submissions
 
 MAX_DRIVEN = 1_000  # runs that are driven at once
@@ -78,18 +80,19 @@ class RunSupervisor:
         adopts: bool = True,
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
-        self._lease_seconds = lease_seconds
+        self._holder = own_holder(lease_seconds)
         self.settings = settings
         self.clock = clock
         self.stores = Stores(settings)
         self.world = SharedWorld(settings)
         self.runner = SharedRunner(settings, clock)
         self.driven: dict[str, ActiveRun] = {}
-        self.troubles: dict[str, str] = {}  # run -> why it could not be driven last time
+        self.troubles = RunTroubles(AGAIN_SECONDS, AGAIN_MAX)
+        self._starts = DriverStarts()
         self._sightings = LeaseObserver(clock.monotonic)
         self.resting: dict[str, RestingRun | None] = {}
         self._dispatched = (
-            None if dispatcher is None else DispatchedRuns(dispatcher, clock, self._tell_trouble, self._forget_trouble)
+            None if dispatcher is None else DispatchedRuns(dispatcher, clock, self.troubles.tell, self.troubles.forget)
         )
         # runs that are driven when somebody answers, or by another process
         self.expected = ChainMap[str, RestingRun | None](
@@ -107,7 +110,6 @@ class RunSupervisor:
         self._claims = AccountClaims(self._shares, self._limits, clock, own_holder()) if shared else None
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.undriven: dict[str, float] = {}  # unfinished -> when to look whether it can be taken up
-        self._delays: dict[str, float] = {}
         self._caring: asyncio.Task[None] | None = None
         self._claiming: asyncio.Task[None] | None = None
         self._adopts = adopts
@@ -187,17 +189,17 @@ class RunSupervisor:
                     self.resting.pop(run_id, None)
                     if self._dispatched is not None:
                         self._dispatched.forget(run_id)
-                    self._forget_trouble(run_id)
+                    self.troubles.forget(run_id)
                 elif rest and await rest.still_rests(journal, row, self.clock.now()):
                     continue
                 elif not self._sightings.is_free(run_id, lease := await journal.held(run_id)):
-                    self._forget_trouble(run_id)
+                    self.troubles.forget(run_id)
                 elif self._dispatched is not None and self._dispatched.takes(row):
                     if await self._dispatched.dispatch_again(journal, row):
                         self.undriven[run_id] = self.clock.monotonic() + OTHERS_SECONDS
                 else:
                     log.info("run %s (%s) continues", run_id, row.workflow)
-                    self.begin(row, partial(drive, self.stored(journal, run_id, lease)))
+                    self.begin(row, partial(drive, self.stored(journal, run_id, lease)), caller="")
 
     def stored(self, journal: Journal, run_id: str, silent: HeldLease | None = None) -> StoredRun:
         """The run for a driver, which has a fold of its own: a feed tells only what is durable."""
@@ -233,7 +235,7 @@ class RunSupervisor:
         row = feed.run.summary(feed.journal.name)
         if not self.dispatch(row):
             async with self.lock(stored.id):
-                self.begin(row, lambda runs: runs.drive(stored))
+                self.begin(row, lambda runs: runs.drive(stored), caller=row.by)
         return feed
 
     def dispatch(self, row: RunSummary, *, wake: bool = False) -> bool:
@@ -247,7 +249,7 @@ class RunSupervisor:
     async def _create(self, submission: Submission, plan: Plan) -> StoredRun:
         self.refuse_more()
         who = submission.by, submission.key, submission.digest()
-        runs = Runs(self.settings, self.stores, self.clock)
+        runs = Runs(self.settings, self.stores, self.clock, holder=self._holder)
         sent = text_input(submission.name, submission.text)
         own = await asyncio.to_thread(catalogue_digests, self.settings.catalogues)
         inputs = replace(recorded_place(), files=(sent,), catalogues=own, approved_by=submission.approved_by)
@@ -273,10 +275,11 @@ class RunSupervisor:
         """Held while it is decided who drives a run."""
         return self._locks.setdefault(run_id, asyncio.Lock())
 
-    def begin(self, row: RunSummary, verb: Verb) -> ActiveRun:
+    def begin(self, row: RunSummary, verb: Verb, *, caller: str | None = None) -> ActiveRun:
         """Drive a run in the background; under its lock, and only when it is not driven here.
 
-        Of one that other processes drive only the verb's first events are recorded here.
+        With a `caller` it begins in its turn: many may be submitted, or be left by another service, at once. Of one
+        that other processes drive only the verb's first events are recorded here.
         """
         assert row.run not in self.driven
         elsewhere = self._dispatched is not None and self._dispatched.takes(row)
@@ -288,62 +291,52 @@ class RunSupervisor:
             webhooks=lambda: self.webhooks,
             rest_seconds=REST_SECONDS,
             offline=elsewhere,
-            lease_seconds=self._lease_seconds,
+            holder=self._holder,
         )
         driven = self.driven[row.run] = verb(runs)
         if elsewhere:
             driven.drain()
         self.undriven.pop(row.run, None)
         self.resting.pop(row.run, None)
-        driven.task = asyncio.create_task(self._carry(driven, row))
+        driven.task = asyncio.create_task(self._carry(driven, row, caller))
         driven.task.add_done_callback(lambda task: task.cancelled() or task.exception())  # reported by _carry already
         return driven
 
-    async def _carry(self, driven: ActiveRun, row: RunSummary) -> Run | None:
+    async def _carry(self, driven: ActiveRun, row: RunSummary, caller: str | None) -> Run | None:
         run_id = driven.run_id
         run: Run | None = None
+        begun = _at_once
         try:
+            if caller is not None:
+                begun = await self._starts.turn(caller)
             async for _ in driven:
+                begun()
                 self.feeds.hint(run_id)
                 for observer in self.observers:
                     observer(driven)
             run = driven.run
-            self._forget_trouble(run_id)
+            self.troubles.forget(run_id)
         except BatchwrightError as error:
             held = isinstance(error, RunHeld) and driven.driver is None
             if not held and (driven.accepted or isinstance(error, StoreError)):
-                self._tell_trouble(driven.run or row, f"{error.message} [{error.code}]")
+                self.troubles.tell(driven.run or row, f"{error.message} [{error.code}]")
             raise  # what was refused is its caller's business alone
         except Exception as error:
-            self._tell_trouble(driven.run or row, f"{type(error).__name__}: {error} [bug]")
+            self.troubles.tell(driven.run or row, f"{type(error).__name__}: {error} [bug]")
             log.exception("run %s is no longer driven", run_id)
             raise
         finally:
+            begun()
             del self.driven[run_id]
             if run is None or run.status not in RUN_ENDED:
                 if run is not None and driven.driver is not None and driven.driver.resting:
                     self.resting[run_id] = RestingRun(driven.driver.signals_read, run.updated_at)
-                self.undriven[run_id] = self.clock.monotonic() + self._delays.get(run_id, 0.0)
+                self.undriven[run_id] = self.clock.monotonic() + self.troubles.delay(run_id)
                 if run is not None and not self.stopping:
                     self.dispatch(run.summary(row.store))
             self.feeds.hint(run_id)
             driven.tell()
         return run
-
-    def _tell_trouble(self, now: Run | RunSummary, words: str) -> None:
-        """Log and remember why a run that should be driven is not; forget it for a run that has ended."""
-        run_id = now.id if isinstance(now, Run) else now.run
-        if self.troubles.get(run_id) != words:
-            log.warning("run %s is not driven: %s", run_id, words)
-        if now.status in RUN_ENDED and not now.rollback_due:
-            self._forget_trouble(run_id)
-            return
-        self.troubles[run_id] = words
-        self._delays[run_id] = min(AGAIN_MAX, 2 * self._delays.get(run_id, AGAIN_SECONDS / 2))
-
-    def _forget_trouble(self, run_id: str) -> None:
-        self.troubles.pop(run_id, None)
-        self._delays.pop(run_id, None)
 
     # -- many runs ------------------------------------------------------------------------------------------------
 
@@ -394,3 +387,7 @@ class RunSupervisor:
 
 def drive(stored: StoredRun, runs: Runs) -> ActiveRun:
     return runs.drive(stored)
+
+
+def _at_once() -> None:
+    """No turn was waited for."""

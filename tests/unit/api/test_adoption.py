@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from batchwright.app.multi_store import Stores
 from batchwright.app.settings import Settings
+from batchwright.service.driver_starts import DriverStarts
 from tests.support.service_in_loop import RUNS, serving, workflow
 
 SLOW = {"boot_seconds": "1.5", "spread": "0"}
@@ -32,6 +36,38 @@ def test_unfinished_runs_go_on_and_a_paused_one_stays_paused(tmp_path: Path) -> 
     assert (paused["status"], paused["driven"]) == ("Paused", True)
     assert [(row["workflow"], row["driven"]) for row in listed] == [("held", True)]
     assert end["done"] == 4
+
+
+def test_runs_that_are_submitted_or_taken_up_begin_in_turns_and_what_people_ask_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[str] = []
+    turn = DriverStarts.turn
+
+    async def seen(self: DriverStarts, caller: str) -> Callable[[], None]:
+        turns.append(caller)
+        return await turn(self, caller)
+
+    monkeypatch.setattr(DriverStarts, "turn", seen)
+
+    async def main() -> None:
+        async with serving(tmp_path) as service:
+            runs = [(await service.submit(workflow(f"one{i}", 1), boot_seconds="30")).json["run"] for i in range(6)]
+            for run in runs:
+                await service.until(run, "Running")
+        assert turns == ["local"] * 6
+        turns.clear()
+        async with serving(tmp_path) as service:
+            for run in runs:
+                await service.until(run, "Running")
+            assert turns == [""] * 6
+            await service.post(f"{RUNS}/{runs[0]}/cancel", params={"force": "true"})
+            await service.until(runs[0], "Cancelled")
+            await service.post(f"{RUNS}/{runs[0]}/rollback")
+            await service.until(runs[0], "RolledBack")
+            assert turns == [""] * 6
+
+    asyncio.run(main())
 
 
 def test_a_rollback_under_way_goes_on(tmp_path: Path) -> None:
