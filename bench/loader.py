@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import sys
 import tempfile
@@ -32,6 +33,22 @@ def source(count: int) -> str:
     return f"{head}{''.join(operations)}    ],\n  }},\n}}\n"
 
 
+def as_json(count: int) -> str:
+    """The same workflow in JSON."""
+    operations: list[dict[str, object]] = []
+    for number in range(count):
+        needs = [f"op-{other}" for other in (number - 1, number - 2) if other >= 0]
+        if number % 2 == 0:
+            servers = [{"name": f"web-{number}-{part}", "plan": "1xCPU-2GB", "zone": "de-fra1"} for part in "ab"]
+            own = {"type": "server_batch", "provider": "upcloud", "server_configs": servers}
+        else:
+            services = ["kubernetes", "cilium", "containerd"]
+            own = {"type": "taskserv_batch", "provider": "aws", "taskservs": services}
+        operations.append({"id": f"op-{number}", "dependencies": needs, **own})
+    workflow = {"name": "bench", "version": "1.0.0", "operations": operations}
+    return json.dumps({"batch_workflow": workflow}, indent=2)
+
+
 def cpu() -> tuple[float, float]:
     """CPU seconds so far: of this process, of its ended children."""
     own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
@@ -53,21 +70,27 @@ def measure(file: Path) -> tuple[float, float, float]:
 def loading() -> list[str]:
     """The table, one line a row."""
     rows = [
-        "| file | source, KiB | parent CPU, s | child CPU, s | both, s | wall, s | child's peak memory so far, MiB |",
-        "|--|--|--|--|--|--|--|",
+        "| file | source, KiB | parent CPU, s | child CPU, s | both, s | wall, s | peak memory so far, MiB | child's |",
+        "|--|--|--|--|--|--|--|--|",
     ]
     with tempfile.TemporaryDirectory() as folder:
         files = {"the example": EXAMPLE}
-        for count in (100, 1_000, 10_000):
+        sizes = (100, 1_000, 10_000)
+        for count in sizes:
+            file = Path(folder, f"{count}.json")
+            file.write_text(as_json(count))
+            files[f"{count:,} operations, JSON"] = file
+        for count in sizes:
             file = Path(folder, f"{count}.ncl")
             file.write_text(source(count))
             files[f"{count:,} operations"] = file
         for name, file in files.items():
             parent, child, wall = measure(file)
-            peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+            whos = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+            peak, of_child = (resource.getrusage(who).ru_maxrss / 1024 for who in whos)
             size = file.stat().st_size / 1024
             times = f"{parent:.3f} | {child:.2f} | {parent + child:.2f} | {wall:.2f}"
-            rows.append(f"| {name} | {size:,.0f} | {times} | {peak:.0f} |")
+            rows.append(f"| {name} | {size:,.0f} | {times} | {peak:.0f} | {of_child:.0f} |")
     return rows
 
 

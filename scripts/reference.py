@@ -20,6 +20,9 @@ from batchwright.emulators.settings import EmulatorBehaviour
 from batchwright.emulators.upcloud.settings import UpCloudBehaviour
 from batchwright.fault_injection.fault_names import REFUSALS
 from batchwright.fault_injection.settings import OLD_WORDS, FaultSettings, described
+from batchwright.loader import LOCAL
+from batchwright.loader.evaluator_client import Evaluator
+from batchwright.loader.sources import schema_folder
 from batchwright.model import events
 from batchwright.model.lifecycle import (
     RUN_ENDED,
@@ -51,6 +54,7 @@ else:  # run as a script
     import service_reference  # type: ignore[import-not-found, no-redef]
 
 DOCS = Path(__file__).parents[1] / "docs"
+PLAIN_TABLE = Path(__file__).parents[1] / "schemas" / "plain_table.json"
 State = TypeVar("State", bound=StrEnum)
 
 LIFECYCLE = """\
@@ -344,6 +348,14 @@ def reference() -> dict[Path, str]:
     }
 
 
+def plain_table() -> str:
+    """What schemas/plain_table.json should say."""
+    folder = schema_folder()
+    with Evaluator(LOCAL, [folder]) as evaluator:
+        return evaluator.run(f'import "{folder}/plain_table.ncl"').decode() + "\n"
+
+
 if __name__ == "__main__":
     for path, text in reference().items():
         path.write_text(text)
+    PLAIN_TABLE.write_text(plain_table())

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from batchwright.loader import inputs as given
+from batchwright.loader import plain_json
 from batchwright.loader.contract_report import PathDiagnostic
 from batchwright.loader.duplicate_key_checks import twice
 from batchwright.loader.evaluation import TOO_DEEP, Evaluation, told_death
@@ -169,6 +170,9 @@ def load_source(
 def _load(sources: Sources, inputs: Mapping[str, str], known: LoadContext) -> Loaded:
     if sources.problems:
         return Loaded(None, bounded(sources.told))
+    is_json = [source.form for source in sources.main] == ["json"]
+    if is_json and not inputs and (plain := _plain(sources, known)) is not None:
+        return Loaded(plain)
     try:
         tree, found = _evaluate(sources, inputs, known)
         if _undefined(found, sources):
@@ -177,6 +181,15 @@ def _load(sources: Sources, inputs: Mapping[str, str], known: LoadContext) -> Lo
         return Loaded(None, (told_death(TOO_DEEP, sources),))
     workflow = None if tree is None else _workflow(tree, known.catalogue)
     return Loaded(workflow, bounded(found, sources.limits.diagnostics))
+
+
+def _plain(sources: Sources, known: LoadContext) -> Workflow | None:
+    """The workflow of a JSON file that needs no evaluation, because it is plain and without a mistake."""
+    tree = plain_json.certain(sources, known.providers, known.catalogue)
+    if tree is None:
+        return None
+    workflow = _workflow(tree, known.catalogue)
+    return None if known.judge is not None and known.judge(workflow) else workflow
 
 
 def _workflow(tree: dict[str, Any], catalogue: Mapping[str, Taskserv] | None) -> Workflow:
