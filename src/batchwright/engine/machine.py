@@ -9,6 +9,7 @@ durable. Commands may be carried out twice; a duplicate report amounts to no eve
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 from batchwright.engine import effects, reports
 from batchwright.engine.backward import Backward
@@ -37,10 +38,15 @@ class Machine:
                 hint="Continue it with the version that planned it, or a newer one.",
             )
         self.run = run
-        self._rebuild()
+        self.sweeping = ClosingSweep(run)
+
+    @cached_property
+    def phase(self) -> Backward | Forward:
+        """The indices over the fold; made at first use, since driving begins with an event that makes them anew."""
+        return Backward(self.run) if self.run.status is R.ROLLING_BACK else Forward(self.run)
 
     def _rebuild(self) -> None:
-        self.phase = Backward(self.run) if self.run.status is R.ROLLING_BACK else Forward(self.run)
+        self.__dict__.pop("phase", None)
         self.sweeping = ClosingSweep(self.run)
 
     @property
@@ -65,18 +71,20 @@ class Machine:
 
     def apply(self, event: ev.AnyEvent) -> list[effects.Command]:
         """Apply an event to the fold; gives the commands that it allows. Raises IllegalTransition."""
+        if type(event) in _REBUILDS:
+            self.run.apply(event)
+            self._rebuild()
+            return self.phase.recover() if self.run.status not in RUN_ENDED else []
+        phase = self.phase  # made before the fold changes
         i = self.run.apply(event)
         if type(event) in _FREQUENT:  # nearly all events are: they ask the least questions
-            return self.phase.after(event, i)
+            return phase.after(event, i)
         match event:
-            case ev.DriverStarted() | ev.RunReopened() | ev.RollbackStarted():
-                self._rebuild()
-                return self.phase.recover() if self.run.status not in RUN_ENDED else []
             case ev.SweepStarted() | ev.OrphanFound() | ev.OrphanRemovalEnded() | ev.SweepEnded():
                 return self.sweeping.after(event)
             case ev.StepOutput() | ev.DoubtForgotten():
                 return []
-        return self.phase.after(event, i)
+        return phase.after(event, i)
 
     def accept(self, report: reports.Report, now: float) -> list[ev.AnyEvent]:
         """The events that follow from a report."""
@@ -216,6 +224,7 @@ class Machine:
         return [ev.RollbackStarted(now, by, automatic=False)]
 
 
+_REBUILDS = frozenset((ev.DriverStarted, ev.RunReopened, ev.RollbackStarted))
 _FREQUENT = frozenset((ev.StepStarted, ev.StepCreated, ev.StepSucceeded))
 _WELL = (OperationEnd.SUCCEEDED, OperationEnd.DEGRADED, OperationEnd.NOT_WANTED)
 _DONE = (StepState.SUCCEEDED, StepState.NOT_WANTED)

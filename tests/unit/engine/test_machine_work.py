@@ -10,6 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from batchwright.engine import effects, reports
+from batchwright.engine import machine as machine_module
+from batchwright.engine.forward import Forward
 from batchwright.engine.machine import Machine
 from batchwright.model import events as ev
 from batchwright.model.call_outcome import Applied
@@ -76,3 +78,20 @@ def work(plan: Plan) -> int:
 def test_the_work_of_deciding_grows_with_the_number_of_operations(kind: str) -> None:
     small, large = (work(plan_of(QUICK, *chain(number, kind), limit=50)) for number in (60, 240))
     assert large < 5 * small
+
+
+def test_what_is_known_of_a_run_is_worked_out_once_when_driving_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    class Counted(Forward):
+        def __init__(self, run: Run) -> None:
+            made.append(run)
+            super().__init__(run)
+
+    monkeypatch.setattr(machine_module, "Forward", Counted)
+    run = Run(ev.RunCreated(0.0, "run", plan_of(QUICK, *chain(4, "plain"))))
+    machine = Machine(run)
+    machine.apply(ev.DriverStarted(0.0, "test", 1))
+    machine.apply(ev.RunStarted(0.0))
+    assert machine.decide(0.0, {"commands": 100})
+    assert len(made) == 1
