@@ -49,19 +49,28 @@ print(worst)
 
 
 class Used:
-    """CPU seconds of a process and all its descendants since it was made."""
+    """CPU seconds of a process and all its descendants since it was made. To `look` from time to time is needed: what
+    forked evaluators used is lost when the process that forked them is killed with its parent."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._before = cpu_of_tree(pid)
+        self._forking: dict[int, int] = {}
+        self._before = self.look()
+
+    def look(self) -> float:
+        """All until now."""
+        seen = _tree(self._pid)
+        self._forking |= {pid: ticks for pid, ticks in seen.items() if _forks(pid)}
+        lost = sum(ticks for pid, ticks in self._forking.items() if pid not in seen)
+        return (sum(seen.values()) + lost) / TICKS
 
     def seconds(self) -> float:
         """Until now."""
-        return cpu_of_tree(self._pid) - self._before
+        return self.look() - self._before
 
 
-def cpu_of_tree(pid: int) -> float:
-    """User and system seconds of a process, of the children that it has waited for, and of its living descendants."""
+def _tree(pid: int) -> dict[int, int]:
+    """The process and its living descendants, each with its ticks and those of the children that it has waited for."""
     parents: dict[int, int] = {}
     used: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
@@ -76,7 +85,18 @@ def cpu_of_tree(pid: int) -> float:
     while found:
         found = {one for one, parent in parents.items() if parent in found} - ours
         ours |= found
-    return sum(used.get(one, 0) for one in ours) / TICKS
+    return {one: used[one] for one in ours if one in used}
+
+
+def _forks(pid: int) -> bool:
+    """Whether it forks evaluators, and is none of them."""
+    try:
+        own = Path(f"/proc/{pid}/cmdline").read_bytes()
+        parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1])
+        above = Path(f"/proc/{parent}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return b"evaluator_process" in own and b"evaluator_process" not in above and own.count(b"\0") > 4
 
 
 def bare(text: str, form: str) -> tuple[float, float]:
@@ -180,8 +200,8 @@ async def crowd(session: aiohttp.ClientSession, pid: int, text: Text) -> list[st
     cpu, _ = text.bare()
     idle = subprocess.Popen([sys.executable, "-c", IDLE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     lags: list[float] = []
-    watching = asyncio.create_task(watch(session, lags))
     used, began = Used(pid), time.perf_counter()
+    watching = asyncio.create_task(watch(session, lags, used))
     done = await asyncio.gather(*(submit(session, text, number, SLOW) for number in range(AT_ONCE)))
     seconds, each = time.perf_counter() - began, used.seconds() / AT_ONCE
     await asyncio.sleep(15.0)
@@ -196,12 +216,13 @@ async def crowd(session: aiohttp.ClientSession, pid: int, text: Text) -> list[st
     ]
 
 
-async def watch(session: aiohttp.ClientSession, lags: list[float]) -> None:
-    """The lag that the service tells, which is the worst of its last ten seconds."""
+async def watch(session: aiohttp.ClientSession, lags: list[float], used: Used) -> None:
+    """The lag that the service tells, which is the worst of its last ten seconds, and the CPU time until then."""
     while True:
+        used.look()
         async with session.get("/health") as answer:
             lags.append((await answer.json())["event_loop_lag_seconds"])
-        await asyncio.sleep(2.0)
+        await asyncio.sleep(0.5)
 
 
 ALONE_HEAD = (
