@@ -71,6 +71,14 @@ class DependencyVerdict:
             return RUN
         return _worst([self._by_server(i), *self._per_server(i), self._by_needs(i)])
 
+    def judged_again(self, i: int, verdict: Verdict) -> Verdict:
+        """The verdict, unless the operation that was to continue without the step's server has failed since."""
+        run, cause = self._run, self._run.index.get(verdict.because)
+        if cause is None or verdict.outcome is not Outcome.NOT_WANTED:
+            return verdict
+        lost = run.step_operation[cause] != run.step_operation[i]
+        return self.of_step(i) if lost and run.plan.steps[cause].operation in run.failed_operations else verdict
+
     def is_not_wanted(self, op: int) -> bool:
         """Whether the operation with this index is known not to be wanted as a whole."""
         return op in self._operations and self._operations[op].outcome is Outcome.NOT_WANTED

@@ -37,7 +37,7 @@ class Forward:
             run.plan, run.step_operation, [r.state in STEP_ENDED for r in run.records], backward=False
         )
         self.ready: dict[Queue, deque[int]] = {}
-        self.skips: deque[tuple[int, Verdict | None]] = deque()  # None: as it is judged when it is skipped
+        self.skips: deque[tuple[int, Verdict]] = deque()
         self.moves: deque[int] = deque()  # steps whose lane is stopped and that have another place
         self.timers: list[tuple[float, int]] = []
         self._verdicts = DependencyVerdict(run)
@@ -172,7 +172,7 @@ class Forward:
                 case Outcome.RUN:
                     self._queue(i)
                 case _:
-                    self.skips.append((i, None))
+                    self.skips.append((i, verdict))
 
     def _queue(self, i: int) -> None:
         lane = self.run.lane(i)
@@ -235,7 +235,7 @@ class Forward:
             i, verdict = self.skips.popleft()
             if self.run.records[i].state in _NOT_BEGUN and i not in chosen:
                 # its own verdict and that of its operation may both be there
-                chosen[i] = verdict or self._verdicts.of_step(i)
+                chosen[i] = self._verdicts.judged_again(i, verdict)
         kinds = {Outcome.NOT_WANTED: ev.StepNotWanted}
         return [
             kinds.get(verdict.outcome, ev.StepSkipped)(now, self.run.plan.steps[i].id, verdict.reason, verdict.because)
