@@ -81,7 +81,13 @@ class DependencyVerdict:
 
     def is_not_wanted(self, op: int) -> bool:
         """Whether the operation with this index is known not to be wanted as a whole."""
-        return op in self._operations and self._operations[op].outcome is Outcome.NOT_WANTED
+        if op not in self._operations:  # a process that takes over has judged none of its steps yet
+            run, operation = self._run, self._run.plan.operations[op]
+            before = [one.id for one in operation.dependencies if one.per is DependencyScope.OPERATION]
+            if any(operation_end(run, run.operation_index[name]) is None for name in before):
+                return False
+            self._operations[op] = self._of_operation(operation)
+        return self._operations[op].outcome is Outcome.NOT_WANTED
 
     def _of_operation(self, op: PlannedOperation) -> Verdict:
         run = self._run
