@@ -280,13 +280,12 @@ class Servers:
             lambda seen: seen.run == server.run,
             self._clock,
             self._around.looks,
-            lambda: True,
             hold,
             lambda _: None,
         )
         until, pause = self._clock.monotonic() + DESTROY_SECONDS, DESTROY_PAUSE
         while (fault := await calls.destroy()) is not None and fault.kind in PASSING:
-            # what is left of it, a disk or an address, is known to this process only: it does not give up soon
+            # a server that is half removed is of no use, and nobody else goes on with it: do not give up soon
             if self._clock.monotonic() + pause > until:
                 break
             await self._clock.sleep(pause)

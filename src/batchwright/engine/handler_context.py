@@ -73,8 +73,7 @@ class HandlerContext:
         self.check_create = check_create
         self.prober = prober
         self._key_file = key_file
-        self.closing = False
-        self.looks = ReadRetry(clock, lambda: self.closing)
+        self.looks = ReadRetry(clock)
         self.facts = {facts.name: _settled(facts, providers.get(facts.name)) for facts in run.plan.providers}
         self._fail = fail
         self._admitted: dict[int, tuple[str, CallClass]] = {}  # the lane, and the class of the call
@@ -144,10 +143,7 @@ class HandlerContext:
 
     def ask(self, limit: float, call: Coroutine[Any, Any, T]) -> Awaitable[T | Unknown]:
         """The answer of a port, or Unknown."""
-        return answer(limit, call, self._is_closing)
-
-    def _is_closing(self) -> bool:
-        return self.closing
+        return answer(limit, call)
 
     def output(self, command: effects.DoStep | effects.UndoStep) -> OutputBuffer:
         """The buffer for a call's output lines. Close it when the call has ended."""
@@ -193,7 +189,6 @@ class HandlerContext:
             ours,
             self.clock,
             self.looks,
-            lambda: self.closing,
             hold,
             lambda outcome: self.heed(name, calls, outcome),
         )

@@ -110,7 +110,6 @@ class Performer:
 
     async def aclose(self) -> None:
         """Stop without finishing; calls in flight are in doubt for the next driver."""
-        self._context.closing = True
         await asyncio.gather(self._calls.aclose(), self._sweeps.aclose())
         await self._context.aclose()
 

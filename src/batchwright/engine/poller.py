@@ -33,10 +33,9 @@ class AccountServers(Struct, frozen=True):
 class AccountListing:
     """The newest listing of an account, shared by all steps that ask at about the same time."""
 
-    def __init__(self, provider: Provider, clock: Clock, leaving: Callable[[], bool]) -> None:
+    def __init__(self, provider: Provider, clock: Clock) -> None:
         self._provider = provider
         self._clock = clock
-        self._leaving = leaving
         self._newest: AccountServers | None = None
         self._turn = asyncio.Lock()
 
@@ -48,7 +47,7 @@ class AccountListing:
         async with self._turn:
             if self._newest is None or self._newest.began < oldest:
                 began = self._clock.now()
-                found = await answer(self._provider.capabilities.call_timeout, self._provider.find(), self._leaving)
+                found = await answer(self._provider.capabilities.call_timeout, self._provider.find())
                 self._newest = AccountServers(began, found if isinstance(found, Unknown) else _by_name(found))
                 waited(self._clock.now() - began)
             return self._newest
@@ -98,14 +97,13 @@ class Poller:
         self._send = send
         self._fail = fail
         self._known = known
-        self._listing = AccountListing(provider, clock, lambda: self._closing)
+        self._listing = AccountListing(provider, clock)
         self._awaits: dict[int, Watched] = {}
         self._looked_at = 0.0  # when the newest look for twins began
         self._missing: dict[str, float] = {}  # servers that are waited for and not seen: since when
         self._settles: dict[int, tuple[effects.Settle, str, float]] = {}
         self._outages: dict[str, Outage] = {}  # by kind of look
         self._task: asyncio.Task[None] | None = None
-        self._closing = False
 
     async def twins_of(self, name: str, age: float, waited: Callable[[float], None]) -> tuple[Observed, ...]:
         """The twins of a server that is to be created, by a listing that is no older than `age` seconds.
@@ -140,7 +138,6 @@ class Poller:
 
     async def aclose(self) -> None:
         """Stop polling and cancel the pending reads."""
-        self._closing = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -167,7 +164,7 @@ class Poller:
         if outage is not None and began < outage.again_at:
             return None
         known = self._provider.capabilities
-        seen = await answer(known.call_timeout, look(now), lambda: self._closing)
+        seen = await answer(known.call_timeout, look(now))
         if not isinstance(seen, Unknown):
             self._heard(kind)
             return None

@@ -19,7 +19,7 @@ T = TypeVar("T")
 Work = Coroutine[Any, Any, None]
 
 
-async def answer(limit: float, call: Coroutine[Any, Any, T], leaving: Callable[[], bool]) -> T | Unknown:
+async def answer(limit: float, call: Coroutine[Any, Any, T]) -> T | Unknown:
     """The answer of a port. An exception or a timeout becomes Unknown; a cancelled caller stays cancelled."""
     try:
         async with asyncio.timeout(limit):
@@ -27,7 +27,8 @@ async def answer(limit: float, call: Coroutine[Any, Any, T], leaving: Callable[[
     except TimeoutError:
         return Unknown(f"no answer within {limit:g} s")
     except asyncio.CancelledError:
-        if leaving():
+        task = asyncio.current_task()
+        if task is None or task.cancelling():  # it is the caller who is cancelled, and no call inside a client
             raise
         return Unknown("the call was cancelled")
     except ProviderThrottled as error:

@@ -57,20 +57,15 @@ class Outage:
 
 
 class ReadRetry:
-    """Repeats failed reads of the providers, for one process. `leaving` says whether a read was cancelled on purpose.
-
-    `tell` is called once for each read that fails.
-    """
+    """Repeats failed reads of the providers, for one process. `tell` is called once for each read that fails."""
 
     def __init__(
         self,
         clock: Clock,
-        leaving: Callable[[], bool] = lambda: True,
         tell: Tell = lambda _provider, _why, _patience: None,
     ) -> None:
         self._clock = clock
         self._tell = tell
-        self._leaving = leaving
         self._outages: dict[Outage, str] = {}
 
     async def look(
@@ -89,7 +84,7 @@ class ReadRetry:
         known, outage = provider.capabilities, None
         try:
             while True:
-                seen = await answer(known.call_timeout if limit is None else limit, call(), self._leaving)
+                seen = await answer(known.call_timeout if limit is None else limit, call())
                 if not isinstance(seen, Unknown):
                     return seen
                 heed(seen)

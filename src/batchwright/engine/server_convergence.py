@@ -33,7 +33,6 @@ class ServerConvergence(Struct, frozen=True):
     ours: Callable[[Observed], bool]
     clock: Clock
     looks: ReadRetry
-    leaving: Callable[[], bool]
     hold: Hold
     heed: Callable[[object], None]
 
@@ -72,7 +71,7 @@ class ServerConvergence(Struct, frozen=True):
                 return _not_ours(seen)
             else:
                 await self.hold()
-                outcome = await answer(known.call_timeout, call(), self.leaving)
+                outcome = await answer(known.call_timeout, call())
                 self.heed(outcome)
                 if isinstance(outcome, Created | Gone):
                     return outcome

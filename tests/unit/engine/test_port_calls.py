@@ -7,7 +7,8 @@ from contextlib import suppress
 
 import pytest
 
-from batchwright.engine.port_calls import TaskPool
+from batchwright.engine.port_calls import TaskPool, answer
+from batchwright.model.call_outcome import Unknown
 
 
 def test_calls_run_beside_each_other_and_their_tasks_are_used_again() -> None:
@@ -113,6 +114,33 @@ def test_closing_ends_although_a_call_does_not_heed_that_it_is_cancelled() -> No
         return pool.running
 
     assert asyncio.run(main()) == 0
+
+
+def test_whoever_asks_and_is_cancelled_stays_cancelled() -> None:
+    """Nobody says before that it is going to be, as when the loop ends: it would poll for ever instead."""
+
+    async def main() -> bool:
+        async def poll() -> None:
+            while True:
+                await answer(60.0, asyncio.Event().wait())
+
+        task = asyncio.create_task(poll())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task}, timeout=60)
+        return task.cancelled()
+
+    assert asyncio.run(main())
+
+
+def test_a_call_that_a_client_cancels_is_unknown() -> None:
+    async def main() -> object:
+        async def cancelled() -> None:
+            raise asyncio.CancelledError
+
+        return await answer(60.0, cancelled())
+
+    assert asyncio.run(main()) == Unknown("the call was cancelled")
 
 
 def test_a_call_that_is_cancelled_by_itself_takes_no_other_with_it() -> None:
