@@ -23,7 +23,8 @@ from tests.support.postgres_server import PostgresServer, new_folder
 from tests.support.temporal_server import TemporalServer
 
 from batchwright.app.backing_services import TemporalConfig
-from batchwright.journal.postgres import PostgresAddress, PostgresJournal
+from batchwright.journal.postgres import PostgresAddress
+from batchwright.journal.postgres.journal import PostgresJournal
 
 DEATHS, WAITING, TAKEN = 5, 40, 100
 

@@ -18,7 +18,8 @@ from batchwright.engine.limits import Lane, Limits
 from batchwright.engine.loop import Driver
 from batchwright.journal import event_codec
 from batchwright.journal.base import Journal
-from batchwright.journal.postgres import PostgresAddress, PostgresJournal
+from batchwright.journal.postgres import PostgresAddress
+from batchwright.journal.postgres.journal import PostgresJournal
 from batchwright.journal.replay import load_run
 from batchwright.journal.sqlite import SqliteJournal
 from batchwright.journal.surreal import SurrealJournal

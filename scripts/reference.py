@@ -12,7 +12,8 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
-from batchwright import __version__, errors, serve
+from batchwright import __version__, errors
+from batchwright.__main__ import command_line
 from batchwright.cli.man_page import man_page
 from batchwright.emulators.aws.settings import AwsBehaviour
 from batchwright.emulators.hetzner.settings import HetznerBehaviour
@@ -344,7 +345,7 @@ def reference() -> dict[Path, str]:
         DOCS / "taskserv-fields.md": taskserv_fields(),
         DOCS / "rest.md": service_reference.rest(),
         DOCS / "explanation/provider-promises.md": service_reference.promises(),
-        DOCS / "batchwright.1": man_page(serve.command_line.command(), __version__),
+        DOCS / "batchwright.1": man_page(command_line.command(), __version__),
     }
 
 

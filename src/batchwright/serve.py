@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batchwright.cli import main as command_line
 from batchwright.cli.exit_codes import Exit
 from batchwright.cli.options import Sim, Simulate, StateDir, settings_of, simulation_of
 from batchwright.cli.output import say
@@ -123,13 +122,3 @@ def _tools(allow_apply: bool) -> Callable[[ASGIApp, RunSupervisor], ASGIApp] | N
     from batchwright.mcp.endpoint import McpEndpoint
 
     return lambda calls, supervisor: McpEndpoint(calls, supervisor.settings, apply=allow_apply)
-
-
-command_line.COMMANDS.append((command_line.SERVICE, "batchwright.serve:serve", "serve --port 9090"))
-command_line.COMMANDS.append((command_line.SERVICE, "batchwright.serve_worker:worker", "worker --runs 20"))
-command_line.COMMANDS.append((command_line.SERVICE, "batchwright.serve_mcp:mcp", "mcp --folder workflows"))
-
-
-def main() -> NoReturn:
-    """Run the whole `batchwright` command line, `serve` included."""
-    command_line.main()

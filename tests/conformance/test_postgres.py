@@ -10,7 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from batchwright.journal.base import Journal
-from batchwright.journal.postgres import PostgresAddress, PostgresJournal, transactions
+from batchwright.journal.postgres import PostgresAddress, transactions
+from batchwright.journal.postgres.journal import PostgresJournal
 from batchwright.model.run_signal import Signal, SignalKind
 from batchwright.testing import (
     journal_archive_suite,

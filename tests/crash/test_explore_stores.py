@@ -13,7 +13,8 @@ import pytest
 from msgspec.structs import replace
 
 from batchwright.journal.base import Journal
-from batchwright.journal.postgres import PostgresAddress, PostgresJournal
+from batchwright.journal.postgres import PostgresAddress
+from batchwright.journal.postgres.journal import PostgresJournal
 from batchwright.journal.surreal import SurrealJournal
 from batchwright.testing.crash_points import CrashPoint, When
 from batchwright.testing.virtual_clock import run_virtual

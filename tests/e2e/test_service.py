@@ -183,7 +183,7 @@ def test_another_address_is_refused_without_a_token(tmp_path: Path) -> None:
 
 
 def test_without_its_packages_the_service_says_what_to_install(tmp_path: Path) -> None:
-    code = "import sys; sys.modules['litestar'] = None; from batchwright.serve import main; main()"
+    code = "import sys; sys.modules['litestar'] = None; from batchwright.__main__ import main; main()"
     command = [sys.executable, "-c", code, "serve", "--port", "0", "--state-dir", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2

@@ -24,7 +24,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from batchwright import serve
+from batchwright import __main__ as program
 from batchwright.cli.main import COMMANDS, GROUPS
 from tests.support.command_line import COMMAND, SOURCES
 
@@ -136,7 +136,7 @@ def main() -> None:
             os.close(descriptor)
     control.close()
     _become(pickle.loads(message), streams)
-    serve.main()
+    program.main()
 
 
 def _is_fork(control: socket.socket) -> bool:

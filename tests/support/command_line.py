@@ -15,7 +15,7 @@ from unittest.mock import patch
 import msgspec
 import pytest
 
-from batchwright import serve
+from batchwright import __main__ as program
 from batchwright.app import adapters
 from batchwright.app.patient_provider import PatientProvider
 from batchwright.cli.main import run_command
@@ -25,7 +25,7 @@ SOURCES = str(Path(__file__).parents[2] / "src")
 COMMAND = [sys.executable, "-m", "batchwright"]
 Done = subprocess.CompletedProcess[str]
 
-assert serve.serve  # registers itself
+assert program.main  # adds the commands of serve
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:

@@ -13,9 +13,9 @@ from inspect import CO_OPTIMIZED
 from pathlib import Path
 from types import FrameType
 
-from batchwright import serve
+from batchwright import __main__ as program
 
-PACKAGE = f"{Path(serve.__file__).parent}/"
+PACKAGE = f"{Path(program.__file__).parent}/"
 MODULE = "<module>"
 
 
@@ -38,7 +38,7 @@ def main() -> None:
     threading.setprofile(profile)
     sys.setprofile(profile)
     try:
-        serve.main()
+        program.main()
     finally:
         sys.setprofile(None)
         print(json.dumps({file: sorted(executed[file]) for file in sorted(executed)}))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from batchwright.serve import command_line
+from batchwright.__main__ import command_line
 
 ROOT = Path(__file__).parents[2]
 PAGES = [

@@ -25,7 +25,10 @@ LATE_IMPORTS = (
     "app/language_model.py",
     "providers/registry.py",
     "cli/emulate.py",
-    "client/discovery.py",  # these two import what only some commands need, which takes longer than most commands
+    "app/settings.py",  # these import what only some commands need, which takes longer than most commands
+    "cli/completion.py",
+    "cli/environment_argument.py",
+    "client/discovery.py",
     "client/local.py",
     "journal/surreal/",
     "commands/ssh.py",

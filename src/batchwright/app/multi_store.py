@@ -347,7 +347,8 @@ def _server(config: SurrealConfig, state_dir: Path) -> Journal:
 
 def _postgres(config: PostgresConfig, state_dir: Path) -> Journal:
     try:
-        from batchwright.journal.postgres import PostgresAddress, PostgresJournal
+        from batchwright.journal.postgres import PostgresAddress
+        from batchwright.journal.postgres.journal import PostgresJournal
     except ImportError as error:
         raise StorePackageMissing(
             'storage_backend "postgres" needs a package that is not installed',

@@ -24,7 +24,6 @@ from batchwright.model.secret_reference import SecretReference
 from batchwright.model.trace_receiver import TraceReceiver
 from batchwright.model.webhook import Webhook
 from batchwright.places.carrier import Carrier
-from batchwright.providers import registry
 from batchwright.regular_files import contents
 from batchwright.user_home import expanded, home
 
@@ -264,7 +263,7 @@ def config_from(environ: Mapping[str, str]) -> Config:
         found["service"] = {**service, "engine": environ["BATCHWRIGHT_ENGINE"]}
     over = [name for name, kind in _SERVERS.items() if _overlay(found, name, kind.__struct_fields__, environ)]
     others = set(found) - set(ConfigFile.__struct_fields__)
-    tables = {name: found.pop(name) for name in others & set(registry.names())} if others else {}
+    tables = {name: found.pop(name) for name in others & _providers()} if others else {}
     try:
         file = msgspec.convert(found, ConfigFile)
         providers = msgspec.convert(tables, dict[str, dict[str, Any]])
@@ -349,8 +348,20 @@ def _read(environ: Mapping[str, str]) -> tuple[Path, dict[str, Any]]:
         raise ConfigInvalid(f"cannot read {place}: {error}", hint="Correct it or remove it.") from error
 
 
+def _providers() -> set[str]:
+    from batchwright.providers import registry  # here, as few have a table that may be a provider's
+
+    return set(registry.names())
+
+
 def _told(error: msgspec.ValidationError) -> str:
     return str(error).replace(" - at `$.", ", at `").replace("`$.", "`")
+
+
+def _plug_in_hint(table: str) -> str:
+    from batchwright.providers import registry
+
+    return registry.plug_in_hint(table, ConfigFile.__struct_fields__)
 
 
 def _hint(found: dict[str, Any]) -> str:
@@ -361,7 +372,7 @@ def _hint(found: dict[str, Any]) -> str:
                 words = {"api_key": "an API key"}.get(secret, f"a {secret}")
                 return f'Do not write {words} here; refer to it, as in {secret} = {{ file = "/run/secrets/{name}" }}.'
     strange = sorted(set(found) - set(ConfigFile.__struct_fields__))
-    if strange and (hint := registry.plug_in_hint(strange[0], ConfigFile.__struct_fields__)):
+    if strange and (hint := _plug_in_hint(strange[0])):
         return f"A table has the name of an installed provider. {hint}"
     if "notify" in found or "webhooks" in found:
         return 'docs/webhooks.md has an example. A secret is never written here: secret = { env = "OPS_HOOK_SECRET" }'

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from batchwright.client.discovery import client_for
 from batchwright.model.environment_selector import LATEST
 from batchwright.model.lifecycle import RunState
 from batchwright.user_home import expanded
@@ -87,6 +86,8 @@ def _newest(ctx: typer.Context) -> list[RunRow]:
 
 
 def _client(ctx: typer.Context) -> Client:
+    from batchwright.client.discovery import client_for  # here, as every command names its completions
+
     state_dir = ctx.params.get("state_dir")
     folder = Path(state_dir) if state_dir else None
     return client_for(os.environ, url=ctx.params.get("url"), state_dir=folder, seconds=SECONDS)

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from batchwright.app.planned import workflow_invalid
-from batchwright.app.plans import check
 from batchwright.app.settings import Settings
 from batchwright.cli import completion
 from batchwright.cli.options import source_of
@@ -36,6 +34,9 @@ def _name(word: str, env: str | None, settings: Settings) -> str:
     """The environment of a workflow file, or the one with this name."""
     if not word.endswith(SUFFIXES) or not Path(word).exists():
         return f"{word}/{env}" if env else word
+    from batchwright.app.planned import workflow_invalid  # here, as most name an environment, and need no loader
+    from batchwright.app.plans import check
+
     loaded = check(source_of(Path(word), None, None, env), settings)
     if loaded.workflow is None:
         show_diagnostics(loaded.diagnostics)

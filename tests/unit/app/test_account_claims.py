@@ -13,7 +13,8 @@ from batchwright.app.system_clock import SystemClock
 from batchwright.engine.limits import CallClass, Lane, Limits
 from batchwright.errors import StoreUnreachable
 from batchwright.journal.base import AccountClaim
-from batchwright.journal.postgres import PostgresAddress, PostgresJournal
+from batchwright.journal.postgres import PostgresAddress
+from batchwright.journal.postgres.journal import PostgresJournal
 from batchwright.testing.journal_suite import opened
 
 CREATE = CallClass.CREATE

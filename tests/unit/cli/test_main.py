@@ -149,7 +149,7 @@ def test_a_process_ends_without_a_last_search_for_cycles() -> None:
     code = """
 import atexit, gc, sys
 atexit.register(lambda: print(gc.get_freeze_count() > 10_000))
-from batchwright.serve import main
+from batchwright.__main__ import main
 main()
 """
     command = [sys.executable, "-c", code, "--version"]

@@ -18,7 +18,8 @@ from pathlib import Path
 from batchwright.errors import RunNotFound
 from batchwright.journal.base import Journal
 from batchwright.journal.lease_holder import own_holder
-from batchwright.journal.postgres import PostgresAddress, PostgresJournal
+from batchwright.journal.postgres import PostgresAddress
+from batchwright.journal.postgres.journal import PostgresJournal
 from batchwright.journal.sqlite import SqliteJournal
 from batchwright.journal.surreal import SurrealJournal
 from batchwright.model.delivery import Delivery

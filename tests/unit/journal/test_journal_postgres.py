@@ -27,7 +27,8 @@ from batchwright.errors import (
     StoreUnreachable,
     StoreUnsupported,
 )
-from batchwright.journal.postgres import PostgresAddress, PostgresJournal, connect, notifications
+from batchwright.journal.postgres import PostgresAddress, connect, notifications
+from batchwright.journal.postgres.journal import PostgresJournal
 from batchwright.model.secret_reference import SecretReference
 from batchwright.testing.journal_suite import begun, created, opened, steps, summary_of
 

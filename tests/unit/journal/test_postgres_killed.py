@@ -14,7 +14,8 @@ from tests.support.postgres_server import PostgresServer
 from tests.unit.journal.test_journal_killed import KILLS, SCRIPT, last_of_run
 
 from batchwright.errors import StoreUnreachable
-from batchwright.journal.postgres import PostgresAddress, PostgresJournal
+from batchwright.journal.postgres import PostgresAddress
+from batchwright.journal.postgres.journal import PostgresJournal
 from batchwright.testing.journal_suite import begun
 
 
