@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -161,6 +162,29 @@ def test_a_server_is_changed_back_and_the_undo_ends_once_it_is_ready() -> None:
         assert bench.clock.now() - began >= 8.0, "it has booted"
 
     changing(play, boot_seconds=8.0)
+
+
+def test_a_stop_that_a_dead_process_sent_does_not_leave_the_server_off() -> None:
+    """A look shows for a while that it runs, with its former plan: as if there were nothing to change back."""
+
+    async def play(bench: Bench, server: SimulatedServer) -> None:
+        bench.start()
+        bench.happen(ev.DriverStarted(bench.clock.now(), "another", 2))
+        assert bench.run.records[0].doubt
+        rolling_back(bench, "up/a")
+
+        async def stop() -> None:
+            await bench.clock.sleep(bench.provider.capabilities.settle_seconds / 2)
+            bench.world.stop("s1", bench.clock.now())
+
+        stopping = asyncio.ensure_future(stop())
+        assert (await bench.undo()).fault is None
+        await stopping
+        now = bench.world.server("s1")
+        assert now is not None
+        assert (now.request.plan, now.true_state(bench.clock.now())) == ("1xCPU-2GB", "ready")
+
+    changing(play, late_commits=0.0001, late_max=20.0)
 
 
 def test_one_that_does_not_come_up_again_is_not_changed_back() -> None:

@@ -148,12 +148,30 @@ class ServerHandler(Handler):
 
     async def _restore(self, step: Step, command: effects.UndoStep) -> reports.UndoReport:
         done = await self._changed(step, CallClass.DESTROY)
+        record = self.context.run.records[command.step]
+        if record.doubt:
+            done = await self._settled(step, done, self.context.since(record.doubt_at))
         if isinstance(done, Created) and not done.ready:
             done = await self._started(step, self.context.timeout(command.step))
         if isinstance(done, Fault):
             return reports.UndoReport(command.step, command.attempt, done)
         address = done.address if isinstance(done, Created) else ""
         return reports.UndoReport(command.step, command.attempt, None, isinstance(done, Gone), address)
+
+    async def _settled(self, step: Step, done: Created | Gone | Fault, since: float) -> Created | Gone | Fault:
+        """The answer once a stop that a dead process sent has had its effect: until then the server may look as if it
+        ran on, and nobody would start it again.
+        """
+        context, provider = self.context, self.context.providers[step.provider]
+        until = since + context.facts[step.provider].settle_seconds
+        while isinstance(done, Created) and context.clock.now() < until:
+            await context.clock.sleep(provider.capabilities.poll_seconds)
+            look = await context.looks.look(provider, lambda: provider.describe([step.ref]))
+            if isinstance(look, Unknown):
+                return trouble(look)
+            if look[step.ref].state is not ServerState.READY:
+                done = await self._changed(step, CallClass.DESTROY)
+        return done
 
     async def _started(self, step: Step, limit: float) -> Created | Gone | Fault:
         """Wait until the server that was changed back is ready: an undo has no step of its own for that."""
