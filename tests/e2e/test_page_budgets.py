@@ -113,6 +113,30 @@ def test_ten_thousand_steps_are_few_nodes_and_few_trips(stage: Stage) -> None:
             assert tab.evaluate("document.querySelectorAll('*').length") < 2_000, query
         tab.get_by_label("Find in steps").fill("many-4999/")
         tab.get_by_text("1 of 10,000").wait_for()
+        ended(window, run)
+        for screen in (f"runs/{run}/rollback", "servers", "environments/many?simulated=true", "plan"):
+            tab.goto(f"{stage.url}/ui/{screen}")
+            if screen == "plan":
+                tab.get_by_label("Language").select_option("JSON")
+                tab.get_by_label("The workflow file").fill(json.dumps(definition, indent=1))
+                tab.get_by_role("button", name="Plan it").click()
+            tab.get_by_text("more of").first.wait_for()
+            assert tab.evaluate("document.querySelectorAll('*').length") < 2_000, screen
+
+
+def test_a_plan_of_many_operations_is_few_nodes_too(stage: Stage) -> None:
+    definition = workflow("wide", 1)
+    more = [{"id": f"run-{n:03}", "type": "command", "run": ["true"]} for n in range(400)]
+    definition["batch_workflow"]["operations"] += more
+    run = stage.submit(definition)
+    with browser(stage.url) as window:
+        for query in ("?ops=list", "?ops=all&p=g", "?order=operation", "?p=t&top=t"):
+            tab = window.page(f"/ui/runs/{run}{query}")
+            tab.locator(".steps .vr .st").first.wait_for()
+            assert tab.evaluate("document.querySelectorAll('*').length") < 2_000, query
+            if query == "?ops=list":
+                tab.get_by_label("List of operations").get_by_text("run-000").wait_for()
+            tab.close()
 
 
 # How many answers were waited for one after the other, the document among them, until the steps were there.

@@ -144,6 +144,20 @@ def test_the_moment_that_an_address_names_is_shown_and_nothing_can_be_done_from_
         tab.get_by_role("link", name="Roll back").wait_for()
 
 
+def test_the_line_of_a_log_that_an_address_names_is_shown_whole(stage: Stage) -> None:
+    run = stage.submit(workflow("said", 2), "--sim", "fail=said-0002")
+    with browser(stage.url, viewport={"width": 390, "height": 844}) as window:
+        ended(window, run, "Failed").close()
+        tab = window.page(f"/ui/runs/{run}?sel=web/said-0002&tab=log&p=d&line=2")
+        line = tab.get_by_label("Line 2")
+        assert "failed after 1 attempt" in line.inner_text()
+        tab.get_by_label("Find in this log").fill("start")
+        tab.locator(".log .vr").nth(0).locator("mark").wait_for()
+        tab.get_by_label("Find in this log").press("Enter")
+        assert tab.get_by_label("Line 1").inner_text() == "started"
+        assert "line=1" in tab.url
+
+
 def test_a_question_is_answered_and_a_run_rolled_back_after_its_preview(stage: Stage) -> None:
     run = stage.submit(asking("yes"))
     with browser(stage.url) as window:

@@ -102,11 +102,11 @@ def _sentence(
 
 
 def _ended_sentence(run: Run, shape: PlanIndex) -> str:
-    steps = sum(map(len, shape.steps))
     if run.status is RunState.ROLLED_BACK:
         return f"It was rolled back: {counted(run.count(StepState.UNDONE), 'step')} undone."
     if run.status is RunState.ROLLBACK_INCOMPLETE:
         return f"The rollback left something: {counted(len(run.residue), 'thing')} could not be undone."
+    steps = sum(map(len, shape.steps)) - run.count(StepState.NOT_WANTED)
     done = f"{run.count(StepState.SUCCEEDED):,} of {counted(steps, 'step')} done"
     because = f" ({one_line(run.reason)})" if run.reason else ""
     return f"It has ended, {run.status}{because}: {done}."

@@ -106,7 +106,7 @@ def test_everything_that_a_browser_loads_is_small(tmp_path: Path) -> None:
     (shell,) = asked(tmp_path, "/ui/runs/abc")
     told = set(re.findall(r"ui/static/\w+/([\w./-]+)", shell.body.decode()))
     assert len(told) > 10
-    assert sum(len(there[name].body) for name in told) < 180_000
+    assert sum(len(there[name].body) for name in told) < 150_000
 
 
 def test_without_the_fetched_files_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,12 @@ def test_one_sentence_says_what_a_run_does() -> None:
     assert why(story, 24).sentence == "It was rolled back: 1 step undone."
 
 
+def test_steps_that_are_not_wanted_are_not_counted() -> None:
+    story = fleet(parallel_limit=9).begin().start("web/a", "web/b", at=0).succeed("web/a", at=2).fail("web/b", at=3)
+    story.tell(ev.StepNotWanted(T0 + 3, "kube/b/containerd", "its server failed", "web/b")).end(RunState.COMPLETED, 9)
+    assert why(story, 10).sentence == "It has ended, Completed: 1 of 6 steps done."
+
+
 def test_a_card_has_what_a_step_needs_and_what_needs_it() -> None:
     story = (
         fleet(parallel_limit=9).begin().start("web/a", "web/b", at=0).retry("web/a", at=3, until=5).start("web/a", at=5)

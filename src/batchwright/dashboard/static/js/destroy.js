@@ -2,7 +2,7 @@
 import { html, useState } from '../vendor/htm-preact.js';
 import { TypedConfirm } from './confirm.js';
 import { ask, useGet } from './net.js';
-import { Copy, Diagnostics, Loading, Mark, Numbers, Refused, Section, Table } from './parts.js';
+import { Copy, Diagnostics, Loading, Mark, Numbers, Section, Table } from './parts.js';
 import { environmentPath, go, href, may, session, useQuery } from './store.js';
 import { useTitle } from './title.js';
 import { many, num } from './words.js';
@@ -33,6 +33,5 @@ function Preview({ word, name, plan, warnings }) {
       ${warnings.length ? html`<div class="box"><h2>Look at this</h2><${Diagnostics} items=${warnings} /></div>` : ''}
       <div class="box"><h2>On the shell</h2><${Copy} text=${`batchwright destroy ${word} --plan`} /><${Copy} text=${`batchwright destroy ${word}`} /></div></div>`;
   return html`<${Numbers} items=${[[num(servers.length), 'servers destroyed', servers.length ? 'bad' : ''], [num(services.size), 'task services go with them'], undone && [num(undone), 'commands undone', 'undo']]} />
-    <div class="two"><${Section} title="In this order" about="the reverse of the order they were made in"><${Table} label="What is destroyed, in order" rows=${cells} heads=${[['Order', 'n hide-s'], ['What', 'nw'], ['How', 'nw'], ['Provider', 'nw hide-s'], ['Note', '']]} empty=${html`<p class="q">It has nothing that could be destroyed.</p>`} />
-        ${plan.steps.length > 500 ? html`<p class="q">and ${num(plan.steps.length - 500)} more</p>` : ''}<//>${side}</div>`;
+    <div class="two"><${Section} title="In this order" about="the reverse of the order they were made in"><${Table} label="What is destroyed, in order" rows=${cells} heads=${[['Order', 'n hide-s'], ['What', 'nw'], ['How', 'nw'], ['Provider', 'nw hide-s'], ['Note', '']]} empty=${html`<p class="q">It has nothing that could be destroyed.</p>`} /><//>${side}</div>`;
 }

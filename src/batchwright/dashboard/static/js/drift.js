@@ -1,7 +1,7 @@
 // How an environment differs now from what its runs asked for: per server, field and label, and what to do about it.
 import { html, useState } from '../vendor/htm-preact.js';
 import { ask } from './net.js';
-import { Copy, Mark, Numbers, Refused, Section, Time } from './parts.js';
+import { Copy, Mark, Numbers, Refused, Section, Some, Time } from './parts.js';
 import { runLink } from './home.js';
 import { environmentPath, href, live, may, session, useQuery, useStore } from './store.js';
 import { useTitle } from './title.js';
@@ -35,7 +35,7 @@ function Found({ found, all }) {
   const say = found.ok ? 'Everything is as its runs left it.' : `${[found.counts.drifted && `${many(found.counts.drifted, 'thing differs', 'things differ')}`, found.counts.unknown && `${num(found.counts.unknown)} could not be looked at`].filter(Boolean).join(', ')}.`;
   return html`<p class="say">${say}${found.changing ? html` Run ${runLink(found.changing)} was changing it meanwhile, so some of this may be its work.` : ''}</p>
     <${Numbers} items=${Object.entries(STATES).filter(([state]) => found.counts[state] || state === 'same').map(([state, [text, , colour]]) => [num(found.counts[state]), text, colour])} />
-    ${shown.slice(0, 300).map(([server, items]) => html`<${Server} name=${server} items=${items} all=${all} key=${server} />`)}
+    <${Some} className="sec big-gap" items=${shown} draw=${([server, items]) => html`<li key=${server}><${Server} name=${server} items=${items} all=${all} /></li>`} />
     ${quiet || all ? html`<p><a class="btn" href=${href('ui/drift', { environment: (found.simulated ? 'simulated:' : '') + found.environment, all: all ? '' : 'yes' })}>${all ? 'Only what differs' : `Show the ${many(quiet, 'server')} that ${quiet === 1 ? 'is' : 'are'} the same`}</a></p>` : ''}`;
 }
 

@@ -4,7 +4,7 @@ import { Canvas, fitText, font, glyph, palette, rects } from './canvas.js';
 import { put, useKeys, useQuery } from './store.js';
 import { STATES, STRIP, WORST, many, num, operationOf } from './words.js';
 
-const LOUD = ['failed', 'undo_failed', 'asking', 'in_doubt'], LIVE = ['started', 'created', 'retrying', 'undoing', 'undo_retrying'];
+const LOUD = ['failed', 'undo_failed', 'asking', 'in_doubt'], LIVE = ['retrying', 'undo_retrying', 'undoing', 'started', 'created'];
 const PORTRAIT = 500; // below this width layers go down instead of to the right
 
 export function Graph({ graph, view, zoom }) {
@@ -26,7 +26,7 @@ export function Graph({ graph, view, zoom }) {
       }
       const id = at(x, y);
       event.target.style.cursor = id ? 'pointer' : 'default';
-      event.target.title = id ? `${id}: ${say(counts.get(id))}` : '';
+      event.target.title = id ? `${id}: ${sayings(counts.get(id))[0]}` : '';
       if (id !== me.hover) { me.hover = id; soon(); }
       return undefined;
     },
@@ -76,12 +76,18 @@ const reach = (id, next, far) => {
   return seen;
 };
 /** The state of several operations: the worst that says something, or how far they have got. */
-const together = (counts) => [...LOUD, ...LIVE].find((state) => counts[state]) || (counts.waiting && Object.keys(counts).length > 1 ? 'started' : WORST.find((state) => counts[state]));
+const together = (counts) => [...LOUD, ...LIVE].find((state) => counts[state]) || (counts.waiting ? (counts.succeeded ? 'started' : 'waiting') : WORST.find((state) => counts[state]));
 const worst = (op) => STATES[op?.state] ? op.state : WORST.find((state) => op?.counts[state]) || 'waiting';
-export function say(op, provider = op?.provider) {
-  if (!op) return '';
-  const bad = (op.counts.failed || 0) + (op.counts.undo_failed || 0), trouble = bad ? `, ${num(bad)} failed` : op.counts.retrying ? `, ${num(op.counts.retrying)} retrying` : op.counts.skipped ? `, ${num(op.counts.skipped)} skipped` : '';
-  return op.counts.asking ? 'waits for a yes' : `${num(op.done)} of ${num(op.total)}${trouble}${provider ? ` · ${provider}` : ''}`;
+function trouble({ counts }) {
+  const bad = (counts.failed || 0) + (counts.undo_failed || 0);
+  return bad ? `${num(bad)} failed` : counts.retrying ? `${num(counts.retrying)} retrying` : counts.skipped ? `${num(counts.skipped)} skipped` : '';
+}
+/** What a box says, the longest first: what fits is drawn whole, and what is wrong goes last. */
+function sayings(op) {
+  if (!op) return [''];
+  if (op.counts.asking) return ['waits for a yes'];
+  const done = `${num(op.done)} of ${num(op.total)}`, wrong = trouble(op), both = wrong ? `${done}, ${wrong}` : done;
+  return [op.provider ? `${both} · ${op.provider}` : both, both, wrong || done, `${num(op.done)}/${num(op.total)}`];
 }
 
 /** Where boxes lie: their size, and the corner of a place in the layout. */
@@ -99,14 +105,15 @@ function geometry(w, h, { graph, layers, tall, mean, me, zoom }) {
   } else {
     const share = room[0] / layers, u = room[1] / tall;
     bw = Math.min(208, Math.max(26, share * (share < 130 ? 0.82 : 0.74))); gx = Math.min(72, Math.max(6, (room[0] - bw * layers) / Math.max(1, layers - 1)));
-    named = bw < 120 && u >= 27 && bw + gx - 6 > mean * 3.9;
+    named = !(bw >= 104 && u * 0.8 >= 36) && bw < 120 && u >= 27 && bw + gx - 6 > mean * 3.9;
     bh = named ? Math.min(26, u - 17) : Math.min(52, Math.max(4, u * 0.8)); gy = named ? Math.min(40, u - bh) : Math.min(20, Math.max(1, (room[1] - bh * tall) / Math.max(1, tall - 1)));
   }
+  named &&= scale === 1; // at another size the gap above a box may be too low for its name
   [bw, bh, gx, gy] = [Math.min(320, bw * scale), Math.min(56, bh * scale), gx * scale, gy * scale];
   const [across, along] = down ? [tall, layers] : [layers, tall], size = [across * bw + (across - 1) * gx, along * bh + (along - 1) * gy];
-  const ox = 16 + Math.max(0, (room[0] - size[0]) / 2) + me.move[0], oy = 12 + (down ? 0 : Math.max(0, (room[1] - size[1]) / 2)) + (named ? 8 : 0) + me.move[1];
+  const aside = (room[0] - size[0]) / 2, ox = 16 + (down ? aside : Math.max(0, aside)) + me.move[0], oy = 12 + (down ? 0 : Math.max(0, (room[1] - size[1]) / 2)) + (named ? 8 : 0) + me.move[1];
   const place = (layer, row) => down ? [ox + (row - 0.5) * (bw + gx), oy + layer * (bh + gy)] : [ox + layer * (bw + gx), oy + (row - 0.5) * (bh + gy)];
-  return { down, bw, bh, gx, gy, named: named && !zoom, place };
+  return { down, bw, bh, gx, gy, named, place };
 }
 
 function draw(c, w, h, all) {
@@ -194,7 +201,8 @@ function box(c, x, y, node, op, { bw, bh, gx, named }, { picked, me }, cells, la
     if (bh >= 44) {
       c.font = font(11);
       c.fillStyle = palette['ink-2'];
-      c.fillText(c.measureText(say(op)).width <= bw - 16 ? say(op) : fitText(c, say(op, ''), bw - 16), x + 8, y + 31);
+      const all = sayings(op);
+      c.fillText(fitText(c, all.find((text) => c.measureText(text).width <= bw - 16) || all.at(-1), bw - 16), x + 8, y + 31);
     }
     part(op, x + 8, y + bh - 10, bw - 16, 5, cells);
     return;

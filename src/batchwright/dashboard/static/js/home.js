@@ -4,7 +4,7 @@ import { RUNS, useGet } from './net.js';
 import { Copy, Loading, Section, State, Strip, Table, Time } from './parts.js';
 import { href, put, useQuery } from './store.js';
 import { useTitle } from './title.js';
-import { ENDED, dur, many, now, stateOf } from './words.js';
+import { ENDED, dur, many, now, num, stateOf } from './words.js';
 
 const EVERY = 3; // seconds between two looks
 const CHIPS = [['', 'All'], ['asks', 'Asks'], ['running', 'Running'], ['failed', 'Failed'], ['ended', 'Ended']];
@@ -15,6 +15,7 @@ const countsOf = (row) => {
   const rest = row.steps - row.succeeded - row.failed - row.skipped - row.undone - (row.asks || 0);
   return { succeeded: row.succeeded, failed: row.failed, skipped: row.skipped, undone: row.undone, asking: row.asks, waiting: Math.max(0, rest) };
 };
+const counted = (n) => n == null ? '?' : num(n);
 const environmentLink = (one) => html`<a class="b" href=${href(`ui/environments/${one.name}`, { simulated: one.simulated ? 'true' : '' })}>${one.name}</a>${one.simulated ? html` <span class="tag">simulated</span>` : ''}`;
 
 export function Home() {
@@ -53,7 +54,7 @@ function Environments({ items, rows }) {
   const cells = shown.slice(0, 100).map((one) => {
     const row = byRun.get(one.run);
     return [environmentLink(one), html`<a href=${href(`ui/runs/${one.run}`)}><${State} of=${row ? stateOf(row) : one.status} /></a>`, row ? html`<${Strip} counts=${countsOf(row)} small />` : '',
-      one.servers ?? '?', one.taskservs ?? '?', row?.by || '', html`<${Time} at=${one.since} />`, one.changing ? one.driver || (row && stateOf(row) === 'Asks' ? 'waits for a person' : 'nobody drives') : ''];
+      counted(one.servers), counted(one.taskservs), row?.by || '', html`<${Time} at=${one.since} />`, one.changing ? one.driver || (row && stateOf(row) === 'Asks' ? 'waits for a person' : 'nobody drives') : ''];
   });
   return html`<${Section} title="Environments" about="what lives on over its runs" tools=${items.length > 8 ? html`<input class="in" type="search" placeholder="Find an environment" aria-label="Find an environment" value=${find} onInput=${(e) => put({ env: e.target.value })} />` : ''}>
     <${Table} label="Environments" rows=${cells} heads=${[['Environment', 'nw'], ['Newest run', 'nw'], ['Steps', 'nw hide-s'], ['Servers', 'n hide-s'], ['Services', 'n hide-s'], ['Changed by', 'nw hide-s'], ['Since', 'n nw'], ['Driven by', 'nw hide-s']]}
@@ -66,7 +67,7 @@ function Runs({ rows, more }) {
   const cells = shown.slice(0, 200).map((row) => [runLink(row.run), row.environment, html`<${State} of=${stateOf(row)} />`, html`<${Strip} counts=${countsOf(row)} small />`,
     row.by, html`<${Time} at=${row.created_at} />`, row.started_at ? dur((row.ended_at || now()) - row.started_at) : '']);
   return html`<${Section} title="Runs" about="newest first" tools=${html`<div class="row wrap" role="group" aria-label="Show only">${CHIPS.map(([key, word]) => html`<button class="chip" aria-pressed=${String(kind === key)} onClick=${() => put({ kind: key })}>${word}${key ? ' ' + rows.filter(KINDS[key]).length : ''}</button>`)}
-      <input class="in" type="search" data-find placeholder="Find a run, person, environment" aria-label="Find a run" value=${find} onInput=${(e) => put({ find: e.target.value })} /></div>`}>
+      <input class="in" type="search" data-find placeholder="Find a run or person" aria-label="Find a run" value=${find} onInput=${(e) => put({ find: e.target.value })} /></div>`}>
     <${Table} label="Runs" rows=${cells} heads=${[['Run', 'nw'], ['Environment', 'nw'], ['State', 'nw'], ['Steps', 'nw hide-s'], ['By', 'nw hide-s'], ['Began', 'n nw'], ['Took', 'n nw hide-s']]}
       empty=${html`<p class="q">No run is like that. ${many(rows.length, 'run')} in all. <button class="btn bare" onClick=${() => put({ kind: null, find: null })}>Show all</button></p>`} />
     ${more ? html`<p class="q">Older runs: <code>batchwright list</code></p>` : ''}<//>`;

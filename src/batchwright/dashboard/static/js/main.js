@@ -1,29 +1,14 @@
 // The page: its bar, the screen that the address names, keys, and signing in.
 import { html, render, useEffect, useRef, useState } from '../vendor/htm-preact.js';
-import { RUNS, Problem, ask, heard, retry, useGet } from './net.js';
-import { Copy, Dialog, Icon, Time } from './parts.js';
-import { go, href, live, notice, place, put, root, session, signedOut, store, useQuery, useStore, useTimeMode } from './store.js';
+import { Later, load, loadAll } from './modules.js';
+import { RUNS, Problem, ask, heard, retry, signIn, useGet } from './net.js';
+import { Dialog, Icon, Time } from './parts.js';
+import { go, href, live, notice, place, put, root, session, signedOut, useQuery, useStore, useTimeMode } from './store.js';
 import { MODES, dur, now } from './words.js';
 
 const PAGES = [['', 'Runs'], ['ui/approvals', 'Approvals'], ['ui/plan', 'Plan'], ['ui/servers', 'Servers'], ['ui/taskservs', 'Task services'], ['ui/service', 'Service']];
-const KEYS = [['/', 'find in what is shown'], ['Ctrl K', 'go to anything'], ['1 2 3 4', 'graph, timeline, steps, detail'], ['m', 'one pane over all'], ['j k', 'next, previous row'], ['Enter', 'open what is selected'], ['Esc', 'one level back'],
-  ['f F', 'next, previous failure'], ['w l h', 'why, log, history of a step'], ['g', 'steps by state, by operation, as planned'], ['[ ]', 'how far around a selected operation'], ['+ - 0', 'graph nearer, farther, whole'],
-  ['i', 'fold idle time'], ['a', 'all rows of the timeline at once'], [', .', 'one event back, on'], ['< >', 'a hundredth of the run back, on'], ['n', 'back to now'], ['c', 'copy the command for the shell'], ['t', 'times in UTC, local, relative'], ['?', 'these keys']];
 
-// -- which screen: its module is loaded when it is first shown, all others when there is time
-const MODULES = { home: () => import('./home.js'), run: () => import('./run.js'), step: () => import('./step.js'), rollback: () => import('./rollback.js'), plan: () => import('./plan.js'),
-  approvals: () => import('./approvals.js'), servers: () => import('./servers.js'), service: () => import('./service.js'), taskservs: () => import('./taskservs.js'),
-  destroy: () => import('./destroy.js'), drift: () => import('./drift.js'), checks: () => import('./checks.js'), rehearsal: () => import('./rehearsal.js') };
-const loaded = store({});
-async function load(name) {
-  if (name in loaded.get()) return;
-  try {
-    const module = await MODULES[name]();
-    loaded.set({ ...loaded.get(), [name]: module });
-  } catch {
-    setTimeout(load, 2000, name); // the service is away; the banner says so
-  }
-}
+// -- which screen
 function screenOf(path) {
   const parts = path.split('/').filter(Boolean).map(decodeURIComponent);
   if (!parts.length) return ['home', 'Home', {}, ''];
@@ -36,12 +21,6 @@ function screenOf(path) {
   if (what === 'environments' && word) return ['servers', 'EnvironmentScreen', { name: parts.slice(2).join('/'), key: parts.join('/') }, ''];
   const screen = { approvals: 'Approvals', plan: 'PlanScreen', servers: 'Servers', service: 'Service', taskservs: 'Taskservs', rehearsal: 'RehearsalScreen' }[what];
   return screen ? [what, screen, {}, 'ui/' + what] : ['', '', {}, null];
-}
-function Screen({ module, name, props }) {
-  const there = useStore(loaded);
-  useEffect(() => { if (module) load(module); }, [module]);
-  if (!module) return html`<${Nowhere} />`;
-  return there[module] ? html`<${there[module][name]} ...${props} />` : null;
 }
 const Nowhere = () => html`<main class="page" id="main"><h1>There is no such page</h1><p>The address names nothing that this service shows. <a href=${href('')}>All runs</a></p></main>`;
 
@@ -96,32 +75,6 @@ function Notice() {
   return html`<div role="alert">${said ? html`<div class=${'note' + (said.bad ? ' bad' : '')}><span><b>${said.title}</b> ${said.text}</span><button class="btn bare" onClick=${() => notice.set(null)}>Close</button></div>` : ''}</div>`;
 }
 
-// -- signing in
-function SignIn({ why }) {
-  const token = useRef(), [wrong, setWrong] = useState('');
-  const send = async (event) => {
-    event.preventDefault();
-    const words = token.current.value.trim();
-    try {
-      await signIn(words.startsWith('bw_') ? { token: words } : { code: words });
-    } catch (error) {
-      setWrong(error instanceof Problem ? error.message : 'The service does not answer.');
-    }
-  };
-  useEffect(() => { document.title = 'Sign in · Batchwright'; }, []);
-  const told = why && `${why[0].toUpperCase()}${why.slice(1)}${why.endsWith('.') ? '' : '.'}`;
-  return html`<main class="mid" id="main"><h1>Batchwright</h1><p>${told || 'This service asks for an access token.'} On a machine where you use the command line, this opens the page signed in:</p>
-    <${Copy} text="batchwright open" />
-    <form class="sec" onSubmit=${send}><label class="sec"><span class="q">Or paste a token</span><input class="in mono" ref=${token} type="password" name="token" autocomplete="off" required aria-invalid=${wrong ? 'true' : undefined} aria-describedby="wrong" /></label>
-    <p id="wrong" class="c-bad" role="alert">${wrong}</p><div class="row"><button class="btn pri">Sign in</button></div></form>
-    <p class="q">An admin makes one: <code>batchwright token create --role viewer</code></p></main>`;
-}
-async function signIn(body) {
-  const { data } = await ask('session', { method: 'POST', body });
-  session.set(data);
-  signedOut.set('');
-}
-
 // -- go to anything, and the keys
 const open = { ears: new Set(), set(what) { for (const ear of this.ears) ear(what); } };
 function Palette({ close }) {
@@ -136,7 +89,6 @@ function Palette({ close }) {
     <ul class="pal">${found.map(([word, kind, to]) => html`<li class="row"><a class="grow el" href=${to} onClick=${close}>${word}</a><span class="q">${kind}</span></li>`)}</ul>
     ${found.length ? '' : html`<p class="q">Nothing is called like that.</p>`}<//>`;
 }
-const Help = ({ close }) => html`<${Dialog} title="Keys" onClose=${close}><dl class="kv keys">${KEYS.map(([keys, words]) => html`<dt>${keys.split(' ').map((key) => html`<kbd>${key}</kbd> `)}</dt><dd>${words}</dd>`)}</dl><p class="q">No single key changes a run.</p><//>`;
 
 addEventListener('keydown', (event) => {
   if ((event.ctrlKey || event.metaKey) && event.key === 'k') { event.preventDefault(); open.set('palette'); return; }
@@ -164,8 +116,8 @@ function App() {
   useEffect(() => { if (theme) document.documentElement.dataset.theme = theme; else delete document.documentElement.dataset.theme; }, [theme]);
   const [module, name, props, here] = screenOf(at.path);
   return html`<div class="cl"><${Bar} here=${here} /><${Banner} /><${Notice} /></div>
-    <div class="cl">${why ? html`<${SignIn} why=${why} />` : me || (module === 'run' && !code) /* what it asks need not wait */ ? html`<${Screen} module=${module} name=${name} props=${props} />` : ''}</div>
-    ${dialog === 'help' ? html`<${Help} close=${() => setDialog('')} />` : dialog === 'palette' ? html`<${Palette} close=${() => setDialog('')} />` : ''}`;
+    <div class="cl">${why ? html`<${Later} module="sign_in" name="SignIn" props=${{ why }} />` : me || (module === 'run' && !code) /* what it asks need not wait */ ? module ? html`<${Later} module=${module} name=${name} props=${props} />` : html`<${Nowhere} />` : ''}</div>
+    ${dialog === 'help' ? html`<${Later} module="help" name="Help" props=${{ close: () => setDialog('') }} />` : dialog === 'palette' ? html`<${Palette} close=${() => setDialog('')} />` : ''}`;
 }
 
 const code = new URLSearchParams(location.hash.slice(1)).get('code');
@@ -188,4 +140,4 @@ async function who() {
 }
 load(screenOf(place.get().path)[0] || 'home');
 begin();
-(globalThis.requestIdleCallback || setTimeout)(() => setTimeout(() => Object.keys(MODULES).forEach(load), 3000)); // so that a service that is away keeps nobody from them
+(globalThis.requestIdleCallback || setTimeout)(() => setTimeout(loadAll, 3000)); // so that a service that is away keeps nobody from them

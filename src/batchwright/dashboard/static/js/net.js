@@ -1,6 +1,6 @@
 // Everything that goes to the service: questions, actions, the live stream; and whether it answers at all.
 import { useEffect, useRef, useState } from '../vendor/htm-preact.js';
-import { live, signedOut, store, root, url } from './store.js';
+import { live, root, session, signedOut, store, url } from './store.js';
 
 const ANSWER_MS = 30_000;
 const LARGE = 500; // steps of a run from which on the service is spared
@@ -52,6 +52,13 @@ export async function ask(path, { method = 'GET', query, body, type = 'applicati
   if (answer.status === 401) globalThis.firstRequests?.clear(); // they were refused, too
   if (answer.status === 401 && path !== 'session/code') signedOut.set(data.detail || 'this service asks for a token');
   throw new Problem(answer.status, json ? data : {});
+}
+
+/** Become who holds this token, or was given this code; throws Problem. */
+export async function signIn(body) {
+  const { data } = await ask('session', { method: 'POST', body });
+  session.set(data);
+  signedOut.set('');
 }
 
 // -- is it live

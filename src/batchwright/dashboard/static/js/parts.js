@@ -3,11 +3,15 @@ import { html, useEffect, useRef, useState } from '../vendor/htm-preact.js';
 import { notice, useTimeMode } from './store.js';
 import { SHAPES, STATES, STRIP, clock, num, stamp } from './words.js';
 
+const END = 16; // characters
+
 export const Icon = ({ shape }) => html`<svg class="ic" viewBox="0 0 16 16" aria-hidden="true"><path d=${SHAPES[shape]} /></svg>`;
 export const State = ({ of, word, big }) => {
   const [usual, shape, colour] = STATES[of] || [of, 'ring', 'wait'];
   return html`<span class=${`st c-${colour}${big ? ' big' : ''}`}><${Icon} shape=${shape} /><span>${word || usual}</span></span>`;
 };
+/** A name whose end is seen however narrow its place is: the end tells steps apart. Who uses it says the whole name to screen readers. */
+export const Name = ({ of }) => html`<span class="cut" title=${of}><span class="el">${of.slice(0, -END)}</span><span>${of.slice(-END)}</span></span>`;
 export const Mark = ({ shape, colour, children }) => html`<span class=${`st c-${colour}`}><${Icon} shape=${shape} /><span>${children}</span></span>`;
 
 /** Counts as lengths, always in the same order. */
@@ -41,10 +45,20 @@ export const Diagnostics = ({ items }) => items.length ? html`<ul class="diags">
 
 export const Loading = ({ got, children }) => got.data ? children : got.error ? html`<${Refused} error=${got.error} />` : html`<p class="q" role="status">Asking the service…</p>`;
 
-export function Table({ heads, rows, label, empty }) {
+/** The first of many, and a button for more: a page of ten thousand things is no larger than one of a hundred. */
+function useFirst(all, first) {
+  const [most, set] = useState(first), left = all.length - most;
+  return [all.slice(0, most), left > 0 ? html`<button class="btn bare more" onClick=${() => set(most + first)}>Show ${num(Math.min(first, left))} more of ${num(left)}</button>` : ''];
+}
+export function Some({ items, draw, className, first = 40 }) {
+  const [seen, more] = useFirst(items, first);
+  return html`<ul class=${className}>${seen.map(draw)}</ul>${more}`;
+}
+export function Table({ heads, rows, label, empty, first = 60 }) {
+  const [seen, more] = useFirst(rows, first);
   if (!rows.length) return empty || null;
   return html`<div class="tbw" tabindex="0" role="region" aria-label=${label}><table class="tb" role="table"><thead role="rowgroup"><tr role="row">${heads.map(([name, kind]) => html`<th scope="col" role="columnheader" class=${kind || ''}>${name}</th>`)}</tr></thead>
-    <tbody role="rowgroup">${rows.map((cells) => html`<tr role="row">${cells.map((cell, i) => html`<td role="cell" class=${heads[i][1] || ''} data-head=${heads[i][0]}>${cell === '' || cell == null ? '' : html`<div class="cl">${cell}</div>`}</td>`)}</tr>`)}</tbody></table></div>`;
+    <tbody role="rowgroup">${seen.map((cells) => html`<tr role="row">${cells.map((cell, i) => html`<td role="cell" class=${heads[i][1] || ''} data-head=${heads[i][0]}>${cell === '' || cell == null ? '' : html`<div class="cl">${cell}</div>`}</td>`)}</tr>`)}</tbody></table>${more}</div>`;
 }
 
 export const Section = ({ title, about, tools, children }) => html`<section class="sec"><div class="row wrap"><h2>${title}</h2><span class="q t2 grow">${about}</span>${tools}</div>${children}</section>`;

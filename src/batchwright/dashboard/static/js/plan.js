@@ -1,7 +1,7 @@
 // A workflow before it runs: checked as you type, planned as a difference, and run with exactly the plan that was shown.
 import { html, useEffect, useRef, useState } from '../vendor/htm-preact.js';
 import { RUNS, ask } from './net.js';
-import { Copy, Diagnostics, Facts, Numbers, Refused, Section } from './parts.js';
+import { Copy, Diagnostics, Facts, Numbers, Refused, Section, Some } from './parts.js';
 import { go, href, may, session, useQuery } from './store.js';
 import { useTitle } from './title.js';
 import { dur, many, money, num } from './words.js';
@@ -65,10 +65,19 @@ export function PlanScreen() {
     ${planned?.answer?.plan ? html`<${Difference} plan=${planned.answer.plan} quotes=${planned.answer.quotes || {}} warnings=${planned.answer.diagnostics} text=${text} type=${type} query=${planned.query} key=${planned.answer.plan.hash} />` : ''}</main>`;
 }
 
+/** The numbers of lines as one text, however many there are; only those with a mistake are elements. */
+function numbers(lines, bad) {
+  const parts = [''];
+  for (let n = 1; n <= lines; n++) {
+    if (bad.has(n)) parts.push(html`<span class=${bad.get(n).severity || 'error'} title=${bad.get(n).message}>${n}</span>`, '\n');
+    else parts[parts.length - 1] += `${n}\n`;
+  }
+  return parts;
+}
 /** The text with the number of each line; lines with a mistake are marked. */
 function Editor({ text, set, area, marks }) {
   const gutter = useRef(), lines = text.split('\n').length, bad = new Map(marks.filter((one) => one.line).map((one) => [one.line, one]));
-  return html`<div class="editor"><div class="gutter" ref=${gutter} aria-hidden="true">${Array.from({ length: Math.max(lines, 16) }, (_, i) => html`<span class=${bad.has(i + 1) ? bad.get(i + 1).severity || 'error' : ''} title=${bad.get(i + 1)?.message || ''}>${i < lines ? i + 1 : ''}</span>`)}</div>
+  return html`<div class="editor"><div class="gutter" ref=${gutter} aria-hidden="true">${numbers(lines, bad)}</div>
     <textarea class="mono" ref=${area} aria-label="The workflow file" spellcheck="false" wrap="off" rows="16" value=${text} onInput=${(e) => set(e.target.value)} onScroll=${(e) => { gutter.current.scrollTop = e.target.scrollTop; }} placeholder="{ batch_workflow = { name = …, version = …, operations = [ … ] } }" /></div>`;
 }
 
@@ -86,9 +95,9 @@ function Difference({ plan, quotes, warnings, text, type, query }) {
   const price = Object.values(quotes).map((quote) => money(quote.per_hour * 730, quote.currency)).join(' + ');
   return html`<section class="sec big-gap" aria-label="The plan"><header class="row wrap"><h1>Plan for ${plan.environment || plan.workflow}</h1><span class="q">${plan.workflow} ${plan.version} · <span class="mono">${plan.hash}</span>${plan.simulated ? ' · simulated' : ''}</span></header>
     <${Numbers} items=${[...groups.map(([sign, list]) => [num(list.length), SIGNS[sign][0].toLowerCase(), SIGNS[sign][1], sign.length < 4 ? sign : '']), price && [price, 'a month, at most'], [dur(plan.estimate.least), `at least, ${plan.parallel_limit} at a time`]]} />
-    <div class="two"><div class="sec big-gap">${groups.filter(([sign]) => sign !== '=').map(([sign, list]) => html`<${Section} title=${SIGNS[sign][0]} about=${SIGNS[sign][2]}><div class="box flush">${list.slice(0, 200).map((step) => html`<${Item} step=${step} sign=${sign} open=${list.length < 4} />`)}</div>${list.length > 200 ? html`<p class="q">and ${num(list.length - 200)} more</p>` : ''}<//>`)}
+    <div class="two"><div class="sec big-gap">${groups.filter(([sign]) => sign !== '=').map(([sign, list]) => html`<${Section} title=${SIGNS[sign][0]} about=${SIGNS[sign][2]}><${Some} className="box flush" items=${list} draw=${(step) => html`<li key=${step.id}><${Item} step=${step} sign=${sign} open=${list.length < 4} /></li>`} /><//>`)}
         ${groups.filter(([sign]) => sign === '=').map(([, list]) => html`<details class="it keep"><summary><span class="caret">▸</span><span class="dif c-wait">=</span><span class="b">Keep ${num(list.length)}</span><span class="q">they stay as they are</span></summary><p class="df-text">${list.slice(0, 200).map((step) => step.subject && step.server ? `${step.name} on ${step.server}` : step.name || step.id).join(', ')}</p></details>`)}
-        <${Section} title="Order" about=${many(plan.operations.length, 'operation')}><ul class="box">${plan.operations.map((op) => html`<li class="row wrap"><b>${op.id}</b><span class="q">${op.type.replaceAll('_', ' ')}, ${many(op.steps, 'step')}${op.dependencies.length ? `, after ${op.dependencies.map((each) => each.id || each).join(', ')}` : ''}${op.conditions.length ? `; ${op.conditions.join('; ')}` : ''}</span></li>`)}</ul><//></div>
+        <${Section} title="Order" about=${many(plan.operations.length, 'operation')}><${Some} className="box" items=${plan.operations} draw=${(op) => html`<li class="row wrap" key=${op.id}><b>${op.id}</b><span class="q">${op.type.replaceAll('_', ' ')}, ${many(op.steps, 'step')}${op.dependencies.length ? `, after ${op.dependencies.map((each) => each.id || each).join(', ')}` : ''}${op.conditions.length ? `; ${op.conditions.join('; ')}` : ''}</span></li>`} /><//></div>
       <div class="sec"><div class=${'box' + (gone.length ? ' loud' : '')}><h2>${changes ? 'Approve and run' : 'Nothing to change'}</h2>
         ${changes ? html`<p>A yes to plan <span class="mono">${plan.hash.slice(0, 8)}</span> and to no other. If the accounts look different when it starts, the run is refused with <code>plan-changed</code>.</p>
           ${gone.length ? html`<p class="c-bad b">${many(gone.length, 'thing is', 'things are')} destroyed: ${gone.slice(0, 5).map((step) => step.name || step.id).join(', ')}${gone.length > 5 ? ` and ${gone.length - 5} more` : ''}.</p><label class="row top"><input type="checkbox" checked=${known} onChange=${(e) => setKnown(e.target.checked)} /> <span>I know that their data is lost</span></label>` : ''}

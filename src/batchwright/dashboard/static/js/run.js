@@ -1,9 +1,8 @@
 // The screen of a run: what it says, what needs somebody, its operations, its steps and why. One selection, in the URL.
 import { html, useEffect, useRef, useState } from '../vendor/htm-preact.js';
 import { Detail } from './detail.js';
-import { Question } from './approvals.js';
 import { Graph } from './graph.js';
-import { Waffle } from './waffle.js';
+import { Later } from './modules.js';
 import { Steps } from './steps.js';
 import { Timeline } from './timeline.js';
 import { Actions } from './actions.js';
@@ -59,8 +58,8 @@ function Plan({ run, graph, view }) {
   return html`<div class="ph"><${Tabs} here="g" /><h2 class="own">${list ? 'Operations' : 'Graph'}</h2>${open ? html`<button class="chip el" aria-pressed="true" title="Back to the graph" onClick=${() => put({ open: '' })}>steps of ${open} ×</button>` : inner ? html`<button class="chip el" aria-pressed="true" title="Back to the whole graph" onClick=${() => put({ in: '' })}>in ${inner} ×</button>` : html`<span class="q t2 el grow lab">${told}</span>`}<span class="grow" />
       ${list || open ? '' : html`<button class="btn bare icb" aria-label="Farther" title="Farther (-)" onClick=${nearer(0.8)}>−</button><button class="btn bare icb" aria-label="Nearer" title="Nearer (+)" onClick=${nearer(1.25)}>+</button><button class="btn bare opt" title="The whole graph (0)" onClick=${whole}>Fit</button>`}
       ${grouped && !list && !open && !inner ? html`<button class="btn bare" aria-pressed=${String(kind === 'all')} onClick=${() => put({ ops: kind === 'all' ? '' : 'all' })}>Every operation</button>` : ''}
-      <button class="btn bare" aria-pressed=${String(list)} onClick=${() => put({ ops: list ? '' : 'list', open: '' })}>${list ? 'As a graph' : 'As a list'}</button></div>
-    ${list || (drawn && !drawn.nodes.length) ? html`<${Operations} view=${view} />` : open ? html`<${Waffle} run=${run} operation=${open} view=${view} />` : drawn ? html`<${Graph} graph=${drawn} view=${view} zoom=${zoom} key=${`${turn} ${inner} ${kind}`} />` : ''}`;
+      <button class="btn bare" onClick=${() => put({ ops: list ? '' : 'list', open: '' })}>${list ? 'As a graph' : 'As a list'}</button></div>
+    ${list || (drawn && !drawn.nodes.length) ? html`<${Later} module="operations" name="Operations" props=${{ view }} />` : open ? html`<${Later} module="waffle" name="Waffle" props=${{ run, operation: open, view }} />` : drawn ? html`<${Graph} graph=${drawn} view=${view} zoom=${zoom} key=${`${turn} ${inner} ${kind}`} />` : ''}`;
 }
 
 const sums = (ops) => ({ done: ops.items.reduce((n, each) => n + each.done, 0), total: ops.items.reduce((n, each) => n + each.total, 0) });
@@ -114,7 +113,7 @@ function Attention({ view, when }) {
   const asks = useGet(view.counts.asking && !view.past ? 'v1/approvals' : '', { query: { run: view.run }, when });
   const at = useQuery('at'), failures = useGet(view.counts.failed || view.counts.undo_failed ? `${one(view.run)}/failures` : '', { query: { at }, when: at ? 0 : when });
   const rows = [];
-  for (const question of asks.data?.items || []) rows.push(html`<li class="asking" key=${question.step}><${Question} question=${question} /></li>`);
+  for (const question of asks.data?.items || []) rows.push(html`<li class="asking" key=${question.step}><${Later} module="question" name="Question" props=${{ question }} /></li>`);
   const causes = failures.data?.items || [], all = useQuery('causes') === 'all';
   for (const cause of all ? causes : causes.slice(0, 3)) {
     rows.push(html`<li key=${cause.state + cause.kind + cause.code + cause.provider + cause.place}><span class="c-bad"><${Icon} shape=${cause.state === 'undo_failed' ? 'boxback' : 'cross'} /></span><span class="b c-bad">${num(cause.count)} × ${cause.kind}${cause.place ? ` in ${cause.place}` : ''}</span>
@@ -126,17 +125,3 @@ function Attention({ view, when }) {
   if (view.residue.length) rows.push(html`<li><span class="c-bad"><${Icon} shape="warn" /></span><span class="b c-bad">left behind</span><span class="msg el" title=${view.residue.join('; ')}>${view.residue.join('; ')}</span></li>`);
   return rows.length ? html`<section aria-label="What needs somebody"><ul class="att fades">${rows}</ul></section>` : null;
 }
-
-/** Every operation with a strip of its steps: the whole plan, what has not begun too. */
-function Operations({ view }) {
-  const picked = useQuery('op');
-  return html`<div class="vt ops" tabindex="0" role="region" aria-label="List of operations"><table class="tb"><thead><tr><th scope="col">Operation</th><th scope="col">Steps</th><th scope="col" class="n">Done</th><th scope="col" class="hide-s">Waits for</th></tr></thead>
-    <tbody>${view.operations.map((op) => html`<tr key=${op.id} class=${op.id === picked ? 'sel' : ''}><td class="nw"><span class="row"><button class="btn bare name" aria-pressed=${String(op.id === picked)} onClick=${() => put({ op: op.id === picked ? '' : op.id, sel: '' })}>
-      <${OperationState} op=${op} /><span class="el">${op.id}</span></button><span class="q t2 hide-s"> ${op.type.replaceAll('_', ' ')}${op.provider ? ` · ${op.provider}` : ''}</span></span></td>
-      <td><${Strip} counts=${op.counts} small /></td><td class="n nw">${num(op.done)} of ${num(op.total)}</td><td class="q hide-s el txt">${op.waiting_for.join(', ')}</td></tr>`)}</tbody></table></div>`;
-}
-function OperationState({ op }) {
-  const [word, shape, colour] = STATES[op.state] || STATES[WORST.find((state) => op.counts[state])] || STATES.waiting;
-  return html`<span class=${'c-' + colour} title=${op.word || word}><${Icon} shape=${shape} /><span class="sr">${op.word || word}</span></span>`;
-}
-

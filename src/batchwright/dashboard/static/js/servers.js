@@ -23,11 +23,17 @@ export function Servers() {
       <select class="in" aria-label="Group by" value=${by} onChange=${(e) => put({ by: e.target.value })}><option value="provider">by provider and zone</option><option value="run">by run</option></select>
       ${may('operator') ? html`<button class="btn" disabled=${live?.busy} onClick=${look}>${live?.busy ? 'Asking the providers…' : 'Ask the providers'}</button>` : ''}</header>
     ${live?.error ? html`<${Refused} error=${live.error} />` : ''}${live?.servers ? html`<${Found} found=${live} known=${got.data?.items || []} />` : ''}
-    <${Loading} got=${got}>${items.length ? [...groups].sort().map(([name, list]) => html`<${Section} title=${name} about=${many(list.length, 'server')} key=${name}><${Table} label=${name} heads=${[['Server', 'nw'], ['State', 'nw'], ['Address', 'nw mono'], ['Plan', 'nw hide-s'], ['Made by', 'nw'], ['Reference', 'nw mono hide-s']]}
-        rows=${list.slice(0, 300).map(({ run, server }) => [html`<b>${server.name}</b>`, server.ready ? html`<${Mark} shape="check" colour="done">up<//>` : html`<${Mark} shape="step" colour="run">not ready<//>`, server.address, server.plan, html`${runLink(run)}${server.made ? '' : html` <span class="q">was there before</span>`}`, server.ref])} />
-        ${list.length > 300 ? html`<p class="q">and ${num(list.length - 300)} more</p>` : ''}<//>`) : html`<div class="empty"><h2>${find ? 'No server is like that' : 'No servers'}</h2><p>${find ? '' : 'No run has made one that still stands.'}</p></div>`}
+    <${Loading} got=${got}>${items.length ? [...groups].sort().map(([name, list]) => html`<${Group} name=${name} list=${list} small=${items.length <= 80} key=${`${name} ${items.length <= 80}`} />`) : html`<div class="empty"><h2>${find ? 'No server is like that' : 'No servers'}</h2><p>${find ? '' : 'No run has made one that still stands.'}</p></div>`}
       ${got.data?.runs_more ? html`<p class="q">${num(got.data.runs_more)} older runs were not read.</p>` : ''}<//>
     <${Section} title="On the shell"><${Copy} text="batchwright servers" /><//></main>`;
+}
+
+/** The servers of a zone or a run; those of a large place when they are asked for. */
+function Group({ name, list, small }) {
+  const [open, set] = useState(small || list.length < 4);
+  const rows = () => list.map(({ run, server }) => [html`<b>${server.name}</b>`, server.ready ? html`<${Mark} shape="check" colour="done">up<//>` : html`<${Mark} shape="step" colour="run">not ready<//>`, server.address, server.plan, html`${runLink(run)}${server.made ? '' : html` <span class="q">was there before</span>`}`, server.ref]);
+  return html`<details class="grp sec" open=${open} onToggle=${(event) => set(event.currentTarget.open)}><summary><h2>${name}</h2> <span class="q t2">${many(list.length, 'server')}</span></summary>
+    ${open ? html`<${Table} label=${name} heads=${[['Server', 'nw'], ['State', 'nw'], ['Address', 'nw mono'], ['Plan', 'nw hide-s'], ['Made by', 'nw'], ['Reference', 'nw mono hide-s']]} rows=${rows()} />` : ''}</details>`;
 }
 
 /** What the providers say now: what no run knows is an orphan. */
@@ -48,7 +54,7 @@ export function EnvironmentScreen({ name }) {
     <${Numbers} items=${[counted(it.resources.length, 'server'), counted(it.resources.reduce((n, one) => n + one.taskservs.length, 0), 'task service'), it.commands.length && [num(it.commands.length), 'commands with an undo'], counted(it.turn, 'turn')]} />
     ${it.unsettled ? html`<p class="c-doubt b">Run ${runLink(it.unsettled)} left a call of unknown outcome.</p>` : ''}${it.next ? html`<p class="q">${it.next}</p>` : ''}
     <${Section} title="Servers and what is on them"><${Table} label="Servers" heads=${[['Server', 'nw'], ['State', 'nw'], ['Address', 'nw mono'], ['Provider', 'nw hide-s'], ['Task services', ''], ['Made by', 'nw'], ['Changed by', 'nw hide-s']]} empty=${html`<p class="q">It has no servers.</p>`}
-      rows=${it.resources.slice(0, 500).map((one) => [html`<b>${one.name}</b>${one.borrowed ? html` <span class="tag">was there before</span>` : ''}`, one.residue || one.leftover.length ? html`<${Mark} shape="warn" colour="bad">left behind<//>` : one.doubtful ? html`<${Mark} shape="half" colour="doubt">in doubt<//>` : one.whole ? html`<${Mark} shape="check" colour="done">whole<//>` : html`<${Mark} shape="loop" colour="retry">half changed<//>`,
+      rows=${it.resources.map((one) => [html`<b>${one.name}</b>${one.borrowed ? html` <span class="tag">was there before</span>` : ''}`, one.residue || one.leftover.length ? html`<${Mark} shape="warn" colour="bad">left behind<//>` : one.doubtful ? html`<${Mark} shape="half" colour="doubt">in doubt<//>` : one.whole ? html`<${Mark} shape="check" colour="done">whole<//>` : html`<${Mark} shape="loop" colour="retry">half changed<//>`,
         one.address, `${one.provider} ${one.zone} ${one.plan}`, one.taskservs.length ? html`<span>${one.taskservs.map((each) => html`<span class="tag" title=${Object.entries(each.variables).map(([key, value]) => `${key}=${typeof value === 'object' ? JSON.stringify(value) : value}`).join(' ')}>${each.name} ${each.version}</span> `)}</span>` : '', one.made_by ? runLink(one.made_by) : '', one.changed_by ? runLink(one.changed_by) : ''])} /><//>
     ${it.rollbacks.length ? html`<${Section} title="Can be rolled back" about="the newest first, then the one before it"><ul class="box">${it.rollbacks.map((one, i) => html`<li class="row wrap">${runLink(one.run)}<${State} of=${one.status} /><span class="q grow">${one.version}, <${Time} at=${one.ended_at} /></span>${i === 0 && may('operator') ? html`<a class="btn dan" href=${href(`ui/runs/${one.run}/rollback`)}>Roll back…</a>` : ''}</li>`)}</ul><//>` : ''}
     <${Section} title="On the shell"><div class="sec"><${Copy} text=${`batchwright status ${word}`} /><${Copy} text=${`batchwright drift ${word}`} /><${Copy} text=${`batchwright destroy ${word} --plan`} /></div><//>` : ''}<//></main>`;

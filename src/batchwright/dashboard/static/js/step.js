@@ -1,6 +1,7 @@
 // One step: why it stands where it stands, all that happened, its log, and the lines to type.
 import { html, useState } from '../vendor/htm-preact.js';
-import { Log, Why } from './detail.js';
+import { Why } from './detail.js';
+import { Log } from './log.js';
 import { ask, one, useChanges, useGet } from './net.js';
 import { Copy, Loading, Refused, Section, State } from './parts.js';
 import { href, live, may, useStore } from './store.js';

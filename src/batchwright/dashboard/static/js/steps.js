@@ -1,7 +1,7 @@
 // The table of steps: filters, groups of failures, only the rows that are seen. It is the accessible twin of the drawings.
 import { html, useEffect, useRef, useState } from '../vendor/htm-preact.js';
 import { again, ask, one } from './net.js';
-import { Refused, State, Strip, VirtualList } from './parts.js';
+import { Name, Refused, State, Strip, VirtualList } from './parts.js';
 import { go, href, live, notice, put, useKeys, useQuery } from './store.js';
 import { STATES, WORST, dur, many, num } from './words.js';
 
@@ -96,7 +96,7 @@ export function Steps({ run, view, graph, when, tabs }) {
       if (!step) return html`<div class="vr" role="row" aria-rowindex=${i + 1} key=${i} style=${style}><span role="gridcell" class="f">…</span></div>`;
       return html`<div class=${'vr' + (step.step === sel ? ' sel' : '')} role="row" aria-rowindex=${i + 1} aria-selected=${String(step.step === sel)} key=${i} style=${style}
         onClick=${() => put({ sel: step.step, p: innerWidth < 1200 ? 'd' : 's' })} onDblClick=${() => go(href(`ui/runs/${run}/steps/${step.step}`))}>
-        <span role="gridcell"><${State} of=${step.state} /></span><span role="gridcell" class="el" title=${step.step}>${step.step}</span>
+        <span role="gridcell"><${State} of=${step.state} /></span><span role="gridcell" class="el" aria-label=${step.step}><${Name} of=${step.step} /></span>
         <span role="gridcell" class="q el w6" title=${says(step)}>${says(step)}</span><span role="gridcell" class="n">${took(step, got.time)}</span><span role="gridcell" class="n q w6">${step.attempt > 1 ? step.attempt : ''}</span></div>`;
     }} />`}`;
 }

@@ -52,6 +52,7 @@ export function go(address) {
 /** Change what the query holds, without a new entry in the history. */
 export function put(changes) {
   const { query } = read();
+  if ('sel' in changes) query.delete('line'); // of the log of the step that was selected before
   for (const [key, value] of Object.entries(changes)) value == null || value === '' ? query.delete(key) : query.set(key, value);
   history.replaceState(null, '', location.pathname + (query.size ? '?' + query : ''));
   place.set(read());

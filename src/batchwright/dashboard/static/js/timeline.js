@@ -261,10 +261,11 @@ function name(c, row, y, tall, gutter, picked, hover, s, few, w) {
     right -= 30;
     c.font = font(12, 600);
   }
-  c.fillText(fitText(c, row.step || row.operation, right - x0 - 15), x0 + 15, y + tall / 2 + 4);
+  const room = right - x0 - 15, rest = row.step?.slice(row.operation.length + 1), names = row.step ? [row.step, rest, rest.split('/')[0]] : [row.operation]; // the operation is seen from the rows around
+  c.fillText(fitText(c, names.find((text) => c.measureText(text).width <= room) || names.at(-1), room), x0 + 15, y + tall / 2 + 4);
   const last = row.step && row.bars.at(-1);
   if (!few || !last || (!last.next && row.state !== 'failed')) return;
-  const text = row.state === 'failed' ? 'failed' : dur(last.end - row.bars[0].begin), x = s.X(last.end) + 7;
+  const text = row.state === 'failed' ? 'failed' : dur(last.end - (last.state === 'undoing' ? last : row.bars[0]).begin), x = s.X(last.end) + 7;
   c.font = font(11);
   c.fillStyle = palette[row.state === 'failed' ? 'bad' : 'ink-2'];
   if (x > gutter && x + c.measureText(text).width < w - 4) c.fillText(text, x, y + tall / 2 + 4);
