@@ -54,7 +54,7 @@ def destroy(
             note(f"the environment {name} has nothing that could be destroyed")
             return Exit.OK
         if not yes and not sys.stdin.isatty():
-            raise unasked("destroy", "ENV")
+            raise unasked("destroy", name)
         if not yes:
             show_plan(view, {})
         if not yes and not confirm(f"Destroy {_what(view)} of {name}?"):
